@@ -1,0 +1,42 @@
+//! What can go wrong with the catalogue, by what the caller can do about it.
+
+use contracts::id::VideoId;
+
+use crate::videos::State;
+
+/// The catalogue could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address names no engine that is built in.
+    #[error("no catalogue at {address}: {rule}")]
+    Address {
+        /// The address as configured.
+        address: String,
+        /// What an address must be.
+        rule: &'static str,
+    },
+    /// There is such a thing already.
+    #[error("{what} exists already")]
+    Exists {
+        /// What was to be made.
+        what: String,
+    },
+    /// There is no such video.
+    #[error("no video {0}")]
+    NoVideo(VideoId),
+    /// The video's state does not allow it.
+    #[error("video {video} is {state} and cannot become what was asked for")]
+    Refused {
+        /// The video.
+        video: VideoId,
+        /// Its state.
+        state: State,
+    },
+    /// A row holds what no row should.
+    #[error("the catalogue is damaged: {0}")]
+    Corrupt(String),
+    /// The engine failed or could not be reached; trying again later can help.
+    #[error("the catalogue's engine failed")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+}

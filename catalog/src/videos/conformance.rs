@@ -1,0 +1,213 @@
+//! What every adapter of [`Videos`] promises.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a promise that is broken ends the test"
+)]
+
+use contracts::asset::Privacy;
+use contracts::id::VideoId;
+
+use super::{Event, NewVideo, State, Video, Videos};
+use crate::error::Error;
+
+/// Every promise, on a catalogue that is empty.
+///
+/// # Panics
+/// At the first promise that is broken.
+pub async fn all(videos: &dyn Videos) {
+    a_new_film_is_uploading_and_its_id_is_taken(videos).await;
+    a_film_is_moved_on_once_and_repeating_changes_nothing(videos).await;
+    progress_only_rises_and_only_while_processing(videos).await;
+    of_two_changes_at_once_one_wins(videos).await;
+    a_failed_film_says_why_and_stays_failed(videos).await;
+    only_public_and_ready_films_are_listed_in_pages(videos).await;
+    what_is_absent_is_none_or_named(videos).await;
+}
+
+fn id(text: &str) -> VideoId {
+    VideoId::parse(text).expect("a test's id is one")
+}
+
+async fn make(videos: &dyn Videos, name: &str, privacy: Privacy) -> Video {
+    let new = NewVideo {
+        id: id(name),
+        title: format!("Film {name}"),
+        privacy,
+    };
+    videos.create(new).await.expect("a new id can be made")
+}
+
+async fn publish(videos: &dyn Videos, name: &str) -> Video {
+    videos
+        .advance(&id(name), Event::Uploaded)
+        .await
+        .expect("an upload ends");
+    let published = Event::Published { duration_ms: 4000 };
+    videos
+        .advance(&id(name), published)
+        .await
+        .expect("processing ends")
+}
+
+async fn a_new_film_is_uploading_and_its_id_is_taken(videos: &dyn Videos) {
+    let made = make(videos, "new", Privacy::Unlisted).await;
+    assert_eq!(
+        (made.state, made.progress, made.duration_ms),
+        (State::Uploading, 0, None)
+    );
+    assert_eq!(videos.find(&id("new")).await.expect("find"), Some(made));
+    let again = NewVideo {
+        id: id("new"),
+        title: String::new(),
+        privacy: Privacy::Public,
+    };
+    assert!(matches!(
+        videos.create(again).await,
+        Err(Error::Exists { .. })
+    ));
+}
+
+async fn a_film_is_moved_on_once_and_repeating_changes_nothing(videos: &dyn Videos) {
+    make(videos, "moved", Privacy::Unlisted).await;
+    let ready = publish(videos, "moved").await;
+    assert_eq!(
+        (ready.state, ready.progress, ready.duration_ms),
+        (State::Ready, 100, Some(4000))
+    );
+    let again = videos
+        .advance(&id("moved"), Event::Published { duration_ms: 9 })
+        .await;
+    assert_eq!(
+        again.expect("a repetition succeeds").duration_ms,
+        Some(4000)
+    );
+    let late = videos
+        .advance(
+            &id("moved"),
+            Event::Failed {
+                reason: "late".into(),
+            },
+        )
+        .await;
+    assert!(matches!(
+        late,
+        Err(Error::Refused {
+            state: State::Ready,
+            ..
+        })
+    ));
+}
+
+async fn of_two_changes_at_once_one_wins(videos: &dyn Videos) {
+    for round in 0..8 {
+        let name = format!("race{round}");
+        make(videos, &name, Privacy::Unlisted).await;
+        videos
+            .advance(&id(&name), Event::Uploaded)
+            .await
+            .expect("an upload ends");
+        let failed = Event::Failed { reason: "x".into() };
+        let key = id(&name);
+        let (published, failed) = tokio::join!(
+            videos.advance(&key, Event::Published { duration_ms: 1 }),
+            videos.advance(&key, failed),
+        );
+        let end = videos.find(&key).await.expect("find").expect("it is there");
+        match (published, failed) {
+            (Ok(won), Err(Error::Refused { state, .. }))
+            | (Err(Error::Refused { state, .. }), Ok(won)) => {
+                assert_eq!((won.state, won), (state, end));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+async fn progress_only_rises_and_only_while_processing(videos: &dyn Videos) {
+    make(videos, "rising", Privacy::Unlisted).await;
+    let seen = async |percent| {
+        videos
+            .progress(&id("rising"), percent)
+            .await
+            .expect("progress");
+        videos
+            .find(&id("rising"))
+            .await
+            .expect("find")
+            .expect("it is there")
+            .progress
+    };
+    assert_eq!(seen(10).await, 0, "not while uploading");
+    videos
+        .advance(&id("rising"), Event::Uploaded)
+        .await
+        .expect("an upload ends");
+    assert_eq!(seen(40).await, 40);
+    assert_eq!(seen(30).await, 40);
+    assert_eq!(seen(100).await, 99, "only a published film is done");
+}
+
+async fn a_failed_film_says_why_and_stays_failed(videos: &dyn Videos) {
+    make(videos, "failed", Privacy::Unlisted).await;
+    let failed = Event::Failed {
+        reason: "no picture".into(),
+    };
+    let video = videos
+        .advance(&id("failed"), failed)
+        .await
+        .expect("a film can fail");
+    assert_eq!(
+        (video.state, video.failure.as_deref()),
+        (State::Failed, Some("no picture"))
+    );
+    let revived = videos.advance(&id("failed"), Event::Uploaded).await;
+    assert!(matches!(revived, Err(Error::Refused { .. })));
+}
+
+async fn only_public_and_ready_films_are_listed_in_pages(videos: &dyn Videos) {
+    for name in ["p1", "p2", "p3"] {
+        make(videos, name, Privacy::Public).await;
+        publish(videos, name).await;
+    }
+    make(videos, "p4", Privacy::Public).await;
+    make(videos, "p5", Privacy::Private).await;
+    publish(videos, "p5").await;
+    let names = |page: Vec<Video>| {
+        page.into_iter()
+            .map(|video| video.id.to_string())
+            .collect::<Vec<_>>()
+    };
+    let first = names(videos.list(None, 2).await.expect("list"));
+    assert_eq!(first, ["p3", "p2"]);
+    assert_eq!(
+        names(videos.list(Some(&id("p2")), 2).await.expect("list")),
+        ["p1"]
+    );
+    assert!(
+        videos
+            .list(Some(&id("p1")), 2)
+            .await
+            .expect("list")
+            .is_empty()
+    );
+    let counts = videos.count().await.expect("count");
+    assert!(
+        counts
+            .iter()
+            .any(|(state, count)| *state == State::Ready && *count >= 4),
+        "{counts:?}"
+    );
+}
+
+async fn what_is_absent_is_none_or_named(videos: &dyn Videos) {
+    assert_eq!(videos.find(&id("absent")).await.expect("find"), None);
+    match videos.advance(&id("absent"), Event::Uploaded).await {
+        Err(Error::NoVideo(video)) => assert_eq!(video, id("absent")),
+        other => panic!("{other:?}"),
+    }
+    videos
+        .progress(&id("absent"), 1)
+        .await
+        .expect("progress of nothing changes nothing");
+}

@@ -1,0 +1,72 @@
+//! Films, from their upload to their end.
+
+pub mod conformance;
+pub mod embedded;
+mod state;
+
+use async_trait::async_trait;
+use contracts::asset::Privacy;
+use contracts::id::VideoId;
+use contracts::time::UnixSeconds;
+
+use crate::error::Error;
+
+pub use state::{Event, Refused, State};
+
+/// A film as the catalogue knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Video {
+    /// Its name in URLs.
+    pub id: VideoId,
+    /// As the publisher named it.
+    pub title: String,
+    /// Who may watch.
+    pub privacy: Privacy,
+    /// Where it is in its life.
+    pub state: State,
+    /// How much of its making is done, 0 to 100.
+    pub progress: u8,
+    /// Why it failed, in words for its publisher.
+    pub failure: Option<String>,
+    /// Its length in milliseconds, once it is ready.
+    pub duration_ms: Option<u64>,
+    /// When its upload began.
+    pub created: UnixSeconds,
+    /// When it was last changed.
+    pub updated: UnixSeconds,
+}
+
+/// A film that is to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewVideo {
+    /// Its name in URLs.
+    pub id: VideoId,
+    /// As the publisher names it.
+    pub title: String,
+    /// Who may watch.
+    pub privacy: Privacy,
+}
+
+/// The films of a site.
+#[async_trait]
+pub trait Videos: Send + Sync {
+    /// Makes a film that is being uploaded. Fails with [`Error::Exists`] when the id is taken.
+    async fn create(&self, new: NewVideo) -> Result<Video, Error>;
+
+    /// The film of that id.
+    async fn find(&self, id: &VideoId) -> Result<Option<Video>, Error>;
+
+    /// Public films that can be watched, newest first, at most `limit`, after the one given.
+    async fn list(&self, after: Option<&VideoId>, limit: u32) -> Result<Vec<Video>, Error>;
+
+    /// Moves a film on. Atomic: of two that move it at once, the second sees what the first did.
+    /// Repeating the event that led to the present state changes nothing and succeeds.
+    async fn advance(&self, id: &VideoId, event: Event) -> Result<Video, Error>;
+
+    /// Notes progress of a film that is being processed. It only rises; a smaller one, or one of a
+    /// film in another state, changes nothing.
+    async fn progress(&self, id: &VideoId, percent: u8) -> Result<(), Error>;
+
+    /// How many films there are in each state that has any.
+    async fn count(&self) -> Result<Vec<(State, u64)>, Error>;
+}

@@ -1,0 +1,132 @@
+//! The life of a film.
+
+use std::fmt;
+
+/// Where a film is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Bytes are arriving.
+    Uploading,
+    /// All bytes are there; renditions are being made.
+    Processing,
+    /// It can be watched.
+    Ready,
+    /// It cannot be made; the reason stands beside.
+    Failed,
+}
+
+/// What happens to a film.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The upload is complete and its digest is right.
+    Uploaded,
+    /// Its renditions are in the store, and so is the note that names them.
+    Published {
+        /// Its length in milliseconds.
+        duration_ms: u64,
+    },
+    /// It cannot be made.
+    Failed {
+        /// Why, in words for its publisher.
+        reason: String,
+    },
+}
+
+/// The event does not fit the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused;
+
+impl State {
+    /// The state after an event.
+    ///
+    /// # Errors
+    /// [`Refused`] when the event does not fit: nothing leads out of *ready*, and a film that has
+    /// failed stays so.
+    pub const fn next(self, event: &Event) -> Result<Self, Refused> {
+        match (self, event) {
+            (Self::Uploading | Self::Processing, Event::Uploaded) => Ok(Self::Processing),
+            (Self::Processing | Self::Ready, Event::Published { .. }) => Ok(Self::Ready),
+            (Self::Uploading | Self::Processing | Self::Failed, Event::Failed { .. }) => {
+                Ok(Self::Failed)
+            }
+            _ => Err(Refused),
+        }
+    }
+
+    /// The word used in JSON and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Uploading => "uploading",
+            Self::Processing => "processing",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The state of that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Uploading, Self::Processing, Self::Ready, Self::Failed]
+            .into_iter()
+            .find(|state| state.as_str() == word)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_leads_out_of_ready_and_nothing_revives_what_failed() {
+        let failed = Event::Failed { reason: "x".into() };
+        let published = Event::Published { duration_ms: 1 };
+        assert_eq!(State::Ready.next(&failed), Err(Refused));
+        assert_eq!(State::Ready.next(&Event::Uploaded), Err(Refused));
+        assert_eq!(State::Failed.next(&published), Err(Refused));
+        assert_eq!(State::Failed.next(&Event::Uploaded), Err(Refused));
+        assert_eq!(State::Uploading.next(&published), Err(Refused));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_order_of_events_leads_back(events in proptest::collection::vec(0..3_usize, 0..12)) {
+            let all = [
+                Event::Uploaded,
+                Event::Published { duration_ms: 1 },
+                Event::Failed { reason: "x".into() },
+            ];
+            let mut state = State::Uploading;
+            for event in events {
+                let Ok(next) = state.next(&all[event]) else { continue };
+                let allowed = next == state
+                    || matches!(
+                        (state, next),
+                        (State::Uploading, State::Processing | State::Failed)
+                            | (State::Processing, State::Ready | State::Failed)
+                    );
+                proptest::prop_assert!(allowed, "{state} became {next}");
+                state = next;
+            }
+        }
+    }
+
+    #[test]
+    fn every_state_reads_back_from_its_word() {
+        for state in [
+            State::Uploading,
+            State::Processing,
+            State::Ready,
+            State::Failed,
+        ] {
+            assert_eq!(State::parse(state.as_str()), Some(state));
+        }
+        assert_eq!(State::parse("gone"), None);
+    }
+}

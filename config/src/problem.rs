@@ -1,0 +1,72 @@
+//! What is wrong with a configuration, said so that it can be mended.
+
+use std::fmt;
+
+/// One fault in a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The key, as `section.key`; empty when the file as a whole is at fault.
+    pub key: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl Problem {
+    /// A fault of one key.
+    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.key.is_empty() {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{}: {}", self.key, self.message)
+        }
+    }
+}
+
+/// All faults that were found; a checker adds to it and ends with [`Problems::or`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Notes a fault.
+    pub fn add(&mut self, key: &str, message: impl Into<String>) {
+        self.0.push(Problem::new(key, message));
+    }
+
+    /// Notes the fault of a value that does not parse, and gives the value otherwise.
+    pub fn take<T, E: fmt::Display>(&mut self, key: &str, value: Result<T, E>) -> Option<T> {
+        value.map_err(|error| self.add(key, error.to_string())).ok()
+    }
+
+    /// The settings, when there was no fault.
+    ///
+    /// # Errors
+    /// All faults.
+    pub fn or<T>(self, settings: T) -> Result<T, Vec<Problem>> {
+        if self.0.is_empty() {
+            Ok(settings)
+        } else {
+            Err(self.0)
+        }
+    }
+
+    /// Whether no fault was noted yet.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The faults.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<Problem> {
+        self.0
+    }
+}

@@ -1,0 +1,26 @@
+//! Private headers between tiers. Every tier removes them from what comes from outside, and the
+//! edge removes them from what goes to a viewer.
+
+/// The credential that a child tier shows to its parent. A secret: never logged, never forwarded.
+pub const HOP: &str = "millrace-hop";
+
+/// Whether a response may be given without a token: [`ACCESS_PUBLIC`] or [`ACCESS_TOKEN`].
+pub const ACCESS: &str = "millrace-access";
+
+/// The film is public or unlisted; an operator may let it be fetched without a token.
+pub const ACCESS_PUBLIC: &str = "public";
+
+/// The film is private: only with a token.
+pub const ACCESS_TOKEN: &str = "token";
+
+/// Space-separated purge tags: `a:{video} r:{video}/{rendition} g:{video}/{generation} k:manifest`.
+pub const SURROGATE_KEY: &str = "surrogate-key";
+
+/// The client's address as a trusted hop in front of an edge saw it.
+pub const CLIENT_IP: &str = "millrace-client-ip";
+
+/// The client's country (ISO 3166-1 alpha-2) as a trusted hop in front of an edge found it.
+pub const CLIENT_COUNTRY: &str = "millrace-client-country";
+
+/// Every header whose name starts so is private to the tiers.
+pub const PRIVATE_PREFIX: &str = "millrace-";

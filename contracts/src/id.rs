@@ -1,0 +1,169 @@
+//! Names of things: videos, uploads, sessions, renditions, generations.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A string is not an id of the kind that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a {kind} id: {rule}")]
+pub struct IdError {
+    kind: &'static str,
+    rule: &'static str,
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $max:literal, $rule:literal, $allowed:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Parses the id.
+            ///
+            /// # Errors
+            /// When the text is empty, too long, or holds a character outside the id's alphabet.
+            pub fn parse(text: &str) -> Result<Self, IdError> {
+                let allowed: fn(u8) -> bool = $allowed;
+                if text.is_empty() || text.len() > $max || !text.bytes().all(allowed) {
+                    return Err(IdError { kind: $kind, rule: $rule });
+                }
+                Ok(Self(text.to_owned()))
+            }
+
+            /// The id as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Self::parse(text)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Self::parse(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+const fn url_safe(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
+}
+
+const fn lower_url_safe(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-'
+}
+
+id!(
+    /// A film, as it appears in every public URL.
+    VideoId, "video", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
+);
+id!(
+    /// One upload in progress.
+    UploadId, "upload", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
+);
+id!(
+    /// One playback session; also the `s` claim of its token.
+    SessionId, "session", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
+);
+id!(
+    /// One rendition of a film: `144p` … `2160p`, `audio-{lang}`, `text-{lang}`.
+    RenditionId, "rendition", 16, "1 to 16 of a-z 0-9 _ -", lower_url_safe
+);
+
+macro_rules! drawn {
+    ($($name:ident),+) => {$(
+        impl $name {
+            /// The id of 128 random bits: always 22 letters and digits, so that it survives a double
+            /// click, a command line and a file name.
+            #[must_use]
+            pub fn from_random(bits: [u8; 16]) -> Self {
+                Self(base62(bits))
+            }
+        }
+    )+};
+}
+
+drawn!(VideoId, UploadId, SessionId);
+
+fn base62(bits: [u8; 16]) -> String {
+    const DIGITS: u128 = 22;
+    let mut rest = u128::from_be_bytes(bits);
+    (0..DIGITS)
+        .map(|_| {
+            let digit = u8::try_from(rest % 62).unwrap_or_default();
+            rest /= 62;
+            char::from(match digit {
+                0..=9 => b'0' + digit,
+                10..=35 => b'a' + digit - 10,
+                _ => b'A' + digit - 36,
+            })
+        })
+        .collect()
+}
+
+/// Which encode of a film: a re-encode is a new generation, so that no cache mixes the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Generation(pub u32);
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_url_safe_and_bounded() {
+        assert!(VideoId::parse("aZ0_-").is_ok());
+        for bad in ["", ".", "a/b", "a b", "é", &"x".repeat(65)] {
+            assert!(VideoId::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(RenditionId::parse("audio-und").is_ok());
+        assert!(RenditionId::parse("1080P").is_err());
+    }
+
+    #[test]
+    fn drawn_ids_keep_every_bit_and_parse() {
+        let low = VideoId::from_random([0; 16]);
+        let high = VideoId::from_random([0xff; 16]);
+        assert_eq!(low.as_str(), "0".repeat(22));
+        assert_eq!(
+            high.as_str(),
+            "7N42dgm5tFLK9N8MT7fHC7".chars().rev().collect::<String>()
+        );
+        for bit in 0..128_u32 {
+            let drawn = SessionId::from_random((1_u128 << bit).to_be_bytes());
+            assert_eq!(SessionId::parse(drawn.as_str()).as_ref(), Ok(&drawn));
+            assert_ne!(drawn.as_str(), low.as_str());
+        }
+    }
+
+    #[test]
+    fn an_id_in_json_is_parsed_not_trusted() {
+        assert!(serde_json::from_str::<VideoId>("\"../x\"").is_err());
+        assert_eq!(
+            serde_json::from_str::<VideoId>("\"v1\"").ok(),
+            VideoId::parse("v1").ok()
+        );
+    }
+}

@@ -1,0 +1,24 @@
+//! The words in which Millrace's roles speak to each other and to the world.
+//!
+//! Everything here is pure: no async, no I/O, no clock. Time and keys are arguments.
+//!
+//! The main path, in the order a request meets it:
+//! 1. [`target`] — the request target, accepted by a grammar or refused, never normalised;
+//! 2. [`token`] — who may fetch it: path tokens `m1`/`m2` and the plain query form;
+//! 3. [`address`] — what it names: a playlist, a segment, an image;
+//! 4. [`reason`] — why it was refused, and what every tier may do about it;
+//! 5. [`header`] — the private headers that tiers exchange.
+//!
+//! [`asset`] is what ingest publishes and the origin reads; [`id`] and [`time`] are their atoms.
+//!
+//! Invariants: parsing returns a value or an error and never panics; a string that was parsed is
+//! not looked at again; no `Debug` or `Display` shows a key, a signature or a token.
+
+pub mod address;
+pub mod asset;
+pub mod header;
+pub mod id;
+pub mod reason;
+pub mod target;
+pub mod time;
+pub mod token;

@@ -1,0 +1,25 @@
+//! Who may fetch a path: tokens in the first path segment, and the plain query form.
+//!
+//! ```text
+//! URL    = /~<token><path>       or  <path>?mt=<token>
+//! token  = ver "." kid "." b64u(claims) "." b64u(tag)              at most 1500 bytes
+//! ver    = m1 (HMAC-SHA256, 32-byte tag) | m2 (Ed25519, 64-byte tag)
+//! tag    = ALG(key, "millrace/" ver "\n" ver "." kid "." b64u(claims))
+//!
+//! plain  = <path>?exp=<unix>&kid=<id>&sig=b64u(HMAC-SHA256(key, "millrace/q1\n" kid "\n" exp "\n" path))
+//! ```
+//! The order of the checks is part of the contract: target, grammar, key id, tag, claims, time,
+//! the key's scope, the token's path, network, country, rendition.
+
+mod claims;
+mod keyring;
+mod mint;
+mod verify;
+
+pub use claims::{Claims, Countries};
+pub use keyring::{Key, KeyRing, KeyRingError, Version};
+pub use mint::MintError;
+pub use verify::{Accepted, Request, admit, verify};
+
+/// Seconds by which a token may be used before its not-before time.
+pub const NOT_BEFORE_SKEW_S: u64 = 30;

@@ -1,0 +1,152 @@
+//! The published token vectors: every case agrees.
+#![expect(
+    clippy::expect_used,
+    reason = "a vector file that is no keyring ends the test"
+)]
+
+use contracts::time::UnixSeconds;
+use contracts::token::{Claims, KeyRing, Request, verify};
+
+const VECTORS: &str = include_str!("data/native_token.json");
+
+fn ring() -> KeyRing {
+    KeyRing::from_json(VECTORS).expect("the vectors hold a keyring")
+}
+
+#[test]
+fn every_published_case_agrees() {
+    let file: serde_json::Value = serde_json::from_str(VECTORS).unwrap();
+    let ring = ring();
+    let cases = file["cases"].as_array().unwrap();
+    assert!(cases.len() >= 61);
+    for case in cases {
+        let name = case["name"].as_str().unwrap();
+        let verdict = verify(
+            &ring,
+            &Request {
+                target: case["target"].as_str().unwrap(),
+                now: UnixSeconds(case["now"].as_u64().unwrap()),
+                client_ip: case["client_ip"].as_str().map(|ip| ip.parse().unwrap()),
+                country: case["country"].as_str(),
+            },
+        );
+        match (case["expect"].as_str().unwrap(), verdict) {
+            ("accept", Ok(accepted)) => {
+                assert_eq!(
+                    Some(accepted.path.as_str()),
+                    case["path"].as_str(),
+                    "{name}"
+                );
+                if let Some(key) = case["cache_key"].as_str() {
+                    assert_eq!(accepted.cache_key, key, "{name}");
+                }
+            }
+            ("reject", Err(reason)) => {
+                assert_eq!(Some(reason.code()), case["reason"].as_str(), "{name}");
+            }
+            (expected, got) => panic!("{name}: expected {expected}, got {got:?}"),
+        }
+    }
+}
+
+fn ask<'a>(target: &'a str, now: u64) -> Request<'a> {
+    Request {
+        target,
+        now: UnixSeconds(now),
+        client_ip: None,
+        country: None,
+    }
+}
+
+#[test]
+fn what_is_minted_is_admitted_and_any_changed_byte_is_not() {
+    let ring = ring();
+    let key = ring.signer("/v/abc/", UnixSeconds(1_800_000_000)).unwrap();
+    let token = key
+        .mint(&Claims::new("/v/abc/", UnixSeconds(1_800_000_100)))
+        .unwrap();
+    let good = format!("/~{token}/v/abc/master.m3u8");
+    assert!(verify(&ring, &ask(&good, 1_800_000_000)).is_ok());
+    for index in 2..2 + token.len() {
+        for replacement in [b'A', b'b', b'0', b'_', b'.'] {
+            let mut bytes = good.clone().into_bytes();
+            if bytes[index] == replacement {
+                continue;
+            }
+            bytes[index] = replacement;
+            let changed = String::from_utf8(bytes).unwrap();
+            assert!(
+                verify(&ring, &ask(&changed, 1_800_000_000)).is_err(),
+                "{changed}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_plain_form_opens_one_exact_path_until_it_expires() {
+    let ring = ring();
+    let path = "/v/abc/720p/segment_1.m4s";
+    let key = ring.signer(path, UnixSeconds(1_800_000_000)).unwrap();
+    let query = key.sign_path(path, UnixSeconds(1_800_000_100)).unwrap();
+    let code = |target: String, now| {
+        verify(&ring, &ask(&target, now))
+            .map(|accepted| accepted.cache_key)
+            .map_err(|r| r.code())
+    };
+    assert_eq!(
+        code(format!("{path}?{query}"), 1_800_000_000),
+        Ok(path.to_owned())
+    );
+    assert_eq!(
+        code(format!("{path}?{query}"), 1_800_000_100),
+        Err("expired")
+    );
+    assert_eq!(
+        code(format!("/v/abc/720p/segment_2.m4s?{query}"), 1_800_000_000),
+        Err("mac")
+    );
+    assert_eq!(
+        code(format!("{path}?{query}&kid=k1"), 1_800_000_000),
+        Err("malformed")
+    );
+    assert_eq!(
+        code(
+            format!("{path}?{}", query.replace("kid=k", "kid=x")),
+            1_800_000_000
+        ),
+        Err("kid")
+    );
+    assert_eq!(
+        code(format!("{path}?exp=1800000100"), 1_800_000_000),
+        Err("malformed")
+    );
+    assert_eq!(code(path.to_owned(), 1_800_000_000), Err("missing"));
+}
+
+#[test]
+fn the_plain_form_agrees_with_a_value_made_by_another_tool() {
+    // printf 'millrace/q1\nk1\n1800003600\n/t/abc/default.jpg' | openssl dgst -sha256 -mac HMAC \
+    //   -macopt hexkey:000102…1f -binary | basenc --base64url | tr -d =
+    let ring = KeyRing::from_json(
+        r#"{"keyring":[{"kid":"k1","ver":"m1","key_hex":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f","scope":["/t/"],"nbf":0,"exp":4102444800}]}"#,
+    )
+    .unwrap();
+    let target =
+        "/t/abc/default.jpg?exp=1800003600&kid=k1&sig=v_g8PIwpN5su2y3aYsDC1IfPyVwsQGz9P32gUTqhumY";
+    assert!(verify(&ring, &ask(target, 1_800_000_000)).is_ok());
+}
+
+#[test]
+fn a_keyring_error_never_shows_a_key() {
+    for text in [
+        r#"{"keyring":[{"kid":"k1","ver":"m1","key_hex":"zz5ec2e7","scope":["/v/"],"nbf":0,"exp":1}]}"#,
+        r#"{"keyring":[{"kid":"k1","ver":"m1","key_hex":"5ec2e7","scope":["/v/"],"nbf":0,"exp":1}]}"#,
+        r#"{"keyring":[{"kid":"k1","ver":"m1","key_hex":"5ec2e7","scope":["/v/"],"nbf":0,"exp":-1}]}"#,
+        r#"{"keyring":["5ec2e7"]}"#,
+    ] {
+        let error = KeyRing::from_json(text).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("5ec2e7"), "{error}");
+    }
+    assert!(!format!("{:?}", ring()).contains("0001020304"));
+}

@@ -1,0 +1,213 @@
+//! The routes, and what every request passes through.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use axum::{Extension, Router};
+use catalog::Catalog;
+use runtime::clock::Clock;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::config::Settings;
+use crate::metrics::Metrics;
+use crate::operator::Operator;
+use crate::problem::Problem;
+use crate::signer::Signer;
+use crate::{page, playback, status, videos};
+
+/// The largest body of a request, in bytes.
+const BODY: usize = 64 * 1024;
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(20);
+/// The request's name, told to the client.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+
+/// What the handlers share.
+pub(crate) struct App {
+    pub(crate) settings: Settings,
+    pub(crate) public_base: String,
+    pub(crate) catalog: Catalog,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) signer: Signer,
+    pub(crate) operator: Operator,
+    pub(crate) metrics: Metrics,
+    pub(crate) request_ids: RequestIds,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Millrace control plane",
+        description = "Playback sessions, the catalogue, and where films play. Refusals are application/problem+json. The same paths answer under /api/v1.",
+    ),
+    paths(to_ingest, description, videos::logical)
+)]
+struct Document;
+
+/// The API as documented, and its routes under `/v1`.
+fn api() -> OpenApiRouter<Arc<App>> {
+    let version_1 = OpenApiRouter::new()
+        .routes(routes!(videos::list))
+        .routes(routes!(videos::show))
+        .routes(routes!(videos::status))
+        .routes(routes!(playback::start))
+        .routes(routes!(playback::heartbeat))
+        .routes(routes!(playback::stop))
+        .routes(routes!(status::show));
+    OpenApiRouter::with_openapi(Document::openapi()).nest("/v1", version_1)
+}
+
+/// Everything that the control plane answers.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let (version_1, document) = api().split_for_parts();
+    let document: Arc<str> = document.to_json().unwrap_or_default().into();
+    let version_1 = version_1
+        .route("/v1/openapi.json", get(description))
+        .route("/v1/videos/upload/{*rest}", any(to_ingest))
+        .route("/v/{id}/{file}", get(videos::logical))
+        .layer(Extension(document))
+        .method_not_allowed_fallback(async || Problem::method())
+        .fallback(async || Problem::no_route())
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(cors(&app.settings.allowed_origins))
+        .with_state(Arc::clone(&app));
+    let aliased = version_1.clone();
+    page::routes(app.settings.web_root.as_deref())
+        .nest_service("/api", middleware_free(aliased))
+        .fallback_service(version_1)
+        .layer(middleware::from_fn_with_state(app, watched))
+        .layer(CatchPanicLayer::custom(|_| {
+            Problem::internal().into_response()
+        }))
+}
+
+/// The same routes below `/api`: `/api/v1/…` is `/v1/…`.
+fn middleware_free(routes: Router) -> Router {
+    Router::new().fallback_service(routes)
+}
+
+/// This description.
+#[utoipa::path(get, path = "/v1/openapi.json", responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json")))]
+async fn description(Extension(document): Extension<Arc<str>>) -> Response {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (json, document.to_string()).into_response()
+}
+
+/// Uploads go to ingest: no video byte passes here.
+#[utoipa::path(method(get, post, put, delete, head), path = "/v1/videos/upload/{rest}", params(("rest" = String, Path, description = "the rest of the path, as ingest has it")),
+    responses((status = 307, description = "the same request, at ingest; Location says where")))]
+async fn to_ingest(State(app): State<Arc<App>>, request: Request) -> Response {
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
+    let to = format!("{}{path}", app.settings.ingest_base);
+    match HeaderValue::try_from(to) {
+        Ok(to) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response(),
+        Err(_) => Problem::bad_request("the path cannot be redirected").into_response(),
+    }
+}
+
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins: Vec<HeaderValue> = origins
+        .iter()
+        .filter_map(|origin| origin.parse().ok())
+        .collect();
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers([
+            header::CONTENT_TYPE,
+            header::AUTHORIZATION,
+            HeaderName::from_static("idempotency-key"),
+        ])
+}
+
+/// Bounds the answer's time, counts it, names it, and writes one line to the log. The line has the
+/// route, not the path: a path that came here by mistake may hold a token.
+async fn watched(State(app): State<Arc<App>>, request: Request<Body>, next: Next) -> Response {
+    let method = request.method().clone();
+    let route = family(request.uri().path());
+    let began = Instant::now();
+    let answered = tokio::time::timeout(ANSWER, next.run(request)).await;
+    let mut response = answered.unwrap_or_else(|_| {
+        Problem::unavailable("The answer took too long; try again in a moment.").into_response()
+    });
+    let status = response.status().as_u16();
+    app.metrics
+        .requests
+        .with_label_values(&[route, status.to_string().as_str()])
+        .inc();
+    if let Some(problem) = response.extensions().get::<Problem>() {
+        app.metrics
+            .refusals
+            .with_label_values(&[problem.kind()])
+            .inc();
+    }
+    let id = app.request_ids.next();
+    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(request.id = %id, %method, route, status, took_ms, "{method} {route} {status}");
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    if let Ok(id) = HeaderValue::try_from(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// Names for requests, so that a client's report finds its line in the log: what this process drew
+/// at its start, and a number.
+pub(crate) struct RequestIds {
+    process: String,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    pub(crate) const fn new(process: String) -> Self {
+        Self {
+            process,
+            count: AtomicU64::new(0),
+        }
+    }
+
+    fn next(&self) -> String {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{number:x}", self.process)
+    }
+}
+
+/// A bounded set of names for paths, since a metric must not grow with what clients invent.
+fn family(path: &str) -> &'static str {
+    let path = path.strip_prefix("/api").unwrap_or(path);
+    match path
+        .trim_start_matches('/')
+        .split('/')
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        ["" | "watch"] | ["assets", ..] => "page",
+        ["v1", "videos"] => "/v1/videos",
+        ["v1", "videos", "upload", ..] => "/v1/videos/upload",
+        ["v1", "videos", _] => "/v1/videos/{id}",
+        ["v1", "videos", _, "status"] => "/v1/videos/{id}/status",
+        ["v1", "playback", "start"] => "/v1/playback/start",
+        ["v1", "playback", _, "heartbeat"] => "/v1/playback/{session}/heartbeat",
+        ["v1", "playback", _] => "/v1/playback/{session}",
+        ["v1", "status"] => "/v1/status",
+        ["v1", "openapi.json"] => "/v1/openapi.json",
+        ["v", _, _] => "/v/{id}/{file}",
+        _ => "other",
+    }
+}

@@ -1,0 +1,278 @@
+//! The control plane's configuration: what may be set, and what it becomes once it was checked.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ::config::{Problem, Problems, Span};
+use serde::{Deserialize, Serialize};
+
+/// The keys of `config/control.toml`; as environment variables, `MILLRACE_CONTROL__<KEY>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address and port of the API and the watch page. Port 0 takes a free one. Default
+    /// `127.0.0.1:8080`.
+    pub listen: String,
+    /// Address and port of `/metrics` and `/healthz`; keep it from the public. Default
+    /// `127.0.0.1:8081`.
+    pub internal: String,
+    /// The catalogue, `sqlite:///absolute/path`. Ingest opens the same. Default
+    /// `sqlite:///var/lib/millrace/catalog.db`.
+    pub catalog: String,
+    /// The keyring: a JSON file with the keys that tokens are signed with; read again when it
+    /// changes. Empty: nothing can be played. Default empty.
+    pub keys: String,
+    /// How the outside reaches this API, such as `https://api.example`. Empty: `http://` and the
+    /// address listened on. Default empty.
+    pub public_base: String,
+    /// How clients reach ingest, such as `https://upload.example`. Uploads are redirected there.
+    /// Default `http://127.0.0.1:7050`.
+    pub ingest_base: String,
+    /// The edges that carry the films. Default none.
+    pub edges: Vec<Edge>,
+    /// The folder of the built watch page. Empty: `/` says what to do. Default empty.
+    pub web_root: String,
+    /// File with the key that operators show as `Authorization: Bearer`. Empty: operator calls are
+    /// open, which is refused unless `listen` is a loopback address. Default empty.
+    pub operator_key: String,
+    /// Origins whose pages may call the API, such as `https://site.example`. Default none: only
+    /// the watch page served here.
+    pub allowed_origins: Vec<String>,
+    /// How long a token outlives the film's length, 1 m to 7 d. Longer survives longer pauses,
+    /// shorter limits what a passed-on address is worth. Default `4h`.
+    pub token_margin: Span,
+    /// How often a player is asked for a heartbeat, 5 s to 10 m. Default `30s`.
+    pub heartbeat: Span,
+}
+
+/// One entry of `edges`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edge {
+    /// As it calls itself in `Cache-Status`.
+    pub name: String,
+    /// How viewers reach it, such as `https://edge-1.example`.
+    pub base: String,
+    /// The same edge without TLS, for players that do not trust its certificate. Default empty.
+    #[serde(default)]
+    pub plain: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            internal: "127.0.0.1:8081".to_owned(),
+            catalog: "sqlite:///var/lib/millrace/catalog.db".to_owned(),
+            keys: String::new(),
+            public_base: String::new(),
+            ingest_base: "http://127.0.0.1:7050".to_owned(),
+            edges: Vec::new(),
+            web_root: String::new(),
+            operator_key: String::new(),
+            allowed_origins: Vec::new(),
+            token_margin: Span::seconds(4 * 3600),
+            heartbeat: Span::seconds(30),
+        }
+    }
+}
+
+/// A configuration without faults.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the API is.
+    pub listen: SocketAddr,
+    /// Where metrics and health are.
+    pub internal: SocketAddr,
+    /// The catalogue's address.
+    pub catalog: String,
+    /// The keyring file.
+    pub keys: Option<PathBuf>,
+    /// How the outside reaches this API; `None`: by the address listened on.
+    pub public_base: Option<String>,
+    /// How clients reach ingest.
+    pub ingest_base: String,
+    /// The edges, bases without a slash at the end.
+    pub edges: Vec<Edge>,
+    /// The folder of the watch page.
+    pub web_root: Option<PathBuf>,
+    /// The file of the operator key.
+    pub operator_key: Option<PathBuf>,
+    /// Origins whose pages may call the API.
+    pub allowed_origins: Vec<String>,
+    /// How long a token outlives the film's length.
+    pub token_margin: Duration,
+    /// How often a heartbeat is wished.
+    pub heartbeat: Duration,
+}
+
+impl Config {
+    /// Checks every key.
+    ///
+    /// # Errors
+    /// All faults at once, each with its key.
+    pub fn check(self) -> Result<Settings, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let listen = address(&mut problems, "listen", &self.listen);
+        let internal = address(&mut problems, "internal", &self.internal);
+        if self.operator_key.is_empty() && !listen.ip().is_loopback() {
+            problems.add(
+                "operator_key",
+                "needed unless `listen` is a loopback address",
+            );
+        }
+        span(
+            &mut problems,
+            "token_margin",
+            self.token_margin,
+            60..=7 * 86_400,
+        );
+        span(&mut problems, "heartbeat", self.heartbeat, 5..=600);
+        let mut edges = self.edges;
+        for edge in &mut edges {
+            edge.base = origin(&mut problems, "edges.base", &edge.base);
+            if edge.name.is_empty() {
+                problems.add("edges.name", "must not be empty");
+            }
+            if !edge.plain.is_empty() {
+                edge.plain = origin(&mut problems, "edges.plain", &edge.plain);
+            }
+        }
+        let mut names: Vec<&str> = edges.iter().map(|edge| edge.name.as_str()).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair.first() == pair.last()) {
+            problems.add("edges.name", "two edges have the same name");
+        }
+        let allowed_origins = self.allowed_origins.iter();
+        let allowed_origins = allowed_origins
+            .map(|text| origin(&mut problems, "allowed_origins", text))
+            .collect();
+        problems.take("catalog", catalog::check_address(&self.catalog));
+        let settings = Settings {
+            listen,
+            internal,
+            catalog: self.catalog,
+            keys: file(self.keys),
+            public_base: (!self.public_base.is_empty())
+                .then(|| base(&mut problems, "public_base", &self.public_base)),
+            ingest_base: base(&mut problems, "ingest_base", &self.ingest_base),
+            edges,
+            web_root: file(self.web_root),
+            operator_key: file(self.operator_key),
+            allowed_origins,
+            token_margin: self.token_margin.0,
+            heartbeat: self.heartbeat.0,
+        };
+        problems.or(settings)
+    }
+}
+
+fn address(problems: &mut Problems, key: &str, text: &str) -> SocketAddr {
+    let parsed = text
+        .parse()
+        .map_err(|_| format!("{text:?} is not like \"127.0.0.1:8080\""));
+    problems
+        .take(key, parsed)
+        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+}
+
+fn base(problems: &mut Problems, key: &str, text: &str) -> String {
+    let authority = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let usable = |rest: &str| {
+        rest.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '[')
+            && rest.bytes().all(|byte| byte.is_ascii_graphic())
+            && !rest.contains(['?', '#', '@', '"', '\\'])
+    };
+    if !authority.is_some_and(usable) {
+        problems.add(
+            key,
+            format!("{text:?} is not like \"https://edge.example\""),
+        );
+    }
+    text.trim_end_matches('/').to_owned()
+}
+
+/// A base without a path: browsers and tokens know no other.
+fn origin(problems: &mut Problems, key: &str, text: &str) -> String {
+    let text = base(problems, key, text);
+    if text.matches('/').count() > 2 {
+        problems.add(key, format!("{text:?} must not have a path"));
+    }
+    text
+}
+
+fn span(problems: &mut Problems, key: &str, span: Span, bounds: std::ops::RangeInclusive<u64>) {
+    if !bounds.contains(&span.0.as_secs()) {
+        let (low, high) = (Span::seconds(*bounds.start()), Span::seconds(*bounds.end()));
+        problems.add(key, format!("{span} is not between {low} and {high}"));
+    }
+}
+
+fn file(text: String) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_annotated_file_equals_the_defaults() {
+        let text = include_str!("../../config/control.toml");
+        let loaded: Config =
+            ::config::load("control", Some((Path::new("control.toml"), text)), []).unwrap();
+        assert_eq!(loaded, Config::default());
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let config = Config {
+            listen: "0.0.0.0:80".into(),
+            internal: "nowhere".into(),
+            ingest_base: "ftp://x".into(),
+            catalog: "/var/lib/catalog.db".into(),
+            allowed_origins: vec!["*".into(), "https://site.example".into()],
+            heartbeat: Span::seconds(1),
+            edges: vec![
+                Edge {
+                    name: String::new(),
+                    base: "edge".into(),
+                    plain: String::new(),
+                },
+                Edge {
+                    name: String::new(),
+                    base: "https://edge/path".into(),
+                    plain: String::new(),
+                },
+            ],
+            ..Config::default()
+        };
+        let keys: Vec<String> = config
+            .check()
+            .unwrap_err()
+            .into_iter()
+            .map(|p| p.key)
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                "internal",
+                "operator_key",
+                "heartbeat",
+                "edges.base",
+                "edges.name",
+                "edges.base",
+                "edges.name",
+                "edges.name",
+                "allowed_origins",
+                "catalog",
+                "ingest_base"
+            ]
+        );
+    }
+}

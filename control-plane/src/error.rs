@@ -1,0 +1,35 @@
+//! Why the control plane could not start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The control plane could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file with a secret cannot be used.
+    #[error("{path}: {fault}")]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it; never what stands in it.
+        fault: String,
+    },
+    /// The catalogue cannot be opened.
+    #[error("the catalogue cannot be opened: {0}")]
+    Catalog(#[from] catalog::Error),
+    /// The system gives no random bits.
+    #[error("the system gives no randomness: {0}")]
+    Random(#[from] getrandom::Error),
+    /// A metric is declared twice.
+    #[error("the metrics cannot be registered")]
+    Metrics(#[from] prometheus::Error),
+}

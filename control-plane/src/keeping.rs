@@ -1,0 +1,57 @@
+//! What the control plane does by itself: looking whether the catalogue answers, forgetting sessions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::internal::Health;
+use runtime::shutdown::Shutdown;
+use tokio::time::MissedTickBehavior;
+
+use crate::app::App;
+
+/// How often the catalogue is asked whether it answers.
+const LOOK: Duration = Duration::from_secs(5);
+/// How many looks pass between two sweeps of the sessions.
+const LOOKS_A_SWEEP: u64 = 120;
+/// How long a session is remembered after its token has ended, in seconds: a day, for questions.
+pub(crate) const REMEMBERED_S: u64 = 86_400;
+
+/// Keeps house until shutdown.
+pub(crate) async fn keep(app: Arc<App>, health: Health, mut shutdown: Shutdown) {
+    let mut looks = tokio::time::interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut count = 0_u64;
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            _ = looks.tick() => {}
+        }
+        look(&app, &health).await;
+        if count.is_multiple_of(LOOKS_A_SWEEP) {
+            sweep(&app).await;
+        }
+        count += 1;
+    }
+}
+
+async fn look(app: &App, health: &Health) {
+    match app.catalog.ping().await {
+        Ok(()) => health.recover(),
+        Err(error) => health.ail(error.to_string()),
+    }
+}
+
+/// Forgets sessions that ended long ago, so that the catalogue does not grow with every play.
+async fn sweep(app: &App) {
+    let limit = app.clock.now().0.saturating_sub(REMEMBERED_S);
+    let forgotten = app
+        .catalog
+        .sessions
+        .forget(contracts::time::UnixSeconds(limit))
+        .await;
+    match forgotten {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "{count} sessions that ended long ago are forgotten"),
+        Err(error) => tracing::warn!("sessions that ended long ago stay for now: {error}"),
+    }
+}

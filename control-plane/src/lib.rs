@@ -1,0 +1,28 @@
+//! The control plane: who may watch what, from which edge; the catalogue over HTTP; the watch page.
+//!
+//! The main path:
+//! 1. [`start()`] opens the catalogue, reads the keyring, and listens;
+//! 2. `app` holds the routes: the same router under `/v1` and `/api/v1`;
+//! 3. `playback` starts a session: `signer` mints its token, `edges` chooses where it plays;
+//! 4. `videos` tells what the site has; `page` serves the watch page.
+//!
+//! What always holds: no video byte passes here; every refusal is an `application/problem+json`;
+//! no token and no key reaches a log.
+
+mod app;
+pub mod config;
+mod edges;
+mod error;
+mod keeping;
+mod metrics;
+mod operator;
+mod page;
+mod playback;
+mod problem;
+mod signer;
+mod start;
+mod status;
+mod videos;
+
+pub use error::Error;
+pub use start::{Running, start};

@@ -1,0 +1,39 @@
+//! What the control plane counts.
+
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+
+/// The control plane's counters.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    /// Requests, by route and status.
+    pub(crate) requests: IntCounterVec,
+    /// Refusals, by the problem's kind.
+    pub(crate) refusals: IntCounterVec,
+    /// Playback sessions begun.
+    pub(crate) sessions: IntCounter,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let requests = Opts::new(
+            "millrace_control_requests_total",
+            "Requests to the control plane, by route and status.",
+        );
+        let refusals = Opts::new(
+            "millrace_control_refusals_total",
+            "Requests that were refused, by the problem's kind.",
+        );
+        let metrics = Self {
+            requests: IntCounterVec::new(requests, &["route", "status"])?,
+            refusals: IntCounterVec::new(refusals, &["kind"])?,
+            sessions: IntCounter::new(
+                "millrace_control_sessions_total",
+                "Playback sessions begun.",
+            )?,
+        };
+        registry.register(Box::new(metrics.requests.clone()))?;
+        registry.register(Box::new(metrics.refusals.clone()))?;
+        registry.register(Box::new(metrics.sessions.clone()))?;
+        Ok(metrics)
+    }
+}

@@ -1,0 +1,105 @@
+//! Starting and stopping the control plane.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::Registry;
+use runtime::clock::Clock;
+use runtime::internal::{self, Health};
+use runtime::listen::{self, Limits};
+use runtime::shutdown::Trigger;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::app::{self, App, RequestIds};
+use crate::config::Settings;
+use crate::error::Error;
+use crate::keeping;
+use crate::metrics::Metrics;
+use crate::operator::Operator;
+use crate::signer::Signer;
+
+/// How long stopping waits for answers under way.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What the port bears with. A connection costs some 20 KiB and a file descriptor.
+const LIMITS: Limits = Limits {
+    connections: 4096,
+    header: Duration::from_secs(15),
+};
+
+/// A control plane that listens. Dropping it stops it at once.
+pub struct Running {
+    /// Where the API and the watch page are.
+    pub listen: SocketAddr,
+    /// Where metrics and health are.
+    pub internal: SocketAddr,
+    trigger: Trigger,
+    tasks: JoinSet<()>,
+}
+
+/// Opens the catalogue, reads the secrets, and listens; answers from when it returns.
+///
+/// # Errors
+/// [`Error`] names the address, the file or the engine that cannot be used.
+pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running, Error> {
+    let registry = Registry::new();
+    let metrics = Metrics::new(&registry)?;
+    let operator = Operator::load(settings.operator_key.as_deref())?;
+    let signer = Signer::load(settings.keys.clone())?;
+    let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
+    let (listener, listen) = bind(settings.listen).await?;
+    let (inner, internal_address) = bind(settings.internal).await?;
+    let public_base = settings
+        .public_base
+        .clone()
+        .unwrap_or_else(|| format!("http://{listen}"));
+    let app = Arc::new(App {
+        settings,
+        public_base,
+        catalog,
+        clock,
+        signer,
+        operator,
+        metrics,
+        request_ids: RequestIds::new(format!("{:016x}", getrandom::u64()?)),
+    });
+    let router = app::router(Arc::clone(&app));
+    let health = Health::new();
+
+    let (trigger, shutdown) = Trigger::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(listen::serve(listener, router, LIMITS, shutdown.clone()));
+    tasks.spawn(keeping::keep(app, health.clone(), shutdown.clone()));
+    tasks.spawn(async move {
+        if let Err(error) = internal::serve(inner, registry, health, shutdown).await {
+            tracing::error!("the internal listener failed: {error}");
+        }
+    });
+    tracing::info!(%listen, "the control plane listens on {listen}");
+    Ok(Running {
+        listen,
+        internal: internal_address,
+        trigger,
+        tasks,
+    })
+}
+
+impl Running {
+    /// Stops listening, lets answers under way finish for some seconds, and ends.
+    pub async fn stop(mut self) {
+        self.trigger.fire();
+        let drained = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            tracing::warn!("some answers were cut off");
+        }
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}

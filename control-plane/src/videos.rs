@@ -1,0 +1,241 @@
+//! The catalogue over HTTP: films, their state, and their logical addresses.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use catalog::videos::{State as Life, Video};
+use contracts::asset::Privacy;
+use contracts::id::VideoId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::edges::ranked;
+use crate::problem::{Named, Problem};
+
+/// The longest page of a list.
+const PAGE: u32 = 100;
+
+/// A film.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Film {
+    video_id: String,
+    title: String,
+    /// A logical address: it answers 302 to an edge, with a fresh token.
+    playlist_url: String,
+    /// `uploading`, `processing`, `ready` or `failed`.
+    state: &'static str,
+    /// `public`, `unlisted` or `private`.
+    privacy: &'static str,
+    /// Length in seconds, once it is ready.
+    duration_s: Option<f64>,
+    /// When its upload began, in Unix seconds.
+    created_unix_s: u64,
+}
+
+/// How far a film is.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Status {
+    video_id: String,
+    /// `uploading`, `processing`, `ready` or `failed`.
+    state: &'static str,
+    /// 0 to 100; it only rises.
+    progress: u8,
+    /// Why it failed, for its publisher.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// A page of films.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Films {
+    videos: Vec<Listed>,
+    /// What to give as `next` for the following page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// A film in a list.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Listed {
+    video_id: String,
+    title: String,
+    duration_s: Option<f64>,
+    /// Its poster at an edge, signed for some hours.
+    poster: Option<String>,
+}
+
+/// Which page.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Page {
+    /// Where the page begins: the `next` of the page before.
+    next: Option<String>,
+    /// Films a page, 1 to 100; 20 without it.
+    limit: Option<u32>,
+}
+
+/// The films that everybody may see, newest first.
+#[utoipa::path(get, path = "/videos", params(Page), responses((status = 200, body = Films), (status = 400, body = Problem)))]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Json<Films>, Problem> {
+    let Query(page) = page.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    let limit = page.limit.unwrap_or(20);
+    if !(1..=PAGE).contains(&limit) {
+        return Err(Problem::bad_request(format!("limit must be 1 to {PAGE}")));
+    }
+    let after = page.next.as_deref().map(VideoId::parse).transpose();
+    let after = after.map_err(|error| Problem::bad_request(format!("next: {error}")))?;
+    // One more than asked for tells whether there is another page.
+    let mut videos = app.catalog.videos.list(after.as_ref(), limit + 1).await?;
+    let length = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = videos.len() > length;
+    videos.truncate(length);
+    let next = videos
+        .last()
+        .filter(|_| more)
+        .map(|video| video.id.to_string());
+    let videos = videos.iter().map(|video| Listed {
+        video_id: video.id.to_string(),
+        title: video.title.clone(),
+        duration_s: seconds(video),
+        poster: app.poster(&video.id),
+    });
+    Ok(Json(Films {
+        videos: videos.collect(),
+        next,
+    }))
+}
+
+/// A film.
+#[utoipa::path(get, path = "/videos/{id}", params(("id" = String, Path)), responses((status = 200, body = Film), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    Named(id): Named<String>,
+    headers: HeaderMap,
+) -> Result<Json<Film>, Problem> {
+    let video = app.visible(&id, &headers).await?;
+    Ok(Json(Film {
+        playlist_url: format!("{}/v/{}/master.m3u8", app.public_base, video.id),
+        video_id: video.id.to_string(),
+        duration_s: seconds(&video),
+        title: video.title,
+        state: video.state.as_str(),
+        privacy: video.privacy.as_str(),
+        created_unix_s: video.created.0,
+    }))
+}
+
+/// How far a film is.
+#[utoipa::path(get, path = "/videos/{id}/status", params(("id" = String, Path)), responses((status = 200, body = Status), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+pub(crate) async fn status(
+    State(app): State<Arc<App>>,
+    Named(id): Named<String>,
+    headers: HeaderMap,
+) -> Result<Json<Status>, Problem> {
+    let video = app.visible(&id, &headers).await?;
+    Ok(Json(Status {
+        video_id: video.id.to_string(),
+        state: video.state.as_str(),
+        progress: video.progress,
+        reason: video.failure,
+    }))
+}
+
+/// The logical address of a manifest: 302 to the film's edge, with a fresh token. Outside `/v1`,
+/// since players ask for it.
+#[utoipa::path(get, path = "/v/{id}/{file}", params(("id" = String, Path), ("file" = String, Path, description = "`master.m3u8`, `master_ts.m3u8` or `manifest.mpd`")),
+    responses((status = 302, description = "the manifest at an edge; Location says where"), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+pub(crate) async fn logical(
+    State(app): State<Arc<App>>,
+    Named((id, file)): Named<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if !matches!(
+        file.as_str(),
+        "master.m3u8" | "master_ts.m3u8" | "manifest.mpd"
+    ) {
+        return Err(Problem::no_route());
+    }
+    let video = app.playable(&id, &headers).await?;
+    let now = app.clock.now();
+    let places = ranked(&app.settings.edges, &video.id);
+    let place = places.first().ok_or_else(no_edge)?;
+    let token = app
+        .signer
+        .token(&video.id, None, now, app.expiry(&video, now))?;
+    let to = format!("{}/~{token}/v/{}/{file}", place.base, video.id);
+    Ok((
+        StatusCode::FOUND,
+        [
+            (header::LOCATION, to),
+            (header::CACHE_CONTROL, "no-store".to_owned()),
+        ],
+        [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")],
+    )
+        .into_response())
+}
+
+pub(crate) fn no_edge() -> Problem {
+    Problem::unavailable(
+        "No edge carries films yet; the operator must name one in the configuration.",
+    )
+}
+
+impl App {
+    /// A film that whoever asks may know of: private ones only with the operator key.
+    pub(crate) async fn visible(&self, id: &str, headers: &HeaderMap) -> Result<Video, Problem> {
+        // A text that is no id names no video.
+        let id = VideoId::parse(id).map_err(|_| Problem::no_video())?;
+        let video = self
+            .catalog
+            .videos
+            .find(&id)
+            .await?
+            .ok_or_else(Problem::no_video)?;
+        if video.privacy == Privacy::Private {
+            self.operator.admit(headers)?;
+        }
+        Ok(video)
+    }
+
+    /// A film that whoever asks may watch now.
+    pub(crate) async fn playable(&self, id: &str, headers: &HeaderMap) -> Result<Video, Problem> {
+        let video = self.visible(id, headers).await?;
+        if video.state != Life::Ready {
+            let reason = video.failure.as_deref();
+            return Err(Problem::not_ready(
+                &video.id,
+                video.state.as_str(),
+                video.progress,
+                reason,
+            ));
+        }
+        Ok(video)
+    }
+
+    /// The film's poster at its edge, good as long as a token would be.
+    pub(crate) fn poster(&self, video: &VideoId) -> Option<String> {
+        let place = ranked(&self.settings.edges, video).into_iter().next()?;
+        let now = self.clock.now();
+        let expires = now.plus(self.settings.token_margin.as_secs());
+        let path = self
+            .signer
+            .plain(&format!("/t/{video}/default.jpg"), now, expires)?;
+        Some(format!("{}{path}", place.base))
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a film is far shorter than 2^53 ms"
+)]
+fn seconds(video: &Video) -> Option<f64> {
+    video.duration_ms.map(|ms| ms as f64 / 1000.0)
+}

@@ -1,0 +1,73 @@
+//! What the log says, and what it must never say.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use contracts::asset::Privacy;
+use serde_json::json;
+
+use crate::house::{House, OPERATOR, json, split};
+
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+// One thread: what the control plane logs, it logs to this thread's subscriber.
+#[tokio::test]
+async fn requests_and_sessions_are_logged_and_no_secret_is() {
+    let paper = Paper::default();
+    let writer = paper.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || writer.clone());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let house = House::guarded().await;
+    house.film("film1", Privacy::Private).await;
+    let wish = json!({"video_id": "film1"});
+    let start = house.post("/v1/playback/start", &wish);
+    let start = start
+        .bearer_auth(OPERATOR)
+        .header("idempotency-key", "a-key-for-once");
+    let playback = json(start.send().await.unwrap(), 201).await;
+    // A player that was given the wrong host brings its token and its signature here.
+    let (manifest, poster) = (&playback["manifest_url"], &playback["thumbnails"]["poster"]);
+    let targets = [manifest, poster].map(|url| split(url.as_str().unwrap()).1);
+    for target in &targets {
+        assert_eq!(house.get(target).await.status(), 404);
+    }
+    let wrong = house.request(reqwest::Method::GET, "/v1/status");
+    wrong
+        .bearer_auth("a-key-that-is-wrong")
+        .send()
+        .await
+        .unwrap();
+
+    let log = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+    let session = playback["session_id"].as_str().unwrap();
+    for wanted in ["/v1/playback/start", session, "request.id", "took_ms"] {
+        assert!(log.contains(wanted), "{wanted} is not in {log}");
+    }
+    let token = targets[0].split('/').nth(1).unwrap();
+    let signature = targets[1].split_once("sig=").unwrap().1;
+    let tag = token.rsplit_once('.').unwrap().1;
+    for secret in [
+        OPERATOR,
+        "a-key-that-is-wrong",
+        token,
+        tag,
+        signature,
+        "00010203",
+    ] {
+        assert!(!log.contains(secret), "{secret} is in {log}");
+    }
+}

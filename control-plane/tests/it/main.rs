@@ -1,0 +1,15 @@
+//! A control plane in this process, spoken to as clients speak to it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets something else than it wants must fail"
+)]
+
+mod bad_input;
+mod house;
+mod keys;
+mod log;
+mod page;
+mod playback;
+mod site;
+mod videos;

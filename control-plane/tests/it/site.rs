@@ -1,0 +1,117 @@
+//! The site as a whole: its status, its description, other sites' pages, health.
+
+use contracts::asset::Privacy;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::house::{House, json};
+
+#[tokio::test]
+async fn the_status_counts_films_and_sessions_and_names_the_edges() {
+    let house = House::start().await;
+    house.film("a", Privacy::Public).await;
+    house.film("b", Privacy::Private).await;
+    house.upload("c", Privacy::Public).await;
+    let wish = json!({"video_id": "a"});
+    house
+        .post("/v1/playback/start", &wish)
+        .send()
+        .await
+        .unwrap();
+    let site = json(house.get("/v1/status").await, 200).await;
+    assert_eq!(site["videos"], json!({"ready": 2, "uploading": 1}));
+    assert_eq!(site["sessions"], 1);
+    assert_eq!(
+        site["edges"],
+        json!({"edge-1": "https://127.0.0.1:8443", "edge-2": "https://127.0.0.1:8444"})
+    );
+    assert_eq!(site["ingest"], "http://127.0.0.1:7777");
+    assert_eq!(site["catalog"], "reachable");
+}
+
+#[tokio::test]
+async fn every_route_is_in_the_description_and_answers() {
+    let house = House::start().await;
+    let document = json(house.get("/v1/openapi.json").await, 200).await;
+    assert_eq!(
+        document,
+        json(house.get("/api/v1/openapi.json").await, 200).await
+    );
+    let paths = document["paths"].as_object().unwrap();
+    let mut have = Vec::new();
+    for (path, item) in paths {
+        for method in item.as_object().unwrap().keys() {
+            have.push(format!("{method} {path}"));
+            // Whatever a route says to nonsense, it is not that there is no such route.
+            let url = path.replace(['{', '}'], "");
+            let url = url.replace("/v/id/file", "/v/id/master.m3u8");
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            let answer = house.request(method, &url).send().await.unwrap();
+            let status = answer.status();
+            let text = answer.text().await.unwrap();
+            assert_ne!(status, 405, "{path}");
+            assert!(!text.contains("urn:millrace:not-found"), "{path} {text}");
+        }
+    }
+    have.sort();
+    assert_eq!(
+        have,
+        [
+            "delete /v1/playback/{session}",
+            "delete /v1/videos/upload/{rest}",
+            "get /v/{id}/{file}",
+            "get /v1/openapi.json",
+            "get /v1/status",
+            "get /v1/videos",
+            "get /v1/videos/upload/{rest}",
+            "get /v1/videos/{id}",
+            "get /v1/videos/{id}/status",
+            "head /v1/videos/upload/{rest}",
+            "post /v1/playback/start",
+            "post /v1/playback/{session}/heartbeat",
+            "post /v1/videos/upload/{rest}",
+            "put /v1/videos/upload/{rest}",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_may_call_only_when_they_are_listed() {
+    let listed = "https://site.example";
+    let house = House::with(|config, _| config.allowed_origins = vec![listed.into()]).await;
+    for (origin, allowed) in [(listed, true), ("https://other.example", false)] {
+        let asked = house
+            .request(Method::OPTIONS, "/v1/playback/start")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "content-type");
+        let answer = asked.send().await.unwrap();
+        let header = answer.headers().get("access-control-allow-origin");
+        assert_eq!(
+            header.map(|header| header.to_str().unwrap()),
+            allowed.then_some(origin)
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_internal_port_tells_health_and_counts_requests_by_route() {
+    let house = House::start().await;
+    for path in ["/v1/videos/absent", "/v1/videos/film-that-is-absent-too"] {
+        house.get(path).await;
+    }
+    let health = house
+        .get(&format!("http://{}/healthz", house.running.internal))
+        .await;
+    assert_eq!(health.status(), 200);
+    let line = r#"millrace_control_requests_total{route="/v1/videos/{id}",status="404"}"#;
+    assert_eq!(house.counter(line).await, 2);
+}
+
+#[tokio::test]
+async fn stopping_ends_the_listener() {
+    let house = House::start().await;
+    let address = house.running.listen;
+    house.running.stop().await;
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}

@@ -1,0 +1,140 @@
+//! Films: one, its state, the list, and the logical addresses.
+
+use catalog::videos::Event;
+use contracts::asset::Privacy;
+use contracts::id::VideoId;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::house::{House, KEYS, NOW, OPERATOR, at_the_edge, json, problem, split};
+
+#[tokio::test]
+async fn a_film_is_shown_with_its_logical_address() {
+    let house = House::start().await;
+    house.film("film1", Privacy::Unlisted).await;
+    for path in ["/v1/videos/film1", "/api/v1/videos/film1"] {
+        let film = json(house.get(path).await, 200).await;
+        let playlist = format!("http://{}/v/film1/master.m3u8", house.running.listen);
+        assert_eq!(
+            film,
+            json!({"video_id": "film1", "title": "Film <film1>", "playlist_url": playlist, "state": "ready",
+                "privacy": "unlisted", "duration_s": 10.001, "created_unix_s": NOW})
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_publisher_sees_the_state_change_and_why_it_failed() {
+    let house = House::start().await;
+    house.upload("film1", Privacy::Public).await;
+    let id = VideoId::parse("film1").unwrap();
+    let status = async || json(house.get("/v1/videos/film1/status").await, 200).await;
+    assert_eq!(
+        status().await,
+        json!({"video_id": "film1", "state": "uploading", "progress": 0})
+    );
+    let videos = &house.catalog.videos;
+    videos.advance(&id, Event::Uploaded).await.unwrap();
+    videos.progress(&id, 41).await.unwrap();
+    assert_eq!(
+        status().await,
+        json!({"video_id": "film1", "state": "processing", "progress": 41})
+    );
+    let reason = "The file holds no picture.".to_owned();
+    videos.advance(&id, Event::Failed { reason }).await.unwrap();
+    assert_eq!(
+        status().await,
+        json!({"video_id": "film1", "state": "failed", "progress": 41, "reason": "The file holds no picture."})
+    );
+}
+
+#[tokio::test]
+async fn the_list_has_public_films_only_newest_first_in_pages() {
+    let house = House::start().await;
+    for (id, privacy) in [
+        ("a", Privacy::Public),
+        ("b", Privacy::Unlisted),
+        ("c", Privacy::Private),
+        ("d", Privacy::Public),
+        ("e", Privacy::Public),
+    ] {
+        house.film(id, privacy).await;
+        house.clock.advance(1);
+    }
+    house.upload("f", Privacy::Public).await;
+    let page = async |query: &str| {
+        let page = json(house.get(&format!("/v1/videos{query}")).await, 200).await;
+        let ids = page["videos"].as_array().unwrap().iter();
+        let ids: Vec<String> = ids
+            .map(|film| film["video_id"].as_str().unwrap().to_owned())
+            .collect();
+        (ids, page["next"].as_str().map(str::to_owned), page)
+    };
+    let (ids, next, all) = page("").await;
+    assert_eq!(
+        (ids, next),
+        (vec!["e".into(), "d".into(), "a".into()], None)
+    );
+    let poster = all["videos"][0]["poster"].as_str().unwrap();
+    assert_eq!(
+        at_the_edge(KEYS, poster, NOW).unwrap().path,
+        "/t/e/default.jpg"
+    );
+    let (ids, next, _) = page("?limit=2").await;
+    assert_eq!(ids, ["e", "d"]);
+    let (ids, next, _) = page(&format!("?limit=2&next={}", next.unwrap())).await;
+    assert_eq!((ids, next), (vec!["a".into()], None));
+    let (_, next, _) = page("?limit=3").await;
+    assert_eq!(next, None, "a full last page has no next");
+    for query in ["?limit=0", "?limit=101", "?limit=x", "?next=a/b"] {
+        let refused = house.get(&format!("/v1/videos{query}")).await;
+        problem(refused, 400, "bad-request").await;
+    }
+}
+
+#[tokio::test]
+async fn a_logical_address_leads_to_an_edge_with_a_fresh_token() {
+    let house = House::start().await;
+    house.film("film1", Privacy::Public).await;
+    for file in ["master.m3u8", "master_ts.m3u8", "manifest.mpd"] {
+        let answer = house.get(&format!("/v/film1/{file}")).await;
+        assert_eq!(answer.status(), 302);
+        assert_eq!(answer.headers()["access-control-allow-origin"], "*");
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        let to = answer.headers()["location"].to_str().unwrap();
+        assert!(split(to).0.starts_with("https://127.0.0.1:844"), "{to}");
+        let accepted = at_the_edge(KEYS, to, NOW).unwrap();
+        assert_eq!(accepted.path, format!("/v/film1/{file}"));
+        assert_eq!(accepted.session, None);
+        assert_eq!(accepted.expires.unwrap().0, NOW + 11 + 4 * 3600);
+    }
+    problem(house.get("/v/film1/segment_1.ts").await, 404, "not-found").await;
+    problem(
+        house.get("/v/absent/master.m3u8").await,
+        404,
+        "video-not-found",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_private_film_is_for_whoever_shows_the_operator_key() {
+    let house = House::guarded().await;
+    house.film("film1", Privacy::Private).await;
+    for path in [
+        "/v1/videos/film1",
+        "/v1/videos/film1/status",
+        "/v/film1/master.m3u8",
+    ] {
+        let refused = house.get(path).await;
+        assert_eq!(refused.headers()["www-authenticate"], "Bearer");
+        problem(refused, 401, "unauthorized").await;
+        let wrong = house
+            .request(Method::GET, path)
+            .bearer_auth("another-key-of-some-length");
+        problem(wrong.send().await.unwrap(), 403, "forbidden").await;
+        let right = house.request(Method::GET, path).bearer_auth(OPERATOR);
+        let status = right.send().await.unwrap().status();
+        assert!(matches!(status.as_u16(), 200 | 302), "{path} {status}");
+    }
+}

@@ -1,0 +1,17 @@
+//! What a viewer meets: HTTP/1.1, HTTP/2 and HTTP/3 on one port, the gate, the cache.
+//!
+//! The main path:
+//! 1. [`config`] says how, [`start`] binds the listeners and puts the node together;
+//! 2. [`gate`] lets a request in by its token, or because its film is public;
+//! 3. [`tier`] serves it from the cache or fills it from a parent;
+//! 4. [`beacon`] writes one line about it.
+//!
+//! Invariants: a token never reaches a cache key, a parent or a log; a refusal tells the client
+//! its status and nothing more; an edge asks nobody while a viewer waits, save a parent for bytes.
+
+pub mod beacon;
+pub mod config;
+pub mod gate;
+mod start;
+
+pub use start::{Error, Running, start};

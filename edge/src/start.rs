@@ -1,0 +1,249 @@
+//! Binding the listeners and putting an edge together.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::clock::Clock;
+use runtime::internal::{self, Health};
+use runtime::shutdown::{Shutdown, Trigger};
+use tier::node::{Node, Role};
+use tier::tls::Certificate;
+use tier::{Viewers, admission::Admission, h3, listen};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::beacon::AccessLog;
+use crate::config::Settings;
+use crate::gate::{Gate, Keys, KeysError};
+
+/// Why an edge did not start, or did not take new files.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A listener, a certificate or a credential is not to be had.
+    #[error(transparent)]
+    Tier(#[from] tier::Error),
+    /// The keyring is not to be had.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+}
+
+/// An edge that serves. Dropped, it stops at once; [`Running::stop`] lets answers end.
+pub struct Running {
+    /// HTTP/1.1 and HTTP/2 over TCP, HTTP/3 over UDP.
+    pub https: SocketAddr,
+    /// HTTP/1.1 without TLS.
+    pub plain: Option<SocketAddr>,
+    /// Metrics and health.
+    pub internal: SocketAddr,
+    node: Node,
+    gate: Arc<Gate>,
+    certificate: Arc<Certificate>,
+    trigger: Trigger,
+    patience: Duration,
+    tasks: JoinSet<()>,
+}
+
+/// Starts an edge; its listeners are bound when this returns.
+///
+/// # Errors
+/// When an address, the certificate, the keyring or a credential is not to be had.
+pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running, Error> {
+    runtime::tls::install_provider();
+    let certificate = Certificate::load(&settings.tls.certificate, &settings.tls.key)?;
+    let keys = Keys::open(settings.keyring_file.clone())?;
+    let gate = Gate::new(keys, clock, settings.public_without_token)
+        .trusting(settings.trusted_hops.clone());
+    let gate = Arc::new(gate);
+    let sockets = Sockets::bind(&settings, &certificate).await?;
+    let role = Role {
+        name: settings.name.clone(),
+        zone: settings.zone.clone(),
+        admission: Arc::clone(&gate) as Arc<dyn Admission>,
+        beacon: Arc::new(AccessLog::new(settings.name.clone())),
+        viewers: Some(Viewers::new(Some(sockets.https_address.port()))),
+    };
+    let node = Node::build(&settings.tier, role)?;
+    let (trigger, shutdown) = Trigger::new();
+    let mut running = Running {
+        https: sockets.https_address,
+        plain: sockets.plain.as_ref().map(|(_, address)| *address),
+        internal: sockets.internal_address,
+        node,
+        gate,
+        certificate,
+        trigger,
+        patience: settings.tier.limits.drain + GRACE,
+        tasks: JoinSet::new(),
+    };
+    running.serve(sockets, &settings, &shutdown)?;
+    Ok(running)
+}
+
+impl Running {
+    /// Reads keyring and certificate again, now rather than at the next look at the files.
+    ///
+    /// # Errors
+    /// When one of them is not to be had; the old one then stays.
+    pub fn reload(&self) -> Result<(), Error> {
+        self.gate.keys().refresh()?;
+        self.certificate.reload()?;
+        Ok(())
+    }
+
+    /// Forgets every cached object; fills in progress are finished and not stored.
+    pub fn purge_all(&self) {
+        self.node.cache.purge_all();
+    }
+
+    /// Stops listening, lets answers in progress end for the configured time, and frees the cache.
+    pub async fn stop(mut self) {
+        self.trigger.fire();
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        // The listeners keep to the drain time by themselves; this is for whatever does not.
+        if tokio::time::timeout(self.patience, ended).await.is_err() {
+            tracing::warn!("stopped before every task had ended");
+        }
+        self.node.cache.purge_all();
+    }
+
+    fn serve(
+        &mut self,
+        sockets: Sockets,
+        settings: &Settings,
+        shutdown: &Shutdown,
+    ) -> Result<(), Error> {
+        let tls = tier::tls::server_config(Arc::clone(&self.certificate) as _)?;
+        let limits = &settings.tier.limits;
+        let listeners = [
+            Some((sockets.https, Some(tls))),
+            sockets.plain.map(|(listener, _)| (listener, None)),
+        ];
+        for (listener, tls) in listeners.into_iter().flatten() {
+            self.tasks.spawn(listen::serve(
+                listener,
+                tls,
+                Arc::clone(&self.node.app),
+                limits.clone(),
+                self.node.metrics.connections.clone(),
+                shutdown.watch(),
+            ));
+        }
+        sockets
+            .quic
+            .metrics()
+            .register(&self.node.registry)
+            .map_err(tier::Error::from)?;
+        let app = Arc::clone(&self.node.app);
+        self.tasks
+            .spawn(h3::serve(sockets.quic, app, shutdown.watch()));
+        let health = Health::new();
+        self.tasks.spawn(watch_keys(
+            Arc::clone(&self.gate),
+            health.clone(),
+            shutdown.clone(),
+        ));
+        let registry = self.node.registry.clone();
+        let served = internal::serve(sockets.internal, registry, health, shutdown.clone());
+        self.tasks.spawn(async move {
+            if let Err(error) = served.await {
+                tracing::error!("the internal port is gone: {error}");
+            }
+        });
+        Ok(())
+    }
+}
+
+struct Sockets {
+    https: TcpListener,
+    quic: h3::Listener,
+    https_address: SocketAddr,
+    plain: Option<(TcpListener, SocketAddr)>,
+    internal: TcpListener,
+    internal_address: SocketAddr,
+}
+
+impl Sockets {
+    async fn bind(settings: &Settings, certificate: &Arc<Certificate>) -> Result<Self, Error> {
+        let (https, https_address, quic) = tcp_and_udp(settings, certificate).await?;
+        let plain = match settings.plain {
+            Some(address) => Some(tcp(address).await?),
+            None => None,
+        };
+        let (internal, internal_address) = tcp(settings.internal).await?;
+        Ok(Self {
+            https,
+            quic,
+            https_address,
+            plain,
+            internal,
+            internal_address,
+        })
+    }
+}
+
+/// Binds one port number for TCP and UDP. When any port will do, the one that TCP got may be taken
+/// for UDP; then another is tried.
+async fn tcp_and_udp(
+    settings: &Settings,
+    certificate: &Arc<Certificate>,
+) -> Result<(TcpListener, SocketAddr, h3::Listener), Error> {
+    let limits = &settings.tier.limits;
+    let quic = h3::Settings {
+        max_connections: limits.max_connections,
+        handshake: limits.handshake,
+        header: limits.header,
+        write: settings.tier.client_write,
+        drain: limits.drain,
+        ..h3::Settings::default()
+    };
+    let mut tries_left: u32 = if settings.https.port() == 0 { 16 } else { 1 };
+    loop {
+        let (tcp, address) = tcp(settings.https).await?;
+        tries_left -= 1;
+        match h3::bind(address, Arc::clone(certificate) as _, &quic) {
+            Ok(udp) => return Ok((tcp, address, udp)),
+            Err(error) if tries_left > 0 && error.kind() == ErrorKind::AddrInUse => {}
+            Err(source) => return Err(tier::Error::Bind { address, source }.into()),
+        }
+    }
+}
+
+async fn tcp(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let listener = listen::bind(address).await?;
+    let bound = listener
+        .local_addr()
+        .map_err(|source| tier::Error::Bind { address, source })?;
+    Ok((listener, bound))
+}
+
+/// Takes a changed keyring while serving; a broken one is reported and the old one kept.
+async fn watch_keys(gate: Arc<Gate>, health: Health, mut shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            () = tokio::time::sleep(KEYS_LOOK) => {}
+        }
+        match gate.keys().refresh() {
+            Ok(true) => {
+                tracing::info!("took a changed keyring");
+                health.recover();
+            }
+            Ok(false) => {}
+            Err(error) => {
+                if health.ailment().is_none() {
+                    tracing::error!("keeping the old keys: {error}");
+                }
+                health.ail(error.to_string());
+            }
+        }
+    }
+}
+
+/// How often the keyring file is looked at.
+const KEYS_LOOK: Duration = Duration::from_secs(5);
+
+/// Beyond the drain time, how long a stop may take.
+const GRACE: Duration = Duration::from_secs(2);

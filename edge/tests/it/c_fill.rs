@@ -1,0 +1,262 @@
+//! One fill for everybody: nobody holds it back, nobody takes its end for granted.
+
+use bytes::Bytes;
+use tier::Protocol;
+
+use crate::house::{House, PROTOCOLS, signed};
+use crate::origin::{Gate, Origin, Reply, Step};
+
+const PATH: &str = "/v/a/720p/segment_1.m4s";
+
+/// Half of a body, a pause, the other half.
+fn halves(gate: &Gate) -> Reply {
+    let half = Bytes::from(vec![7; 50_000]);
+    let steps = vec![
+        Step::Send(half.clone()),
+        Step::Wait(gate.clone()),
+        Step::Send(half),
+    ];
+    Reply::steps(100_000, steps)
+}
+
+async fn paused() -> (Gate, Origin) {
+    let gate = Gate::shut();
+    let inner = gate.clone();
+    (gate, Origin::start(move |_| halves(&inner)).await)
+}
+
+#[tokio::test]
+async fn fifty_cold_requests_reach_the_parent_once() {
+    let (gate, origin) = paused().await;
+    let house = House::with(&origin, |_| {}).await;
+    let mut begun = Vec::new();
+    for n in 0..50 {
+        let client = house.client(PROTOCOLS[n % 3]);
+        begun.push(tokio::spawn(async move {
+            client.open("GET", &signed(PATH), &[]).await
+        }));
+    }
+    let mut answers = Vec::new();
+    for task in begun {
+        answers.push(task.await.unwrap());
+    }
+    // All fifty have their header while the body is half there.
+    gate.open();
+    let mut stored = 0;
+    for answer in answers {
+        let got = answer.whole().await;
+        assert_eq!((got.status, got.bytes().len()), (200, 100_000));
+        match got.field("cache-status") {
+            "edge-1; fwd=miss; stored" => stored += 1,
+            status => assert_eq!(status, "edge-1; fwd=miss; collapsed"),
+        }
+    }
+    assert_eq!((origin.requests(), stored), (1, 1));
+}
+
+#[tokio::test]
+async fn requests_wait_together_for_a_header() {
+    let gate = Gate::shut();
+    let inner = gate.clone();
+    let origin = Origin::start(move |_| Reply::ok("late").held(&inner)).await;
+    let house = House::with(&origin, |_| {}).await;
+    let tasks = PROTOCOLS.map(|protocol| {
+        let client = house.client(protocol);
+        tokio::spawn(async move { client.get(&signed(PATH), &[]).await })
+    });
+    origin.until(1).await;
+    gate.open();
+    for task in tasks {
+        assert_eq!(&task.await.unwrap().bytes()[..], b"late");
+    }
+    assert_eq!(origin.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_slow_first_viewer_holds_nobody_back() {
+    const LENGTH: usize = 24 << 20;
+    for slow in PROTOCOLS {
+        let origin = Origin::start(|_| Reply::ok(vec![7; LENGTH])).await;
+        let house = House::with(&origin, |_| {}).await;
+        // Has the header, and reads nothing more.
+        let idle = house.client(slow).open("GET", &signed(PATH), &[]).await;
+        assert_eq!(idle.status, 200);
+        let fast = house.client(Protocol::H1);
+        let target = signed(PATH);
+        let read = fast.get(&target, &[]);
+        let got = tokio::time::timeout(std::time::Duration::from_secs(30), read).await;
+        let got = got.unwrap_or_else(|_| panic!("held back by a viewer on {slow}"));
+        assert_eq!(got.bytes().len(), LENGTH);
+        assert_eq!(origin.requests(), 1);
+        drop(idle);
+    }
+}
+
+#[tokio::test]
+async fn an_aborted_fill_is_an_error_for_its_readers_and_is_not_kept() {
+    for known_length in [true, false] {
+        let gate = Gate::shut();
+        let inner = gate.clone();
+        let origin = Origin::start(move |_| {
+            let half = Bytes::from(vec![7; 50_000]);
+            let steps = vec![Step::Send(half), Step::Wait(inner.clone()), Step::Abort];
+            Reply {
+                length: known_length.then_some(100_000),
+                ..Reply::steps(0, steps)
+            }
+        })
+        .await;
+        let house = House::with(&origin, |_| {}).await;
+        let mut answers = Vec::new();
+        for protocol in PROTOCOLS.iter().chain(&PROTOCOLS) {
+            let client = house.client(*protocol);
+            answers.push((*protocol, client.open("GET", &signed(PATH), &[]).await));
+        }
+        gate.open();
+        for (protocol, answer) in answers {
+            let got = answer.whole().await;
+            assert_eq!(got.status, 200);
+            assert!(
+                got.body.is_err(),
+                "{protocol} took a broken answer for a whole one"
+            );
+        }
+        assert_eq!(house.metric("millrace_tier_cache_objects").await, 0);
+        assert_eq!(house.metric("millrace_tier_fill_failures_total").await, 1);
+        assert_eq!(origin.requests(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_fill_outlives_the_viewer_who_began_it() {
+    for protocol in PROTOCOLS {
+        let (gate, origin) = paused().await;
+        let house = House::with(&origin, |_| {}).await;
+        let mut first = house.client(protocol).open("GET", &signed(PATH), &[]).await;
+        assert!(first.next().await.unwrap().is_some());
+        drop(first);
+        let second = house.client(protocol).open("GET", &signed(PATH), &[]).await;
+        gate.open();
+        assert_eq!(second.whole().await.bytes().len(), 100_000, "{protocol}");
+        let third = house.client(protocol).get(&signed(PATH), &[]).await;
+        assert!(third.field("cache-status").contains("; hit"), "{third:?}");
+        assert_eq!(origin.requests(), 1, "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn a_range_is_served_from_a_fill_in_progress() {
+    for protocol in PROTOCOLS {
+        let (gate, origin) = paused().await;
+        let house = House::with(&origin, |_| {}).await;
+        let client = house.client(protocol);
+        let first = client.open("GET", &signed(PATH), &[]).await;
+        let early = client
+            .get(&signed(PATH), &[("range", "bytes=100-199")])
+            .await;
+        assert_eq!(
+            (early.status, early.bytes().len()),
+            (206, 100),
+            "{protocol}"
+        );
+        let late = client
+            .open("GET", &signed(PATH), &[("range", "bytes=60000-69999")])
+            .await;
+        assert_eq!(late.status, 206);
+        gate.open();
+        assert_eq!(late.whole().await.bytes().len(), 10_000);
+        assert_eq!(first.whole().await.bytes().len(), 100_000);
+        assert_eq!(origin.requests(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_range_on_a_cold_cache_fills_the_whole_object() {
+    for protocol in PROTOCOLS {
+        let origin = Origin::start(|_| Reply::ok("abcdefghij")).await;
+        let house = House::with(&origin, |_| {}).await;
+        let client = house.client(protocol);
+        let part = client.get(&signed(PATH), &[("range", "bytes=1-2")]).await;
+        assert_eq!(
+            (part.status, &part.bytes()[..]),
+            (206, &b"bc"[..]),
+            "{protocol}"
+        );
+        assert_eq!(
+            &client.get(&signed(PATH), &[]).await.bytes()[..],
+            b"abcdefghij"
+        );
+        assert_eq!(origin.requests(), 1);
+        assert!(!origin.heads()[0].to_ascii_lowercase().contains("range"));
+    }
+}
+
+#[tokio::test]
+async fn a_purge_reaches_a_fill_in_flight() {
+    let (gate, origin) = paused().await;
+    let house = House::with(&origin, |_| {}).await;
+    let client = house.client(Protocol::H2);
+    let first = client.open("GET", &signed(PATH), &[]).await;
+    house.edge.purge_all();
+    gate.open();
+    assert_eq!(first.whole().await.bytes().len(), 100_000);
+    let second = client.get(&signed(PATH), &[]).await;
+    assert_eq!(second.field("cache-status"), "edge-1; fwd=miss; stored");
+    assert_eq!(origin.requests(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_shorter_than_announced_is_broken_off() {
+    for protocol in PROTOCOLS {
+        let steps = vec![Step::Send(Bytes::from_static(b"short")), Step::Abort];
+        let origin = Origin::start(move |_| Reply::steps(10, steps.clone())).await;
+        let house = House::with(&origin, |_| {}).await;
+        let got = house.client(protocol).get(&signed(PATH), &[]).await;
+        assert!(
+            got.body.is_err() || got.status == 502,
+            "{protocol}: {got:?}"
+        );
+        assert_eq!(house.metric("millrace_tier_cache_objects").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_who_leaves_before_the_header_does_not_take_the_fill_along() {
+    for protocol in PROTOCOLS {
+        let gate = Gate::shut();
+        let inner = gate.clone();
+        let origin = Origin::start(move |_| Reply::ok("late").held(&inner)).await;
+        let house = House::with(&origin, |_| {}).await;
+        let client = house.client(protocol);
+        let first = tokio::spawn(async move { client.get(&signed(PATH), &[]).await });
+        origin.until(1).await;
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        let client = house.client(protocol);
+        let second = tokio::spawn(async move { client.get(&signed(PATH), &[]).await });
+        gate.open();
+        assert_eq!(&second.await.unwrap().bytes()[..], b"late", "{protocol}");
+        assert_eq!(origin.requests(), 1, "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn answers_in_progress_end_when_the_node_stops() {
+    for protocol in PROTOCOLS {
+        let (gate, origin) = paused().await;
+        let house = House::with(&origin, |config| {
+            config.clients.drain = config::Span::seconds(20);
+        })
+        .await;
+        let answer = house.client(protocol).open("GET", &signed(PATH), &[]).await;
+        let address = house.edge.https;
+        let stopping = tokio::spawn(house.edge.stop());
+        // The listener closes first.
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        gate.open();
+        assert_eq!(answer.whole().await.bytes().len(), 100_000, "{protocol}");
+        stopping.await.unwrap();
+    }
+}

@@ -1,0 +1,170 @@
+//! More than one tier: chains, failover, credentials, loops.
+
+use std::path::PathBuf;
+
+use origin_shield::config::Config;
+use tier::Protocol;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::client::h1;
+use crate::house::{House, PROTOCOLS, signed};
+use crate::origin::{Origin, Reply, field};
+
+const SECRET: &str = "shared-between-these-two-tiers";
+
+async fn shield(parents: Vec<String>, secret_file: PathBuf) -> origin_shield::Running {
+    let mut config = Config {
+        parents,
+        hop_secret_file: secret_file,
+        ..Config::default()
+    };
+    config.listen.plain = "127.0.0.1:0".to_owned();
+    config.listen.internal = "127.0.0.1:0".to_owned();
+    config.clients.drain = config::Span::millis(100);
+    origin_shield::start(config.check().unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn each_tier_says_what_it_did() {
+    let files = tempfile::tempdir().unwrap();
+    let secret = files.path().join("hop");
+    std::fs::write(&secret, SECRET).unwrap();
+    let origin = Origin::start(|_| Reply::ok("x").field("surrogate-key", "a:a")).await;
+    let shield = shield(vec![origin.url()], secret.clone()).await;
+    let through = |config: &mut edge::config::Config| {
+        config.parents = vec![format!("http://{}", shield.plain)];
+        config.upstream.hop_secret_file = secret.clone();
+    };
+    let first = House::with(&origin, through).await;
+    let second = House::with(&origin, |config| {
+        through(config);
+        config.name = "edge-2".to_owned();
+    })
+    .await;
+    let target = signed("/v/a/1");
+    let client = first.client(Protocol::H3);
+    let got = client.get(&target, &[]).await;
+    let chain = "shield-1; fwd=miss; stored, edge-1; fwd=miss; stored";
+    assert_eq!((got.status, got.field("cache-status")), (200, chain));
+    let got = client.get(&target, &[]).await;
+    assert!(
+        got.field("cache-status").starts_with("edge-1; hit"),
+        "{got:?}"
+    );
+    let got = second.client(Protocol::H2).get(&target, &[]).await;
+    let status = got.field("cache-status");
+    assert!(
+        status.starts_with("shield-1; hit; ttl=") && status.ends_with(", edge-2; fwd=miss; stored"),
+        "{status}"
+    );
+    assert_eq!(origin.requests(), 1);
+    let head = origin.heads().pop().unwrap();
+    assert_eq!(head.to_lowercase().matches("edge-1-").count(), 1, "{head}");
+    assert_eq!(
+        head.to_lowercase().matches("shield-1-").count(),
+        1,
+        "{head}"
+    );
+    assert_eq!(
+        field(&head, "millrace-hop"),
+        None,
+        "a credential is for one hop"
+    );
+    shield.stop().await;
+}
+
+#[tokio::test]
+async fn a_shield_admits_tiers_only() {
+    let files = tempfile::tempdir().unwrap();
+    let secret = files.path().join("hop");
+    std::fs::write(&secret, SECRET).unwrap();
+    let origin = Origin::start(|_| Reply::ok("x").field("millrace-access", "token")).await;
+    let shield = shield(vec![origin.url()], secret).await;
+    for (line, status) in [
+        (String::new(), 403),
+        (
+            "millrace-hop: shared-between-these-two-tierz\r\n".to_owned(),
+            403,
+        ),
+        (format!("millrace-hop: {SECRET}\r\n"), 200),
+    ] {
+        let stream = TcpStream::connect(shield.plain).await.unwrap();
+        let head = format!("GET /v/a/1 HTTP/1.1\r\nhost: a\r\n{line}\r\n");
+        let got = h1(Box::pin(stream), head.as_bytes(), false)
+            .await
+            .whole()
+            .await;
+        assert_eq!(got.status, status, "{line}");
+        assert_eq!(
+            got.field("millrace-access"),
+            if status == 200 { "token" } else { "" }
+        );
+    }
+    let stream = TcpStream::connect(shield.plain).await.unwrap();
+    let head = format!(
+        "GET {} HTTP/1.1\r\nhost: a\r\nmillrace-hop: {SECRET}\r\n\r\n",
+        signed("/v/a/1")
+    );
+    let got = h1(Box::pin(stream), head.as_bytes(), false).await;
+    assert_eq!(got.status, 400, "a token has no business here");
+}
+
+#[tokio::test]
+async fn the_next_parent_answers_for_one_that_is_down() {
+    let origin = Origin::start(|_| Reply::ok("x")).await;
+    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gone = format!("http://{}", dead.local_addr().unwrap());
+    drop(dead);
+    let house = House::with(&origin, |config| config.parents.push(gone)).await;
+    for n in 0..20 {
+        for protocol in PROTOCOLS {
+            let got = house
+                .client(protocol)
+                .get(&signed(&format!("/v/a/{n}")), &[])
+                .await;
+            assert_eq!(got.status, 200, "{n}");
+        }
+    }
+    assert_eq!(origin.requests(), 20);
+}
+
+#[tokio::test]
+async fn two_parents_share_the_objects() {
+    let one = Origin::start(|_| Reply::ok("x")).await;
+    let two = Origin::start(|_| Reply::ok("x")).await;
+    let house = House::with(&one, |config| config.parents.push(two.url())).await;
+    for n in 0..40 {
+        house
+            .client(Protocol::H1)
+            .get(&signed(&format!("/v/a/{n}")), &[])
+            .await;
+    }
+    assert_eq!(one.requests() + two.requests(), 40);
+    assert!(one.requests() > 5 && two.requests() > 5);
+}
+
+#[tokio::test]
+async fn a_request_that_comes_back_is_refused() {
+    let origin = Origin::start(|_| Reply::ok("x")).await;
+    let house = House::with(&origin, |_| {}).await;
+    let client = house.client(Protocol::H2);
+    client.get(&signed("/v/a/1"), &[]).await;
+    let head = origin.heads().pop().unwrap();
+    let member = field(&head, "cdn-loop").unwrap();
+    let again = client.get(&signed("/v/a/2"), &[("cdn-loop", member)]).await;
+    assert_eq!(again.status, 508);
+    // A name that a viewer could know is no loop, so that no viewer can spoil another's fill.
+    let guessed = client
+        .get(&signed("/v/a/3"), &[("cdn-loop", "edge-1, shield-1")])
+        .await;
+    assert_eq!(guessed.status, 200);
+    let long = "x,".repeat(600);
+    assert_eq!(
+        client
+            .get(&signed("/v/a/4"), &[("cdn-loop", &long)])
+            .await
+            .status,
+        400
+    );
+    assert_eq!(origin.requests(), 2);
+}

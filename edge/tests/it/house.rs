@@ -1,0 +1,98 @@
+//! One edge in front of scripted parents.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use contracts::time::UnixSeconds;
+use contracts::token::KeyRing;
+use edge::config::Config;
+use runtime::clock::Fixed;
+use rustls::pki_types::CertificateDer;
+use tempfile::TempDir;
+use tier::Protocol;
+
+use crate::client::Client;
+use crate::origin::Origin;
+
+pub const NOW: u64 = 1_800_000_000;
+pub const PROTOCOLS: [Protocol; 3] = Protocol::ALL;
+
+/// An edge that runs, with what it was made from.
+pub struct House {
+    pub edge: edge::Running,
+    pub clock: Arc<Fixed>,
+    pub files: TempDir,
+    root: CertificateDer<'static>,
+}
+
+impl House {
+    /// An edge that fills from `origin`; films are public and need no token.
+    pub async fn open(origin: &Origin) -> Self {
+        Self::with(origin, |config| config.public_without_token = true).await
+    }
+
+    pub async fn with(origin: &Origin, change: impl FnOnce(&mut Config)) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let write = |name: &str, text: String| -> PathBuf {
+            let path = files.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let mut config = Config {
+            parents: vec![origin.url()],
+            keyring_file: write(
+                "keys.json",
+                include_str!("../../../../contracts/tests/data/native_token.json").to_owned(),
+            ),
+            ..Config::default()
+        };
+        config.tls.certificate = write("chain.pem", made.cert.pem());
+        config.tls.key = write("key.pem", made.signing_key.serialize_pem());
+        config.listen.https = "127.0.0.1:0".to_owned();
+        config.listen.internal = "127.0.0.1:0".to_owned();
+        config.clients.drain = config::Span::millis(100);
+        change(&mut config);
+        let clock = Arc::new(Fixed::at(UnixSeconds(NOW)));
+        let settings = config.check().unwrap();
+        let edge = edge::start(settings, Arc::clone(&clock) as _)
+            .await
+            .unwrap();
+        Self {
+            edge,
+            clock,
+            files,
+            root: made.cert.der().clone(),
+        }
+    }
+
+    pub fn client(&self, protocol: Protocol) -> Client {
+        Client::new(self.edge.https, protocol, &self.root)
+    }
+
+    /// A value from the metrics page; zero when it is not there.
+    pub async fn metric(&self, line: &str) -> u64 {
+        let page = self.page("/metrics").await;
+        page.lines()
+            .find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
+            .unwrap_or(0)
+    }
+
+    pub async fn page(&self, path: &str) -> String {
+        let stream = tokio::net::TcpStream::connect(self.edge.internal)
+            .await
+            .unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        let answer = crate::client::h1(Box::pin(stream), head.as_bytes(), false).await;
+        String::from_utf8(answer.whole().await.bytes().to_vec()).unwrap()
+    }
+}
+
+/// A target with a token for everything under `/v/`, valid now.
+pub fn signed(path: &str) -> String {
+    let ring = KeyRing::from_json(include_str!("../../../../contracts/tests/data/native_token.json")).unwrap();
+    let key = ring.find("k1").unwrap();
+    let claims = contracts::token::Claims::new("/v/", UnixSeconds(NOW + 3600));
+    let token = key.mint(&claims).unwrap();
+    format!("/~{token}{path}")
+}

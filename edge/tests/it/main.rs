@@ -1,0 +1,20 @@
+//! An edge over real sockets: HTTP/1.1, HTTP/2 and HTTP/3 against scripted parents.
+#![expect(unreachable_pub, reason = "a test binary has no outside")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail the test where they stand"
+)]
+
+mod client;
+mod house;
+mod origin;
+mod raw;
+
+mod a_wire;
+mod b_cache;
+mod c_fill;
+mod d_gate;
+mod e_vectors;
+mod f_hops;

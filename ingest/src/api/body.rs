@@ -1,0 +1,90 @@
+//! What goes over the wire: the API's JSON.
+
+use contracts::asset::Privacy;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A film that is about to be uploaded.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Initiate {
+    /// The file's name; its ending tells the kind.
+    pub(crate) file_name: String,
+    /// The file's length.
+    pub(crate) size_bytes: u64,
+    /// The whole file's SHA-256, 64 hexadecimal digits; may also be given at complete.
+    pub(crate) sha256: Option<String>,
+    /// What to call the video; else it is named after the file.
+    pub(crate) title: Option<String>,
+    /// Who may watch.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^(public|unlisted|private)$")]
+    pub(crate) privacy: Privacy,
+    /// The file's media type.
+    pub(crate) content_type: Option<String>,
+}
+
+/// How to go on.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Initiated {
+    pub(crate) upload_id: String,
+    pub(crate) video_id: String,
+    /// The length of every chunk but the last.
+    pub(crate) chunk_size_bytes: u64,
+    /// How many chunks there are, counted from 0.
+    pub(crate) chunk_count: u32,
+    /// Until when chunks are taken, in seconds since 1970.
+    pub(crate) expires_unix_s: u64,
+    /// Where to PUT chunks, with `?index=N`.
+    pub(crate) chunk_url: String,
+    /// Where to GET what has arrived.
+    pub(crate) status_url: String,
+    /// Where to POST when all are there.
+    pub(crate) complete_url: String,
+}
+
+/// What has arrived of an upload.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Progress {
+    pub(crate) upload_id: String,
+    pub(crate) video_id: String,
+    /// `receiving` or `complete`.
+    pub(crate) state: &'static str,
+    pub(crate) size_bytes: u64,
+    pub(crate) received_bytes: u64,
+    pub(crate) chunk_size_bytes: u64,
+    pub(crate) chunk_count: u32,
+    /// The indexes of the chunks that are here.
+    pub(crate) received: Vec<u32>,
+    pub(crate) expires_unix_s: u64,
+}
+
+/// A chunk that is here.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Stored {
+    pub(crate) index: u32,
+    pub(crate) size_bytes: u64,
+    pub(crate) sha256: String,
+    /// It was here already.
+    pub(crate) repeated: bool,
+}
+
+/// All chunks were sent.
+#[derive(Deserialize, Default, ToSchema)]
+pub(crate) struct Complete {
+    /// The whole file's SHA-256, unless it was given at initiate.
+    pub(crate) sha256: Option<String>,
+}
+
+/// The film is whole and on its way.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Completed {
+    pub(crate) video_id: String,
+    /// Where to GET how far processing is.
+    pub(crate) status_url: String,
+}
+
+/// Which chunk.
+#[derive(Deserialize)]
+pub(crate) struct Which {
+    pub(crate) index: String,
+}

@@ -1,0 +1,326 @@
+//! The life of an upload: begun, looked at, completed, cancelled.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State, rejection::JsonRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use catalog::videos::{Event, NewVideo};
+use contracts::{
+    id::{UploadId, VideoId},
+    time::UnixSeconds,
+};
+use store::{Digest, Part, layout};
+
+use super::{
+    App,
+    body::{Complete, Completed, Initiate, Initiated, Progress},
+    problem::Problem,
+};
+use crate::{
+    Error,
+    jobs::{NewJob, Step},
+    upload::{self, Completion, Plan, Refused, Request, Upload},
+};
+
+/// Begins an upload: checks what is announced, and tells how to cut the file.
+#[utoipa::path(post, path = "/videos/upload/initiate", request_body = Initiate,
+    responses((status = 201, body = Initiated), (status = 400, body = Problem), (status = 401, body = Problem)))]
+pub(super) async fn initiate(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Result<Json<Initiate>, JsonRejection>,
+) -> Result<Response, Problem> {
+    counted(&app, begin(&app, &headers, body).await)
+}
+
+async fn begin(
+    app: &App,
+    headers: &HeaderMap,
+    body: Result<Json<Initiate>, JsonRejection>,
+) -> Result<Response, Problem> {
+    app.admit(headers)?;
+    let Json(wish) = body?;
+    let sha256 = digest(wish.sha256.as_deref())?;
+    let title = title(&wish)?;
+    let request = Request {
+        file_name: wish.file_name,
+        size_bytes: wish.size_bytes,
+        content_type: wish.content_type,
+    };
+    let plan = Plan::of(&request, app.limits)?;
+    let upload = remember(app, plan, sha256).await?;
+    let video = NewVideo {
+        id: upload.video.clone(),
+        title,
+        privacy: wish.privacy,
+    };
+    app.videos.create(video).await?;
+    app.uploads.create(&upload).await?;
+    app.metrics.upload("started");
+    tracing::info!(upload.id = %upload.id, video.id = %upload.video, size_bytes = upload.size_bytes,
+        "upload {} begins for {}", upload.id, upload.video);
+    let answer = initiated(app, &upload);
+    let location = [(header::LOCATION, answer.status_url.clone())];
+    Ok((StatusCode::CREATED, location, Json(answer)).into_response())
+}
+
+/// Names a new upload and its video.
+async fn remember(app: &App, plan: Plan, sha256: Option<Digest>) -> Result<Upload, Problem> {
+    let (mut for_video, mut for_upload) = ([0; 8], [0; 16]);
+    (app.random)(&mut for_video)?;
+    (app.random)(&mut for_upload)?;
+    let named = |_| Problem::from(Error::Random);
+    let video = VideoId::parse(&URL_SAFE_NO_PAD.encode(for_video)).map_err(named)?;
+    let id = UploadId::parse(&URL_SAFE_NO_PAD.encode(for_upload)).map_err(named)?;
+    let original =
+        layout::original(&video, &plan.extension).map_err(|_| Problem::from(Refused::Format))?;
+    let lasts = app.upload_ttl.as_secs();
+    Ok(Upload {
+        id,
+        video,
+        original,
+        size_bytes: plan.size_bytes,
+        chunk_size_bytes: plan.chunk_size_bytes,
+        sha256,
+        state: upload::State::Receiving,
+        expires: UnixSeconds(app.clock.now().0.saturating_add(lasts)),
+    })
+}
+
+fn initiated(app: &App, upload: &Upload) -> Initiated {
+    let base = format!("{}/v1/videos/upload/{}", app.public_base, upload.id);
+    Initiated {
+        upload_id: upload.id.to_string(),
+        video_id: upload.video.to_string(),
+        chunk_size_bytes: upload.chunk_size_bytes,
+        chunk_count: upload.chunk_count(),
+        expires_unix_s: upload.expires.0,
+        chunk_url: format!("{base}/chunk"),
+        complete_url: format!("{base}/complete"),
+        status_url: base,
+    }
+}
+
+/// Tells what has arrived.
+#[utoipa::path(get, path = "/videos/upload/{id}", params(("id" = String, Path)),
+    responses((status = 200, body = Progress), (status = 404, body = Problem)))]
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    counted(&app, progress(&app, &headers, &id).await)
+}
+
+async fn progress(app: &App, headers: &HeaderMap, id: &str) -> Result<Response, Problem> {
+    app.admit(headers)?;
+    let upload = find(app, id).await?;
+    let received: Vec<u32> = if upload.state == upload::State::Complete {
+        (0..upload.chunk_count()).collect()
+    } else {
+        let chunks = app.uploads.chunks(&upload.id).await?;
+        let stored = chunks.iter().filter(|chunk| chunk.stored);
+        stored.map(|chunk| chunk.index).collect()
+    };
+    let bytes = received
+        .iter()
+        .filter_map(|index| upload.chunk_bytes(*index));
+    let answer = Progress {
+        upload_id: upload.id.to_string(),
+        video_id: upload.video.to_string(),
+        state: upload.state.as_str(),
+        size_bytes: upload.size_bytes,
+        received_bytes: bytes.sum(),
+        chunk_size_bytes: upload.chunk_size_bytes,
+        chunk_count: upload.chunk_count(),
+        received,
+        expires_unix_s: upload.expires.0,
+    };
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+}
+
+/// Completes an upload: compares the whole with its digest, and queues the video. May be repeated.
+#[utoipa::path(post, path = "/videos/upload/{id}/complete", params(("id" = String, Path)), request_body(content = Option<Complete>),
+    responses((status = 202, body = Completed), (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem), (status = 410, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn complete(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let worker = Arc::clone(&app);
+    // Joining a large film takes its time; a client that gives up waiting must not undo it.
+    let finished = tokio::spawn(async move { finish(&worker, &headers, &id, &body).await }).await;
+    counted(&app, finished.unwrap_or_else(|_| Err(Problem::internal())))
+}
+
+async fn finish(
+    app: &App,
+    headers: &HeaderMap,
+    id: &str,
+    body: &[u8],
+) -> Result<Response, Problem> {
+    app.admit(headers)?;
+    let upload = find(app, id).await?;
+    let told: Complete = match body {
+        b"" => Complete::default(),
+        json => serde_json::from_slice(json).map_err(|fault| {
+            Problem::bad_request(format!("The body is not as expected: {fault}"))
+        })?,
+    };
+    let sha256 = digest(told.sha256.as_deref())?;
+    let chunks = app.uploads.chunks(&upload.id).await?;
+    match upload::complete(&upload, &chunks, sha256, app.clock.now())? {
+        Completion::Already => {}
+        Completion::Join { parts, promised } => {
+            join(app, &upload, &parts, &promised).await?;
+            queue(app, &upload).await?;
+        }
+    }
+    let answer = Completed {
+        video_id: upload.video.to_string(),
+        status_url: format!("{}/v1/videos/{}/status", app.control_base, upload.video),
+    };
+    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+async fn join(
+    app: &App,
+    upload: &Upload,
+    parts: &[Part],
+    promised: &Digest,
+) -> Result<(), Problem> {
+    match app.store.join(parts, &upload.original, promised).await {
+        Ok(_) => Ok(()),
+        Err(
+            store::Error::DigestMismatch { .. }
+            | store::Error::PartMissing { .. }
+            | store::Error::Corrupt { .. },
+        ) => Err(blame(app, upload).await?.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Finds out why chunks that arrived whole do not make the whole: those that the store has lost or
+/// spoilt are forgotten, so that they can be sent again; if there is none, the promise was wrong.
+async fn blame(app: &App, upload: &Upload) -> Result<Refused, Error> {
+    let mut missing = Vec::new();
+    for chunk in app.uploads.chunks(&upload.id).await? {
+        let bytes = app
+            .store
+            .read(&layout::chunk(&upload.id, chunk.index))
+            .await?;
+        let sound = bytes.is_some_and(|bytes| Digest::of(&bytes) == chunk.sha256);
+        if !sound {
+            tracing::error!(upload.id = %upload.id, index = chunk.index, "the store lost or spoilt a chunk of {}", upload.id);
+            app.uploads.forget(&upload.id, chunk.index).await?;
+            missing.push(chunk.index);
+        }
+    }
+    Ok(if missing.is_empty() {
+        Refused::WrongWhole
+    } else {
+        Refused::Missing { missing }
+    })
+}
+
+async fn queue(app: &App, upload: &Upload) -> Result<(), Problem> {
+    let job = NewJob {
+        video: upload.video.clone(),
+        step: Step::Publish,
+        input: upload.original.clone(),
+    };
+    let first = app
+        .uploads
+        .complete(&upload.id, &job, app.clock.now())
+        .await?;
+    // The job itself moves the video on, too, should this process die between the two.
+    match app.videos.advance(&upload.video, Event::Uploaded).await {
+        Ok(_) | Err(catalog::Error::Refused { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    if first {
+        app.metrics.upload("completed");
+        tracing::info!(upload.id = %upload.id, video.id = %upload.video, "upload {} is whole", upload.id);
+        app.wake.notify_one();
+        // The chunks are in the original now. That they cannot be removed is not the client's matter.
+        if let Err(error) = app.store.delete_prefix(&layout::upload(&upload.id)).await {
+            tracing::warn!(upload.id = %upload.id, %error, "cannot remove the chunks of {}", upload.id);
+        }
+    }
+    Ok(())
+}
+
+/// Cancels an upload and removes what has arrived.
+#[utoipa::path(delete, path = "/videos/upload/{id}", params(("id" = String, Path)),
+    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn cancel(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    counted(&app, remove(&app, &headers, &id).await)
+}
+
+async fn remove(app: &App, headers: &HeaderMap, id: &str) -> Result<Response, Problem> {
+    app.admit(headers)?;
+    let upload = find(app, id).await?;
+    if !app.uploads.remove(&upload.id).await? {
+        return Err(Refused::Complete.into());
+    }
+    app.store.delete_prefix(&layout::upload(&upload.id)).await?;
+    let reason = "the upload was cancelled".to_owned();
+    match app
+        .videos
+        .advance(&upload.video, Event::Failed { reason })
+        .await
+    {
+        Ok(_) | Err(catalog::Error::Refused { .. } | catalog::Error::NoVideo(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    app.metrics.upload("cancelled");
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn find(app: &App, id: &str) -> Result<Upload, Problem> {
+    let id = UploadId::parse(id).map_err(|_| Problem::no_upload())?;
+    app.uploads.find(&id).await?.ok_or_else(Problem::no_upload)
+}
+
+fn digest(hex: Option<&str>) -> Result<Option<Digest>, Problem> {
+    let wrong = || Problem::bad_request("sha256 is 64 hexadecimal digits.");
+    hex.map(|hex| Digest::from_hex(hex).ok_or_else(wrong))
+        .transpose()
+}
+
+fn title(wish: &Initiate) -> Result<String, Problem> {
+    let title = wish
+        .title
+        .as_deref()
+        .map(str::trim)
+        .filter(|title| !title.is_empty());
+    let title = title.map_or_else(|| upload::title_of(&wish.file_name), str::to_owned);
+    let faulty = title.chars().count() > MAX_TITLE || title.chars().any(char::is_control);
+    if faulty {
+        return Err(Problem::bad_request(
+            "title, or the file's name in its place, has at most 200 characters and no control characters.",
+        ));
+    }
+    Ok(title)
+}
+
+fn counted(app: &App, outcome: Result<Response, Problem>) -> Result<Response, Problem> {
+    if let Err(problem) = &outcome {
+        app.metrics.refused(problem.kind());
+    }
+    outcome
+}
+
+const MAX_TITLE: usize = 200;

@@ -1,0 +1,140 @@
+//! The upload API over HTTP: routes, what handlers share, who may call.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Extension, Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use catalog::videos::Videos;
+use runtime::clock::Clock;
+use store::{Digest, Store};
+use tokio::sync::Notify;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+};
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    Error,
+    metrics::Metrics,
+    upload::{Limits, Uploads},
+};
+
+mod body;
+mod chunk;
+mod life;
+mod problem;
+
+use problem::Problem;
+
+/// What the handlers share.
+pub(crate) struct App {
+    pub(crate) uploads: Arc<dyn Uploads>,
+    pub(crate) videos: Arc<dyn Videos>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Metrics,
+    /// Wakes this process's workers.
+    pub(crate) wake: Arc<Notify>,
+    pub(crate) limits: Limits,
+    /// How long an upload may take.
+    pub(crate) upload_ttl: Duration,
+    /// How the outside reaches this API, without a slash at the end.
+    pub(crate) public_base: String,
+    /// How clients reach the control plane, without a slash at the end.
+    pub(crate) control_base: String,
+    /// The SHA-256 of the operator's key, if one is wanted.
+    pub(crate) operator: Option<Digest>,
+    pub(crate) allowed_origins: Vec<String>,
+    /// Fills a buffer with random bytes.
+    pub(crate) random: fn(&mut [u8]) -> Result<(), Error>,
+}
+
+impl App {
+    /// Refuses a request that does not show the operator's key, where one is wanted.
+    fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let Some(wanted) = &self.operator else {
+            return Ok(());
+        };
+        let shown = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .unwrap_or_default();
+        // Digests are compared, so that the time it takes tells nothing of the key.
+        if Digest::of(shown.as_bytes()) == *wanted {
+            Ok(())
+        } else {
+            Err(Problem::unauthorized())
+        }
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Millrace ingest",
+    description = "Uploading films in chunks. Refusals are application/problem+json. The same paths answer under /api/v1."
+))]
+struct Document;
+
+/// Everything that ingest answers to publishers.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let uploads = OpenApiRouter::new()
+        .routes(routes!(life::initiate))
+        .routes(routes!(life::show, life::cancel))
+        .routes(routes!(life::complete))
+        .routes(routes!(chunk::put));
+    let (routes, document) = OpenApiRouter::with_openapi(Document::openapi())
+        .nest("/v1", uploads)
+        .split_for_parts();
+    let document: Arc<str> = document.to_json().unwrap_or_default().into();
+    let routes = routes
+        .route("/v1/openapi.json", get(description))
+        .layer(Extension(document))
+        .method_not_allowed_fallback(async || Problem::method())
+        .fallback(async || Problem::no_route())
+        .layer(DefaultBodyLimit::max(JSON_BYTES))
+        .with_state(Arc::clone(&app));
+    Router::new()
+        .nest_service("/api", routes.clone())
+        .fallback_service(routes)
+        .layer(cors(&app.allowed_origins))
+        .layer(CatchPanicLayer::custom(|_| {
+            Problem::internal().into_response()
+        }))
+}
+
+async fn description(Extension(document): Extension<Arc<str>>) -> Response {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (json, document.to_string()).into_response()
+}
+
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins = origins
+        .iter()
+        .filter_map(|origin| HeaderValue::from_str(origin).ok());
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            CONTENT_DIGEST,
+            CHUNK_SHA256,
+        ])
+        .expose_headers([header::LOCATION])
+        .max_age(Duration::from_secs(3600))
+}
+
+/// The largest JSON body.
+const JSON_BYTES: usize = 64 * 1024;
+/// RFC 9530 §2.
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+/// The same in hexadecimal, for those who have no base64 at hand.
+const CHUNK_SHA256: HeaderName = HeaderName::from_static("x-chunk-sha256");

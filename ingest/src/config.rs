@@ -1,0 +1,301 @@
+//! Ingest's configuration: what may be set, and what it becomes once it was checked.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use config::{ByteSize, Problem, Problems, Span};
+use serde::{Deserialize, Serialize};
+
+use crate::{jobs::worker::Patience, media::child, pipeline::Tools, upload::Limits};
+
+/// The keys of `config/ingest.toml`; as environment variables, `MILLRACE_INGEST__<KEY>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address and port of the upload API. Port 0 takes a free one. Default `127.0.0.1:7050`.
+    pub listen: String,
+    /// Address and port of `/metrics` and `/healthz`. Default `127.0.0.1:7051`.
+    pub internal: String,
+    /// How the outside reaches the upload API, such as `https://upload.example`; it is the start of
+    /// the addresses that initiate answers. Empty: `http://` and the address listened on.
+    pub public_base: String,
+    /// How clients reach the control plane; the address of a video's status begins with it. Default
+    /// `http://127.0.0.1:8080`.
+    pub control_base: String,
+    /// Address of the store that takes the films. Default `file:///var/lib/millrace/store`.
+    pub store: String,
+    /// The catalogue, `sqlite:///absolute/path`; the control plane opens the same. Default
+    /// `sqlite:///var/lib/millrace/catalog.db`.
+    pub catalog: String,
+    /// Folder for films while they are encoded; as large as the largest film's renditions, and best
+    /// on the store's file system, where finished files are moved instead of copied. Default
+    /// `/var/lib/millrace/work`.
+    pub work: String,
+    /// File with the key that publishers show as `Authorization: Bearer`. Empty: everybody who
+    /// reaches the port may upload, which is refused unless `listen` is a loopback address.
+    pub operator_key: String,
+    /// Origins whose pages may upload, such as `https://site.example`. Default none.
+    pub allowed_origins: Vec<String>,
+    /// The largest film, 1 MiB to 1 TiB. Default `64GiB`.
+    pub max_film: ByteSize,
+    /// The length of a chunk, 64 KiB to 64 MiB; films of more than 10 000 chunks get longer ones.
+    /// Longer costs fewer requests, shorter loses less when a connection breaks. Default `8MiB`.
+    pub chunk: ByteSize,
+    /// How long an upload may take, 1 m to 30 d. Default `24h`.
+    pub upload_ttl: Span,
+    /// How many films are encoded at once, 0 to 64; 0 leaves the work to other processes. Each takes
+    /// all cores it can get. Default `1`.
+    pub workers: u32,
+    /// How long a worker may be silent before its film is given to another, 3 s to 1 h. Shorter takes
+    /// up a dead worker's film sooner, and writes to the catalogue more often. Default `60s`.
+    pub lease: Span,
+    /// How often an idle worker looks for work that another process queued, 10 ms to 1 m. Default `1s`.
+    pub poll: Span,
+    /// How often a film is tried before it is given up, 1 to 20. Default `3`.
+    pub attempts: u32,
+    /// How long after a failure of this machine a film is tried again, up to 1 h; twice as long after
+    /// each further one. Default `10s`.
+    pub retry_delay: Span,
+    /// The program that encodes. Default `ffmpeg`, found on the system's path.
+    pub ffmpeg: String,
+    /// The program that looks into files. Default `ffprobe`.
+    pub ffprobe: String,
+    /// How long encoding one film may take, 1 s to 7 d. Default `12h`.
+    pub encode_time: Span,
+    /// How much address space encoding one film may take, 256 MiB to 1 TiB. Default `16GiB`.
+    pub encode_memory: ByteSize,
+    /// How long stopping waits for requests under way, up to 1 m. Default `5s`.
+    pub drain: Span,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:7050".to_owned(),
+            internal: "127.0.0.1:7051".to_owned(),
+            public_base: String::new(),
+            control_base: "http://127.0.0.1:8080".to_owned(),
+            store: "file:///var/lib/millrace/store".to_owned(),
+            catalog: "sqlite:///var/lib/millrace/catalog.db".to_owned(),
+            work: "/var/lib/millrace/work".to_owned(),
+            operator_key: String::new(),
+            allowed_origins: Vec::new(),
+            max_film: ByteSize::mib(64 << 10),
+            chunk: ByteSize::mib(8),
+            upload_ttl: Span::seconds(24 * 3600),
+            workers: 1,
+            lease: Span::seconds(60),
+            poll: Span::seconds(1),
+            attempts: 3,
+            retry_delay: Span::seconds(10),
+            ffmpeg: "ffmpeg".to_owned(),
+            ffprobe: "ffprobe".to_owned(),
+            encode_time: Span::seconds(12 * 3600),
+            encode_memory: ByteSize::mib(16 << 10),
+            drain: Span::seconds(5),
+        }
+    }
+}
+
+/// A configuration without faults.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) internal: SocketAddr,
+    pub(crate) public_base: Option<String>,
+    pub(crate) control_base: String,
+    pub(crate) store: String,
+    pub(crate) catalog: String,
+    pub(crate) work: PathBuf,
+    pub(crate) operator_key: Option<PathBuf>,
+    pub(crate) allowed_origins: Vec<String>,
+    pub(crate) limits: Limits,
+    pub(crate) upload_ttl: Duration,
+    pub(crate) workers: u32,
+    pub(crate) patience: Patience,
+    pub(crate) tools: Tools,
+    pub(crate) drain: Duration,
+}
+
+impl Config {
+    /// Checks every key.
+    ///
+    /// # Errors
+    /// All faults at once, each with its key.
+    pub fn check(self) -> Result<Settings, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let listen = problems.take("listen", self.listen.parse::<SocketAddr>());
+        let internal = problems.take("internal", self.internal.parse::<SocketAddr>());
+        self.check_addresses(&mut problems);
+        self.check_bounds(&mut problems);
+        let open = self.operator_key.is_empty();
+        if open && listen.is_some_and(|listen| !listen.ip().is_loopback()) {
+            problems.add(
+                "operator_key",
+                "set it, or listen on a loopback address: else everybody could upload",
+            );
+        }
+        let (Some(listen), Some(internal)) = (listen, internal) else {
+            return Err(problems.into_vec());
+        };
+        let base = self.public_base.trim_end_matches('/').to_owned();
+        problems.or(Settings {
+            listen,
+            internal,
+            public_base: (!base.is_empty()).then_some(base),
+            control_base: self.control_base.trim_end_matches('/').to_owned(),
+            store: self.store,
+            catalog: self.catalog,
+            work: self.work.into(),
+            operator_key: (!open).then(|| self.operator_key.into()),
+            allowed_origins: self.allowed_origins,
+            limits: Limits {
+                max_film_bytes: self.max_film.0,
+                chunk_size_bytes: self.chunk.0,
+            },
+            upload_ttl: self.upload_ttl.0,
+            workers: self.workers,
+            patience: Patience {
+                lease: self.lease.0,
+                poll: self.poll.0,
+                attempts: self.attempts,
+                retry_delay: self.retry_delay.0,
+            },
+            tools: Tools {
+                ffmpeg: self.ffmpeg.into(),
+                ffprobe: self.ffprobe.into(),
+                limits: child::Limits {
+                    time: self.encode_time.0,
+                    memory_bytes: self.encode_memory.0,
+                },
+            },
+            drain: self.drain.0,
+        })
+    }
+
+    fn check_addresses(&self, problems: &mut Problems) {
+        let http = |address: &str| {
+            let rest = address
+                .strip_prefix("https://")
+                .or_else(|| address.strip_prefix("http://"));
+            rest.is_some_and(|rest| {
+                !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic())
+            })
+        };
+        if !self.public_base.is_empty() && !http(&self.public_base) {
+            problems.add("public_base", "begins with https:// or http://");
+        }
+        if !http(&self.control_base) {
+            problems.add("control_base", "begins with https:// or http://");
+        }
+        for origin in self.allowed_origins.iter().filter(|origin| !http(origin)) {
+            problems.add(
+                "allowed_origins",
+                format!("{origin:?} is not like https://site.example"),
+            );
+        }
+        if !self.work.starts_with('/') {
+            problems.add("work", "is an absolute path");
+        }
+        for (key, program) in [("ffmpeg", &self.ffmpeg), ("ffprobe", &self.ffprobe)] {
+            if program.is_empty() {
+                problems.add(key, "is a program's name or path");
+            }
+        }
+    }
+
+    fn check_bounds(&self, problems: &mut Problems) {
+        let mut size = |key: &str, value: ByteSize, low: u64, high: u64| {
+            if !(low..=high).contains(&value.0) {
+                let (low, high) = (ByteSize(low), ByteSize(high));
+                problems.add(key, format!("{value} is not within {low} and {high}"));
+            }
+        };
+        size("max_film", self.max_film, 1 << 20, 1 << 40);
+        size("chunk", self.chunk, 64 << 10, 64 << 20);
+        size("encode_memory", self.encode_memory, 256 << 20, 1 << 40);
+        let mut span = |key: &str, value: Span, low: Duration, high: Duration| {
+            if !(low..=high).contains(&value.0) {
+                let (low, high) = (Span(low), Span(high));
+                problems.add(key, format!("{value} is not within {low} and {high}"));
+            }
+        };
+        span("upload_ttl", self.upload_ttl, MINUTE, DAY * 30);
+        span("lease", self.lease, Duration::from_secs(3), MINUTE * 60);
+        span("poll", self.poll, Duration::from_millis(10), MINUTE);
+        span("retry_delay", self.retry_delay, Duration::ZERO, MINUTE * 60);
+        span(
+            "encode_time",
+            self.encode_time,
+            Duration::from_secs(1),
+            DAY * 7,
+        );
+        span("drain", self.drain, Duration::ZERO, MINUTE);
+        if self.workers > 64 {
+            problems.add("workers", "is 0 to 64");
+        }
+        if !(1..=20).contains(&self.attempts) {
+            problems.add("attempts", "is 1 to 20");
+        }
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_annotated_file_equals_the_defaults() {
+        let text = include_str!("../../config/ingest.toml");
+        let file = Some((std::path::Path::new("ingest.toml"), text));
+        let loaded: Config = config::load("ingest", file, []).unwrap();
+        assert_eq!(loaded, Config::default());
+        for line in toml_keys() {
+            assert!(
+                text.lines().any(|l| l.starts_with(&format!("{line} ="))),
+                "{line} is not in the file"
+            );
+        }
+        assert!(Config::default().check().is_ok());
+    }
+
+    fn toml_keys() -> Vec<String> {
+        let json = serde_json::to_value(Config::default()).unwrap();
+        json.as_object().unwrap().keys().cloned().collect()
+    }
+
+    #[test]
+    fn every_fault_is_reported_with_its_key() {
+        let faulty = Config {
+            listen: "0.0.0.0:7050".to_owned(),
+            internal: "nowhere".to_owned(),
+            public_base: "upload.example".to_owned(),
+            work: "work".to_owned(),
+            chunk: ByteSize(1),
+            lease: Span::seconds(1),
+            workers: 65,
+            attempts: 0,
+            ..Config::default()
+        };
+        let keys: Vec<String> = faulty
+            .check()
+            .unwrap_err()
+            .into_iter()
+            .map(|p| p.key)
+            .collect();
+        for key in [
+            "internal",
+            "public_base",
+            "work",
+            "chunk",
+            "lease",
+            "workers",
+            "attempts",
+            "operator_key",
+        ] {
+            assert!(keys.iter().any(|found| found == key), "{key} in {keys:?}");
+        }
+    }
+}

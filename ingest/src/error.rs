@@ -1,0 +1,62 @@
+//! What can go wrong in ingest that is nobody's film's fault.
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+/// A fault of this machine or its configuration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store failed.
+    #[error("the store failed: {0}")]
+    Store(#[from] store::Error),
+    /// The catalogue failed.
+    #[error("the catalogue failed: {0}")]
+    Catalog(#[from] catalog::Error),
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A row of the database holds what nobody wrote there.
+    #[error("{table}.{column} in the database is unreadable")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+    },
+    /// A folder or file of this machine failed.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}; is another process there? {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A program that ingest needs cannot be run.
+    #[error("cannot run {program}: {source}; install it, or set its path in the configuration")]
+    Program {
+        /// The program.
+        program: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A metric was registered twice.
+    #[error("metrics cannot be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+    /// A tool of the pipeline failed; trying again may help.
+    #[error("{0}")]
+    Tool(String),
+}

@@ -1,0 +1,208 @@
+//! A worker: takes jobs, keeps their lease while it works, and says how they ended.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use catalog::videos::{Event, State, Video, Videos};
+use contracts::time::UnixSeconds;
+use futures_util::FutureExt;
+use runtime::{clock::Clock, shutdown::Shutdown};
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior},
+};
+
+use super::{Job, Queue};
+use crate::{
+    Error,
+    metrics::Metrics,
+    pipeline::{Failure, Pipeline},
+};
+
+/// How long a worker waits for what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// How long a job is held without a beat.
+    pub(crate) lease: Duration,
+    /// How long between two looks into an empty queue.
+    pub(crate) poll: Duration,
+    /// How often a job may fail.
+    pub(crate) attempts: u32,
+    /// How long after the first failure it is tried again; twice as long after each further one.
+    pub(crate) retry_delay: Duration,
+}
+
+/// One worker; as many as are wanted may run beside each other, in any number of processes.
+#[derive(Clone)]
+pub(crate) struct Worker {
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) videos: Arc<dyn Videos>,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) patience: Patience,
+    pub(crate) metrics: Metrics,
+    /// Told when this process queued a job.
+    pub(crate) wake: Arc<Notify>,
+}
+
+impl Worker {
+    /// Works until shutdown, then gives back what is under way.
+    pub(crate) async fn run(self, mut shutdown: Shutdown) {
+        while !shutdown.is_requested() {
+            match self.queue.take(self.clock.now(), self.patience.lease).await {
+                Ok(Some(job)) => {
+                    tokio::select! {
+                        () = self.work(&job) => {}
+                        () = shutdown.requested() => self.release(&job).await,
+                    }
+                }
+                Ok(None) => self.pause(&mut shutdown).await,
+                Err(error) => {
+                    tracing::error!(%error, "cannot take a job; trying again");
+                    self.pause(&mut shutdown).await;
+                }
+            }
+        }
+    }
+
+    async fn pause(&self, shutdown: &mut Shutdown) {
+        tokio::select! {
+            () = shutdown.requested() => {}
+            () = self.wake.notified() => {}
+            () = tokio::time::sleep(self.patience.poll) => {}
+        }
+    }
+
+    async fn release(&self, job: &Job) {
+        match self.queue.release(job, self.clock.now()).await {
+            Ok(_) => tracing::info!(video.id = %job.video, "gave back {} to stop", job.video),
+            Err(error) => tracing::warn!(video.id = %job.video, %error, "cannot give a job back"),
+        }
+    }
+
+    /// Does one job. Whatever happens to it, the worker goes on.
+    async fn work(&self, job: &Job) {
+        tracing::info!(video.id = %job.video, attempt = job.attempt, "working on {}", job.video);
+        let outcome = AssertUnwindSafe(self.attempt(job))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Err(Error::Tool("the worker panicked".to_owned()).into()));
+        if let Err(error) = self.settle(job, outcome).await {
+            tracing::error!(video.id = %job.video, %error, "cannot note how a job ended; its lease will run out");
+        }
+    }
+
+    async fn attempt(&self, job: &Job) -> Result<(), Failure> {
+        if job.failures >= self.patience.attempts {
+            return Err(Error::Tool("every attempt was cut off".to_owned()).into());
+        }
+        let Some(video) = self.begin(job).await? else {
+            return Ok(());
+        };
+        // Polled late: the instant must be that of the question, not of the job's start.
+        let confirm = async {
+            self.queue
+                .beat(job, self.clock.now(), self.patience.lease)
+                .await
+        };
+        tokio::select! {
+            outcome = self.pipeline.publish(job, &video, confirm) => outcome,
+            () = self.hold(job) => Err(Failure::Lost),
+        }
+    }
+
+    /// Moves the video to processing; `None` when it is past that already.
+    async fn begin(&self, job: &Job) -> Result<Option<Video>, Error> {
+        match self.videos.advance(&job.video, Event::Uploaded).await {
+            Ok(video) => Ok(Some(video)),
+            Err(catalog::Error::Refused { state, .. }) => {
+                tracing::info!(video.id = %job.video, %state, "{} needs no work", job.video);
+                Ok(None)
+            }
+            Err(catalog::Error::NoVideo(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Beats until the job is lost.
+    async fn hold(&self, job: &Job) {
+        let mut beats = tokio::time::interval(self.patience.lease / 3);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut held = Instant::now();
+        loop {
+            beats.tick().await;
+            let beat = self
+                .queue
+                .beat(job, self.clock.now(), self.patience.lease)
+                .await;
+            match beat {
+                Ok(true) => held = Instant::now(),
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(video.id = %job.video, %error, "cannot prolong a lease");
+                    if held.elapsed() >= self.patience.lease {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn settle(&self, job: &Job, outcome: Result<(), Failure>) -> Result<(), Error> {
+        match outcome {
+            Ok(()) => {
+                self.metrics.ended("done");
+                self.queue.finish(job).await?;
+                tracing::info!(video.id = %job.video, "{} is done", job.video);
+            }
+            Err(Failure::Lost) => {
+                self.metrics.ended("lost");
+                tracing::warn!(video.id = %job.video, "{} was taken over by another worker", job.video);
+            }
+            Err(Failure::Refused(refusal)) => {
+                self.metrics.failed(refusal.code());
+                self.give_up(job, &refusal.to_string()).await?;
+            }
+            Err(Failure::Ours(error)) => self.retry(job, &error).await?,
+        }
+        Ok(())
+    }
+
+    async fn retry(&self, job: &Job, error: &Error) -> Result<(), Error> {
+        if job.failures + 1 >= self.patience.attempts {
+            self.metrics.failed("internal");
+            tracing::error!(video.id = %job.video, %error, "giving {} up", job.video);
+            return self.give_up(job, INTERNAL).await;
+        }
+        self.metrics.ended("retried");
+        let delay = self.patience.retry_delay.as_secs() << job.failures.min(10);
+        let due = UnixSeconds(self.clock.now().0.saturating_add(delay));
+        tracing::warn!(video.id = %job.video, %error, delay_s = delay, "{} will be tried again", job.video);
+        self.queue.give_back(job, due, &error.to_string()).await?;
+        Ok(())
+    }
+
+    /// The video first: if the process dies in between, the job is taken again and finds it failed.
+    async fn give_up(&self, job: &Job, reason: &str) -> Result<(), Error> {
+        let reason_owned = reason.to_owned();
+        let event = Event::Failed {
+            reason: reason_owned,
+        };
+        match self.videos.advance(&job.video, event).await {
+            Ok(_)
+            | Err(
+                catalog::Error::NoVideo(_)
+                | catalog::Error::Refused {
+                    state: State::Failed | State::Ready,
+                    ..
+                },
+            ) => {}
+            Err(error) => return Err(error.into()),
+        }
+        tracing::info!(video.id = %job.video, reason, "{} failed: {reason}", job.video);
+        self.queue.bury(job, reason).await?;
+        Ok(())
+    }
+}
+
+/// What a publisher is told when the fault is not theirs.
+const INTERNAL: &str = "processing failed on our side several times; the file is kept, ask the operator to look into the log";

@@ -1,0 +1,215 @@
+//! The ladder: which renditions a picture can fill. Pure.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "floats here are sizes between 1 and 16384 and bit rates below 10^9"
+)]
+
+use contracts::id::RenditionId;
+
+use super::rate::Rate;
+
+/// What is to be made of a picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ladder {
+    /// Frames a second of every rung.
+    pub rate: Rate,
+    /// From the smallest to the largest; at least one.
+    pub rungs: Vec<Rung>,
+}
+
+/// One rendition of the picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rung {
+    /// Its name, such as `720p`.
+    pub id: RenditionId,
+    /// Width in pixels, even.
+    pub width: u32,
+    /// Height in pixels, even.
+    pub height: u32,
+    /// The most bits a second that a second or two of it may take.
+    pub peak_bits: u32,
+}
+
+impl Ladder {
+    /// Finds the rungs for a picture that is shown as `width` by `height` square pixels.
+    ///
+    /// A rung is a box of 16:9, upright for a picture that is higher than wide. It is taken when
+    /// the picture fills it in one dimension, save for a twentieth. The picture keeps its shape
+    /// inside the box and is never enlarged. One that fills not even the smallest keeps its size.
+    #[must_use]
+    pub fn of(width: u32, height: u32, rate: Rate) -> Self {
+        let mut rungs: Vec<Rung> = BOXES
+            .into_iter()
+            .filter_map(|(name, long, short)| {
+                let (across, down) = if height > width {
+                    (short, long)
+                } else {
+                    (long, short)
+                };
+                let fills = |size: u32, of: u32| u64::from(size) * 20 >= u64::from(of) * 19;
+                (fills(width, across) || fills(height, down))
+                    .then(|| rung(name, fit(width, height, across, down), rate))
+            })
+            .flatten()
+            .collect();
+        if rungs.is_empty() {
+            rungs.extend(rung(SMALLEST, (even(width), even(height)), rate));
+        }
+        Self { rate, rungs }
+    }
+}
+
+fn rung(name: &str, (width, height): (u32, u32), rate: Rate) -> Option<Rung> {
+    Some(Rung {
+        id: RenditionId::parse(name).ok()?,
+        width,
+        height,
+        peak_bits: peak_bits(width, height, rate),
+    })
+}
+
+/// The largest size of the picture's shape inside the box and not above its own.
+fn fit(width: u32, height: u32, across: u32, down: u32) -> (u32, u32) {
+    let (w, h) = (f64::from(width), f64::from(height));
+    let scale = (f64::from(across) / w).min(f64::from(down) / h).min(1.0);
+    let side = |size: f64, limit: u32| {
+        let nearest = ((size * scale / 2.0).round() as u32) * 2;
+        nearest.min(even(limit)).max(2)
+    };
+    (side(w, width.min(across)), side(h, height.min(down)))
+}
+
+const fn even(size: u32) -> u32 {
+    let even = size - size % 2;
+    if even < 2 { 2 } else { even }
+}
+
+/// Larger pictures need fewer bits a pixel: the rate grows with pixels a second to the power 0.75,
+/// through 5.5 Mbit/s for 1080p at 30.
+fn peak_bits(width: u32, height: u32, rate: Rate) -> u32 {
+    let pixels = f64::from(width) * f64::from(height) * rate.per_second();
+    let bits = 5_500_000.0 * (pixels / (1920.0 * 1080.0 * 30.0)).powf(0.75);
+    bits.clamp(100_000.0, 60_000_000.0) as u32
+}
+
+const SMALLEST: &str = "144p";
+/// Name, long side, short side.
+const BOXES: [(&str, u32, u32); 8] = [
+    (SMALLEST, 256, 144),
+    ("240p", 426, 240),
+    ("360p", 640, 360),
+    ("480p", 854, 480),
+    ("720p", 1280, 720),
+    ("1080p", 1920, 1080),
+    ("1440p", 2560, 1440),
+    ("2160p", 3840, 2160),
+];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ladder(width: u32, height: u32) -> Vec<(String, u32, u32)> {
+        Ladder::of(width, height, Rate::new(25, 1).unwrap())
+            .rungs
+            .into_iter()
+            .map(|rung| (rung.id.to_string(), rung.width, rung.height))
+            .collect()
+    }
+
+    fn names(width: u32, height: u32) -> String {
+        let rungs = ladder(width, height);
+        rungs
+            .iter()
+            .map(|rung| rung.0.as_str())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    #[test]
+    fn a_full_hd_film_gets_six_rungs() {
+        assert_eq!(
+            ladder(1920, 1080),
+            [
+                ("144p".to_owned(), 256, 144),
+                ("240p".to_owned(), 426, 240),
+                ("360p".to_owned(), 640, 360),
+                ("480p".to_owned(), 854, 480),
+                ("720p".to_owned(), 1280, 720),
+                ("1080p".to_owned(), 1920, 1080),
+            ]
+        );
+    }
+
+    #[test]
+    fn shape_decides_which_side_fills_the_box() {
+        assert_eq!(names(1920, 800), "144p 240p 360p 480p 720p 1080p");
+        assert_eq!(
+            ladder(1920, 800).pop().unwrap(),
+            ("1080p".to_owned(), 1920, 800)
+        );
+        assert_eq!(
+            ladder(1080, 1920).pop().unwrap(),
+            ("1080p".to_owned(), 1080, 1920)
+        );
+        assert_eq!(
+            ladder(720, 720).pop().unwrap(),
+            ("720p".to_owned(), 720, 720)
+        );
+        assert_eq!(
+            ladder(320, 240).pop().unwrap(),
+            ("240p".to_owned(), 320, 240)
+        );
+        assert_eq!(
+            ladder(1023, 577).pop().unwrap(),
+            ("480p".to_owned(), 852, 480)
+        );
+        assert_eq!(
+            names(7680, 4320),
+            "144p 240p 360p 480p 720p 1080p 1440p 2160p"
+        );
+    }
+
+    #[test]
+    fn a_twentieth_may_be_missing_and_nothing_is_enlarged() {
+        assert_eq!(
+            ladder(1216, 600).pop().unwrap(),
+            ("720p".to_owned(), 1216, 600)
+        );
+        assert_eq!(names(1215, 600), "144p 240p 360p 480p");
+    }
+
+    #[test]
+    fn a_tiny_picture_keeps_its_size() {
+        assert_eq!(ladder(101, 57), [("144p".to_owned(), 100, 56)]);
+        assert_eq!(ladder(1, 1), [("144p".to_owned(), 2, 2)]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_rung_is_even_inside_its_box_and_not_enlarged(width in 2_u32..16384, height in 2_u32..16384, fps in 1_u32..120) {
+            let ladder = Ladder::of(width, height, Rate::new(fps, 1).unwrap());
+            prop_assert!(!ladder.rungs.is_empty());
+            for rung in &ladder.rungs {
+                let (long, short) = (rung.width.max(rung.height), rung.width.min(rung.height));
+                let name = rung.id.as_str();
+                let (_, box_long, box_short) = BOXES.into_iter().find(|(box_name, ..)| *box_name == name).unwrap();
+                prop_assert!(long <= box_long && short <= box_short, "{rung:?}");
+                prop_assert!(rung.width <= width.max(2) && rung.height <= height.max(2), "{rung:?}");
+                prop_assert!(rung.width % 2 == 0 && rung.height % 2 == 0 && short >= 2);
+                // Rounding to even moves a side by one pixel at most, save for slivers.
+                let exact = f64::from(rung.width) * f64::from(height) / f64::from(width);
+                let slack = 2.0 + 2.0 * f64::from(height) / f64::from(width);
+                prop_assert!((exact - f64::from(rung.height)).abs() <= slack, "{rung:?} of {width}x{height}");
+            }
+            for pair in ladder.rungs.windows(2) {
+                prop_assert!(pair[0].width < pair[1].width || pair[0].height < pair[1].height);
+                prop_assert!(pair[0].peak_bits <= pair[1].peak_bits);
+            }
+        }
+    }
+}

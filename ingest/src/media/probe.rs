@@ -1,0 +1,460 @@
+//! What a publisher's file is: its streams, as ffprobe tells them.
+
+use std::{
+    collections::HashSet, ffi::OsString, fs::File, io, io::Read, path::Path, time::Duration,
+};
+
+use serde::Deserialize;
+
+use super::{
+    Refusal,
+    child::{self, End, Limits},
+    rate::Rate,
+};
+
+/// What was found in a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// The picture.
+    pub picture: Picture,
+    /// The sound, one of each language, the preferred first; empty for a silent film.
+    pub sounds: Vec<Sound>,
+    /// The length that the file as a whole announces.
+    pub announced: Option<Duration>,
+}
+
+/// The picture of a film.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Picture {
+    /// Which stream of the file it is.
+    pub stream: u32,
+    /// Width as shown: with square pixels, and turned upright.
+    pub width: u32,
+    /// Height as shown.
+    pub height: u32,
+    /// The rate at which to serve it.
+    pub rate: Rate,
+    /// The length that the stream announces.
+    pub announced: Option<Duration>,
+}
+
+/// One track of sound.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sound {
+    /// Which stream of the file it is.
+    pub stream: u32,
+    /// Whether it has one channel; with more it is mixed down to two.
+    pub mono: bool,
+    /// Its language as a BCP 47 tag, when the file tells it.
+    pub language: Option<String>,
+}
+
+/// Why there are no facts.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The file is at fault.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The machine is at fault.
+    #[error("ffprobe {0}")]
+    Tool(String),
+    /// The machine is at fault.
+    #[error("ffprobe cannot be run")]
+    Io(#[from] io::Error),
+}
+
+/// Reads the facts of `file`, which lies in `folder`.
+///
+/// # Errors
+/// [`Fault::Refused`] when no film can be made of it, else what failed on this machine.
+pub async fn probe(
+    ffprobe: &Path,
+    file: &Path,
+    folder: &Path,
+    limits: Limits,
+) -> Result<Facts, Fault> {
+    let head = head(file)?;
+    if head.is_empty() {
+        return Err(Refusal::Empty.into());
+    }
+    let mut arguments: Vec<OsString> = [
+        "-v",
+        "error",
+        "-show_format",
+        "-show_streams",
+        "-of",
+        "json",
+    ]
+    .map(Into::into)
+    .into();
+    arguments.extend(input_limits());
+    arguments.extend([OsString::from("-i"), file.into()]);
+    let mut json = Vec::new();
+    let end = child::run(ffprobe, &arguments, folder, limits, |bytes| {
+        if json.len() + bytes.len() <= MAX_JSON {
+            json.extend_from_slice(bytes);
+        }
+    });
+    match end.await? {
+        End::Done => Ok(facts(&json)?),
+        End::Failed(why) if why.contains("Cannot allocate memory") => {
+            Err(Fault::Tool("had too little memory".to_owned()))
+        }
+        End::Failed(_) if looks_like_film(&head) => Err(Refusal::Headless.into()),
+        End::Failed(_) => Err(Refusal::NotVideo.into()),
+        End::Killed(signal) => Err(Fault::Tool(format!("was killed by signal {signal}"))),
+        End::TimedOut => Err(Refusal::Damaged.into()),
+    }
+}
+
+/// What keeps a hostile file from naming other files or hosts: only local bytes, and no format
+/// that is a list of other files.
+pub(super) fn input_limits() -> Vec<OsString> {
+    [
+        "-protocol_whitelist",
+        "file,pipe",
+        "-format_whitelist",
+        FORMATS,
+    ]
+    .map(Into::into)
+    .into()
+}
+
+/// Turns ffprobe's JSON into facts.
+fn facts(json: &[u8]) -> Result<Facts, Refusal> {
+    let report: Report = serde_json::from_slice(json).map_err(|_| Refusal::Damaged)?;
+    let of = |kind: &str| {
+        let mut streams: Vec<&Stream> = report
+            .streams
+            .iter()
+            .filter(|stream| stream.codec_type == kind && stream.disposition.attached_pic == 0)
+            .collect();
+        streams.sort_by_key(|stream| stream.disposition.default == 0);
+        streams
+    };
+    let sounds = sounds(&of("audio"));
+    let Some(picture) = of("video").into_iter().next() else {
+        return Err(if sounds.is_empty() {
+            Refusal::NoPicture
+        } else {
+            Refusal::SoundOnly
+        });
+    };
+    Ok(Facts {
+        picture: self::picture(picture)?,
+        sounds,
+        announced: seconds(report.format.duration.as_deref()),
+    })
+}
+
+fn picture(stream: &Stream) -> Result<Picture, Refusal> {
+    let (width, height) = (stream.width, stream.height);
+    if width == 0 || height == 0 {
+        return Err(Refusal::Damaged);
+    }
+    if width > MAX_SIDE || height > MAX_SIDE {
+        return Err(Refusal::Dimensions { width, height });
+    }
+    let (width, height) = square(width, height, stream.sample_aspect_ratio.as_deref());
+    let turned = stream.rotation().rem_euclid(180) == 90;
+    let (width, height) = if turned {
+        (height, width)
+    } else {
+        (width, height)
+    };
+    let rate = |text: &Option<String>| text.as_deref().and_then(Rate::parse);
+    Ok(Picture {
+        stream: stream.index,
+        width,
+        height,
+        rate: Rate::served(rate(&stream.r_frame_rate), rate(&stream.avg_frame_rate)),
+        announced: seconds(stream.duration.as_deref())
+            .or_else(|| clock(stream.tags.duration.as_deref())),
+    })
+}
+
+/// The size with square pixels: the side that is too short is stretched.
+fn square(width: u32, height: u32, aspect: Option<&str>) -> (u32, u32) {
+    let ratio = aspect.and_then(|text| {
+        let (num, den) = text.split_once(':')?;
+        let (num, den): (u64, u64) = (num.parse().ok()?, den.parse().ok()?);
+        // A pixel ten times as wide as high is a mistake, not a format.
+        (num > 0 && den > 0 && num <= den * 10 && den <= num * 10).then_some((num, den))
+    });
+    let stretch = |side: u32, by: u64, of: u64| {
+        let stretched = (u64::from(side) * by + of / 2) / of;
+        u32::try_from(stretched).map_or(MAX_SIDE, |side| side.min(MAX_SIDE))
+    };
+    match ratio {
+        Some((num, den)) if num > den => (stretch(width, num, den), height),
+        Some((num, den)) if den > num => (width, stretch(height, den, num)),
+        _ => (width, height),
+    }
+}
+
+/// The first track of each language.
+fn sounds(streams: &[&Stream]) -> Vec<Sound> {
+    let mut languages = HashSet::new();
+    streams
+        .iter()
+        .filter(|stream| stream.channels > 0)
+        .map(|stream| Sound {
+            stream: stream.index,
+            mono: stream.channels == 1,
+            language: stream.tags.language.as_deref().and_then(language),
+        })
+        .filter(|sound| languages.insert(sound.language.clone()))
+        .take(MAX_SOUNDS)
+        .collect()
+}
+
+/// ISO 639-2 as files carry it, to the shortest code, as BCP 47 (RFC 5646 §2.2.1) wants it.
+fn language(code: &str) -> Option<String> {
+    let code = code.to_ascii_lowercase();
+    let plain = matches!(code.len(), 2 | 3) && code.bytes().all(|byte| byte.is_ascii_lowercase());
+    if !plain || matches!(code.as_str(), "und" | "mis" | "mul" | "zxx") {
+        return None;
+    }
+    let short = SHORT_CODES
+        .iter()
+        .find(|(long, _)| long.split(' ').any(|long| long == code));
+    Some(short.map_or(code, |(_, short)| (*short).to_owned()))
+}
+
+fn seconds(text: Option<&str>) -> Option<Duration> {
+    let seconds: f64 = text?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|length| !length.is_zero())
+}
+
+/// Matroska's `00:01:02.500000000`.
+fn clock(text: Option<&str>) -> Option<Duration> {
+    let mut fields = text?.split(':');
+    let hours: f64 = fields.next()?.parse().ok()?;
+    let minutes: f64 = fields.next()?.parse().ok()?;
+    let rest: f64 = fields.next()?.parse().ok()?;
+    seconds(Some(&(hours * 3600.0 + minutes * 60.0 + rest).to_string()))
+}
+
+fn head(file: &Path) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    File::open(file)?.take(16).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// Whether the first bytes are those of a film, however damaged the rest.
+fn looks_like_film(head: &[u8]) -> bool {
+    let boxes: [&[u8]; 7] = [
+        b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip",
+    ];
+    let at = |from, to| head.get(from..to).unwrap_or_default();
+    boxes.contains(&at(4, 8))
+        || at(0, 4) == [0x1a, 0x45, 0xdf, 0xa3]
+        || at(0, 4) == *b"RIFF"
+        || at(0, 3) == *b"FLV"
+        || at(0, 4) == *b"OggS"
+}
+
+#[derive(Deserialize)]
+struct Report {
+    #[serde(default)]
+    streams: Vec<Stream>,
+    #[serde(default)]
+    format: Format,
+}
+
+#[derive(Deserialize, Default)]
+struct Format {
+    duration: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Stream {
+    index: u32,
+    #[serde(default)]
+    codec_type: String,
+    #[serde(default)]
+    width: u32,
+    #[serde(default)]
+    height: u32,
+    sample_aspect_ratio: Option<String>,
+    r_frame_rate: Option<String>,
+    avg_frame_rate: Option<String>,
+    duration: Option<String>,
+    #[serde(default)]
+    channels: u32,
+    #[serde(default)]
+    disposition: Disposition,
+    #[serde(default)]
+    tags: Tags,
+    #[serde(default)]
+    side_data_list: Vec<SideData>,
+}
+
+impl Stream {
+    fn rotation(&self) -> i64 {
+        let matrix = self.side_data_list.iter().find_map(|data| data.rotation);
+        let tag = || {
+            self.tags
+                .rotate
+                .as_deref()
+                .and_then(|text| text.parse().ok())
+        };
+        matrix.or_else(tag).unwrap_or(0)
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Disposition {
+    default: u8,
+    attached_pic: u8,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Tags {
+    language: Option<String>,
+    rotate: Option<String>,
+    #[serde(rename = "DURATION")]
+    duration: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct SideData {
+    rotation: Option<i64>,
+}
+
+const MAX_JSON: usize = 4 << 20;
+const MAX_SIDE: u32 = 16_384;
+const MAX_SOUNDS: usize = 16;
+/// ffmpeg's names of the containers that are taken; none of them refers to other files.
+const FORMATS: &str =
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,flv,asf,ogg,mxf,h264,hevc,ivf,dv,nut";
+/// ISO 639-2 codes (bibliographic and terminological) and their ISO 639-1 code.
+const SHORT_CODES: [(&str, &str); 42] = [
+    ("ara", "ar"),
+    ("bul", "bg"),
+    ("cat", "ca"),
+    ("ces cze", "cs"),
+    ("dan", "da"),
+    ("deu ger", "de"),
+    ("ell gre", "el"),
+    ("eng", "en"),
+    ("spa", "es"),
+    ("est", "et"),
+    ("fas per", "fa"),
+    ("fin", "fi"),
+    ("fra fre", "fr"),
+    ("gle", "ga"),
+    ("heb", "he"),
+    ("hin", "hi"),
+    ("hrv", "hr"),
+    ("hun", "hu"),
+    ("hye arm", "hy"),
+    ("ind", "id"),
+    ("isl ice", "is"),
+    ("ita", "it"),
+    ("jpn", "ja"),
+    ("kor", "ko"),
+    ("lit", "lt"),
+    ("lav", "lv"),
+    ("msa may", "ms"),
+    ("nld dut", "nl"),
+    ("nor", "no"),
+    ("pol", "pl"),
+    ("por", "pt"),
+    ("ron rum", "ro"),
+    ("rus", "ru"),
+    ("slk slo", "sk"),
+    ("slv", "sl"),
+    ("srp", "sr"),
+    ("swe", "sv"),
+    ("tha", "th"),
+    ("tur", "tr"),
+    ("ukr", "uk"),
+    ("vie", "vi"),
+    ("zho chi", "zh"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(streams: &str) -> Result<Facts, Refusal> {
+        facts(format!(r#"{{"streams":[{streams}],"format":{{"duration":"2.5"}}}}"#).as_bytes())
+    }
+
+    const SOUND: &str =
+        r#"{"index":1,"codec_type":"audio","channels":6,"tags":{"language":"ger"}}"#;
+
+    #[test]
+    fn rotation_and_pixel_shape_give_the_size_as_shown() {
+        let picture = |more: &str| {
+            let video = format!(
+                r#"{{"index":0,"codec_type":"video","width":720,"height":576,
+                "r_frame_rate":"25/1","avg_frame_rate":"25/1"{more}}}"#
+            );
+            let picture = of(&video).unwrap().picture;
+            (picture.width, picture.height)
+        };
+        assert_eq!(picture(""), (720, 576));
+        assert_eq!(picture(r#","sample_aspect_ratio":"64:45""#), (1024, 576));
+        assert_eq!(picture(r#","sample_aspect_ratio":"1:2""#), (720, 1152));
+        assert_eq!(picture(r#","sample_aspect_ratio":"0:1""#), (720, 576));
+        assert_eq!(
+            picture(r#","side_data_list":[{"rotation":-90}]"#),
+            (576, 720)
+        );
+        assert_eq!(picture(r#","tags":{"rotate":"180"}"#), (720, 576));
+    }
+
+    #[test]
+    fn what_is_no_film_has_its_own_reason() {
+        assert_eq!(of(""), Err(Refusal::NoPicture));
+        assert_eq!(of(SOUND), Err(Refusal::SoundOnly));
+        let cover = r#"{"index":0,"codec_type":"video","width":9,"height":9,"disposition":{"attached_pic":1}}"#;
+        assert_eq!(of(&format!("{cover},{SOUND}")), Err(Refusal::SoundOnly));
+        assert_eq!(
+            of(r#"{"index":0,"codec_type":"video"}"#),
+            Err(Refusal::Damaged)
+        );
+        let huge = r#"{"index":0,"codec_type":"video","width":65535,"height":2}"#;
+        assert!(matches!(of(huge), Err(Refusal::Dimensions { .. })));
+        assert_eq!(facts(b"{"), Err(Refusal::Damaged));
+    }
+
+    #[test]
+    fn sound_is_kept_once_a_language_the_preferred_first() {
+        let video = r#"{"index":0,"codec_type":"video","width":16,"height":16}"#;
+        let others = r#"{"index":2,"codec_type":"audio","channels":1,"tags":{"language":"eng"},"disposition":{"default":1}},
+            {"index":3,"codec_type":"audio","channels":2,"tags":{"language":"en"}},
+            {"index":4,"codec_type":"audio","channels":2}"#;
+        let sounds = of(&format!("{video},{SOUND},{others}")).unwrap().sounds;
+        let told: Vec<_> = sounds
+            .iter()
+            .map(|s| (s.stream, s.mono, s.language.as_deref()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (2, true, Some("en")),
+                (1, false, Some("de")),
+                (4, false, None)
+            ]
+        );
+    }
+
+    #[test]
+    fn lengths_are_read_in_both_spellings() {
+        assert_eq!(
+            clock(Some("00:01:02.500000000")),
+            Some(Duration::from_millis(62_500))
+        );
+        assert_eq!(clock(Some("x")), None);
+        assert_eq!(seconds(Some("-1")), None);
+        assert_eq!(seconds(Some("nan")), None);
+        assert_eq!(seconds(Some("N/A")), None);
+    }
+}

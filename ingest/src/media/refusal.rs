@@ -1,0 +1,70 @@
+//! Why a film cannot be made, in words that its publisher understands.
+
+use std::time::Duration;
+
+/// The publisher's file is at fault; trying again would end the same way.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// There is no byte in it.
+    #[error("the file is empty")]
+    Empty,
+    /// Its bytes are of no kind of film that is known here.
+    #[error("the file is not a video file; use MP4, MOV, MKV, WebM, MPEG-TS, AVI or FLV")]
+    NotVideo,
+    /// It begins like a film, but the part without which nothing can be read is missing.
+    #[error("the file is truncated or damaged: its index is missing; export or copy it again")]
+    Headless,
+    /// It holds neither picture nor sound.
+    #[error("the file has no video stream")]
+    NoPicture,
+    /// It holds sound alone.
+    #[error("the file has sound but no video stream; sound alone cannot be published yet")]
+    SoundOnly,
+    /// The picture's size is not one that can be encoded.
+    #[error("the picture is {width}x{height}, which is more than 16384 pixels on a side")]
+    Dimensions {
+        /// Width as the file states it.
+        width: u32,
+        /// Height as the file states it.
+        height: u32,
+    },
+    /// It ends long before the end that it announces.
+    #[error(
+        "the file is truncated: it announces {:.1} s, but only {:.1} s can be read; copy it again",
+        announced.as_secs_f64(), readable.as_secs_f64()
+    )]
+    Cut {
+        /// The length that the file announces.
+        announced: Duration,
+        /// The length that could be decoded.
+        readable: Duration,
+    },
+    /// Too much of it cannot be decoded.
+    #[error("the file is damaged: too much of it cannot be decoded; export or copy it again")]
+    Damaged,
+    /// Encoding took longer than the operator allows.
+    #[error("encoding took longer than the {:.0} minutes allowed here", limit.as_secs_f64() / 60.0)]
+    TooSlow {
+        /// What the operator allows.
+        limit: Duration,
+    },
+}
+
+impl Refusal {
+    /// A short word for metrics.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::NotVideo => "not_video",
+            Self::Headless => "headless",
+            Self::NoPicture => "no_picture",
+            Self::SoundOnly => "sound_only",
+            Self::Dimensions { .. } => "dimensions",
+            Self::Cut { .. } => "truncated",
+            Self::Damaged => "damaged",
+            Self::TooSlow { .. } => "too_slow",
+        }
+    }
+}

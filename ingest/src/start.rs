@@ -1,0 +1,238 @@
+//! Starting and stopping ingest.
+
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use catalog::Catalog;
+use prometheus::Registry;
+use runtime::{
+    clock::Clock,
+    internal::{self, Health},
+    shutdown::{Shutdown, Trigger},
+};
+use store::{Digest, Store};
+use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
+
+use crate::{
+    Error,
+    api::{self, App},
+    config::Settings,
+    jobs::{self, Queue, worker::Worker},
+    media::child::{self, End},
+    metrics::Metrics,
+    pipeline::Pipeline,
+    schema::Migrations,
+    upload,
+};
+
+/// An ingest that listens and works. Dropping it stops it at once.
+pub struct Running {
+    /// Where the upload API is.
+    pub listen: SocketAddr,
+    /// Where metrics and health are.
+    pub internal: SocketAddr,
+    trigger: Trigger,
+    tasks: JoinSet<()>,
+    drain: Duration,
+}
+
+/// Opens the store and the catalogue, looks for ffmpeg, and listens; answers from when it returns.
+///
+/// # Errors
+/// [`Error`] names the address, the file, the program or the engine that cannot be used.
+pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running, Error> {
+    let registry = Registry::new();
+    let metrics = Metrics::new(&registry)?;
+    let operator = settings
+        .operator_key
+        .as_deref()
+        .map(key_digest)
+        .transpose()?;
+    let store = store::open(&settings.store)?;
+    let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
+    catalog.migrate::<Migrations>().await?;
+    std::fs::create_dir_all(&settings.work).map_err(|source| file(&settings.work, source))?;
+    look_for_tools(&settings).await?;
+    let (listener, listen) = bind(settings.listen).await?;
+    let (inner, internal) = bind(settings.internal).await?;
+
+    let wake = Arc::new(Notify::new());
+    let queue: Arc<dyn Queue> =
+        Arc::new(jobs::embedded::Embedded::new(catalog.connection().clone()));
+    let parts = Parts {
+        store,
+        catalog,
+        queue,
+        clock,
+        metrics,
+        wake,
+    };
+    let router = api::router(Arc::new(parts.app(&settings, listen, operator)));
+    let worker = parts.worker(&settings);
+
+    let (trigger, shutdown) = Trigger::new();
+    let health = Health::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serve(listener, router, shutdown.clone()));
+    for _ in 0..settings.workers {
+        tasks.spawn(worker.clone().run(shutdown.clone()));
+    }
+    tasks.spawn(parts.pulse(health.clone(), shutdown.clone()));
+    tasks.spawn(async move {
+        if let Err(error) = internal::serve(inner, registry, health, shutdown).await {
+            tracing::error!(%error, "the internal listener failed");
+        }
+    });
+    tracing::info!(%listen, %internal, workers = settings.workers, "ingest listens on {listen}");
+    Ok(Running {
+        listen,
+        internal,
+        trigger,
+        tasks,
+        drain: settings.drain,
+    })
+}
+
+impl Running {
+    /// Stops listening, lets requests under way finish for some seconds, gives jobs back, and ends.
+    pub async fn stop(mut self) {
+        self.trigger.fire();
+        let drained = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.drain, drained).await.is_err() {
+            tracing::warn!("some requests were cut off");
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, router: axum::Router, mut shutdown: Shutdown) {
+    let served = axum::serve(listener, router)
+        .with_graceful_shutdown(async move { shutdown.requested().await })
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the upload listener failed");
+    }
+}
+
+/// What the API, the workers and the pulse share.
+struct Parts {
+    store: Arc<dyn Store>,
+    catalog: Catalog,
+    queue: Arc<dyn Queue>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    wake: Arc<Notify>,
+}
+
+impl Parts {
+    fn app(&self, settings: &Settings, listen: SocketAddr, operator: Option<Digest>) -> App {
+        let connection = self.catalog.connection().clone();
+        let public_base = settings.public_base.clone();
+        App {
+            uploads: Arc::new(upload::embedded::Embedded::new(connection)),
+            videos: Arc::clone(&self.catalog.videos),
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            metrics: self.metrics.clone(),
+            wake: Arc::clone(&self.wake),
+            limits: settings.limits,
+            upload_ttl: settings.upload_ttl,
+            public_base: public_base.unwrap_or_else(|| format!("http://{listen}")),
+            control_base: settings.control_base.clone(),
+            operator,
+            allowed_origins: settings.allowed_origins.clone(),
+            random: |buffer| getrandom::fill(buffer).map_err(|_| Error::Random),
+        }
+    }
+
+    fn worker(&self, settings: &Settings) -> Worker {
+        Worker {
+            queue: Arc::clone(&self.queue),
+            videos: Arc::clone(&self.catalog.videos),
+            pipeline: Pipeline {
+                store: Arc::clone(&self.store),
+                videos: Arc::clone(&self.catalog.videos),
+                tools: settings.tools.clone(),
+                work: settings.work.clone(),
+                metrics: self.metrics.clone(),
+            },
+            clock: Arc::clone(&self.clock),
+            patience: settings.patience,
+            metrics: self.metrics.clone(),
+            wake: Arc::clone(&self.wake),
+        }
+    }
+
+    /// Looks after what nobody asks for: the queue's length, and whether the catalogue answers.
+    async fn pulse(self, health: Health, mut shutdown: Shutdown) {
+        let mut ticks = tokio::time::interval(PULSE);
+        loop {
+            tokio::select! {
+                () = shutdown.requested() => return,
+                _ = ticks.tick() => {}
+            }
+            match self.queue.counts(self.clock.now()).await {
+                Ok(counts) => self.metrics.queue(counts),
+                Err(error) => tracing::warn!(%error, "cannot count the jobs"),
+            }
+            match self.catalog.ping().await {
+                Ok(()) => health.recover(),
+                Err(error) => health.ail(format!("the catalogue does not answer: {error}")),
+            }
+        }
+    }
+}
+
+/// A missing ffmpeg is told at the start, not by the first film.
+async fn look_for_tools(settings: &Settings) -> Result<(), Error> {
+    for program in [&settings.tools.ffmpeg, &settings.tools.ffprobe] {
+        let limits = child::Limits {
+            time: Duration::from_secs(30),
+            ..settings.tools.limits
+        };
+        let asked = child::run(
+            program,
+            &["-version".into()],
+            &settings.work,
+            limits,
+            |_| (),
+        )
+        .await;
+        let fault = match asked {
+            Ok(End::Done) => continue,
+            Ok(End::Failed(why)) => io::Error::other(why),
+            Ok(end) => io::Error::other(format!("{end:?}")),
+            Err(source) => source,
+        };
+        return Err(Error::Program {
+            program: program.clone(),
+            source: fault,
+        });
+    }
+    Ok(())
+}
+
+fn key_digest(path: &Path) -> Result<Digest, Error> {
+    let text = std::fs::read_to_string(path).map_err(|source| file(path, source))?;
+    let key = text.trim();
+    if key.len() < SHORTEST_KEY {
+        let fault = format!("an operator key has at least {SHORTEST_KEY} characters");
+        return Err(file(path, io::Error::other(fault)));
+    }
+    Ok(Digest::of(key.as_bytes()))
+}
+
+fn file(path: &Path, source: io::Error) -> Error {
+    Error::File {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+const PULSE: Duration = Duration::from_secs(2);
+const SHORTEST_KEY: usize = 16;

@@ -1,0 +1,139 @@
+//! The promises of the memory of uploads, as tests that any adapter runs against its real engine.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a broken promise ends the test that found it"
+)]
+
+use contracts::{
+    id::{UploadId, VideoId},
+    time::UnixSeconds,
+};
+use futures_util::future::join_all;
+use store::{Digest, layout};
+
+use super::{Claim, State, Upload, Uploads};
+use crate::jobs::{NewJob, Queue, Step};
+
+/// Runs every promise against `port` and the `queue` beside it, both empty, and panics at the
+/// first that is broken.
+pub async fn all(port: &dyn Uploads, queue: &dyn Queue) {
+    an_upload_is_found_as_it_was_made(port).await;
+    a_place_is_claimed_for_one_content(port).await;
+    a_chunk_counts_once_it_is_stored(port).await;
+    what_is_removed_takes_nothing_more(port).await;
+    completing_queues_one_job(port, queue).await;
+}
+
+async fn an_upload_is_found_as_it_was_made(port: &dyn Uploads) {
+    let (plain, promised) = (
+        upload("plain"),
+        Upload {
+            sha256: Some(Digest::of(b"")),
+            ..upload("promised")
+        },
+    );
+    for upload in [&plain, &promised] {
+        port.create(upload).await.unwrap();
+        assert_eq!(port.find(&upload.id).await.unwrap().as_ref(), Some(upload));
+        assert!(port.create(upload).await.is_err(), "the id is taken");
+    }
+    assert_eq!(port.find(&id("absent")).await.unwrap(), None);
+    assert_eq!(port.chunk(&id("absent"), 0).await.unwrap(), None);
+    assert_eq!(port.chunks(&plain.id).await.unwrap(), []);
+}
+
+async fn a_place_is_claimed_for_one_content(port: &dyn Uploads) {
+    let upload = upload("claims");
+    port.create(&upload).await.unwrap();
+    let contents: Vec<Digest> = (0..8_u8).map(|byte| Digest::of(&[byte])).collect();
+    let claims = contents
+        .iter()
+        .map(|digest| port.claim(&upload.id, 0, digest));
+    let claims: Vec<Claim> = join_all(claims)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    let granted: Vec<usize> = (0..8)
+        .filter(|at| claims.get(*at) == Some(&Claim::Granted))
+        .collect();
+    assert_eq!(granted.len(), 1, "{claims:?}");
+    assert!(claims.iter().all(|claim| *claim != Claim::Closed));
+    let winner = contents.get(*granted.first().unwrap()).unwrap();
+    assert_eq!(
+        port.claim(&upload.id, 0, winner).await.unwrap(),
+        Claim::Granted,
+        "again"
+    );
+    assert_eq!(
+        port.claim(&id("absent"), 0, winner).await.unwrap(),
+        Claim::Closed
+    );
+}
+
+async fn a_chunk_counts_once_it_is_stored(port: &dyn Uploads) {
+    let upload = upload("stored");
+    port.create(&upload).await.unwrap();
+    let digest = Digest::of(b"x");
+    port.claim(&upload.id, 3, &digest).await.unwrap();
+    assert!(!port.chunk(&upload.id, 3).await.unwrap().unwrap().stored);
+    assert!(port.stored(&upload.id, 3).await.unwrap());
+    port.claim(&upload.id, 3, &digest).await.unwrap();
+    let chunk = port.chunk(&upload.id, 3).await.unwrap().unwrap();
+    assert!(chunk.stored && chunk.index == 3 && chunk.sha256 == digest);
+    assert_eq!(port.chunks(&upload.id).await.unwrap(), [chunk]);
+    port.forget(&upload.id, 3).await.unwrap();
+    assert_eq!(port.chunks(&upload.id).await.unwrap(), []);
+    assert!(!port.stored(&upload.id, 3).await.unwrap());
+}
+
+async fn what_is_removed_takes_nothing_more(port: &dyn Uploads) {
+    let upload = upload("removed");
+    port.create(&upload).await.unwrap();
+    port.claim(&upload.id, 0, &Digest::of(b"x")).await.unwrap();
+    assert!(port.remove(&upload.id).await.unwrap());
+    assert!(!port.remove(&upload.id).await.unwrap());
+    assert_eq!(port.find(&upload.id).await.unwrap(), None);
+    assert_eq!(port.chunks(&upload.id).await.unwrap(), []);
+    assert!(!port.stored(&upload.id, 0).await.unwrap());
+}
+
+async fn completing_queues_one_job(port: &dyn Uploads, queue: &dyn Queue) {
+    let upload = upload("complete");
+    port.create(&upload).await.unwrap();
+    let job = NewJob {
+        video: upload.video.clone(),
+        step: Step::Publish,
+        input: upload.original.clone(),
+    };
+    let completions = (0..4).map(|_| port.complete(&upload.id, &job, UnixSeconds(5)));
+    let completions = join_all(completions).await.into_iter().map(Result::unwrap);
+    assert_eq!(completions.filter(|first| *first).count(), 1);
+    assert_eq!(queue.counts(UnixSeconds(5)).await.unwrap().queued, 1);
+    assert_eq!(
+        port.find(&upload.id).await.unwrap().unwrap().state,
+        State::Complete
+    );
+    let claim = port.claim(&upload.id, 0, &Digest::of(b"x")).await.unwrap();
+    assert_eq!(claim, Claim::Closed);
+    assert!(!port.remove(&upload.id).await.unwrap(), "it is a video now");
+}
+
+fn id(text: &str) -> UploadId {
+    UploadId::parse(text).unwrap()
+}
+
+fn upload(name: &str) -> Upload {
+    let video = VideoId::parse(&format!("video-{name}")).unwrap();
+    Upload {
+        id: id(name),
+        original: layout::original(&video, "mp4").unwrap(),
+        video,
+        size_bytes: 100,
+        chunk_size_bytes: 10,
+        sha256: None,
+        state: State::Receiving,
+        expires: UnixSeconds(1000),
+    }
+}

@@ -1,0 +1,88 @@
+//! The port: where uploads are remembered, so that any instance can take any chunk.
+
+use async_trait::async_trait;
+use contracts::{id::UploadId, time::UnixSeconds};
+use store::Digest;
+
+use crate::{Error, jobs::NewJob};
+
+pub mod conformance;
+pub(crate) mod embedded;
+mod session;
+
+pub use session::{
+    Chunk, Completion, Decision, Limits, Plan, Refused, Request, State, Upload, complete, decide,
+    received, title_of,
+};
+
+/// What became of a [`Uploads::claim`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// The caller may store the chunk.
+    Granted,
+    /// Other bytes were claimed for this place before.
+    Taken,
+    /// The upload is gone, or no longer receives.
+    Closed,
+}
+
+/// The memory of uploads, outside any process.
+#[async_trait]
+pub trait Uploads: Send + Sync {
+    /// Remembers a new upload, which receives.
+    ///
+    /// # Errors
+    /// [`Error::Database`], also when the id is taken.
+    async fn create(&self, upload: &Upload) -> Result<(), Error>;
+
+    /// Finds an upload.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn find(&self, id: &UploadId) -> Result<Option<Upload>, Error>;
+
+    /// Finds what is known of one chunk.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn chunk(&self, id: &UploadId, index: u32) -> Result<Option<Chunk>, Error>;
+
+    /// Lists all that is known of an upload's chunks, by index.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn chunks(&self, id: &UploadId) -> Result<Vec<Chunk>, Error>;
+
+    /// Claims a place for bytes of this digest, before they become visible in the store. Of two
+    /// that claim it for different bytes at once, one is granted. Claiming it again for the same
+    /// bytes is granted too.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn claim(&self, id: &UploadId, index: u32, sha256: &Digest) -> Result<Claim, Error>;
+
+    /// Notes that the claimed bytes are in the store. `false` when the upload is gone.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn stored(&self, id: &UploadId, index: u32) -> Result<bool, Error>;
+
+    /// Forgets a chunk, so that it can be sent again.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn forget(&self, id: &UploadId, index: u32) -> Result<(), Error>;
+
+    /// Moves the upload from receiving to complete and queues its job, both or neither. `false`
+    /// when it does not receive (any more).
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn complete(&self, id: &UploadId, job: &NewJob, now: UnixSeconds) -> Result<bool, Error>;
+
+    /// Forgets an upload that receives, and its chunks. `false` when there is none such.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn remove(&self, id: &UploadId) -> Result<bool, Error>;
+}

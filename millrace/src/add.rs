@@ -1,0 +1,242 @@
+//! `millrace add`: uploading a film through the public API, chunk by chunk.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use indicatif::{ProgressBar, ProgressStyle};
+use reqwest::Method;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, SeekFrom};
+
+use crate::api::Api;
+use crate::cli;
+
+/// How often one chunk is tried before the upload is given up (it can be resumed then).
+const TRIES: u32 = 5;
+/// How often the state of a film in the making is asked for.
+const POLL: Duration = Duration::from_millis(500);
+/// More than any chunk: a server that asks for more is not followed.
+const MAX_CHUNK: u64 = 1 << 30;
+
+#[expect(
+    clippy::print_stdout,
+    reason = "a verb's answer goes to standard output"
+)]
+pub(crate) async fn run(options: &cli::Add) -> anyhow::Result<ExitCode> {
+    let api = Api::find(&options.api)?;
+    let title = options.title.clone().unwrap_or_else(|| stem(&options.file));
+    let wish = Wish {
+        title,
+        privacy: options.privacy.clone(),
+        resume: options.resume.clone(),
+    };
+    let added = upload(&api, &options.file, &wish).await?;
+    let mut answer = json!({"video_id": added, "state": "processing"});
+    if options.wait {
+        answer = wait_until_ready(&api, &added).await?;
+    }
+    let failed = answer.get("state").and_then(Value::as_str) == Some("failed");
+    if options.json {
+        println!("{answer}");
+    } else if failed {
+        let reason = answer
+            .get("reason")
+            .and_then(Value::as_str)
+            .unwrap_or("no reason was given");
+        println!("{added} cannot be watched: {reason}");
+    } else if options.wait {
+        println!("{added} can be watched");
+    } else {
+        println!(
+            "{added} is being made; `millrace add --wait` waits, and GET /v1/videos/{added}/status tells how far it is"
+        );
+    }
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// What the publisher says of a film.
+pub(crate) struct Wish {
+    /// Its title.
+    pub(crate) title: String,
+    /// `public`, `unlisted` or `private`.
+    pub(crate) privacy: String,
+    /// An upload to go on with.
+    pub(crate) resume: Option<String>,
+}
+
+/// Uploads a film and gives the video's id; the film is then in the making.
+pub(crate) async fn upload(api: &Api, path: &Path, wish: &Wish) -> anyhow::Result<String> {
+    let mut file = File::open(path)
+        .await
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    let size = file.metadata().await?.len();
+    let upload = match &wish.resume {
+        Some(id) => {
+            api.json(api.request(Method::GET, &format!("/v1/videos/upload/{id}")))
+                .await?
+        }
+        None => {
+            let sha256 = digest(&mut file, size).await?;
+            let body = json!({
+                "file_name": path.file_name().map(|name| name.to_string_lossy()),
+                "size_bytes": size,
+                "sha256": sha256,
+                "title": wish.title,
+                "privacy": wish.privacy,
+            });
+            api.json(
+                api.request(Method::POST, "/v1/videos/upload/initiate")
+                    .json(&body),
+            )
+            .await?
+        }
+    };
+    let id = text(&upload, "upload_id")?.to_owned();
+    send_chunks(api, &mut file, size, &upload, &place(&upload, &id, "chunk"))
+        .await
+        .with_context(|| format!("the upload was cut off; go on with --resume {id}"))?;
+    let place = place(&upload, &id, "complete");
+    let done = api
+        .json(api.request(Method::POST, &place).json(&json!({})))
+        .await?;
+    Ok(text(&done, "video_id")?.to_owned())
+}
+
+async fn send_chunks(
+    api: &Api,
+    file: &mut File,
+    size: u64,
+    upload: &Value,
+    url: &str,
+) -> anyhow::Result<()> {
+    let chunk_size = number(upload, "chunk_size_bytes")?;
+    if chunk_size == 0 || chunk_size > MAX_CHUNK {
+        bail!("the server asks for chunks of {chunk_size} bytes");
+    }
+    let arrived = arrived(upload);
+    let bar = bar(size, "uploading");
+    for index in 0..size.div_ceil(chunk_size) {
+        let start = index * chunk_size;
+        let length = chunk_size.min(size - start);
+        if !arrived.contains(&index) {
+            file.seek(SeekFrom::Start(start)).await?;
+            let mut chunk = vec![0; usize::try_from(length)?];
+            file.read_exact(&mut chunk)
+                .await
+                .context("the file shrank while it was read")?;
+            send_chunk(api, url, index, chunk.into()).await?;
+        }
+        bar.inc(length);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+async fn send_chunk(api: &Api, url: &str, index: u64, chunk: Bytes) -> anyhow::Result<()> {
+    let sha256 = hex::encode(Sha256::digest(&chunk));
+    let mut pause = Duration::from_millis(250);
+    let mut tried = 1;
+    loop {
+        let request = api
+            .request(Method::PUT, &format!("{url}?index={index}"))
+            .header("x-chunk-sha256", &sha256)
+            .body(chunk.clone());
+        match api.json(request).await {
+            Ok(_) => return Ok(()),
+            Err(error) if tried == TRIES => {
+                return Err(error.context(format!("chunk {index} did not arrive in {TRIES} tries")));
+            }
+            Err(_) => tokio::time::sleep(pause).await,
+        }
+        tried += 1;
+        pause *= 2;
+    }
+}
+
+/// Waits until a film can be watched or has failed, and gives its status.
+pub(crate) async fn wait_until_ready(api: &Api, video: &str) -> anyhow::Result<Value> {
+    let bar = bar(100, "encoding");
+    loop {
+        let status = api
+            .json(api.request(Method::GET, &format!("/v1/videos/{video}/status")))
+            .await?;
+        match text(&status, "state")? {
+            "ready" | "failed" => {
+                bar.finish_and_clear();
+                return Ok(status);
+            }
+            _ => bar.set_position(number(&status, "progress").unwrap_or(0)),
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn digest(file: &mut File, size: u64) -> anyhow::Result<String> {
+    let bar = bar(size, "reading");
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut buffer).await?;
+        let Some(part) = buffer.get(..read).filter(|part| !part.is_empty()) else {
+            break;
+        };
+        hasher.update(part);
+        bar.inc(u64::try_from(read)?);
+    }
+    bar.finish_and_clear();
+    Ok(hex::encode(hasher.finalize()))
+}
+
+/// Where a step of an upload goes: what initiate told, or for one that is resumed the API's own
+/// path, from which we are redirected.
+fn place(upload: &Value, id: &str, step: &str) -> String {
+    let told = upload.get(format!("{step}_url")).and_then(Value::as_str);
+    told.map_or_else(|| format!("/v1/videos/upload/{id}/{step}"), str::to_owned)
+}
+
+fn arrived(upload: &Value) -> BTreeSet<u64> {
+    let list = upload.get("received").and_then(Value::as_array);
+    list.into_iter()
+        .flatten()
+        .filter_map(Value::as_u64)
+        .collect()
+}
+
+/// A bar on standard error; it hides itself where that is no terminal.
+pub(crate) fn bar(length: u64, what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("  {msg:<10} {bar:32} {percent:>3} %  {eta}");
+    ProgressBar::new(length)
+        .with_message(what)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().map_or_else(
+        || "untitled".to_owned(),
+        |stem| stem.to_string_lossy().into_owned(),
+    )
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> anyhow::Result<&'a str> {
+    value
+        .get(name)
+        .and_then(Value::as_str)
+        .with_context(|| format!("the answer holds no {name}"))
+}
+
+fn number(value: &Value, name: &str) -> anyhow::Result<u64> {
+    value
+        .get(name)
+        .and_then(Value::as_u64)
+        .with_context(|| format!("the answer holds no {name}"))
+}

@@ -1,0 +1,41 @@
+//! `millrace check`: the gate's verdict on one request target.
+
+use std::process::ExitCode;
+
+use contracts::time::UnixSeconds;
+use contracts::token::{Request, verify};
+use runtime::clock::{Clock as _, System};
+use serde_json::json;
+
+use crate::{cli, sign};
+
+#[expect(
+    clippy::print_stdout,
+    reason = "a verb's answer goes to standard output"
+)]
+pub(crate) fn run(options: &cli::Check) -> anyhow::Result<ExitCode> {
+    let ring = sign::keyring(&options.keys)?;
+    let request = Request {
+        target: &options.target,
+        now: options.now.map_or_else(|| System.now(), UnixSeconds),
+        client_ip: options.client_ip,
+        country: options.country.as_deref(),
+    };
+    let (answer, code) = match verify(&ring, &request) {
+        Ok(accepted) => (
+            json!({
+                "verdict": "accept",
+                "reason": null,
+                "path": accepted.path,
+                "cache_key": accepted.cache_key,
+            }),
+            ExitCode::SUCCESS,
+        ),
+        Err(reason) => (
+            json!({"verdict": "reject", "reason": reason.code(), "path": null, "cache_key": null}),
+            ExitCode::FAILURE,
+        ),
+    };
+    println!("{answer}");
+    Ok(code)
+}

@@ -1,0 +1,219 @@
+//! What can be typed after `millrace`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::play;
+
+/// A video CDN that you run yourself.
+#[derive(Parser)]
+#[command(name = "millrace", version, about, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Start the whole house on this machine and publish a film
+    Up(Up),
+    /// Run an edge: what viewers meet
+    Edge(Role),
+    /// Run an origin shield: the caching hop before the origin
+    Shield(Role),
+    /// Run the origin: packs films just in time
+    Origin(Role),
+    /// Run the control plane: the API and the watch page
+    Control(Role),
+    /// Run ingest: takes uploads and makes them playable
+    Ingest(Role),
+    /// Upload a film
+    Add(Add),
+    /// Play a manifest without a screen, and check everything that it promises
+    Play(Play),
+    /// Make a signed URL
+    Sign(Sign),
+    /// Say whether a request target would be admitted
+    Check(Check),
+    /// Show the state of a running house
+    Status(Status),
+}
+
+/// Options of `millrace up`.
+#[derive(Args)]
+pub(crate) struct Up {
+    /// The folder for state, logs and generated configuration
+    #[arg(long, default_value = ".millrace", value_name = "FOLDER")]
+    pub(crate) dir: PathBuf,
+    /// The film to publish; without it a 30 s test film is made with ffmpeg
+    #[arg(long, value_name = "FILE")]
+    pub(crate) media: Option<PathBuf>,
+    /// Play everything once in every format and protocol, then stop: exit 0 when all is right
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Print one JSON object with the addresses instead of a text
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The folder of the built watch page
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) web: Option<PathBuf>,
+}
+
+/// Options of every role.
+#[derive(Args)]
+pub(crate) struct Role {
+    /// The role's TOML file; without it the defaults and the environment count
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Only say whether the configuration is right: exit 0 when it is, 64 when it is not
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Log as JSON, one object a line
+    #[arg(long)]
+    pub(crate) log_json: bool,
+    /// Stop when standard input is closed
+    #[arg(long)]
+    pub(crate) leash: bool,
+}
+
+/// Where the control plane is.
+#[derive(Args)]
+pub(crate) struct Api {
+    /// The control plane; without it the house in ./.millrace
+    #[arg(long, value_name = "URL", env = "MILLRACE_API")]
+    pub(crate) api: Option<String>,
+    /// The file that holds the operator key, where the house wants one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) operator_key: Option<PathBuf>,
+}
+
+/// Options of `millrace add`.
+#[derive(Args)]
+pub(crate) struct Add {
+    /// The film
+    pub(crate) file: PathBuf,
+    /// Its title; without it the file's name
+    #[arg(long)]
+    pub(crate) title: Option<String>,
+    /// Who may watch: public, unlisted or private
+    #[arg(long, default_value = "public", value_parser = ["public", "unlisted", "private"])]
+    pub(crate) privacy: String,
+    /// Go on with an upload that was cut off
+    #[arg(long, value_name = "UPLOAD_ID")]
+    pub(crate) resume: Option<String>,
+    /// Wait until the film can be watched, or has failed
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+/// Options of `millrace play`.
+#[derive(Args)]
+pub(crate) struct Play {
+    /// An HLS playlist or a DASH manifest
+    pub(crate) url: String,
+    /// The only protocol to use; without it what the server and this player agree on
+    #[arg(long, value_enum)]
+    pub(crate) protocol: Option<play::Protocol>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Trust the certificates in this PEM file as well
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Accept any certificate
+    #[arg(long)]
+    pub(crate) insecure: bool,
+}
+
+impl Play {
+    pub(crate) fn to_options(&self) -> play::Options {
+        play::Options {
+            url: self.url.clone(),
+            protocol: self.protocol,
+            ca: self.ca.clone(),
+            insecure: self.insecure,
+        }
+    }
+}
+
+/// Options of `millrace sign`.
+#[derive(Args)]
+pub(crate) struct Sign {
+    /// What to sign: a path, or a subtree that ends in `/`
+    pub(crate) path: String,
+    /// The keyring, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keys: PathBuf,
+    /// The key to sign with; without it the youngest that may
+    #[arg(long)]
+    pub(crate) kid: Option<String>,
+    /// Seconds until it expires
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 14_400,
+        conflicts_with = "expires"
+    )]
+    pub(crate) expires_in: u64,
+    /// When it expires, in Unix seconds
+    #[arg(long, value_name = "UNIX")]
+    pub(crate) expires: Option<u64>,
+    /// From when on it is good, in Unix seconds
+    #[arg(long, value_name = "UNIX")]
+    pub(crate) not_before: Option<u64>,
+    /// The playback session that it belongs to
+    #[arg(long)]
+    pub(crate) session: Option<String>,
+    /// A client network (CIDR); may be repeated
+    #[arg(long = "network", value_name = "CIDR")]
+    pub(crate) networks: Vec<ipnet::IpNet>,
+    /// Countries, as `AT,DE` or `!BY,RU`
+    #[arg(long)]
+    pub(crate) countries: Option<String>,
+    /// A rendition that it admits; may be repeated
+    #[arg(long = "rendition", value_name = "ID")]
+    pub(crate) renditions: Vec<String>,
+    /// The plain query form, for this one path
+    #[arg(long, conflicts_with_all = ["session", "networks", "countries", "renditions", "not_before"])]
+    pub(crate) plain: bool,
+    /// What to put before the signed path, such as https://edge.example
+    #[arg(long, value_name = "URL", default_value = "")]
+    pub(crate) base: String,
+}
+
+/// Options of `millrace check`.
+#[derive(Args)]
+pub(crate) struct Check {
+    /// The request target: token, path and query
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) target: String,
+    /// The keyring, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keys: PathBuf,
+    /// The instant to judge by; without it the present
+    #[arg(long, value_name = "UNIX")]
+    pub(crate) now: Option<u64>,
+    /// The client's address
+    #[arg(long, value_name = "IP")]
+    pub(crate) client_ip: Option<IpAddr>,
+    /// The client's country, ISO 3166-1 alpha-2; without it unknown
+    #[arg(long, value_name = "CC")]
+    pub(crate) country: Option<String>,
+}
+
+/// Options of `millrace status`.
+#[derive(Args)]
+pub(crate) struct Status {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) api: Api,
+}

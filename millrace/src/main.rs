@@ -1,0 +1,74 @@
+//! The one binary: a role or an operator's verb is a subcommand.
+
+mod add;
+mod api;
+mod check;
+mod cli;
+mod play;
+mod roles;
+mod sign;
+mod status;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Arguments, Command};
+
+/// The arguments or a configuration file are unusable (`EX_USAGE`).
+pub(crate) const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    // Before anything that might open a TLS connection; see `runtime::tls`.
+    runtime::tls::install_provider();
+    let arguments = Arguments::parse();
+    let worked = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = match worked {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    runtime
+        .block_on(run(arguments.command))
+        .unwrap_or_else(|error| failed(&error))
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Up(options) => up::run(options).await,
+        Command::Edge(options) => roles::run(roles::Role::Edge, &options).await,
+        Command::Shield(options) => roles::run(roles::Role::Shield, &options).await,
+        Command::Origin(options) => roles::run(roles::Role::Origin, &options).await,
+        Command::Control(options) => roles::run(roles::Role::Control, &options).await,
+        Command::Ingest(options) => roles::run(roles::Role::Ingest, &options).await,
+        Command::Add(options) => add::run(&options).await,
+        Command::Play(options) => play_verb(&options).await,
+        Command::Sign(options) => sign::run(&options),
+        Command::Check(options) => check::run(&options),
+        Command::Status(options) => status::run(&options).await,
+    }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "a verb's answer goes to standard output"
+)]
+async fn play_verb(options: &cli::Play) -> anyhow::Result<ExitCode> {
+    if options.insecure {
+        eprintln!("note: --insecure: no certificate is checked");
+    }
+    let report = play::play(&options.to_options()).await;
+    if options.json {
+        println!("{}", report.to_json());
+    } else {
+        println!("{}", report.table());
+    }
+    Ok(ExitCode::from(report.exit_code()))
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}

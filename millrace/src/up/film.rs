@@ -1,0 +1,125 @@
+//! The film of the house: the user's, or one made with ffmpeg.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context as _, bail};
+use reqwest::Method;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::state::State;
+use crate::add;
+use crate::api::Api;
+
+/// Length of the test film in seconds.
+const SAMPLE_SECONDS: u32 = 30;
+
+/// Publishes the film, unless this house has published the same bytes before, and gives its id.
+pub(crate) async fn published(
+    api: &Api,
+    state: &State,
+    media: Option<&Path>,
+) -> anyhow::Result<String> {
+    let (path, title) = match media {
+        Some(path) => (path.to_owned(), stem(path)),
+        None => (sample(state).await?, "Test film".to_owned()),
+    };
+    let digest = digest(&path)?;
+    let mut known = known(state);
+    if let Some(video) = known.get(&digest)
+        && is_ready(api, video).await
+    {
+        return Ok(video.clone());
+    }
+    eprintln!("publishing {} …", path.display());
+    let wish = add::Wish {
+        title,
+        privacy: "public".to_owned(),
+        resume: None,
+    };
+    let video = add::upload(api, &path, &wish).await?;
+    let status = add::wait_until_ready(api, &video).await?;
+    if status.get("state").and_then(Value::as_str) != Some("ready") {
+        let reason = status
+            .get("reason")
+            .and_then(Value::as_str)
+            .unwrap_or("no reason was given");
+        bail!("{} cannot be published: {reason}", path.display());
+    }
+    known.insert(digest, video.clone());
+    std::fs::write(
+        state.path("films.json"),
+        serde_json::to_string_pretty(&known)?,
+    )
+    .context("cannot note the film")?;
+    Ok(video)
+}
+
+fn known(state: &State) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(state.path("films.json")).unwrap_or_default();
+    // A damaged note only costs publishing the film again.
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+async fn is_ready(api: &Api, video: &str) -> bool {
+    let status = api
+        .json(api.request(Method::GET, &format!("/v1/videos/{video}/status")))
+        .await;
+    status.is_ok_and(|status| status.get("state").and_then(Value::as_str) == Some("ready"))
+}
+
+/// A film of moving test pictures with a tone, made once.
+async fn sample(state: &State) -> anyhow::Result<PathBuf> {
+    let path = state.path("sample.mp4");
+    if path.exists() {
+        return Ok(path);
+    }
+    eprintln!("making a test film of {SAMPLE_SECONDS} s …");
+    let half = state.path("work/sample.mp4");
+    let picture = format!("testsrc2=size=1920x1080:rate=30:duration={SAMPLE_SECONDS}");
+    let sound =
+        format!("sine=frequency=440:beep_factor=4:sample_rate=48000:duration={SAMPLE_SECONDS}");
+    let status = tokio::process::Command::new("ffmpeg")
+        .args([
+            "-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i",
+            &sound,
+        ])
+        .args([
+            "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-g", "60",
+        ])
+        .args(["-c:a", "aac", "-b:a", "128k", "-shortest"])
+        .arg(&half)
+        .stdin(Stdio::null())
+        .status()
+        .await
+        .context("cannot start ffmpeg; `cargo xtask setup` installs it")?;
+    if !status.success() {
+        bail!("ffmpeg could not make the test film ({status})");
+    }
+    std::fs::rename(&half, &path).context("cannot keep the test film")?;
+    Ok(path)
+}
+
+fn digest(path: &Path) -> anyhow::Result<String> {
+    let cannot = || format!("cannot read {}", path.display());
+    let mut file = std::fs::File::open(path).with_context(cannot)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut buffer).with_context(cannot)?;
+        match buffer.get(..read) {
+            Some(part) if !part.is_empty() => hasher.update(part),
+            _ => return Ok(hex::encode(hasher.finalize())),
+        }
+    }
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().map_or_else(
+        || "untitled".to_owned(),
+        |stem| stem.to_string_lossy().into_owned(),
+    )
+}

@@ -1,0 +1,74 @@
+//! Who may ask a shield: tiers that know the credential.
+
+use contracts::header::HOP;
+use contracts::reason::Reason;
+use contracts::target;
+use http::HeaderValue;
+use subtle::ConstantTimeEq;
+use tier::admission::{Admission, Admitted, Facts};
+use tier::beacon::{Beacon, Served};
+
+/// Admits whoever shows the credential; without one configured, whoever can connect.
+pub struct Hop {
+    secret: Option<HeaderValue>,
+}
+
+impl Hop {
+    /// A rule with this credential.
+    #[must_use]
+    pub const fn new(secret: Option<HeaderValue>) -> Self {
+        Self { secret }
+    }
+
+    fn knows(&self, shown: Option<&HeaderValue>) -> bool {
+        let Some(secret) = &self.secret else {
+            return true;
+        };
+        shown.is_some_and(|shown| shown.as_bytes().ct_eq(secret.as_bytes()).into())
+    }
+}
+
+impl Admission for Hop {
+    fn admit(&self, facts: &Facts<'_>) -> Result<Admitted, Reason> {
+        if !self.knows(facts.headers.get(HOP)) {
+            return Err(Reason::Hop);
+        }
+        if target::parse(facts.target)?.token.is_some() {
+            // An edge has taken it off; whoever sends one here is no edge of ours.
+            return Err(Reason::Target);
+        }
+        Admitted::readdress(facts.target)
+    }
+}
+
+/// A shield's log: requests at debug level, because every edge logs its own.
+#[derive(Clone, Debug)]
+pub struct HopLog {
+    node: String,
+}
+
+impl HopLog {
+    /// The log of a node.
+    #[must_use]
+    pub fn new(node: impl Into<String>) -> Self {
+        Self { node: node.into() }
+    }
+}
+
+impl Beacon for HopLog {
+    fn served(&self, served: &Served<'_>) {
+        tracing::debug!(
+            target: "access",
+            node = %self.node,
+            address = served.address,
+            status = served.status,
+            bytes = served.bytes,
+            cache = served.cache_use.as_str(),
+            complete = served.complete,
+            "{} {} {}",
+            served.method,
+            served.address,
+            served.status,
+        );
+    }
+}

@@ -1,0 +1,99 @@
+//! Binding the listeners and putting a shield together.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::internal::{self, Health};
+use runtime::shutdown::Trigger;
+use tier::listen;
+use tier::node::{Node, Role};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::config::Settings;
+use crate::hop::{Hop, HopLog};
+
+/// A shield that serves. Dropped, it stops at once; [`Running::stop`] lets answers end.
+pub struct Running {
+    /// HTTP/1.1 for edges.
+    pub plain: SocketAddr,
+    /// Metrics and health.
+    pub internal: SocketAddr,
+    node: Node,
+    trigger: Trigger,
+    patience: Duration,
+    tasks: JoinSet<()>,
+}
+
+/// Starts a shield; its listeners are bound when this returns.
+///
+/// # Errors
+/// When an address or a credential is not to be had.
+pub async fn start(settings: Settings) -> Result<Running, tier::Error> {
+    let secret = settings.hop_secret_file.as_deref().map(tier::node::secret);
+    let role = Role {
+        name: settings.name.clone(),
+        zone: settings.zone,
+        admission: Arc::new(Hop::new(secret.transpose()?)),
+        beacon: Arc::new(HopLog::new(settings.name)),
+        viewers: None,
+    };
+    let node = Node::build(&settings.tier, role)?;
+    let (plain, plain_address) = tcp(settings.plain).await?;
+    let (internal, internal_address) = tcp(settings.internal).await?;
+    let (trigger, shutdown) = Trigger::new();
+    let patience = settings.tier.limits.drain + GRACE;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(listen::serve(
+        plain,
+        None,
+        Arc::clone(&node.app),
+        settings.tier.limits,
+        node.metrics.connections.clone(),
+        shutdown.watch(),
+    ));
+    let served = internal::serve(internal, node.registry.clone(), Health::new(), shutdown);
+    tasks.spawn(async move {
+        if let Err(error) = served.await {
+            tracing::error!("the internal port is gone: {error}");
+        }
+    });
+    Ok(Running {
+        plain: plain_address,
+        internal: internal_address,
+        node,
+        trigger,
+        patience,
+        tasks,
+    })
+}
+
+impl Running {
+    /// Forgets every cached object; fills in progress are finished and not stored.
+    pub fn purge_all(&self) {
+        self.node.cache.purge_all();
+    }
+
+    /// Stops listening, lets answers in progress end for the configured time, and frees the cache.
+    pub async fn stop(mut self) {
+        self.trigger.fire();
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        // The listeners keep to the drain time by themselves; this is for whatever does not.
+        if tokio::time::timeout(self.patience, ended).await.is_err() {
+            tracing::warn!("stopped before every task had ended");
+        }
+        self.node.cache.purge_all();
+    }
+}
+
+async fn tcp(address: SocketAddr) -> Result<(TcpListener, SocketAddr), tier::Error> {
+    let listener = listen::bind(address).await?;
+    let bound = listener
+        .local_addr()
+        .map_err(|source| tier::Error::Bind { address, source })?;
+    Ok((listener, bound))
+}
+
+/// Beyond the drain time, how long a stop may take.
+const GRACE: Duration = Duration::from_secs(2);

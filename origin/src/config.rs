@@ -1,0 +1,192 @@
+//! The origin's configuration: what may be set, and what it becomes once it was checked.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use config::{ByteSize, Problem, Span};
+use serde::{Deserialize, Serialize};
+
+/// The keys of `config/origin.toml`; as environment variables, `MILLRACE_ORIGIN__<KEY>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address and port on which tiers ask for media. Port 0 takes a free one. Default `127.0.0.1:7040`.
+    pub listen: String,
+    /// Address and port of `/metrics` and `/healthz`. Default `127.0.0.1:7041`.
+    pub internal: String,
+    /// Address of the store that holds the films. Default `file:///var/lib/millrace/store`.
+    pub store: String,
+    /// File with the credential that tiers must show in `millrace-hop`; empty: whoever reaches the port is
+    /// served. Default empty.
+    pub hop_secret: String,
+    /// Length of a segment that is aimed at, 2 s to 6 s. One value for a deployment: changing it changes every
+    /// segment, so caches must be emptied. Shorter starts sooner, longer costs fewer requests. Default `4s`.
+    pub segment: Span,
+    /// How long a film's description is believed before it is read again, 100 ms to 1 m. Longer spares the
+    /// store, shorter shows a new publication sooner. Default `2s`.
+    pub asset_ttl: Span,
+    /// How many films' descriptions are kept, 1 to 10 000 000, about 1 KiB each. Default `10000`.
+    pub asset_entries: u64,
+    /// Memory for indexes, at least 1 MiB; an hour of a rendition at 25 pictures a second takes 4 MiB.
+    /// Default `256MiB`.
+    pub index_memory: ByteSize,
+    /// Memory for segments while they are read, packed and sent, at least 1 MiB. More lets more cold requests
+    /// run at once. Default `256MiB`.
+    pub pack_memory: ByteSize,
+    /// How long a request waits for that memory before it is answered 503, 1 ms to 1 m. Default `5s`.
+    pub pack_wait: Span,
+    /// How long stopping waits for answers under way, up to 1 m. Default `5s`.
+    pub drain: Span,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:7040".to_owned(),
+            internal: "127.0.0.1:7041".to_owned(),
+            store: "file:///var/lib/millrace/store".to_owned(),
+            hop_secret: String::new(),
+            segment: Span::seconds(4),
+            asset_ttl: Span::seconds(2),
+            asset_entries: 10_000,
+            index_memory: ByteSize::mib(256),
+            pack_memory: ByteSize::mib(256),
+            pack_wait: Span::seconds(5),
+            drain: Span::seconds(5),
+        }
+    }
+}
+
+/// A configuration without faults.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where tiers ask.
+    pub listen: SocketAddr,
+    /// Where metrics and health are.
+    pub internal: SocketAddr,
+    /// The store's address.
+    pub store: String,
+    /// The file of the hop credential.
+    pub hop_secret: Option<PathBuf>,
+    /// The length of a segment that is aimed at.
+    pub segment: Duration,
+    /// How long a description is believed.
+    pub asset_ttl: Duration,
+    /// How many descriptions are kept.
+    pub asset_entries: u64,
+    /// Bytes for indexes.
+    pub index_memory: u64,
+    /// Bytes for segments under way.
+    pub pack_memory: u64,
+    /// How long a request waits for them.
+    pub pack_wait: Duration,
+    /// How long stopping waits.
+    pub drain: Duration,
+}
+
+impl Config {
+    /// Checks every key.
+    ///
+    /// # Errors
+    /// All faults at once, each with its key.
+    pub fn check(self) -> Result<Settings, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let settings = Settings {
+            listen: address(&mut problems, "listen", &self.listen),
+            internal: address(&mut problems, "internal", &self.internal),
+            segment: span(&mut problems, "segment", self.segment, 2000..=6000),
+            asset_ttl: span(&mut problems, "asset_ttl", self.asset_ttl, 100..=60_000),
+            asset_entries: self.asset_entries,
+            index_memory: memory(&mut problems, "index_memory", self.index_memory),
+            pack_memory: memory(&mut problems, "pack_memory", self.pack_memory),
+            pack_wait: span(&mut problems, "pack_wait", self.pack_wait, 1..=60_000),
+            drain: span(&mut problems, "drain", self.drain, 0..=60_000),
+            hop_secret: (!self.hop_secret.is_empty()).then(|| PathBuf::from(self.hop_secret)),
+            store: self.store,
+        };
+        if settings.store.is_empty() {
+            problems.push(problem(
+                "store",
+                "names no store: file:///an/absolute/path, for instance",
+            ));
+        }
+        if !(1..=10_000_000).contains(&settings.asset_entries) {
+            problems.push(problem("asset_entries", "must be 1 to 10000000"));
+        }
+        if problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(problems)
+        }
+    }
+}
+
+fn problem(key: &str, message: &str) -> Problem {
+    Problem {
+        key: key.to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+fn address(problems: &mut Vec<Problem>, key: &str, text: &str) -> SocketAddr {
+    text.parse().unwrap_or_else(|_| {
+        problems.push(problem(
+            key,
+            "must be an IP address and a port, like 127.0.0.1:7040",
+        ));
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    })
+}
+
+fn span(
+    problems: &mut Vec<Problem>,
+    key: &str,
+    span: Span,
+    millis: std::ops::RangeInclusive<u128>,
+) -> Duration {
+    if !millis.contains(&span.0.as_millis()) {
+        let (least, most) = (millis.start(), millis.end());
+        problems.push(problem(key, &format!("must be {least}ms to {most}ms")));
+    }
+    span.0
+}
+
+fn memory(problems: &mut Vec<Problem>, key: &str, size: ByteSize) -> u64 {
+    if size.0 < 1 << 20 {
+        problems.push(problem(key, "must be at least 1MiB"));
+    }
+    size.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_annotated_file_equals_the_defaults() {
+        let file: Config = toml::from_str(include_str!("../../config/origin.toml")).unwrap();
+        assert_eq!(file, Config::default());
+        assert!(file.check().is_ok());
+    }
+
+    #[test]
+    fn every_fault_is_reported_with_its_key() {
+        let config = Config {
+            listen: "localhost".to_owned(),
+            store: String::new(),
+            segment: Span::seconds(7),
+            asset_entries: 0,
+            pack_memory: ByteSize(5),
+            ..Config::default()
+        };
+        let problems = config.check().unwrap_err();
+        let mut keys: Vec<_> = problems
+            .iter()
+            .map(|problem| problem.key.as_str())
+            .collect();
+        keys.sort_unstable();
+        assert_eq!(
+            keys,
+            ["asset_entries", "listen", "pack_memory", "segment", "store"]
+        );
+    }
+}

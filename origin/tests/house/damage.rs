@@ -1,0 +1,136 @@
+//! A damaged store is told and counted, never served.
+
+use contracts::id::Generation;
+use store::{Key, layout};
+
+use crate::house::{FILM, House, assert_problem, header, rendition, video};
+
+fn mezzanine() -> Key {
+    layout::mezzanine(&video(FILM), Generation(1), &rendition("90p"))
+}
+
+fn index() -> Key {
+    layout::index(&video(FILM), Generation(1), &rendition("90p"))
+}
+
+async fn change(house: &House, key: &Key, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = house.store.read(key).await.unwrap().unwrap().to_vec();
+    change(&mut bytes);
+    house.store.put(key, bytes.into()).await.unwrap();
+}
+
+async fn assert_corrupt(house: &House, path: &str) {
+    let faults = "millrace_origin_faults_total{reason=\"corrupt\"}";
+    let before = house.counter(faults).await;
+    let response = house.get(path).await;
+    assert_eq!(header(&response, "etag"), "");
+    assert_problem(response, 502, "corrupt").await;
+    assert_eq!(house.counter(faults).await, before + 1.0);
+}
+
+#[tokio::test]
+async fn a_flipped_bit_of_media_is_502_and_its_repair_shows_at_once() {
+    let house = House::start().await;
+    let path = "/v/film_1/90p/segment_1.m4s";
+    let good = house.get(path).await.bytes().await.unwrap();
+    let bytes = house.store.read(&mezzanine()).await.unwrap().unwrap();
+    change(&house, &mezzanine(), |bytes| {
+        let data = bytes.windows(4).position(|kind| kind == b"mdat").unwrap();
+        bytes[data + 100] ^= 1;
+    })
+    .await;
+    assert_corrupt(&house, path).await;
+    assert_corrupt(&house, "/v/film_1/90p/segment_1.ts").await;
+    // Other segments and renditions are whole.
+    assert_eq!(house.get("/v/film_1/90p/segment_2.m4s").await.status(), 200);
+    assert_eq!(house.get("/v/film_1/54p/segment_1.ts").await.status(), 200);
+    house.store.put(&mezzanine(), bytes).await.unwrap();
+    assert_eq!(house.get(path).await.bytes().await.unwrap(), good);
+}
+
+#[tokio::test]
+async fn a_mezzanine_of_another_length_is_502() {
+    let house = House::start().await;
+    change(&house, &mezzanine(), |bytes| {
+        bytes.truncate(bytes.len() / 2)
+    })
+    .await;
+    assert_corrupt(&house, "/v/film_1/90p/segment_1.m4s").await;
+    assert_corrupt(&house, "/v/film_1/master.m3u8").await;
+}
+
+#[tokio::test]
+async fn a_mezzanine_that_is_cut_while_its_film_is_known_is_502() {
+    let house = House::start().await;
+    assert_eq!(house.get("/v/film_1/90p/segment_3.m4s").await.status(), 200);
+    change(&house, &mezzanine(), |bytes| {
+        bytes.truncate(bytes.len() / 2)
+    })
+    .await;
+    assert_corrupt(&house, "/v/film_1/90p/segment_3.m4s").await;
+}
+
+#[tokio::test]
+async fn a_damaged_or_missing_index_is_502() {
+    let house = House::start().await;
+    change(&house, &index(), |bytes| bytes[40] ^= 1).await;
+    assert_corrupt(&house, "/v/film_1/90p/segment_1.m4s").await;
+    house.store.delete(&index()).await.unwrap();
+    assert_corrupt(&house, "/v/film_1/manifest.mpd").await;
+}
+
+#[tokio::test]
+async fn a_missing_mezzanine_is_502() {
+    let house = House::start().await;
+    house.store.delete(&mezzanine()).await.unwrap();
+    assert_corrupt(&house, "/v/film_1/90p/segment_1.ts").await;
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_read_is_502_and_bad_health_until_it_can() {
+    let house = House::with(|config| config.asset_ttl = config::Span::millis(100)).await;
+    let health = format!("http://{}/healthz", house.origin.internal);
+    assert_eq!(
+        house.client.get(&health).send().await.unwrap().status(),
+        200
+    );
+    // A link to itself cannot be read, whoever runs the test.
+    let folder = house.folder.path().join("store/encoded/odd");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::os::unix::fs::symlink("asset.json", folder.join("asset.json")).unwrap();
+    let response = house.get("/v/odd/master.m3u8").await;
+    assert_problem(response, 502, "unreachable").await;
+    assert_eq!(
+        house.client.get(&health).send().await.unwrap().status(),
+        503
+    );
+    assert_eq!(house.get("/v/film_1/master.m3u8").await.status(), 200);
+    assert_eq!(
+        house.client.get(&health).send().await.unwrap().status(),
+        200
+    );
+}
+
+#[tokio::test]
+async fn a_description_that_is_no_json_or_of_another_film_is_502() {
+    let house = House::start().await;
+    let key = layout::asset(&video("broken"));
+    house
+        .store
+        .put(&key, bytes::Bytes::from_static(b"{"))
+        .await
+        .unwrap();
+    assert_corrupt(&house, "/v/broken/master.m3u8").await;
+    let other = house
+        .store
+        .read(&layout::asset(&video(FILM)))
+        .await
+        .unwrap()
+        .unwrap();
+    house
+        .store
+        .put(&layout::asset(&video("other")), other)
+        .await
+        .unwrap();
+    assert_corrupt(&house, "/v/other/master.m3u8").await;
+}

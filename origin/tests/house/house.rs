@@ -1,0 +1,185 @@
+//! Starts an origin over a store in a temporary folder and publishes the packager's clips in it.
+
+use std::{io::Cursor, path::PathBuf, sync::Arc};
+
+use contracts::{
+    asset::{Asset, Kind, Privacy, Rendition},
+    id::{Generation, RenditionId, VideoId},
+};
+use origin::{Running, config::Config};
+use reqwest::{Method, Response};
+use store::{Store, layout};
+
+/// The published film.
+pub(crate) const FILM: &str = "film_1";
+
+pub(crate) struct House {
+    pub(crate) origin: Running,
+    pub(crate) client: reqwest::Client,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+pub(crate) fn video(id: &str) -> VideoId {
+    VideoId::parse(id).unwrap()
+}
+
+pub(crate) fn rendition(id: &str) -> RenditionId {
+    RenditionId::parse(id).unwrap()
+}
+
+fn clip(name: &str) -> Vec<u8> {
+    let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../packager/tests/data");
+    std::fs::read(data.join(name)).unwrap()
+}
+
+fn described(id: &str) -> Rendition {
+    let sound = id.strip_prefix("audio-").map(str::to_owned);
+    let kind = if sound.is_some() {
+        Kind::Audio
+    } else {
+        Kind::Video
+    };
+    Rendition {
+        id: rendition(id),
+        kind,
+        language: sound,
+        width: None,
+        height: None,
+    }
+}
+
+impl House {
+    /// An origin with the film published, public.
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("file://{}", folder.path().join("store").display());
+        let store = store::open(&address).unwrap();
+        let mut config = Config {
+            listen: "127.0.0.1:0".to_owned(),
+            internal: "127.0.0.1:0".to_owned(),
+            store: address,
+            ..Config::default()
+        };
+        change(&mut config);
+        let origin = origin::start(config.check().unwrap()).await.unwrap();
+        let client = runtime::http::client().build().unwrap();
+        let house = Self {
+            origin,
+            client,
+            store,
+            folder,
+        };
+        house.publish(FILM, 1, Privacy::Public).await;
+        house
+    }
+
+    /// Publishes the clip as ingest does: mezzanines and indexes first, the description last.
+    pub(crate) async fn publish(&self, id: &str, generation: u32, privacy: Privacy) {
+        let (id, generation) = (video(id), Generation(generation));
+        for name in ["54p", "90p", "audio-en"] {
+            let bytes = clip(&format!("film.{name}.mp4"));
+            let index = packager::index::build(Cursor::new(&bytes))
+                .unwrap()
+                .encode();
+            let place = rendition(name);
+            let mezzanine = layout::mezzanine(&id, generation, &place);
+            self.store.put(&mezzanine, bytes.into()).await.unwrap();
+            self.store
+                .put(&layout::index(&id, generation, &place), index.into())
+                .await
+                .unwrap();
+        }
+        self.store
+            .put(&layout::poster(&id), POSTER.into())
+            .await
+            .unwrap();
+        let asset = Asset {
+            video: id.clone(),
+            generation,
+            title: "A <film> & its \"title\"".to_owned(),
+            privacy,
+            duration_ms: 9300,
+            renditions: ["54p", "90p", "audio-en"].map(described).to_vec(),
+        };
+        let json = serde_json::to_vec(&asset).unwrap();
+        self.store
+            .put(&layout::asset(&id), json.into())
+            .await
+            .unwrap();
+    }
+
+    /// Another origin over the same store, as after a restart.
+    pub(crate) async fn another(&self) -> Running {
+        let config = Config {
+            listen: "127.0.0.1:0".to_owned(),
+            internal: "127.0.0.1:0".to_owned(),
+            store: format!("file://{}", self.folder.path().join("store").display()),
+            ..Config::default()
+        };
+        origin::start(config.check().unwrap()).await.unwrap()
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.origin.listen)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Response {
+        self.ask(Method::GET, path, &[]).await
+    }
+
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Response {
+        let mut request = self.client.request(method, self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap()
+    }
+
+    /// The value of a counter line of the internal port.
+    pub(crate) async fn counter(&self, line: &str) -> f64 {
+        let url = format!("http://{}/metrics", self.origin.internal);
+        let text = self
+            .client
+            .get(url)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        let found = text.lines().find_map(|counter| counter.strip_prefix(line));
+        found.map_or(0.0, |value| value.trim().parse().unwrap())
+    }
+}
+
+pub(crate) const POSTER: &[u8] = b"\xff\xd8\xff\xe0 a poster \xff\xd9";
+
+pub(crate) fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+    response
+        .headers()
+        .get(name)
+        .map_or("", |value| value.to_str().unwrap())
+}
+
+/// Asserts a problem of the reason and returns nothing else of it.
+pub(crate) async fn assert_problem(response: Response, status: u16, reason: &str) {
+    assert_eq!(response.status().as_u16(), status);
+    assert_eq!(
+        header(&response, "content-type"),
+        "application/problem+json"
+    );
+    let problem: serde_json::Value =
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+    assert_eq!(problem["reason"], reason);
+    assert_eq!(problem["status"], status);
+}

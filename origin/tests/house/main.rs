@@ -1,0 +1,11 @@
+//! An origin in this process over a store with a published film, asked as a client asks.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets something else than it wants must fail"
+)]
+
+mod damage;
+mod delivery;
+mod house;
+mod refusals;

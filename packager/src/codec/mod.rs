@@ -1,0 +1,4 @@
+//! Decoder configurations: what a player must know before the first sample.
+
+pub mod aac;
+pub mod avc;

@@ -1,0 +1,206 @@
+//! The index on disk: magic, version, facts, one short record a sample, CRC-32C.
+//!
+//! ```text
+//! "mrix" | version u16 | timescale u32 | file length u64 | SHA-256 of the file
+//! kind u8: 1 video: width u16, height u16, pixel aspect u32 u32 (0 0: not said), colr u32 + bytes, avcC u32 + bytes
+//!          2 audio: AudioSpecificConfig u32 + bytes
+//! first dts u64 | sample count u32 | samples | CRC-32C of all before it, u32
+//! sample: varint(gap since the last sample's end << 1 | sync) varint(size) varint(duration) varint(zigzag(cts)) crc u32
+//! ```
+//! Fixed-width numbers are big-endian; varints are little-endian groups of seven bits.
+
+use crate::{
+    Error,
+    bytes::Reader,
+    codec::{aac, avc},
+    index::{File, Index, Media, Sample, Track, Video},
+};
+
+impl Index {
+    /// Encodes the index for disk.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(512 + self.samples().len() * 14);
+        out.extend(MAGIC);
+        out.extend(VERSION.to_be_bytes());
+        out.extend(self.track().timescale.to_be_bytes());
+        out.extend(self.file().length.to_be_bytes());
+        out.extend(self.file().sha256);
+        encode_media(&mut out, &self.track().media);
+        out.extend(
+            self.samples()
+                .first()
+                .map_or(0, |first| first.dts)
+                .to_be_bytes(),
+        );
+        let count = u32::try_from(self.samples().len()).unwrap_or(u32::MAX);
+        out.extend(count.to_be_bytes());
+        let mut end = 0;
+        for sample in self.samples() {
+            let gap = sample.offset.saturating_sub(end);
+            varint(&mut out, gap << 1 | u64::from(sample.sync));
+            varint(&mut out, u64::from(sample.size));
+            varint(&mut out, u64::from(sample.duration));
+            varint(&mut out, zigzag(sample.cts));
+            out.extend(sample.crc.to_be_bytes());
+            end = sample.end();
+        }
+        out.extend(crc32c::crc32c(&out).to_be_bytes());
+        out
+    }
+
+    /// Decodes an index from disk. Memory is bounded by the length of `bytes`.
+    ///
+    /// # Errors
+    /// [`Error::Index`] for anything but what [`Index::encode`] writes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let (body, crc) = bytes.split_last_chunk::<4>().ok_or(SHORT)?;
+        if crc32c::crc32c(body) != u32::from_be_bytes(*crc) {
+            return Err(Error::Index("its checksum is wrong"));
+        }
+        decode(body).map_err(|error| match error {
+            Error::Corrupt { .. } | Error::Unsupported(_) => SHORT,
+            other => other,
+        })
+    }
+}
+
+fn encode_media(out: &mut Vec<u8>, media: &Media) {
+    match media {
+        Media::Video(video) => {
+            out.push(KIND_VIDEO);
+            out.extend(video.width.to_be_bytes());
+            out.extend(video.height.to_be_bytes());
+            let (horizontal, vertical) = video.pixel_aspect.unwrap_or((0, 0));
+            out.extend(horizontal.to_be_bytes());
+            out.extend(vertical.to_be_bytes());
+            blob(out, video.colour.as_deref().unwrap_or_default());
+            blob(out, video.config.record());
+        }
+        Media::Audio(config) => {
+            out.push(KIND_AUDIO);
+            blob(out, config.specific());
+        }
+    }
+}
+
+/// A length and the bytes.
+fn blob(out: &mut Vec<u8>, bytes: &[u8]) {
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    out.extend(length.to_be_bytes());
+    out.extend(bytes);
+}
+
+fn decode(body: &[u8]) -> Result<Index, Error> {
+    let mut reader = Reader::new("index", body);
+    if reader.take(MAGIC.len())? != MAGIC {
+        return Err(Error::Index("it does not begin like one"));
+    }
+    if reader.u16()? != VERSION {
+        return Err(Error::Index("it is of another version"));
+    }
+    let timescale = reader.u32()?;
+    let length = reader.u64()?;
+    let sha256 = <[u8; 32]>::try_from(reader.take(32)?).map_err(|_| SHORT)?;
+    let media = decode_media(&mut reader)?;
+    let samples = decode_samples(&mut reader)?;
+    Index::new(Track { timescale, media }, samples, File { length, sha256 })
+}
+
+fn decode_media(reader: &mut Reader<'_>) -> Result<Media, Error> {
+    match reader.u8()? {
+        KIND_VIDEO => {
+            let (width, height) = (reader.u16()?, reader.u16()?);
+            let aspect = (reader.u32()?, reader.u32()?);
+            let colour = take_blob(reader)?;
+            Ok(Media::Video(Video {
+                width,
+                height,
+                pixel_aspect: (aspect.0 > 0 && aspect.1 > 0).then_some(aspect),
+                colour: (!colour.is_empty()).then(|| colour.to_vec()),
+                config: avc::Config::parse(take_blob(reader)?)?,
+            }))
+        }
+        KIND_AUDIO => Ok(Media::Audio(aac::Config::parse(take_blob(reader)?)?)),
+        _ => Err(Error::Index("its track is neither video nor audio")),
+    }
+}
+
+fn take_blob<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Error> {
+    let length = usize::try_from(reader.u32()?).map_err(|_| SHORT)?;
+    reader.take(length)
+}
+
+fn decode_samples(reader: &mut Reader<'_>) -> Result<Vec<Sample>, Error> {
+    let mut dts = reader.u64()?;
+    let count = usize::try_from(reader.u32()?).map_err(|_| SHORT)?;
+    if count > reader.rest().len() / SMALLEST_SAMPLE {
+        return Err(SHORT);
+    }
+    let mut samples = Vec::with_capacity(count);
+    let mut end = 0u64;
+    for _ in 0..count {
+        let head = read_varint(reader)?;
+        let size = u32::try_from(read_varint(reader)?).map_err(|_| SHORT)?;
+        let duration = u32::try_from(read_varint(reader)?).map_err(|_| SHORT)?;
+        let cts = unzigzag(read_varint(reader)?)?;
+        let crc = reader.u32()?;
+        let offset = end.checked_add(head >> 1).ok_or(SHORT)?;
+        end = offset.checked_add(u64::from(size)).ok_or(SHORT)?;
+        samples.push(Sample {
+            offset,
+            dts,
+            size,
+            duration,
+            cts,
+            crc,
+            sync: head & 1 == 1,
+        });
+        dts = dts.checked_add(u64::from(duration)).ok_or(SHORT)?;
+    }
+    if reader.rest().is_empty() {
+        Ok(samples)
+    } else {
+        Err(Error::Index("it goes on behind its end"))
+    }
+}
+
+fn varint(out: &mut Vec<u8>, mut value: u64) {
+    loop {
+        let [low, ..] = value.to_le_bytes();
+        value >>= 7;
+        if value == 0 {
+            return out.push(low & 0x7f);
+        }
+        out.push(low | 0x80);
+    }
+}
+
+fn read_varint(reader: &mut Reader<'_>) -> Result<u64, Error> {
+    let mut value = 0u64;
+    for shift in (0..63).step_by(7) {
+        let byte = reader.u8()?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err(SHORT)
+}
+
+fn zigzag(value: i32) -> u64 {
+    u64::from((value << 1 ^ value >> 31).cast_unsigned())
+}
+
+fn unzigzag(value: u64) -> Result<i32, Error> {
+    let value = u32::try_from(value).map_err(|_| SHORT)?;
+    Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+}
+
+const MAGIC: [u8; 4] = *b"mrix";
+const VERSION: u16 = 1;
+const KIND_VIDEO: u8 = 1;
+const KIND_AUDIO: u8 = 2;
+/// Four varints of a byte each and the CRC.
+const SMALLEST_SAMPLE: usize = 8;
+const SHORT: Error = Error::Index("its contents contradict each other");

@@ -1,0 +1,233 @@
+//! The index of a mezzanine: every fact that packing needs, so that a segment costs one ranged read.
+
+mod binary;
+mod build;
+mod fragment;
+mod header;
+
+use crate::{
+    Error,
+    codec::{aac, avc},
+};
+
+pub use build::build;
+
+/// What is known of one mezzanine file: its track, and where each sample lies and when it is shown.
+///
+/// Times are ticks of [`Track::timescale`]. Presentation time 0 is the film's start: edit lists are
+/// folded in, and audio frames that would present before 0 (encoder priming) are left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    track: Track,
+    samples: Vec<Sample>,
+    file: File,
+    reorder: u64,
+    end: u64,
+}
+
+/// What identifies the mezzanine file that an index describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct File {
+    /// The file's length in bytes.
+    pub length: u64,
+    /// SHA-256 of the whole file.
+    pub sha256: [u8; 32],
+}
+
+/// The facts of a track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Track {
+    /// Ticks a second.
+    pub timescale: u32,
+    /// What the track carries.
+    pub media: Media,
+}
+
+/// What a track carries, with what its decoder must know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Media {
+    /// Pictures.
+    Video(Video),
+    /// Sound.
+    Audio(aac::Config),
+}
+
+/// The facts of an H.264 track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Video {
+    /// Width in coded pixels.
+    pub width: u16,
+    /// Height in coded pixels.
+    pub height: u16,
+    /// Width to height of a pixel, where the file says it (`pasp`).
+    pub pixel_aspect: Option<(u32, u32)>,
+    /// Body of the `colr` box, where there is one.
+    pub colour: Option<Vec<u8>>,
+    /// The decoder configuration.
+    pub config: avc::Config,
+}
+
+/// One sample: a coded picture or an audio frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// Where it begins in the mezzanine.
+    pub offset: u64,
+    /// When it is decoded, in ticks.
+    pub dts: u64,
+    /// Its length in bytes.
+    pub size: u32,
+    /// Ticks until the next sample is decoded.
+    pub duration: u32,
+    /// Ticks from decoding to presentation; negative where pictures are reordered.
+    pub cts: i32,
+    /// CRC-32C of its bytes.
+    pub crc: u32,
+    /// Decoding can begin here.
+    pub sync: bool,
+}
+
+impl Index {
+    /// Makes an index of parts, if they hold together.
+    ///
+    /// # Errors
+    /// [`Error::Index`] when there is no sample, the first is no sync sample, samples are empty, overlap, go
+    /// backwards or leave the file, times do not continue, or a sample presents before 0.
+    pub fn new(track: Track, samples: Vec<Sample>, file: File) -> Result<Self, Error> {
+        if track.timescale == 0 {
+            return Err(Error::Index("its timescale is 0"));
+        }
+        let audio = matches!(track.media, Media::Audio(_));
+        let first = samples.first().ok_or(Error::Index("it holds no sample"))?;
+        if !first.sync {
+            return Err(Error::Index("its first sample is no sync sample"));
+        }
+        let (mut offset, mut dts) = (0u64, first.dts);
+        let (mut reorder, mut end) = (0u64, 0u64);
+        for sample in &samples {
+            if sample.size == 0 || sample.offset < offset {
+                return Err(Error::Index("its samples are empty or overlap"));
+            }
+            if sample.duration == 0 || sample.dts != dts {
+                return Err(Error::Index("its decoding times do not continue"));
+            }
+            if audio && sample.cts != 0 {
+                return Err(Error::Index("its audio is reordered"));
+            }
+            offset = sample.end();
+            dts = dts
+                .checked_add(u64::from(sample.duration))
+                .filter(|dts| *dts <= MAX_TICKS)
+                .ok_or(Error::Index("it lasts too long"))?;
+            let pts = sample
+                .dts
+                .checked_add_signed(i64::from(sample.cts))
+                .ok_or(Error::Index("a sample presents before the start"))?;
+            if sample.cts < 0 {
+                reorder = reorder.max(u64::from(sample.cts.unsigned_abs()));
+            }
+            end = end.max(pts.saturating_add(u64::from(sample.duration)));
+        }
+        if offset > file.length {
+            return Err(Error::Index("its samples lie outside the file"));
+        }
+        Ok(Self {
+            track,
+            samples,
+            file,
+            reorder,
+            end,
+        })
+    }
+
+    /// The track's facts.
+    #[must_use]
+    pub fn track(&self) -> &Track {
+        &self.track
+    }
+
+    /// The samples in decoding order, which is also their order in the file.
+    #[must_use]
+    pub fn samples(&self) -> &[Sample] {
+        &self.samples
+    }
+
+    /// The file that the index describes.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// By how many ticks the most reordered picture is shown before its place in decoding order.
+    #[must_use]
+    pub fn reorder(&self) -> u64 {
+        self.reorder
+    }
+
+    /// When the last sample's presentation ends, in ticks.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Bytes of memory that the index takes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        size_of::<Self>() + self.samples.capacity() * size_of::<Sample>() + MAX_CONFIG_WEIGHT
+    }
+}
+
+impl Track {
+    /// The codec in the words of RFC 6381 §3.3.
+    #[must_use]
+    pub fn codec(&self) -> String {
+        match &self.media {
+            Media::Video(video) => video.config.codec(),
+            Media::Audio(config) => config.codec(),
+        }
+    }
+}
+
+impl Sample {
+    /// When it is presented, in ticks.
+    #[must_use]
+    pub fn pts(&self) -> u64 {
+        self.dts.saturating_add_signed(i64::from(self.cts))
+    }
+
+    /// The first byte of the mezzanine behind it.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.offset.saturating_add(u64::from(self.size))
+    }
+}
+
+impl Index {
+    /// Pictures a second as numerator and denominator, from the most usual sample duration; none for audio.
+    #[must_use]
+    pub fn frame_rate(&self) -> Option<(u32, u32)> {
+        if !matches!(self.track.media, Media::Video(_)) {
+            return None;
+        }
+        let mut durations: Vec<u32> = self.samples.iter().map(|sample| sample.duration).collect();
+        durations.sort_unstable();
+        let usual = durations
+            .chunk_by(|a, b| a == b)
+            .max_by_key(|run| run.len())?
+            .first()?;
+        let divisor = greatest_common_divisor(self.track.timescale, *usual);
+        Some((self.track.timescale / divisor, usual / divisor))
+    }
+}
+
+/// Euclid's; both arguments are above 0.
+pub(crate) fn greatest_common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 {
+        a
+    } else {
+        greatest_common_divisor(b, a % b)
+    }
+}
+
+/// Keeps every sum of two times and every product with a rate within 128 bits.
+const MAX_TICKS: u64 = 1 << 60;
+const MAX_CONFIG_WEIGHT: usize = 4 << 10;

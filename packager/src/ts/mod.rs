@@ -1,0 +1,284 @@
+//! MPEG transport stream segments (ISO/IEC 13818-1), packed from the same mezzanine as CMAF.
+//!
+//! Segments are packed one by one, in any order, yet read as one stream: timestamps come from the film's
+//! timeline, tables bear the segment's number as their counter, and every elementary stream ends a segment on
+//! counter 15, so that the next begins with 0.
+
+mod packet;
+mod pes;
+mod tables;
+
+use crate::{
+    Error,
+    codec::aac,
+    index::{Index, Media, Sample, Video},
+    presentation::Segment,
+    source::Bytes,
+    ts::{
+        packet::{Mux, Pid},
+        pes::{Clock, Pes},
+    },
+};
+
+/// One stream of a segment.
+#[derive(Clone, Copy)]
+pub struct Stream<'a> {
+    /// The rendition's index.
+    pub index: &'a Index,
+    /// Its share; none where the stream has ended before the film, though the tables still name it.
+    pub part: Option<Part<'a>>,
+}
+
+/// A rendition's share of a segment.
+#[derive(Clone, Copy)]
+pub struct Part<'a> {
+    /// The plan of its segment.
+    pub segment: &'a Segment,
+    /// The bytes of the mezzanine that the plan names.
+    pub mezzanine: &'a [u8],
+}
+
+/// What a transport stream segment is made of.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// Counted from 1.
+    pub number: u32,
+    /// The picture, if the rendition has one.
+    pub video: Option<Stream<'a>>,
+    /// The sound, if the film has any.
+    pub audio: Option<Stream<'a>>,
+}
+
+/// Packs a segment. The same input gives the same bytes.
+///
+/// # Errors
+/// [`Error::Mismatch`] when a part's bytes are not what was indexed, [`Error::Corrupt`] when they hold no whole
+/// NAL units, [`Error::Unsupported`] for an audio frame or a reordering that a transport stream cannot carry.
+pub fn segment(input: &Input<'_>) -> Result<Vec<u8>, Error> {
+    let share = |stream: Option<Stream<'_>>| stream.map_or(0, |stream| stream.capacity());
+    let clock_on_video = input.video.is_some_and(|stream| stream.part.is_some());
+    let mut mux = Mux::new(share(input.video) + share(input.audio));
+    tables::write(&mut mux, input, clock_on_video);
+
+    let mut sound = match input.audio {
+        Some(Stream {
+            index,
+            part: Some(part),
+        }) => Some(Sound::new(index, part, !clock_on_video)?),
+        _ => None,
+    };
+    if let Some(Stream {
+        index,
+        part: Some(part),
+    }) = input.video
+    {
+        let picture = Picture::new(index, part)?;
+        let samples = part.segment.samples.clone();
+        let last = samples.end.saturating_sub(1);
+        for at in samples {
+            let sample = picture.sample(at)?;
+            if let Some(sound) = &mut sound {
+                sound.write_until(picture.clock.decode(&sample), &mut mux)?;
+            }
+            picture.write(at, &sample, at == last, &mut mux)?;
+        }
+    }
+    if let Some(sound) = &mut sound {
+        sound.write_until(u64::MAX, &mut mux)?;
+    }
+    Ok(mux.finish())
+}
+
+/// An upper bound of what a rendition's share of a segment takes, a few percent above the true length.
+#[must_use]
+pub fn share_at_most(index: &Index, segment: &Segment) -> u64 {
+    let samples = index
+        .samples()
+        .get(segment.samples.clone())
+        .unwrap_or_default();
+    let (config, headers) = match &index.track().media {
+        Media::Video(video) => (parameter_sets_length(video), PES_VIDEO),
+        Media::Audio(_) => (0, PES_AUDIO + aac::ADTS_HEADER),
+    };
+    let packets: u64 = match &index.track().media {
+        Media::Video(_) => samples
+            .iter()
+            .map(|sample| {
+                let sets = if sample.sync { config } else { 0 };
+                packets(u64::from(sample.size) + to_u64(sets + headers))
+            })
+            .sum(),
+        Media::Audio(_) => samples
+            .chunks(FRAMES_A_PES)
+            .map(|frames| {
+                let bytes = frames
+                    .iter()
+                    .map(|frame| u64::from(frame.size) + 7)
+                    .sum::<u64>();
+                packets(bytes + to_u64(headers))
+            })
+            .sum(),
+    };
+    (packets + TABLE_PACKETS + COUNTER_ROUND) * to_u64(packet::LENGTH)
+}
+
+fn packets(bytes: u64) -> u64 {
+    bytes.div_ceil(packet::PAYLOAD) + 1
+}
+
+impl Stream<'_> {
+    fn capacity(&self) -> usize {
+        let most = self
+            .part
+            .map_or(0, |part| share_at_most(self.index, part.segment));
+        usize::try_from(most).unwrap_or(0)
+    }
+}
+
+fn to_u64(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+fn parameter_sets_length(video: &Video) -> usize {
+    video
+        .config
+        .parameter_sets()
+        .map(|set| set.len() + pes::START_CODE.len())
+        .sum()
+}
+
+/// Writes access units: delimiter, parameter sets before a sync sample, then the NAL units of the sample.
+struct Picture<'a> {
+    video: &'a Video,
+    index: &'a Index,
+    clock: Clock,
+    bytes: Bytes<'a>,
+}
+
+impl<'a> Picture<'a> {
+    fn new(index: &'a Index, part: Part<'a>) -> Result<Self, Error> {
+        let Media::Video(video) = &index.track().media else {
+            return Err(Error::Presentation("its picture is sound"));
+        };
+        Ok(Self {
+            video,
+            index,
+            clock: Clock::of(index)?,
+            bytes: Bytes::new(index, part.segment, part.mezzanine)?,
+        })
+    }
+
+    fn sample(&self, at: usize) -> Result<Sample, Error> {
+        self.index
+            .samples()
+            .get(at)
+            .copied()
+            .ok_or(Error::Mismatch { sample: at })
+    }
+
+    fn write(&self, at: usize, sample: &Sample, last: bool, mux: &mut Mux) -> Result<(), Error> {
+        let decode = self.clock.decode(sample);
+        let mut pes = Pes::video(self.clock.present(sample), decode, mux.scratch());
+        let sets = sample.sync.then_some(&self.video.config);
+        let outcome = pes.access_unit(self.bytes.sample(at)?, sets);
+        let bytes = pes.finish();
+        outcome?;
+        mux.write(
+            Pid::Video,
+            &bytes,
+            Some(Clock::reference(decode)),
+            sample.sync,
+            last,
+        );
+        mux.recycle(bytes);
+        Ok(())
+    }
+}
+
+/// Writes audio frames, a few to a PES packet.
+struct Sound<'a> {
+    index: &'a Index,
+    config: &'a aac::Config,
+    clock: Clock,
+    bytes: Bytes<'a>,
+    next: usize,
+    end: usize,
+    carries_clock: bool,
+}
+
+impl<'a> Sound<'a> {
+    fn new(index: &'a Index, part: Part<'a>, carries_clock: bool) -> Result<Self, Error> {
+        let Media::Audio(config) = &index.track().media else {
+            return Err(Error::Presentation("its sound is a picture"));
+        };
+        Ok(Self {
+            index,
+            config,
+            clock: Clock::of(index)?,
+            bytes: Bytes::new(index, part.segment, part.mezzanine)?,
+            next: part.segment.samples.start,
+            end: part.segment.samples.end,
+            carries_clock,
+        })
+    }
+
+    /// Writes every group of frames that is due at `time`.
+    fn write_until(&mut self, time: u64, mux: &mut Mux) -> Result<(), Error> {
+        while self.next < self.end {
+            let group = self
+                .index
+                .samples()
+                .get(self.next..self.end)
+                .unwrap_or_default();
+            let group = one_pes(group);
+            let Some(first) = group.first() else {
+                return Ok(());
+            };
+            let present = self.clock.present(first);
+            if present > time {
+                return Ok(());
+            }
+            let mut pes = Pes::audio(present, mux.scratch());
+            let outcome = self.frames(group, &mut pes);
+            let bytes = pes.finish();
+            outcome?;
+            self.next += group.len();
+            let reference = self.carries_clock.then(|| Clock::reference(present));
+            mux.write(Pid::Audio, &bytes, reference, true, self.next == self.end);
+            mux.recycle(bytes);
+        }
+        Ok(())
+    }
+
+    fn frames(&self, group: &[Sample], pes: &mut Pes) -> Result<(), Error> {
+        for at in self.next..self.next + group.len() {
+            let frame = self.bytes.sample(at)?;
+            pes.push(&self.config.adts_header(frame.len())?);
+            pes.push(frame);
+        }
+        Ok(())
+    }
+}
+
+/// The frames that share a PES packet: a handful, within its 16-bit length, and without a gap in time.
+fn one_pes(frames: &[Sample]) -> &[Sample] {
+    let usual = frames.first().map(|frame| frame.duration);
+    let mut bytes = 0u32;
+    let count = frames
+        .iter()
+        .take(FRAMES_A_PES)
+        .take_while(|frame| {
+            bytes = bytes.saturating_add(frame.size);
+            bytes <= MAX_PES_BYTES
+        })
+        .take_while(|frame| Some(frame.duration) == usual)
+        .count();
+    frames.get(..count.max(1)).unwrap_or_default()
+}
+
+const FRAMES_A_PES: usize = 8;
+const MAX_PES_BYTES: u32 = 60_000;
+const PES_VIDEO: usize = 19 + 6;
+const PES_AUDIO: usize = 14;
+const TABLE_PACKETS: u64 = 2;
+const COUNTER_ROUND: u64 = 15;

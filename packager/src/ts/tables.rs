@@ -1,0 +1,61 @@
+//! The program tables that open every segment (ISO/IEC 13818-1 §2.4.4).
+
+use crate::ts::{
+    Input,
+    packet::{Mux, Pid},
+};
+
+/// Writes the association and the map. One packet each a segment, so the segment's number is their counter.
+pub(super) fn write(mux: &mut Mux, input: &Input<'_>, clock_on_video: bool) {
+    let counter = input.number.wrapping_sub(1);
+    let [high, low] = PMT_PID.to_be_bytes();
+    mux.table(0, &section(0x00, &[0, 1, 0xe0 | high, low]), counter);
+
+    let clock = if clock_on_video {
+        Pid::Video
+    } else {
+        Pid::Audio
+    };
+    let [high, low] = clock.number().to_be_bytes();
+    let mut map = vec![0xe0 | high, low, 0xf0, 0];
+    if input.video.is_some() {
+        stream(&mut map, STREAM_H264, Pid::Video);
+    }
+    if input.audio.is_some() {
+        stream(&mut map, STREAM_ADTS, Pid::Audio);
+    }
+    mux.table(PMT_PID, &section(0x02, &map), counter);
+}
+
+fn stream(map: &mut Vec<u8>, kind: u8, pid: Pid) {
+    let [high, low] = pid.number().to_be_bytes();
+    map.extend([kind, 0xe0 | high, low, 0xf0, 0]);
+}
+
+/// A section of program 1 or stream 1, version 0, current, the only one of its table.
+fn section(table: u8, body: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(5 + body.len() + 4).unwrap_or(0);
+    let [high, low] = length.to_be_bytes();
+    let mut out = vec![table, 0xb0 | high, low, 0, 1, 0xc1, 0, 0];
+    out.extend(body);
+    let crc = crc32_mpeg(&out);
+    out.extend(crc.to_be_bytes());
+    out
+}
+
+/// The CRC of annex A.
+pub(super) fn crc32_mpeg(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte) << 24, |crc, _| {
+            if crc >> 31 == 1 {
+                crc << 1 ^ 0x04c1_1db7
+            } else {
+                crc << 1
+            }
+        })
+    })
+}
+
+const PMT_PID: u16 = 0x1000;
+const STREAM_H264: u8 = 0x1b;
+const STREAM_ADTS: u8 = 0x0f;

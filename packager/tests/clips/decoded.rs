@@ -1,0 +1,97 @@
+//! What ffmpeg decodes from packed bytes is what it decodes from the mezzanine.
+
+use std::{path::Path, process::Command};
+
+use crate::films::{Film, film, path, radio, silent};
+
+/// The hashes of a stream's frames; ffmpeg must not complain about anything.
+fn hashes(file: &Path, stream: &str, copy: bool) -> Vec<String> {
+    let mut command = Command::new("ffmpeg");
+    command.args([
+        "-nostdin",
+        "-v",
+        "error",
+        "-xerror",
+        "-err_detect",
+        "explode",
+        "-i",
+    ]);
+    command.arg(file).args(["-map", stream]);
+    if copy {
+        command.args(["-c", "copy"]);
+    }
+    let output = command
+        .args(["-f", "framemd5", "-"])
+        .output()
+        .expect("ffmpeg is installed");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && complaint.is_empty(),
+        "{}: {complaint}",
+        file.display()
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| line.rsplit(',').next().unwrap().trim().to_owned())
+        .collect()
+}
+
+struct Packed {
+    _folder: tempfile::TempDir,
+    cmaf: std::path::PathBuf,
+    ts: std::path::PathBuf,
+}
+
+fn packed(film: &Film, id: &str) -> Packed {
+    let folder = tempfile::tempdir().unwrap();
+    let (cmaf, ts) = (
+        folder.path().join("film.mp4"),
+        folder.path().join("film.ts"),
+    );
+    std::fs::write(&cmaf, film.cmaf(id).concat()).unwrap();
+    std::fs::write(&ts, film.ts(id).concat()).unwrap();
+    Packed {
+        _folder: folder,
+        cmaf,
+        ts,
+    }
+}
+
+#[test]
+fn decoded_pictures_equal_those_of_the_mezzanine() {
+    for (film, id, clip) in [
+        (film(), "90p", "film.90p.mp4"),
+        (film(), "54p", "film.54p.mp4"),
+        (silent(), "72p", "ntsc.72p.mp4"),
+    ] {
+        let wanted = hashes(&path(clip), "0:v", false);
+        let packed = packed(&film, id);
+        assert!(wanted.len() > 100);
+        assert_eq!(hashes(&packed.cmaf, "0:v", false), wanted, "{id} as CMAF");
+        assert_eq!(hashes(&packed.ts, "0:v", false), wanted, "{id} as TS");
+    }
+}
+
+#[test]
+fn sound_is_the_mezzanines_without_its_priming() {
+    let wanted = hashes(&path("film.audio-en.mp4"), "0:a", true);
+    let packed = packed(&film(), "audio-en");
+    let found = hashes(&packed.cmaf, "0:a", true);
+    assert_eq!(found.len(), 436);
+    assert!(wanted.ends_with(&found));
+}
+
+#[test]
+fn sound_decodes_to_the_same_in_both_flavours() {
+    let film = film();
+    let alone = packed(&radio(), "audio-en");
+    let wanted = hashes(&alone.cmaf, "0:a", false);
+    assert_eq!(wanted.len(), 436);
+    assert_eq!(hashes(&alone.ts, "0:a", false), wanted);
+    assert_eq!(
+        hashes(&packed(&film, "90p").ts, "0:a", false),
+        wanted,
+        "muxed"
+    );
+}

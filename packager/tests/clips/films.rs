@@ -1,0 +1,177 @@
+//! The clips as films, and whole renditions packed segment by segment.
+
+use std::{io::Cursor, path::PathBuf, sync::Arc, time::Duration};
+
+use contracts::id::RenditionId;
+use packager::{
+    Presentation, Rendition, Source, fmp4,
+    index::{self, Index},
+    ts,
+};
+
+/// A film together with the bytes of its mezzanines, in the order of its renditions.
+pub(crate) struct Film {
+    pub(crate) presentation: Presentation,
+    pub(crate) mezzanines: Vec<Vec<u8>>,
+}
+
+pub(crate) fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name)
+}
+
+pub(crate) fn clip(name: &str) -> Vec<u8> {
+    std::fs::read(path(name)).unwrap()
+}
+
+pub(crate) fn indexed(bytes: &[u8]) -> Index {
+    index::build(Cursor::new(bytes)).unwrap()
+}
+
+/// Two rungs at 25 pictures a second with reordering, and sound.
+pub(crate) fn film() -> Film {
+    Film::of(&[
+        ("54p", "film.54p.mp4"),
+        ("90p", "film.90p.mp4"),
+        ("audio-en", "film.audio-en.mp4"),
+    ])
+}
+
+/// 30000/1001 pictures a second, no sound.
+pub(crate) fn silent() -> Film {
+    Film::of(&[("72p", "ntsc.72p.mp4")])
+}
+
+/// Sound without picture.
+pub(crate) fn radio() -> Film {
+    Film::of(&[("audio-en", "film.audio-en.mp4")])
+}
+
+impl Film {
+    fn of(files: &[(&str, &str)]) -> Self {
+        let mezzanines: Vec<_> = files.iter().map(|(_, file)| clip(file)).collect();
+        let parts = files
+            .iter()
+            .zip(&mezzanines)
+            .map(|((id, _), bytes)| (*id, indexed(bytes)));
+        let presentation = present(parts.collect());
+        Self {
+            presentation,
+            mezzanines,
+        }
+    }
+
+    pub(crate) fn rendition(&self, id: &str) -> (&Rendition, &[u8]) {
+        let at = self
+            .presentation
+            .renditions()
+            .iter()
+            .position(|found| found.id().as_str() == id);
+        let at = at.unwrap();
+        (&self.presentation.renditions()[at], &self.mezzanines[at])
+    }
+
+    /// The initialization segment and every media segment of a rendition.
+    pub(crate) fn cmaf(&self, id: &str) -> Vec<Vec<u8>> {
+        let (rendition, mezzanine) = self.rendition(id);
+        let index = rendition.index();
+        let segments = rendition.segments().map(|segment| {
+            let source = &mezzanine[range(&segment.bytes)];
+            fmp4::segment(index, &segment, source).unwrap()
+        });
+        std::iter::once(fmp4::init(index)).chain(segments).collect()
+    }
+
+    /// Every transport stream segment of a rendition.
+    pub(crate) fn ts(&self, id: &str) -> Vec<Vec<u8>> {
+        let (rendition, _) = self.rendition(id);
+        let count = self.presentation.ts_segment_count(rendition);
+        (1..=count)
+            .map(|number| self.ts_segment(rendition, number))
+            .collect()
+    }
+
+    fn ts_segment(&self, rendition: &Rendition, number: u32) -> Vec<u8> {
+        let companion = self.presentation.companion(rendition);
+        let tracks = [Some(rendition), companion].map(|track| {
+            track.map(|track| {
+                (
+                    track,
+                    track.segment(number),
+                    self.rendition(track.id().as_str()).1,
+                )
+            })
+        });
+        let streams = tracks.each_ref().map(|track| {
+            track
+                .as_ref()
+                .map(|(track, segment, mezzanine)| ts::Stream {
+                    index: track.index(),
+                    part: segment.as_ref().map(|segment| ts::Part {
+                        segment,
+                        mezzanine: &mezzanine[range(&segment.bytes)],
+                    }),
+                })
+        });
+        let [main, other] = streams;
+        let (video, audio) = if rendition.video().is_some() {
+            (main, other)
+        } else {
+            (None, main)
+        };
+        ts::segment(&ts::Input {
+            number,
+            video,
+            audio,
+        })
+        .unwrap()
+    }
+}
+
+pub(crate) fn present(parts: Vec<(&str, Index)>) -> Presentation {
+    let sources = parts.into_iter().map(|(id, index)| Source {
+        id: RenditionId::parse(id).unwrap(),
+        language: id.strip_prefix("audio-").map(str::to_owned),
+        index: Arc::new(index),
+    });
+    Presentation::new(sources.collect(), Duration::from_secs(4)).unwrap()
+}
+
+pub(crate) fn range(bytes: &std::ops::Range<u64>) -> std::ops::Range<usize> {
+    usize::try_from(bytes.start).unwrap()..usize::try_from(bytes.end).unwrap()
+}
+
+/// A film of one rendition, if it makes one.
+pub(crate) fn try_present(index: Index) -> Result<Presentation, packager::Error> {
+    let id = RenditionId::parse("any").unwrap();
+    let source = Source {
+        id,
+        language: None,
+        index: Arc::new(index),
+    };
+    Presentation::new(vec![source], Duration::from_secs(4))
+}
+
+impl std::fmt::Debug for Film {
+    /// A failing property shows the shape of its film, not its bytes.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut list = f.debug_list();
+        for rendition in self.presentation.renditions() {
+            let index = rendition.index();
+            let heads = index
+                .samples()
+                .iter()
+                .enumerate()
+                .filter(|(_, sample)| sample.sync);
+            let heads: Vec<usize> = heads.map(|(at, _)| at).take(30).collect();
+            let facts = (
+                index.track().timescale,
+                index.samples()[0].duration,
+                index.reorder(),
+            );
+            list.entry(&(rendition.id().as_str(), facts, index.samples().len(), heads));
+        }
+        list.finish()
+    }
+}

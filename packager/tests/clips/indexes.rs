@@ -1,0 +1,82 @@
+//! What an index says of a clip, and how it survives the disk.
+
+use packager::index::{Index, Media};
+
+use crate::films::{clip, indexed};
+
+#[test]
+fn an_index_reads_back_as_it_was_written() {
+    for name in [
+        "film.54p.mp4",
+        "film.90p.mp4",
+        "film.audio-en.mp4",
+        "ntsc.72p.mp4",
+    ] {
+        let index = indexed(&clip(name));
+        let bytes = index.encode();
+        assert_eq!(Index::decode(&bytes).unwrap(), index, "{name}");
+        assert_eq!(Index::decode(&bytes).unwrap().encode(), bytes, "{name}");
+    }
+}
+
+#[test]
+fn facts_of_pictures_are_those_of_the_file() {
+    let bytes = clip("film.90p.mp4");
+    let index = indexed(&bytes);
+    let Media::Video(video) = &index.track().media else {
+        panic!("not a picture")
+    };
+    assert_eq!((video.width, video.height), (160, 90));
+    assert!(video.config.codec().starts_with("avc1.64"));
+    assert_eq!(index.frame_rate(), Some((25, 1)));
+    assert_eq!(index.samples().len(), 233); // ffprobe -count_packets
+    assert_eq!(index.file().length, bytes.len() as u64);
+    assert_eq!(
+        indexed(&clip("ntsc.72p.mp4")).frame_rate(),
+        Some((30_000, 1001))
+    );
+}
+
+#[test]
+fn facts_of_sound_are_those_of_the_file() {
+    let index = indexed(&clip("film.audio-en.mp4"));
+    let Media::Audio(config) = &index.track().media else {
+        panic!("not sound")
+    };
+    assert_eq!((config.sample_rate(), config.channels()), (48_000, 1));
+    assert_eq!(config.codec(), "mp4a.40.2");
+    assert_eq!(index.frame_rate(), None);
+}
+
+#[test]
+fn picture_and_sound_start_at_zero_without_encoder_priming() {
+    let video = indexed(&clip("film.90p.mp4"));
+    assert_eq!(video.samples()[0].dts, 0);
+    assert_eq!(
+        video.samples().iter().map(|sample| sample.pts()).min(),
+        Some(0)
+    );
+    assert!(video.reorder() > 0, "the clip has reordered pictures");
+
+    let audio = indexed(&clip("film.audio-en.mp4"));
+    assert_eq!(audio.samples()[0].pts(), 0);
+    assert_eq!(audio.samples().len(), 436); // ffprobe counts 437 packets, the first of them priming
+}
+
+#[test]
+fn an_index_of_another_version_or_with_a_tail_is_refused() {
+    let bytes = indexed(&clip("ntsc.72p.mp4")).encode();
+    let sealed = |mut body: Vec<u8>| {
+        let crc = crc32c::crc32c(&body);
+        body.extend(crc.to_be_bytes());
+        body
+    };
+    let body = &bytes[..bytes.len() - 4];
+    assert!(Index::decode(&sealed(body.to_vec())).is_ok());
+    let mut version = body.to_vec();
+    version[5] += 1;
+    assert!(Index::decode(&sealed(version)).is_err());
+    let mut tail = body.to_vec();
+    tail.push(0);
+    assert!(Index::decode(&sealed(tail)).is_err());
+}

@@ -1,0 +1,20 @@
+//! The checked-in clips, indexed, planned, packed and read again.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test that meets something else than it wants must fail"
+)]
+
+mod damage;
+mod decoded;
+mod demux;
+mod films;
+mod indexes;
+mod playlists;
+mod properties;
+mod segments;
+mod streams;

@@ -1,0 +1,227 @@
+//! What holds of every film: any GOPs, any clock, any depth of reordering.
+
+use packager::{
+    codec::{aac, avc},
+    index::{File, Index, Media, Sample, Track, Video},
+};
+use proptest::prelude::*;
+
+use crate::{
+    demux::{adts_frames, demux, nal_units},
+    films::{Film, indexed, present},
+};
+
+const AVCC: [u8; 18] = [
+    1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 4, 0x67, 0x64, 0, 0x1f, 1, 0, 3, 0x68, 0xee, 0x3c,
+];
+
+/// A sample as a test wants it: what is in it and how long it lasts.
+struct Unit {
+    bytes: Vec<u8>,
+    duration: u32,
+    cts: i32,
+    sync: bool,
+}
+
+/// Lays samples out in a file, some noise between them.
+fn lay_out(media: Media, timescale: u32, start: u64, units: Vec<Unit>) -> (Index, Vec<u8>) {
+    let mut file = vec![0xee; 24];
+    let mut dts = start;
+    let mut samples = Vec::new();
+    for (at, unit) in units.into_iter().enumerate() {
+        if at % 7 == 0 {
+            file.extend([0xee; 5]);
+        }
+        samples.push(Sample {
+            offset: file.len() as u64,
+            dts,
+            size: u32::try_from(unit.bytes.len()).unwrap(),
+            duration: unit.duration,
+            cts: unit.cts,
+            crc: crc32c::crc32c(&unit.bytes),
+            sync: unit.sync,
+        });
+        dts += u64::from(unit.duration);
+        file.extend(unit.bytes);
+    }
+    let facts = File {
+        length: file.len() as u64,
+        sha256: [7; 32],
+    };
+    (
+        Index::new(Track { timescale, media }, samples, facts).unwrap(),
+        file,
+    )
+}
+
+/// One slice in a NAL unit; the byte pattern holds no start code.
+fn slice(size: usize, sync: bool) -> Vec<u8> {
+    let mut bytes = u32::try_from(size + 1).unwrap().to_be_bytes().to_vec();
+    bytes.push(if sync { 0x65 } else { 0x41 });
+    bytes.extend((0..size).map(|at| 1 + u8::try_from(at % 200).unwrap()));
+    bytes
+}
+
+/// Closed GOPs: groups of `depth` B-pictures, shown before the picture that is decoded before them.
+fn video(
+    gops: &[usize],
+    timescale: u32,
+    frame: u32,
+    depth: usize,
+    sizes: &[usize],
+) -> (Index, Vec<u8>) {
+    let mut units = Vec::new();
+    for &length in gops {
+        let mut shown = vec![0];
+        while shown.len() < length {
+            let group = (depth + 1).min(length - shown.len());
+            let first = shown.len();
+            shown.push(first + group - 1);
+            shown.extend(first..first + group - 1);
+        }
+        for (decoded, shown) in shown.into_iter().enumerate() {
+            let places = i64::try_from(shown).unwrap() - i64::try_from(decoded).unwrap();
+            let size = sizes[units.len() % sizes.len()];
+            units.push(Unit {
+                bytes: slice(size, decoded == 0),
+                duration: frame,
+                cts: i32::try_from(places * i64::from(frame)).unwrap(),
+                sync: decoded == 0,
+            });
+        }
+    }
+    let config = avc::Config::parse(&AVCC).unwrap();
+    let facts = Video {
+        width: 2,
+        height: 2,
+        pixel_aspect: None,
+        colour: None,
+        config,
+    };
+    lay_out(Media::Video(facts), timescale, 0, units)
+}
+
+fn audio(seconds: f64, rate: u32, sizes: &[usize]) -> (Index, Vec<u8>) {
+    let specific = if rate == 48_000 {
+        [0x11, 0x90]
+    } else {
+        [0x12, 0x10]
+    };
+    let count = ((seconds * f64::from(rate) / 1024.0).ceil() as usize).max(1);
+    let units = (0..count).map(|at| Unit {
+        bytes: vec![0x21; sizes[at % sizes.len()] + 1],
+        duration: 1024,
+        cts: 0,
+        sync: true,
+    });
+    lay_out(
+        Media::Audio(aac::Config::parse(&specific).unwrap()),
+        rate,
+        0,
+        units.collect(),
+    )
+}
+
+prop_compose! {
+    fn any_film()(
+        gops in prop::collection::vec(1usize..80, 1..24),
+        (timescale, frame) in prop_oneof![
+            Just((12_800, 512)), Just((15, 1)), Just((24, 1)), Just((30_000, 1001)), Just((50, 1)),
+            Just((90_000, 3003)), (600u32..4_000_000).prop_map(|timescale| (timescale, timescale / 25)),
+        ],
+        depth in 0usize..6,
+        sizes in prop::collection::vec(0usize..700, 1..9),
+        rate in prop_oneof![Just(48_000u32), Just(44_100)],
+        longer in -0.5f64..9.0,
+    ) -> Film {
+        let (index, mezzanine) = video(&gops, timescale, frame, depth, &sizes);
+        let seconds = index.end() as f64 / f64::from(timescale);
+        let (sound, recording) = audio((seconds + longer).max(seconds / 2.0), rate, &sizes);
+        let presentation = present(vec![("pic", index), ("audio-und", sound)]);
+        Film { presentation, mezzanines: vec![mezzanine, recording] }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn segments_partition_samples_and_time(film in any_film()) {
+        for rendition in film.presentation.renditions() {
+            let samples = rendition.index().samples();
+            let (mut next, mut start) = (0, samples[0].pts());
+            for (segment, number) in rendition.segments().zip(1u32..) {
+                prop_assert_eq!(segment.number, number);
+                prop_assert_eq!(segment.samples.start, next);
+                prop_assert!(samples[next].sync);
+                prop_assert_eq!(segment.start, start);
+                next = segment.samples.end;
+                start = segment.start + segment.duration;
+            }
+            prop_assert_eq!(next, samples.len());
+            prop_assert_eq!(start, rendition.index().end());
+        }
+    }
+
+    #[test]
+    fn segments_keep_within_bounds_where_gops_allow(film in any_film()) {
+        let (rendition, _) = film.rendition("pic");
+        let index = rendition.index();
+        let seconds = |ticks: u64| ticks as f64 / f64::from(index.track().timescale);
+        let heads: Vec<u64> = index.samples().iter().filter(|s| s.sync).map(|s| s.pts()).collect();
+        let longest = heads.windows(2).map(|pair| seconds(pair[1] - pair[0])).fold(0.0, f64::max);
+        for segment in rendition.segments() {
+            if longest <= 2.0 {
+                // What outlasts the last cut may be as long as the longest GOP and a bit.
+                prop_assert!(seconds(segment.duration) <= 6.0 + 1e-3);
+            }
+            let last = u64::from(segment.number) == u64::from(rendition.segment_count());
+            if longest <= 2.0 && !last {
+                prop_assert!(seconds(segment.duration) >= 2.0 - 1e-3);
+            }
+        }
+    }
+
+    #[test]
+    fn packed_cmaf_indexes_to_the_same_samples(film in any_film()) {
+        for id in ["pic", "audio-und"] {
+            let (rendition, _) = film.rendition(id);
+            let again = indexed(&film.cmaf(id).concat());
+            let wanted = rendition.index().samples();
+            prop_assert_eq!(again.samples().len(), wanted.len());
+            for (found, wanted) in again.samples().iter().zip(wanted) {
+                let wanted = Sample { offset: found.offset, ..*wanted };
+                prop_assert_eq!(found, &wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn packed_streams_hold_every_unit_once_and_in_time(film in any_film()) {
+        let stream = demux(&film.ts("pic").concat());
+        let (picture, mezzanine) = film.rendition("pic");
+        prop_assert_eq!(stream.video.len(), picture.index().samples().len());
+        for (pes, sample) in stream.video.iter().zip(picture.index().samples()) {
+            let place = usize::try_from(sample.offset).unwrap();
+            let bytes = &mezzanine[place + 4..place + sample.size as usize];
+            prop_assert_eq!(nal_units(&pes.data).last().copied(), Some(bytes));
+            prop_assert!(pes.dts <= pes.pts);
+        }
+        let frames: usize = stream.audio.iter().map(|pes| adts_frames(&pes.data).len()).sum();
+        prop_assert_eq!(frames, film.rendition("audio-und").0.index().samples().len());
+    }
+
+    #[test]
+    fn indexes_survive_the_disk(film in any_film()) {
+        for rendition in film.presentation.renditions() {
+            let index = rendition.index();
+            prop_assert_eq!(&Index::decode(&index.encode()).unwrap(), &**index);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_no_index_and_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(Index::decode(&bytes).is_err());
+        prop_assert!(packager::index::build(std::io::Cursor::new(&bytes)).is_err());
+    }
+}

@@ -1,0 +1,72 @@
+//! What can go wrong with the store, said so that the caller knows what to do.
+
+use std::io;
+
+use crate::{Digest, Key};
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address names no store this build can open.
+    #[error("cannot open the store {url:?}: {why}")]
+    Address {
+        /// The address as given.
+        url: String,
+        /// What is wrong with it, and what would be right.
+        why: &'static str,
+    },
+    /// The answer would not fit in the memory one read may take; read a range or fetch a file.
+    #[error("{key}: {size_bytes} bytes are more than one read may hold ({limit_bytes})")]
+    TooLarge {
+        /// The object.
+        key: Key,
+        /// How much was asked for.
+        size_bytes: u64,
+        /// How much one read may hold.
+        limit_bytes: u64,
+    },
+    /// The object is there, but not as long as the caller knows it to be.
+    #[error("{key}: needed {needed_bytes} bytes, found {found_bytes}")]
+    Corrupt {
+        /// The object.
+        key: Key,
+        /// The length that the caller relies on.
+        needed_bytes: u64,
+        /// The length found.
+        found_bytes: u64,
+    },
+    /// A part of a join is not there.
+    #[error("{key}: the part is missing")]
+    PartMissing {
+        /// The part.
+        key: Key,
+    },
+    /// The joined bytes are not those that were promised; nothing was stored.
+    #[error("{key}: the whole has SHA-256 {found}, promised was {promised}")]
+    DigestMismatch {
+        /// Where the whole would have been stored.
+        key: Key,
+        /// The digest the caller gave.
+        promised: Digest,
+        /// The digest of the bytes.
+        found: Digest,
+    },
+    /// The disk or bucket has no room left.
+    #[error("{key}: no space left in the store")]
+    Full {
+        /// The object that found no room.
+        key: Key,
+    },
+    /// The engine failed; trying again may help.
+    #[error("{subject}: {action} failed")]
+    Io {
+        /// The object, or the folder, it happened to.
+        subject: String,
+        /// What was being done.
+        action: &'static str,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+}

@@ -1,0 +1,136 @@
+//! The port: what the house asks of whatever holds its films.
+
+use std::{ops::Range, path::Path};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{Digest, Error, Key};
+
+pub mod conformance;
+pub mod directory;
+
+/// The most bytes that [`Store::read`] and [`Store::read_range`] hold in memory: 64 MiB.
+pub const READ_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// Holds objects under keys.
+///
+/// Promises of every adapter:
+/// - **Atomic**: an object is seen whole, as one writer wrote it, or not at all. The later of two
+///   writers wins.
+/// - **Durable**: when a write has returned, the object outlives a power cut.
+/// - **Read your write**: a read that starts after a write has returned sees it, in any process.
+/// - Absent is `None` or `false`, not an error.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Reads a whole object.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] beyond [`READ_LIMIT`].
+    async fn read(&self, key: &Key) -> Result<Option<Bytes>, Error>;
+
+    /// Reads exactly the bytes of `range`. An empty range of an object that exists is empty.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when the object ends before the range does, [`Error::TooLarge`] when the
+    /// range is longer than [`READ_LIMIT`].
+    async fn read_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Bytes>, Error>;
+
+    /// Returns an object's length in bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    async fn size(&self, key: &Key) -> Result<Option<u64>, Error>;
+
+    /// Stores `bytes`, replacing what was there.
+    ///
+    /// # Errors
+    /// [`Error::Full`], [`Error::Io`]; what was there is then still there.
+    async fn put(&self, key: &Key, bytes: Bytes) -> Result<(), Error>;
+
+    /// Stores the content of the file `local`, which the caller gives away: it may be moved, and
+    /// nobody may write to it afterwards.
+    ///
+    /// # Errors
+    /// [`Error::Full`], [`Error::Io`]; what was there is then still there.
+    async fn put_file(&self, key: &Key, local: &Path) -> Result<(), Error>;
+
+    /// Starts an object whose bytes come bit by bit. Nothing is seen under `key` before
+    /// [`Writer::commit`].
+    ///
+    /// # Errors
+    /// [`Error::Full`], [`Error::Io`].
+    async fn writer(&self, key: &Key) -> Result<Box<dyn Writer>, Error>;
+
+    /// Stores under `into` the bytes of `parts` in their order, provided that their SHA-256 is
+    /// `promised`, and returns how many there are. Memory does not grow with the parts, which
+    /// stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::PartMissing`] and [`Error::Corrupt`] name a part that is absent or not as long as
+    /// the caller says; [`Error::DigestMismatch`]. Nothing is stored then.
+    ///
+    /// # Cancel safety
+    /// May go on after the future was dropped, and may then still store the whole.
+    async fn join(&self, parts: &[Part], into: &Key, promised: &Digest) -> Result<u64, Error>;
+
+    /// Makes the object's bytes available in the file `local`, which must not exist yet and must
+    /// only be read: it may be the stored file itself. `false` when there is no such object.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    async fn fetch(&self, key: &Key, local: &Path) -> Result<bool, Error>;
+
+    /// Removes an object; one that is not there counts as removed.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    async fn delete(&self, key: &Key) -> Result<(), Error>;
+
+    /// Removes every object whose key is `prefix` followed by `/` and more. Not atomic: after an
+    /// error some may be left, and a second call removes them.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    async fn delete_prefix(&self, prefix: &Key) -> Result<(), Error>;
+}
+
+/// An object that is being written; dropped without [`commit`](Writer::commit), it leaves nothing.
+#[async_trait]
+pub trait Writer: Send {
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// [`Error::Full`], [`Error::Io`].
+    ///
+    /// # Cancel safety
+    /// A writer whose `write` was dropped half-way must be dropped too.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Error>;
+
+    /// Tells what was written so far.
+    fn written(&self) -> Written;
+
+    /// Makes the object visible, replacing what was there.
+    ///
+    /// # Errors
+    /// [`Error::Full`], [`Error::Io`].
+    async fn commit(self: Box<Self>) -> Result<(), Error>;
+}
+
+/// What a [`Writer`] has taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// How many bytes.
+    pub size_bytes: u64,
+    /// Their SHA-256.
+    pub sha256: Digest,
+}
+
+/// One piece of a [`Store::join`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Where it lies.
+    pub key: Key,
+    /// How long it is.
+    pub size_bytes: u64,
+}

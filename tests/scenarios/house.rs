@@ -1,0 +1,233 @@
+//! A house for a test: `millrace up` in a temporary folder, with a tiny film.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A running house; it is stopped when it is dropped.
+pub(crate) struct House {
+    child: Child,
+    /// What `up --json` printed.
+    pub(crate) facts: Value,
+    /// Speaks to edges whose certificate the house made itself.
+    pub(crate) http: reqwest::Client,
+    dir: PathBuf,
+}
+
+/// A folder with a tiny film in it.
+pub(crate) struct Stage {
+    folder: TempDir,
+}
+
+impl Stage {
+    /// Six seconds of 320×180 at 25 frames a second, with a tone.
+    pub(crate) fn new() -> Self {
+        Self::with(
+            &[
+                "-f",
+                "lavfi",
+                "-i",
+                "testsrc2=size=320x180:rate=25:duration=6",
+            ],
+            true,
+        )
+    }
+
+    /// A film from other picture arguments of ffmpeg, with or without a tone.
+    pub(crate) fn with(picture: &[&str], sound: bool) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut ffmpeg = Command::new("ffmpeg");
+        ffmpeg.args(["-v", "error", "-nostdin"]).args(picture);
+        if sound {
+            ffmpeg.args([
+                "-f",
+                "lavfi",
+                "-i",
+                "sine=frequency=440:duration=6",
+                "-c:a",
+                "aac",
+            ]);
+        }
+        ffmpeg.args([
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-pix_fmt",
+            "yuv420p",
+        ]);
+        let made = ffmpeg.arg(folder.path().join("film.mp4")).status().unwrap();
+        assert!(made.success());
+        Self { folder }
+    }
+
+    /// A place in the folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts a house that publishes the film.
+    pub(crate) fn house(&self) -> House {
+        House::start(&self.path("house"), &self.path("film.mp4"))
+    }
+}
+
+/// The built program: it lies beside the tests' own folder.
+pub(crate) fn program() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let path = tests
+        .parent()
+        .and_then(Path::parent)
+        .unwrap()
+        .join("millrace");
+    assert!(
+        path.exists(),
+        "build it first: cargo build --package millrace"
+    );
+    path
+}
+
+/// Runs a verb.
+pub(crate) fn millrace(arguments: &[&str]) -> Output {
+    Command::new(program())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// The project's root.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+impl House {
+    fn start(dir: &Path, film: &Path) -> Self {
+        let web = root().join("web/dist");
+        let mut child = Command::new(program())
+            .args(["up", "--json", "--dir"])
+            .arg(dir)
+            .arg("--media")
+            .arg(film)
+            .arg("--web")
+            .arg(web)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let facts = serde_json::from_str(&line)
+            .unwrap_or_else(|_| panic!("the house did not come up: {line:?}"));
+        let http = runtime::http::client()
+            .tls_danger_accept_invalid_certs(true)
+            .build()
+            .unwrap();
+        Self {
+            child,
+            facts,
+            http,
+            dir: dir.to_owned(),
+        }
+    }
+
+    /// A fact that is text.
+    pub(crate) fn fact(&self, pointer: &str) -> &str {
+        self.facts
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_else(|| panic!("no {pointer} in {}", self.facts))
+    }
+
+    /// The film.
+    pub(crate) fn video(&self) -> &str {
+        self.fact("/video_id")
+    }
+
+    /// A media path of the film at an edge, behind the session's token.
+    pub(crate) fn at_edge(&self, edge: usize, path: &str) -> String {
+        let (_, rest) = self.fact("/hls").split_once("/~").unwrap();
+        let (token, _) = rest.split_once('/').unwrap();
+        format!(
+            "{}/~{token}/v/{}/{path}",
+            self.fact(&format!("/edges/{edge}/https")),
+            self.video()
+        )
+    }
+
+    /// The sum of a counter's samples whose labels hold `label`, at a role.
+    pub(crate) async fn counter(&self, role: &str, name: &str, label: &str) -> f64 {
+        let roles = self.facts["internal"].as_array().unwrap();
+        let base = roles.iter().find(|r| r["name"] == role).unwrap()["base"]
+            .as_str()
+            .unwrap();
+        let text = self
+            .http
+            .get(format!("{base}/metrics"))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        let samples = text
+            .lines()
+            .filter(|line| line.starts_with(name) && line.contains(label));
+        samples
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+            .sum()
+    }
+
+    /// The encoded files of the film: mezzanines by rendition.
+    pub(crate) fn mezzanines(&self) -> Vec<(String, PathBuf)> {
+        let folder = self.dir.join("store/encoded").join(self.video());
+        let mut found = Vec::new();
+        for generation in std::fs::read_dir(folder)
+            .unwrap()
+            .flatten()
+            .filter(|entry| entry.path().is_dir())
+        {
+            for file in std::fs::read_dir(generation.path()).unwrap().flatten() {
+                let path = file.path();
+                if path.extension().is_some_and(|extension| extension == "mp4") {
+                    found.push((
+                        path.file_stem().unwrap().to_string_lossy().into_owned(),
+                        path,
+                    ));
+                }
+            }
+        }
+        found.sort();
+        assert!(!found.is_empty());
+        found
+    }
+
+    /// Asks the house to stop, as Ctrl-C does, and gives how it ended.
+    pub(crate) fn stop(mut self) -> std::process::ExitStatus {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        // The roles are on leashes: they end when their parent does.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

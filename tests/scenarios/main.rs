@@ -1,0 +1,19 @@
+//! Whole-house scenarios: real processes, a real film, and a client that talks to them.
+//!
+//! Lettered so that the simplest fail first.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a scenario that cannot be set up ends the test"
+)]
+
+mod house;
+
+mod a_wire;
+mod b_cache;
+mod c_picture;
+mod d_upload;
+mod e_restart;
+mod f_browser;
+mod g_tokens;

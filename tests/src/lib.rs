@@ -1,0 +1,1 @@
+//! Whole-house tests: see `house.rs` and `scenarios/`.

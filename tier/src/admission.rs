@@ -1,0 +1,67 @@
+//! Who is let in: asked once per request, before the cache is looked at.
+
+use std::net::IpAddr;
+
+use contracts::reason::Reason;
+use contracts::target;
+use http::HeaderMap;
+
+/// What a request shows at the door.
+#[derive(Clone, Copy)]
+pub struct Facts<'a> {
+    /// The request target, byte for byte as it came.
+    pub target: &'a str,
+    /// The other end of the connection.
+    pub peer: Option<IpAddr>,
+    /// All fields, private ones included.
+    pub headers: &'a HeaderMap,
+}
+
+/// A request that was let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// The path, and the delivery directives that belong to it: all that keys and parents see.
+    pub address: String,
+    /// The playback session, when there is one.
+    pub session: Option<String>,
+    /// Under which condition the object may be given.
+    pub condition: Condition,
+}
+
+/// What must hold for the object that an admitted request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing more.
+    None,
+    /// The object must declare itself public: the request showed no token.
+    Public,
+}
+
+/// The rule of a role. Decides from the request alone; never waits for anything.
+pub trait Admission: Send + Sync + 'static {
+    /// Admits a request or says why not.
+    ///
+    /// # Errors
+    /// The reason, which goes into logs and metrics; the client sees its status only.
+    fn admit(&self, facts: &Facts<'_>) -> Result<Admitted, Reason>;
+}
+
+impl Admitted {
+    /// Reads the address out of a target without asking whether it may be fetched: for a
+    /// background refresh on behalf of a request that was admitted before.
+    ///
+    /// # Errors
+    /// [`Reason::Target`] outside the target grammar.
+    pub fn readdress(target: &str) -> Result<Self, Reason> {
+        let parts = target::parse(target)?;
+        let address = match target::delivery_directives(parts.query)? {
+            Some(directives) => format!("{}?{directives}", parts.path),
+            None => parts.path.to_owned(),
+        };
+        Ok(Self {
+            address,
+            session: None,
+            condition: Condition::None,
+        })
+    }
+}

@@ -1,0 +1,101 @@
+//! The one place where a reason becomes a response.
+
+use bytes::Bytes;
+use contracts::reason::Reason;
+use http::header;
+use pingora::http::ResponseHeader;
+use pingora::prelude::{Error, ErrorSource, ErrorType, Result};
+use pingora::proxy::Session;
+
+use crate::headers::{PREFLIGHT, Viewers};
+
+/// Answers a request that is not served. Every refusal with 403 has the same bytes: why it was
+/// refused is for logs and metrics only.
+pub(crate) async fn refuse(
+    session: &mut Session,
+    reason: Reason,
+    viewers: Option<&Viewers>,
+    on_h3: bool,
+) -> Result<()> {
+    let body = body(reason.status());
+    let mut response = ResponseHeader::build(reason.status(), Some(12))?;
+    response.insert_header(header::CONTENT_TYPE, "application/problem+json")?;
+    response.insert_header(header::CONTENT_LENGTH, body.len())?;
+    response.insert_header(header::CACHE_CONTROL, "no-store")?;
+    if reason == Reason::Method {
+        response.insert_header(header::ALLOW, "GET, HEAD, OPTIONS")?;
+    }
+    if let Some(viewers) = viewers {
+        viewers.dress(&mut response, on_h3)?;
+    }
+    if !may_reuse(reason) {
+        session.set_keepalive(None);
+    }
+    let headless = session.req_header().method == http::Method::HEAD;
+    session
+        .write_response_header(Box::new(response), headless)
+        .await?;
+    if headless {
+        return session.downstream_session.finish_body().await;
+    }
+    session.write_response_body(Some(body), true).await
+}
+
+/// Answers a CORS preflight without looking at the address.
+pub(crate) async fn preflight(session: &mut Session, viewers: &Viewers, on_h3: bool) -> Result<()> {
+    let mut response = ResponseHeader::build(204, Some(12))?;
+    viewers.dress(&mut response, on_h3)?;
+    for (name, value) in PREFLIGHT {
+        response.insert_header(name, value)?;
+    }
+    session
+        .write_response_header(Box::new(response), true)
+        .await?;
+    session.downstream_session.finish_body().await
+}
+
+/// Names the reason for which a request failed after it was admitted; `None` when the client is
+/// gone and nobody is there to be told.
+pub(crate) fn reason_of(error: &Error) -> Option<Reason> {
+    match (error.esource(), error.etype()) {
+        (_, ErrorType::HTTPStatus(403)) => Some(Reason::Missing),
+        (
+            ErrorSource::Upstream,
+            ErrorType::ConnectTimedout
+            | ErrorType::ReadTimedout
+            | ErrorType::WriteTimedout
+            | ErrorType::TLSHandshakeTimedout,
+        ) => Some(Reason::TooSlow),
+        (ErrorSource::Upstream, _) => Some(Reason::Unreachable),
+        (
+            ErrorSource::Downstream,
+            ErrorType::WriteError
+            | ErrorType::ReadError
+            | ErrorType::ConnectionClosed
+            | ErrorType::WriteTimedout
+            | ErrorType::ReadTimedout
+            | ErrorType::H2Error,
+        ) => None,
+        (ErrorSource::Downstream, _) => Some(Reason::BadRequest),
+        _ => Some(Reason::Internal),
+    }
+}
+
+/// After a request that may have left bytes unread the connection is not used again.
+const fn may_reuse(reason: Reason) -> bool {
+    matches!(reason.status(), 403 | 404)
+}
+
+fn body(status: u16) -> Bytes {
+    Bytes::from_static(match status {
+        400 => br#"{"status":400,"title":"the request is not acceptable"}"#,
+        403 => br#"{"status":403,"title":"not allowed"}"#,
+        404 => br#"{"status":404,"title":"nothing is here"}"#,
+        405 => br#"{"status":405,"title":"only GET and HEAD are served"}"#,
+        502 => br#"{"status":502,"title":"the parent could not be reached"}"#,
+        503 => br#"{"status":503,"title":"busy, try again soon"}"#,
+        504 => br#"{"status":504,"title":"the parent took too long"}"#,
+        508 => br#"{"status":508,"title":"the request has been here before"}"#,
+        _ => br#"{"status":500,"title":"a fault of this node"}"#,
+    })
+}

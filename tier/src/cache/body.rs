@@ -1,0 +1,222 @@
+//! The bytes of one object, and the readers that follow them while they arrive.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use parking_lot::RwLock;
+use pingora::cache::key::HashBinary;
+use pingora::cache::storage::{HandleHit, Storage};
+use pingora::cache::trace::SpanHandle;
+use pingora::cache::{CacheKey, CacheMeta};
+use pingora::prelude::{Error, ErrorType, Result};
+use tokio::sync::watch;
+
+use super::meta::Meta;
+use super::room::Charge;
+
+/// Size of the pieces of a complete body, and the most that a reader takes at once.
+const CHUNK: usize = 256 * 1024;
+
+/// How far a body has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    Filling(usize),
+    Complete(usize),
+    Failed,
+}
+
+/// One object, from the first byte of its fill until the last reader has let go.
+pub(super) struct Object {
+    pub(super) id: u64,
+    pub(super) key: HashBinary,
+    pub(super) meta: RwLock<Arc<Meta>>,
+    /// Read since it last passed through the eviction queue.
+    pub(super) visited: AtomicBool,
+    /// Purged while it was filling: not to be stored.
+    pub(super) purged: AtomicBool,
+    /// Pieces with the offset at which each begins.
+    pieces: RwLock<Vec<(usize, Bytes)>>,
+    progress: watch::Sender<Progress>,
+    charge: Charge,
+}
+
+impl Object {
+    pub(super) fn new(id: u64, key: HashBinary, meta: Meta, charge: Charge) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            key,
+            meta: RwLock::new(Arc::new(meta)),
+            visited: AtomicBool::new(false),
+            purged: AtomicBool::new(false),
+            pieces: RwLock::new(Vec::new()),
+            progress: watch::Sender::new(Progress::Filling(0)),
+            charge,
+        })
+    }
+
+    pub(super) fn meta(&self) -> Arc<Meta> {
+        Arc::clone(&self.meta.read())
+    }
+
+    /// Bytes of memory that this object is charged with.
+    pub(super) fn cost(&self) -> usize {
+        self.charge.bytes()
+    }
+
+    /// Adds bytes for which the caller has [taken room](super::room::Room::take).
+    pub(super) fn append(&self, at: usize, data: Bytes) {
+        self.charge.grow(data.len());
+        let end = at + data.len();
+        self.pieces.write().push((at, data));
+        self.progress.send_replace(Progress::Filling(end));
+    }
+
+    /// Ends the fill. Small upstream reads are joined, which costs one copy here and saves many
+    /// small writes on every hit.
+    pub(super) fn complete(&self, len: usize) {
+        {
+            let mut pieces = self.pieces.write();
+            if pieces.iter().any(|(_, piece)| piece.len() < CHUNK) && pieces.len() > 1 {
+                *pieces = join(&pieces, len);
+            }
+        }
+        self.progress.send_replace(Progress::Complete(len));
+    }
+
+    pub(super) fn fail(&self) {
+        self.progress.send_replace(Progress::Failed);
+    }
+
+    fn slice(&self, from: usize, to: usize) -> Option<Bytes> {
+        let pieces = self.pieces.read();
+        let index = pieces
+            .partition_point(|(start, _)| *start <= from)
+            .checked_sub(1)?;
+        let (start, piece) = pieces.get(index)?;
+        let low = from - start;
+        let high = piece.len().min(to - start).min(low + CHUNK);
+        (low < high).then(|| piece.slice(low..high))
+    }
+}
+
+fn join(pieces: &[(usize, Bytes)], len: usize) -> Vec<(usize, Bytes)> {
+    let mut joined = Vec::with_capacity(len.div_ceil(CHUNK));
+    let mut current = BytesMut::with_capacity(CHUNK.min(len));
+    let mut start = 0;
+    for (_, piece) in pieces {
+        let mut rest = piece.clone();
+        while !rest.is_empty() {
+            let part = rest.split_to(rest.len().min(CHUNK - current.len()));
+            current.extend_from_slice(&part);
+            if current.len() == CHUNK {
+                let left = len.saturating_sub(start + CHUNK);
+                let full =
+                    std::mem::replace(&mut current, BytesMut::with_capacity(CHUNK.min(left)));
+                joined.push((start, full.freeze()));
+                start += CHUNK;
+            }
+        }
+    }
+    if !current.is_empty() {
+        joined.push((start, current.freeze()));
+    }
+    joined
+}
+
+/// A reader of an object, complete or still filling.
+///
+/// # Cancel safety
+/// A dropped `read_body` loses no byte: the position moves only when bytes are handed out.
+pub(crate) struct Reader {
+    object: Arc<Object>,
+    progress: watch::Receiver<Progress>,
+    position: usize,
+    /// Exclusive; `usize::MAX` is "to the end".
+    end: usize,
+    /// It was still filling when this reader came.
+    pub(crate) joined_fill: bool,
+}
+
+impl Reader {
+    pub(super) fn open(object: Arc<Object>) -> (CacheMeta, Box<Self>) {
+        let progress = object.progress.subscribe();
+        let joined_fill = matches!(*progress.borrow(), Progress::Filling(_));
+        object.visited.store(true, Ordering::Relaxed);
+        let meta = object.meta().give();
+        let reader = Self {
+            object,
+            progress,
+            position: 0,
+            end: usize::MAX,
+            joined_fill,
+        };
+        (meta, Box::new(reader))
+    }
+}
+
+#[async_trait]
+impl HandleHit for Reader {
+    async fn read_body(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            let progress = *self.progress.borrow_and_update();
+            let (arrived, complete) = match progress {
+                Progress::Filling(n) => (n, false),
+                Progress::Complete(n) => (n, true),
+                Progress::Failed => {
+                    return Error::e_explain(ErrorType::ReadError, "the fill failed").map_err(up);
+                }
+            };
+            if self.position < self.end.min(arrived) {
+                let Some(bytes) = self.object.slice(self.position, self.end.min(arrived)) else {
+                    return Error::e_explain(ErrorType::InternalError, "a piece is missing");
+                };
+                self.position += bytes.len();
+                return Ok(Some(bytes));
+            }
+            if self.position >= self.end || complete {
+                return Ok(None);
+            }
+            if self.progress.changed().await.is_err() {
+                return Error::e_explain(ErrorType::ReadError, "the fill is gone").map_err(up);
+            }
+        }
+    }
+
+    async fn finish(
+        self: Box<Self>,
+        _storage: &'static (dyn Storage + Sync),
+        _key: &CacheKey,
+        _trace: &SpanHandle,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    fn can_seek(&self) -> bool {
+        true
+    }
+
+    fn seek(&mut self, start: usize, end: Option<usize>) -> Result<()> {
+        if let Progress::Complete(len) = *self.progress.borrow()
+            && start >= len
+        {
+            return Error::e_explain(ErrorType::InternalError, "seek beyond the end");
+        }
+        self.position = start;
+        self.end = end.unwrap_or(usize::MAX);
+        Ok(())
+    }
+
+    fn as_any(&self) -> &(dyn std::any::Any + Send + Sync) {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut (dyn std::any::Any + Send + Sync) {
+        self
+    }
+}
+
+fn up(error: Box<Error>) -> Box<Error> {
+    error.into_up()
+}

@@ -1,0 +1,245 @@
+//! The cache's promises, without a socket.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use pingora::cache::storage::{HandleMiss, HitHandler, Storage};
+use pingora::cache::trace::Span;
+use pingora::cache::{CacheKey, CacheMeta};
+use pingora::http::ResponseHeader;
+
+use super::Ram;
+use crate::key;
+
+fn cache(limit: usize) -> &'static Ram {
+    Box::leak(Box::new(Ram::new(limit)))
+}
+
+fn meta(length: Option<usize>) -> CacheMeta {
+    let mut header = ResponseHeader::build(200, None).unwrap();
+    if let Some(length) = length {
+        header.insert_header("content-length", length).unwrap();
+    }
+    let until: SystemTime = UNIX_EPOCH + Duration::from_secs(4_000_000_000);
+    CacheMeta::new(until, UNIX_EPOCH, 0, 0, header)
+}
+
+fn at(path: &str) -> CacheKey {
+    key::build("zone", path)
+}
+
+async fn begin(
+    cache: &'static Ram,
+    path: &str,
+    length: Option<usize>,
+) -> Box<dyn HandleMiss + Send + Sync> {
+    let trace = Span::inactive().handle();
+    let (key, meta) = (at(path), meta(length));
+    cache.get_miss_handler(&key, &meta, &trace).await.unwrap()
+}
+
+async fn store(cache: &'static Ram, path: &str, length: usize) {
+    let mut fill = begin(cache, path, Some(length)).await;
+    fill.write_body(Bytes::from(vec![1; length]), false)
+        .await
+        .unwrap();
+    fill.finish().await.unwrap();
+}
+
+async fn find(cache: &'static Ram, path: &str) -> Option<HitHandler> {
+    let trace = Span::inactive().handle();
+    let found = cache.lookup(&at(path), &trace).await.unwrap();
+    found.map(|(_, reader)| reader)
+}
+
+async fn read(reader: &mut HitHandler) -> Result<Vec<u8>, ()> {
+    let mut all = Vec::new();
+    while let Some(bytes) = reader.read_body().await.map_err(|_| ())? {
+        all.extend_from_slice(&bytes);
+    }
+    Ok(all)
+}
+
+#[tokio::test]
+async fn a_reader_of_a_fill_sees_bytes_as_they_come_and_a_clean_end() {
+    let cache = cache(1 << 20);
+    let mut fill = begin(cache, "/a", None).await;
+    let mut reader = find(cache, "/a").await.unwrap();
+    fill.write_body(Bytes::from_static(b"ab"), false)
+        .await
+        .unwrap();
+    assert_eq!(reader.read_body().await.unwrap().unwrap(), "ab");
+    fill.write_body(Bytes::from_static(b"cd"), false)
+        .await
+        .unwrap();
+    fill.finish().await.unwrap();
+    assert_eq!(read(&mut reader).await.unwrap(), b"cd");
+    assert_eq!(
+        read(&mut find(cache, "/a").await.unwrap()).await.unwrap(),
+        b"abcd"
+    );
+}
+
+#[tokio::test]
+async fn a_failed_fill_is_an_error_and_leaves_nothing() {
+    let cache = cache(1 << 20);
+    let mut fill = begin(cache, "/a", None).await;
+    fill.write_body(Bytes::from_static(b"ab"), false)
+        .await
+        .unwrap();
+    let mut reader = find(cache, "/a").await.unwrap();
+    drop(fill);
+    assert!(read(&mut reader).await.is_err());
+    assert!(find(cache, "/a").await.is_none());
+    drop(reader);
+    assert_eq!((cache.usage().bytes, cache.usage().failed), (0, 1));
+}
+
+#[tokio::test]
+async fn a_body_of_another_length_than_announced_is_not_stored() {
+    let cache = cache(1 << 20);
+    for written in [2, 4] {
+        let mut fill = begin(cache, "/a", Some(3)).await;
+        let mut reader = find(cache, "/a").await.unwrap();
+        fill.write_body(Bytes::from(vec![1; written]), false)
+            .await
+            .unwrap();
+        assert!(fill.finish().await.is_err());
+        assert!(read(&mut reader).await.is_err());
+        assert!(find(cache, "/a").await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_failed_refill_leaves_the_stored_object() {
+    let cache = cache(1 << 20);
+    store(cache, "/a", 5).await;
+    let fill = begin(cache, "/a", None).await;
+    drop(fill);
+    assert_eq!(
+        read(&mut find(cache, "/a").await.unwrap())
+            .await
+            .unwrap()
+            .len(),
+        5
+    );
+}
+
+#[tokio::test]
+async fn any_range_of_a_body_in_many_pieces_is_exact() {
+    let cache = cache(8 << 20);
+    let body: Vec<u8> = (0..700_001_u32).map(|n| (n % 251) as u8).collect();
+    let mut fill = begin(cache, "/a", Some(body.len())).await;
+    for piece in body.chunks(65_537) {
+        fill.write_body(Bytes::copy_from_slice(piece), false)
+            .await
+            .unwrap();
+    }
+    let mut during = find(cache, "/a").await.unwrap();
+    fill.finish().await.unwrap();
+    let mut after = find(cache, "/a").await.unwrap();
+    for (start, end) in [
+        (0, 1),
+        (65_536, 65_538),
+        (262_143, 262_145),
+        (1, 700_001),
+        (700_000, 700_001),
+    ] {
+        for reader in [&mut during, &mut after] {
+            reader.seek(start, Some(end)).unwrap();
+            assert_eq!(
+                read(reader).await.unwrap(),
+                body[start..end],
+                "{start}..{end}"
+            );
+        }
+    }
+    assert!(after.seek(body.len(), None).is_err());
+}
+
+#[tokio::test]
+async fn a_purged_fill_is_finished_and_not_stored() {
+    let cache = cache(1 << 20);
+    let mut fill = begin(cache, "/a", None).await;
+    let mut reader = find(cache, "/a").await.unwrap();
+    assert!(cache.purge(&at("/a")));
+    assert!(find(cache, "/a").await.is_none());
+    let trace = Span::inactive().handle();
+    let (key, tag) = (at("/a"), fill.streaming_write_tag());
+    let own = cache.lookup_streaming_write(&key, tag, &trace).await;
+    assert!(
+        own.unwrap().is_some(),
+        "the one who fills finds its own fill"
+    );
+    fill.write_body(Bytes::from_static(b"ab"), false)
+        .await
+        .unwrap();
+    fill.finish().await.unwrap();
+    assert_eq!(read(&mut reader).await.unwrap(), b"ab");
+    assert!(find(cache, "/a").await.is_none());
+    assert!(!cache.purge(&at("/a")));
+}
+
+#[tokio::test]
+async fn a_crawl_does_not_push_out_what_is_read_again() {
+    let cache = cache(1 << 20);
+    for n in 0..5 {
+        store(cache, &format!("/hot/{n}"), 50_000).await;
+    }
+    for n in 0..200 {
+        for hot in 0..5 {
+            find(cache, &format!("/hot/{hot}")).await.unwrap();
+        }
+        store(cache, &format!("/crawl/{n}"), 50_000).await;
+        assert!(cache.usage().bytes <= 1 << 20);
+    }
+    // Once regulars, they outlast a crawl during which nobody asks for them.
+    for n in 200..210 {
+        store(cache, &format!("/crawl/{n}"), 50_000).await;
+    }
+    for n in 0..5 {
+        assert!(find(cache, &format!("/hot/{n}")).await.is_some(), "{n}");
+    }
+}
+
+#[tokio::test]
+async fn a_fill_that_finds_no_room_fails_and_frees_what_it_took() {
+    let cache = cache(100_000);
+    let mut first = begin(cache, "/a", None).await;
+    first
+        .write_body(Bytes::from(vec![1; 60_000]), false)
+        .await
+        .unwrap();
+    let mut second = begin(cache, "/b", None).await;
+    assert!(
+        second
+            .write_body(Bytes::from(vec![1; 60_000]), false)
+            .await
+            .is_err()
+    );
+    drop(second);
+    first
+        .write_body(Bytes::from(vec![1; 30_000]), false)
+        .await
+        .unwrap();
+    first.finish().await.unwrap();
+    assert_eq!(
+        read(&mut find(cache, "/a").await.unwrap())
+            .await
+            .unwrap()
+            .len(),
+        90_000
+    );
+}
+
+#[tokio::test]
+async fn what_is_still_read_counts_until_it_is_let_go() {
+    let cache = cache(100_000);
+    store(cache, "/a", 80_000).await;
+    let mut reader = find(cache, "/a").await.unwrap();
+    cache.purge_all();
+    assert_eq!(read(&mut reader).await.unwrap().len(), 80_000);
+    assert!(cache.usage().bytes > 80_000);
+    drop(reader);
+    assert_eq!(cache.usage().bytes, 0);
+}

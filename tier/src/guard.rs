@@ -1,0 +1,219 @@
+//! A stream that gives up on a client whose request header does not come to an end.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::protocols::tls::SslDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+/// An HTTP/1.1 byte stream whose every request header must be complete within a time of its first
+/// byte. Pingora limits the time between two reads only, so one byte a minute would hold a
+/// connection for ever.
+///
+/// The end of a header is found by its empty line. A body counts as the beginning of the next
+/// header; viewers may not send any.
+pub(crate) struct Guard<S> {
+    stream: S,
+    limit: Duration,
+    progress: Progress,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+/// How much of the empty line that ends a header has been seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Between two requests: nothing has come yet.
+    Idle,
+    /// Within a line.
+    Line,
+    /// At the beginning of a line; `\r` may have come already.
+    LineStart,
+}
+
+impl<S> Guard<S> {
+    pub(crate) const fn new(stream: S, limit: Duration) -> Self {
+        Self {
+            stream,
+            limit,
+            progress: Progress::Idle,
+            deadline: None,
+        }
+    }
+
+    fn note(&mut self, bytes: &[u8]) {
+        self.progress = bytes
+            .iter()
+            .fold(self.progress, |progress, byte| progress.next(*byte));
+        if self.progress == Progress::Idle {
+            self.deadline = None;
+        } else if self.deadline.is_none() {
+            let end = Instant::now() + self.limit;
+            self.deadline = Some(Box::pin(tokio::time::sleep_until(end)));
+        }
+    }
+}
+
+impl Progress {
+    const fn next(self, byte: u8) -> Self {
+        match (self, byte) {
+            // Empty lines before a request are allowed (RFC 9112 §2.2), but they are a beginning.
+            (Self::Idle, b'\r' | b'\n') => Self::Line,
+            (Self::LineStart, b'\n') => Self::Idle,
+            (Self::LineStart, b'\r') | (_, b'\n') => Self::LineStart,
+            _ => Self::Line,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(deadline) = &mut self.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the request header took too long",
+            )));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let arrived = buf.filled().get(before..).unwrap_or_default();
+        self.note(arrived);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[async_trait]
+impl<S: IO> Shutdown for Guard<S> {
+    async fn shutdown(&mut self) {
+        Shutdown::shutdown(&mut self.stream).await;
+    }
+}
+
+impl<S: UniqueID> UniqueID for Guard<S> {
+    fn id(&self) -> UniqueIDType {
+        self.stream.id()
+    }
+}
+
+impl<S: Ssl> Ssl for Guard<S> {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.stream.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.stream.selected_alpn_proto()
+    }
+}
+
+impl<S: GetTimingDigest> GetTimingDigest for Guard<S> {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.stream.get_timing_digest()
+    }
+}
+
+impl<S: GetProxyDigest> GetProxyDigest for Guard<S> {
+    fn get_proxy_digest(&self) -> Option<Arc<pingora::protocols::raw_connect::ProxyDigest>> {
+        self.stream.get_proxy_digest()
+    }
+}
+
+impl<S: GetSocketDigest> GetSocketDigest for Guard<S> {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.stream.get_socket_digest()
+    }
+}
+
+#[async_trait]
+impl<S: IO> Peek for Guard<S> {}
+
+impl<S> std::fmt::Debug for Guard<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Guard({:?})", self.progress)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    fn after(bytes: &[u8]) -> Progress {
+        bytes
+            .iter()
+            .fold(Progress::Idle, |progress, byte| progress.next(*byte))
+    }
+
+    #[test]
+    fn a_header_ends_with_an_empty_line() {
+        assert_eq!(after(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Progress::Idle);
+        assert_eq!(after(b"GET / HTTP/1.1\nHost: a\n\n"), Progress::Idle);
+        assert_ne!(after(b"GET / HTTP/1.1\r\nHost: a\r\n"), Progress::Idle);
+        assert_ne!(after(b"GET / HTTP/1.1\r\nHost: a\r\n\rX"), Progress::Idle);
+        assert_ne!(after(b"\r\n"), Progress::Idle);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dripped_header_is_cut_off_and_an_idle_connection_is_not() {
+        let (mut client, server) = tokio::io::duplex(64);
+        let mut guard = Guard::new(server, Duration::from_secs(10));
+        let mut byte = [0; 1];
+        let idle = tokio::time::timeout(Duration::from_secs(3600), guard.read(&mut byte)).await;
+        assert!(idle.is_err(), "idle is not limited here");
+        let begun = Instant::now();
+        let error = loop {
+            client.write_all(b"a").await.unwrap();
+            match guard.read(&mut byte).await {
+                Ok(_) => tokio::time::advance(Duration::from_secs(3)).await,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() <= Duration::from_secs(12));
+    }
+}

@@ -1,0 +1,348 @@
+//! One client's connection: its critical streams, its requests, and its orderly end.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
+use pingora::apps::HttpServerApp;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::socket::SocketAddr;
+use quinn::{RecvStream, SendStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Duration, Instant};
+
+use super::code::{Code, Fault};
+use super::frame;
+use super::inbound::Inbound;
+use super::listener;
+use super::metrics::Metrics;
+use super::outbound::Outbound;
+use super::qpack::Encoder;
+use super::session::{self, Session};
+use super::settings::Settings;
+use super::uni::{self, Critical};
+
+/// A connection whose handshake is complete.
+pub(super) struct Connection<A> {
+    quic: quinn::Connection,
+    context: Arc<Context<A>>,
+    shutdown: watch::Receiver<bool>,
+    phase: Phase,
+    /// The first request stream that has not been taken up.
+    next_stream: u64,
+    idle_since: Instant,
+    tally: Tally,
+}
+
+/// What all connections of a listener share.
+pub(super) struct Context<A> {
+    pub(super) app: Arc<A>,
+    pub(super) settings: Settings,
+    pub(super) metrics: Metrics,
+    pub(super) server: std::net::SocketAddr,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Requests are welcome.
+    Open,
+    /// The client was told to send no more; what it sent before it knew is still taken until then.
+    Announced(Instant),
+    /// Only requests in progress are left.
+    Draining,
+}
+
+/// What became of the requests so far.
+#[derive(Debug, Default)]
+struct Tally {
+    answered: u32,
+    given_up: u32,
+}
+
+/// Our ends of the critical streams. They stay open as long as the connection does.
+struct Streams {
+    control: SendStream,
+    _qpack: Vec<SendStream>,
+}
+
+impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
+    pub(super) fn new(
+        quic: quinn::Connection,
+        context: Arc<Context<A>>,
+        shutdown: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            quic,
+            context,
+            shutdown,
+            phase: Phase::Open,
+            next_stream: 0,
+            idle_since: Instant::now(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Serves the connection until it ends, and its requests after that: an application may have
+    /// work in progress, such as filling a cache, for others than this client.
+    pub(super) async fn run(mut self) {
+        let metrics = self.context.metrics.clone();
+        metrics.connections.inc();
+        metrics.connections_open.inc();
+        let mut requests = JoinSet::new();
+        let result = match self.open_streams().await {
+            Ok(streams) => self.serve(streams, &mut requests).await,
+            Err(fault) => Err(fault),
+        };
+        let code = match result {
+            Err(Fault::Connection(code) | Fault::Stream(code)) => {
+                tracing::debug!(%code, "closed an HTTP/3 connection for a fault of the peer: {code}");
+                metrics.connections_failed.inc();
+                code
+            }
+            Ok(()) | Err(_) => Code::NO_ERROR,
+        };
+        self.quic.close(code.into(), b"");
+        metrics.connections_open.dec();
+        while requests.join_next().await.is_some() {}
+    }
+
+    /// Opens our control stream with SETTINGS, and the QPACK streams if the client has room.
+    async fn open_streams(&self) -> Result<Streams, Fault> {
+        let settings = &self.context.settings;
+        let open = async {
+            let mut control = self.quic.open_uni().await.map_err(|_| Fault::Gone)?;
+            let mut bytes = BytesMut::new();
+            bytes.extend_from_slice(&[uni::CONTROL]);
+            frame::settings(settings.max_header_bytes as u64, &mut bytes);
+            control
+                .write_chunk(bytes.freeze())
+                .await
+                .map_err(|_| Fault::Gone)?;
+            let mut qpack = Vec::new();
+            for kind in [uni::QPACK_ENCODER, uni::QPACK_DECODER] {
+                // both stay empty, so that a client without room for them loses nothing
+                if let Some(Ok(mut stream)) = self.quic.open_uni().now_or_never()
+                    && let Some(Ok(())) = stream
+                        .write_chunk(Bytes::copy_from_slice(&[kind]))
+                        .now_or_never()
+                {
+                    qpack.push(stream);
+                }
+            }
+            Ok(Streams {
+                control,
+                _qpack: qpack,
+            })
+        };
+        match tokio::time::timeout(settings.handshake, open).await {
+            Ok(result) => result,
+            Err(_) => Err(Fault::Connection(Code::STREAM_CREATION_ERROR)),
+        }
+    }
+
+    async fn serve(
+        &mut self,
+        mut streams: Streams,
+        requests: &mut JoinSet<bool>,
+    ) -> Result<(), Fault> {
+        let mut unis = JoinSet::new();
+        let critical = Arc::new(Critical::default());
+        let (quic, mut shutdown) = (self.quic.clone(), self.shutdown.clone());
+        let at_once = usize::try_from(self.context.settings.max_requests).unwrap_or(usize::MAX);
+        while self.phase != Phase::Draining || !requests.is_empty() {
+            let deadline = self.deadline(requests);
+            tokio::select! {
+                stream = quic.accept_bi(), if requests.len() < at_once => {
+                    let Ok((send, recv)) = stream else { return Ok(()) };
+                    self.accept(send, recv, requests);
+                }
+                stream = quic.accept_uni() => {
+                    let Ok(stream) = stream else { return Ok(()) };
+                    unis.spawn(uni::serve(stream, Arc::clone(&critical)));
+                }
+                Some(done) = requests.join_next() => self.count(done.unwrap_or(false))?,
+                Some(done) = unis.join_next() => if let Ok(Err(fault)) = done {
+                    return Err(fault);
+                },
+                () = listener::requested(&mut shutdown), if self.phase == Phase::Open => {
+                    self.announce(&mut streams).await?;
+                }
+                () = tokio::time::sleep_until(deadline) => match self.phase {
+                    Phase::Announced(_) => self.drain(&mut streams).await?,
+                    _ => self.announce(&mut streams).await?,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes up a request, or refuses it when the client was told that it would be.
+    fn accept(&mut self, mut send: SendStream, mut recv: RecvStream, requests: &mut JoinSet<bool>) {
+        if self.phase == Phase::Draining {
+            let code = Code::REQUEST_REJECTED.into();
+            // an error says that the client has given the stream up
+            let _ = (send.reset(code), recv.stop(code));
+            return;
+        }
+        self.next_stream = u64::from(send.id()) + STREAM_STEP;
+        self.idle_since = Instant::now();
+        let (quic, context) = (self.quic.clone(), Arc::clone(&self.context));
+        requests.spawn(request(send, recv, quic, context, self.shutdown.clone()));
+    }
+
+    /// Keeps the tally; a client that gives up far more than it lets be answered is cut off.
+    fn count(&mut self, answered: bool) -> Result<(), Fault> {
+        self.idle_since = Instant::now();
+        let counter = if answered {
+            &mut self.tally.answered
+        } else {
+            &mut self.tally.given_up
+        };
+        *counter = counter.saturating_add(1);
+        if self.tally.given_up > GIVEN_UP_FREE + self.tally.answered.saturating_mul(GIVEN_UP_RATIO)
+        {
+            return Err(Fault::Connection(Code::EXCESSIVE_LOAD));
+        }
+        Ok(())
+    }
+
+    /// When something is due without anybody's doing.
+    fn deadline(&self, requests: &JoinSet<bool>) -> Instant {
+        match self.phase {
+            Phase::Announced(until) => until,
+            Phase::Open if requests.is_empty() => self.idle_since + self.context.settings.idle,
+            _ => Instant::now() + FAR_AWAY,
+        }
+    }
+
+    /// First half of the shutdown, RFC 9114 §5.2: send nothing new, but nothing is refused yet.
+    async fn announce(&mut self, streams: &mut Streams) -> Result<(), Fault> {
+        // the largest id that a request stream may have
+        go_away(streams, super::varint::MAX - 3).await?;
+        let round_trip = self.quic.rtt().clamp(GRACE, GRACE_MAX);
+        self.phase = Phase::Announced(Instant::now() + round_trip);
+        Ok(())
+    }
+
+    /// Second half: requests from this id on are refused, and may be tried again elsewhere.
+    async fn drain(&mut self, streams: &mut Streams) -> Result<(), Fault> {
+        self.phase = Phase::Draining;
+        go_away(streams, self.next_stream).await
+    }
+}
+
+async fn go_away(streams: &mut Streams, stream: u64) -> Result<(), Fault> {
+    let mut bytes = BytesMut::new();
+    frame::go_away(stream, &mut bytes);
+    let write = streams.control.write_chunk(bytes.freeze());
+    match tokio::time::timeout(GRACE_MAX, write).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(quinn::WriteError::Stopped(_))) => {
+            Err(Fault::Connection(Code::CLOSED_CRITICAL_STREAM))
+        }
+        _ => Err(Fault::Gone),
+    }
+}
+
+/// Serves one request stream to its end. Returns whether the response was delivered.
+async fn request<A: HttpServerApp + Send + Sync + 'static>(
+    send: SendStream,
+    recv: RecvStream,
+    quic: quinn::Connection,
+    context: Arc<Context<A>>,
+    shutdown: watch::Receiver<bool>,
+) -> bool {
+    let Context {
+        settings,
+        metrics,
+        server,
+        ..
+    } = &*context;
+    let mut inbound = Inbound::new(recv, settings);
+    let outbound = Outbound::new(send, metrics.clone());
+    let header = tokio::time::timeout(settings.header, inbound.header()).await;
+    // slower than is allowed: the application has seen nothing of it
+    let header = header.unwrap_or(Err(Fault::Stream(Code::REQUEST_REJECTED)));
+    // what has arrived of the body may already show a fault, such as an end too early
+    let header = header.and_then(|header| Ok((header, inbound.look_ahead()?)));
+    let (header, ahead) = match header {
+        Ok(header) => header,
+        Err(fault) => return refuse(fault, inbound, outbound, &quic, &context).await,
+    };
+    let delivered = outbound.delivered();
+    let connection = session::Connection {
+        client: SocketAddr::Inet(quic.remote_address()),
+        server: Some(SocketAddr::Inet(local(&quic, *server))),
+        digest: session::Connection::digest(),
+        metrics: metrics.clone(),
+        quic: quic.clone(),
+    };
+    metrics.requests.inc();
+    let session = Session::new(header, ahead, inbound, outbound, connection, settings);
+    let session = ServerSession::new_custom(Box::new(session));
+    context.app.process_new_http(session, &shutdown).await;
+    delivered.await
+}
+
+/// Ends a request that the application never saw, as far as the fault reaches.
+async fn refuse<A>(
+    fault: Fault,
+    mut inbound: Inbound,
+    mut outbound: Outbound,
+    quic: &quinn::Connection,
+    context: &Context<A>,
+) -> bool {
+    let Context {
+        settings, metrics, ..
+    } = context;
+    if fault != Fault::Gone {
+        metrics.malformed.inc();
+    }
+    match fault {
+        Fault::Gone => outbound.abort(Code::REQUEST_CANCELLED),
+        Fault::Stream(code) => {
+            outbound.abort(code);
+            inbound.stop(code);
+        }
+        Fault::Connection(code) => {
+            metrics.connections_failed.inc();
+            outbound.abort(code);
+            quic.close(code.into(), b"");
+        }
+        Fault::TooLarge => {
+            let mut encoder = Encoder::new();
+            encoder.field(":status", b"431");
+            encoder.field("content-length", b"0");
+            outbound.push(frame::HEADERS, encoder.finish());
+            outbound.end();
+            let delivered = outbound.delivered();
+            if outbound.flush(Some(settings.write)).await.is_ok() {
+                inbound.stop(Code::NO_ERROR);
+                return delivered.await;
+            }
+        }
+    }
+    false
+}
+
+/// The address that the client reached; the system may know only the port.
+fn local(quic: &quinn::Connection, server: std::net::SocketAddr) -> std::net::SocketAddr {
+    quic.local_ip()
+        .map_or(server, |ip| (ip, server.port()).into())
+}
+
+/// Ids of request streams are this far apart: RFC 9000 §2.1.
+const STREAM_STEP: u64 = 4;
+
+/// How many requests a client may give up or send malformed, and how many more for each that it
+/// let be answered. Seeking players stay far below.
+const GIVEN_UP_FREE: u32 = 256;
+const GIVEN_UP_RATIO: u32 = 4;
+
+/// How long requests are still taken after the shutdown was announced: a round trip, within these.
+const GRACE: Duration = Duration::from_millis(20);
+const GRACE_MAX: Duration = Duration::from_secs(1);
+
+/// A time that does not come.
+const FAR_AWAY: Duration = Duration::from_secs(24 * 3600);

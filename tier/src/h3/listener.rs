@@ -1,0 +1,221 @@
+//! The UDP socket, its QUIC endpoint, and the loop that takes connections.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use pingora::apps::HttpServerApp;
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{Endpoint, EndpointConfig, IdleTimeout, TokioRuntime, TransportConfig, VarInt};
+use rustls::server::ResolvesServerCert;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Duration, timeout};
+
+use super::code::Code;
+use super::connection::{Connection, Context};
+use super::metrics::Metrics;
+use super::settings::Settings;
+
+/// A bound socket that does not answer yet.
+#[derive(Debug)]
+pub struct Listener {
+    endpoint: Endpoint,
+    local_addr: SocketAddr,
+    settings: Settings,
+    metrics: Metrics,
+}
+
+impl Listener {
+    /// The address it is bound to, with the port that the system chose if 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Its counters, to be registered where they shall be seen.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+}
+
+/// Binds a UDP socket for HTTP/3. Port 0 lets the system choose. `resolver` may be the one that
+/// serves TLS over TCP. Must be called inside a tokio runtime.
+///
+/// # Errors
+///
+/// The socket cannot be bound, or a setting is out of bounds (`InvalidInput`).
+pub fn bind(
+    addr: SocketAddr,
+    resolver: Arc<dyn ResolvesServerCert>,
+    settings: &Settings,
+) -> io::Result<Listener> {
+    let config = server_config(resolver, settings)?;
+    let socket = udp_socket(addr, settings)?;
+    let endpoint_config = EndpointConfig::default();
+    let endpoint = Endpoint::new(
+        endpoint_config,
+        Some(config),
+        socket,
+        Arc::new(TokioRuntime),
+    )?;
+    let local_addr = endpoint.local_addr()?;
+    Ok(Listener {
+        endpoint,
+        local_addr,
+        settings: settings.clone(),
+        metrics: Metrics::new(),
+    })
+}
+
+/// Answers requests with `app` until `shutdown` says true or its sender is gone. Then no
+/// connection is taken any more, every client gets GOAWAY, and requests in progress are completed,
+/// for at most [`Settings::drain`]. Returns when all connections have ended.
+pub async fn serve<A>(listener: Listener, app: Arc<A>, mut shutdown: watch::Receiver<bool>)
+where
+    A: HttpServerApp + Send + Sync + 'static,
+{
+    let Listener {
+        endpoint,
+        local_addr,
+        settings,
+        metrics,
+    } = listener;
+    let context = Arc::new(Context {
+        app,
+        settings,
+        metrics,
+        server: local_addr,
+    });
+    let (watch, drain) = (shutdown.clone(), context.settings.drain);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            incoming = endpoint.accept() => {
+                let Some(incoming) = incoming else { break };
+                if let Some(incoming) = admit(incoming, &endpoint, &context) {
+                    connections.spawn(connect(incoming, Arc::clone(&context), watch.clone()));
+                }
+            }
+            Some(_) = connections.join_next() => {}
+            () = requested(&mut shutdown) => break,
+        }
+    }
+    let drained = async {
+        while !connections.is_empty() {
+            tokio::select! {
+                // told at once, a client goes elsewhere without waiting
+                Some(incoming) = endpoint.accept() => incoming.refuse(),
+                _ = connections.join_next() => {}
+            }
+        }
+    };
+    if timeout(drain, drained).await.is_err() {
+        tracing::warn!("gave up HTTP/3 requests that were still in progress at shutdown");
+    }
+    endpoint.close(Code::NO_ERROR.into(), b"shutdown");
+    // lets the farewell leave; clients that are gone are not waited for
+    let _ = timeout(FAREWELL, endpoint.wait_idle()).await;
+}
+
+/// Waits until the shutdown is asked for, or nobody is left who could ask.
+pub(super) async fn requested(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|asked| *asked).await;
+}
+
+/// Refuses a client at the limit, and sends one that has not proved its address back for that
+/// when there are many.
+fn admit<A>(
+    incoming: quinn::Incoming,
+    endpoint: &Endpoint,
+    context: &Context<A>,
+) -> Option<quinn::Incoming> {
+    let Context {
+        settings, metrics, ..
+    } = context;
+    let open = endpoint.open_connections();
+    if open >= settings.max_connections {
+        metrics.connections_refused.inc();
+        incoming.refuse();
+        return None;
+    }
+    if open >= settings.retry_from_connections
+        && !incoming.remote_address_validated()
+        && incoming.may_retry()
+    {
+        metrics.connections_retried.inc();
+        // cannot fail: the address was not validated
+        let _ = incoming.retry();
+        return None;
+    }
+    Some(incoming)
+}
+
+async fn connect<A: HttpServerApp + Send + Sync + 'static>(
+    incoming: quinn::Incoming,
+    context: Arc<Context<A>>,
+    shutdown: watch::Receiver<bool>,
+) {
+    let handshake = async { incoming.accept()?.await };
+    match timeout(context.settings.handshake, handshake).await {
+        Ok(Ok(quic)) => Connection::new(quic, context, shutdown).run().await,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "QUIC handshake failed: {error}");
+            context.metrics.connections_refused.inc();
+        }
+        Err(_) => context.metrics.connections_refused.inc(),
+    }
+}
+
+fn server_config(
+    resolver: Arc<dyn ResolvesServerCert>,
+    settings: &Settings,
+) -> io::Result<quinn::ServerConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(invalid)?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    tls.alpn_protocols = vec![b"h3".to_vec()];
+    let tls = QuicServerConfig::try_from(tls).map_err(invalid)?;
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
+    config.transport_config(Arc::new(transport(settings)?));
+    config.max_incoming(MAX_INCOMING);
+    Ok(config)
+}
+
+fn transport(settings: &Settings) -> io::Result<TransportConfig> {
+    let mut transport = TransportConfig::default();
+    let idle = IdleTimeout::try_from(settings.idle).map_err(invalid)?;
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(settings.max_requests))
+        .max_concurrent_uni_streams(VarInt::from_u32(settings.max_uni_streams))
+        .stream_receive_window(VarInt::from_u32(settings.stream_receive_bytes))
+        .receive_window(VarInt::from_u32(settings.connection_receive_bytes))
+        .send_window(settings.connection_send_bytes)
+        .max_idle_timeout(Some(idle))
+        // we use no datagrams, and take none
+        .datagram_receive_buffer_size(None);
+    Ok(transport)
+}
+
+fn udp_socket(addr: SocketAddr, settings: &Settings) -> io::Result<std::net::UdpSocket> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    // more buffer than the system allows is no reason not to serve
+    let _ = socket.set_recv_buffer_size(settings.socket_buffer_bytes);
+    let _ = socket.set_send_buffer_size(settings.socket_buffer_bytes);
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
+
+fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, error)
+}
+
+/// How many first packets may wait to be looked at.
+const MAX_INCOMING: usize = 1024;
+
+/// How long clients have to hear that the server closes.
+const FAREWELL: Duration = Duration::from_secs(1);

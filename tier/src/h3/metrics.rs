@@ -1,0 +1,116 @@
+//! What the HTTP/3 front counts.
+
+use prometheus::{IntCounter, IntGauge, Registry};
+
+/// The counters of one listener. Clones count into the same cells.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Connections whose handshake was completed.
+    pub connections: IntCounter,
+    /// Connections that are open now.
+    pub connections_open: IntGauge,
+    /// Connections refused at the limit, or whose handshake failed or came too late.
+    pub connections_refused: IntCounter,
+    /// Clients that had to prove their address first.
+    pub connections_retried: IntCounter,
+    /// Connections that we closed with an error, for what the peer sent.
+    pub connections_failed: IntCounter,
+    /// Well-formed requests.
+    pub requests: IntCounter,
+    /// Request streams refused: malformed, incomplete, too large or too slow.
+    pub malformed: IntCounter,
+    /// Responses that did not reach their end: given up by us or by the client.
+    pub resets: IntCounter,
+}
+
+impl Metrics {
+    /// Makes counters that stand at zero and belong to no registry yet.
+    pub fn new() -> Self {
+        Self {
+            connections: counter(
+                "h3_connections_total",
+                "HTTP/3 connections whose handshake was completed",
+            ),
+            connections_open: valid(IntGauge::new(
+                "h3_connections_open",
+                "HTTP/3 connections open now",
+            )),
+            connections_refused: counter(
+                "h3_connections_refused_total",
+                "HTTP/3 connections refused at the limit or failed in the handshake",
+            ),
+            connections_retried: counter(
+                "h3_connections_retried_total",
+                "HTTP/3 clients that had to prove their address first",
+            ),
+            connections_failed: counter(
+                "h3_connections_failed_total",
+                "HTTP/3 connections closed for a protocol error of the peer",
+            ),
+            requests: counter("h3_requests_total", "well-formed HTTP/3 requests"),
+            malformed: counter(
+                "h3_malformed_total",
+                "HTTP/3 request streams refused before processing",
+            ),
+            resets: counter(
+                "h3_resets_total",
+                "HTTP/3 responses that did not reach their end",
+            ),
+        }
+    }
+
+    /// Makes the counters visible in `registry`.
+    ///
+    /// # Errors
+    ///
+    /// When the registry already has one of their names.
+    pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        registry.register(Box::new(self.connections_open.clone()))?;
+        [
+            &self.connections,
+            &self.connections_refused,
+            &self.connections_retried,
+            &self.connections_failed,
+            &self.requests,
+            &self.malformed,
+            &self.resets,
+        ]
+        .into_iter()
+        .try_for_each(|counter| registry.register(Box::new(counter.clone())))
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn counter(name: &str, help: &str) -> IntCounter {
+    valid(IntCounter::new(name, help))
+}
+
+#[expect(clippy::expect_used, reason = "names are constants of this file")]
+fn valid<T>(metric: Result<T, prometheus::Error>) -> T {
+    metric.expect("the name is a valid one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_counters_register_once() {
+        let (metrics, registry) = (Metrics::new(), Registry::new());
+        metrics.register(&registry).unwrap();
+        let shown = registry.gather();
+        assert_eq!(shown.len(), 8);
+        assert!(
+            shown
+                .iter()
+                .any(|family| family.name() == "h3_requests_total")
+        );
+        assert!(metrics.register(&registry).is_err());
+    }
+}

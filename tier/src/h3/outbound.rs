@@ -1,0 +1,190 @@
+//! The sending half of a request stream: queued frames, written without copying.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use quinn::{SendStream, WriteError};
+use tokio::time::Instant;
+
+use super::code::Code;
+use super::frame;
+use super::metrics::Metrics;
+
+/// Writes one response.
+///
+/// Dropping it before the end was written resets the stream: quinn would finish it, and a response
+/// cut short would look whole to the client.
+pub(super) struct Outbound {
+    stream: SendStream,
+    /// Frame heads and payloads in their order; never an empty one.
+    queue: VecDeque<Bytes>,
+    phase: Phase,
+    /// Since when the client has taken nothing, kept while writes come and go.
+    blocked_since: Option<Instant>,
+    ended: Arc<AtomicBool>,
+    metrics: Metrics,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// More may be queued.
+    Open,
+    /// The end follows what is queued.
+    Ending,
+    /// The end was written.
+    Ended,
+    /// The stream was reset.
+    Aborted,
+}
+
+/// Why nothing more can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Error {
+    /// The client does not want the response any more, or is gone.
+    #[error("the client gave up")]
+    Gone,
+    /// The client took nothing for too long.
+    #[error("the client stalled")]
+    Stalled,
+    /// The response was given up before.
+    #[error("the response was given up")]
+    Aborted,
+}
+
+impl Outbound {
+    pub(super) fn new(stream: SendStream, metrics: Metrics) -> Self {
+        Self {
+            stream,
+            queue: VecDeque::new(),
+            phase: Phase::Open,
+            blocked_since: None,
+            ended: Arc::default(),
+            metrics,
+        }
+    }
+
+    /// Queues a frame. Nothing is queued behind the end.
+    pub(super) fn push(&mut self, kind: u64, payload: Bytes) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        let mut head = BytesMut::with_capacity(9);
+        frame::head(kind, payload.len() as u64, &mut head);
+        self.queue.push_back(head.freeze());
+        if !payload.is_empty() {
+            self.queue.push_back(payload);
+        }
+    }
+
+    /// Lets the stream's end follow what is queued.
+    pub(super) fn end(&mut self) {
+        if self.phase == Phase::Open {
+            self.phase = Phase::Ending;
+        }
+    }
+
+    /// Resets the stream. What is not yet acknowledged is dropped.
+    pub(super) fn abort(&mut self, code: Code) {
+        if matches!(self.phase, Phase::Open | Phase::Ending) {
+            self.phase = Phase::Aborted;
+            self.queue.clear();
+            self.metrics.resets.inc();
+            // an error says that the stream is closed already
+            let _ = self.stream.reset(code.into());
+        }
+    }
+
+    /// Whether frames or the end wait to be written.
+    pub(super) fn is_pending(&self) -> bool {
+        !self.queue.is_empty() || self.phase == Phase::Ending
+    }
+
+    /// Whether nothing can be queued any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.phase != Phase::Open
+    }
+
+    /// Whether the end was written.
+    pub(super) fn is_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// How many queued bytes wait to be written.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.queue.iter().map(Bytes::len).sum()
+    }
+
+    /// Writes all that is queued, and the end if it is due. `timeout` bounds how long the client
+    /// may take nothing, over all calls together.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was not written stays queued.
+    pub(super) async fn flush(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        if self.phase == Phase::Aborted {
+            return Err(Error::Aborted);
+        }
+        while !self.queue.is_empty() {
+            let since = *self.blocked_since.get_or_insert_with(Instant::now);
+            let write = self.stream.write_chunks(self.queue.make_contiguous());
+            let written = match timeout {
+                Some(timeout) => tokio::time::timeout_at(since + timeout, write).await,
+                None => Ok(write.await),
+            };
+            let written = match written {
+                Ok(Ok(written)) => written,
+                Ok(Err(WriteError::Stopped(_))) => {
+                    return Err(self.fail(Code::REQUEST_CANCELLED, Error::Gone));
+                }
+                Ok(Err(_)) => return Err(self.fail(Code::INTERNAL_ERROR, Error::Gone)),
+                Err(_) => return Err(self.fail(Code::REQUEST_CANCELLED, Error::Stalled)),
+            };
+            self.blocked_since = None;
+            self.queue.drain(..written.chunks);
+        }
+        if self.phase == Phase::Ending {
+            self.phase = Phase::Ended;
+            self.ended.store(true, Ordering::Release);
+            // an error says that the client has stopped the stream: nobody waits for the end
+            let _ = self.stream.finish();
+        }
+        Ok(())
+    }
+
+    /// Waits until the client does not want the response any more. Never returns once the
+    /// response was delivered.
+    ///
+    /// # Cancel safety
+    ///
+    /// Holds no state.
+    pub(super) async fn given_up(&self) {
+        if let Ok(None) = self.stream.stopped().await {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Returns whether the response was written to its end, once the client has acknowledged it
+    /// or is gone. May be awaited after the response was dropped.
+    pub(super) fn delivered(&self) -> impl Future<Output = bool> + Send + use<> {
+        let (stopped, ended) = (self.stream.stopped(), Arc::clone(&self.ended));
+        async move {
+            // a stream that was reset never reports that it is closed
+            let ended = ended.load(Ordering::Acquire);
+            ended && matches!(stopped.await, Ok(None))
+        }
+    }
+
+    fn fail(&mut self, code: Code, error: Error) -> Error {
+        self.abort(code);
+        error
+    }
+}
+
+impl Drop for Outbound {
+    fn drop(&mut self) {
+        self.abort(Code::INTERNAL_ERROR);
+    }
+}

@@ -1,0 +1,66 @@
+//! The bounds of the HTTP/3 front: what one client may hold, and for how long.
+
+use std::time::Duration;
+
+/// Limits and time-outs of a listener.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The most connections at a time; more are refused. Each may cost the windows below.
+    pub max_connections: usize,
+    /// From this many connections on, a new client must first prove its address (a Retry packet,
+    /// one more round trip).
+    pub retry_from_connections: usize,
+    /// The most requests of one connection in progress.
+    pub max_requests: u32,
+    /// The most unidirectional streams of one client; HTTP/3 needs three.
+    pub max_uni_streams: u32,
+    /// The largest request header, in bytes, as RFC 9114 §4.2.2 counts it.
+    pub max_header_bytes: usize,
+    /// The most fields of a request header.
+    pub max_header_fields: usize,
+    /// How many bytes of one request may wait to be read.
+    pub stream_receive_bytes: u32,
+    /// How many bytes of all requests of a connection may wait to be read.
+    pub connection_receive_bytes: u32,
+    /// How many response bytes of a connection may be sent and not yet acknowledged. Bounds memory
+    /// and, divided by the round-trip time, the rate that one connection reaches.
+    pub connection_send_bytes: u64,
+    /// The kernel's buffers of the socket, in bytes; the system may grant less.
+    pub socket_buffer_bytes: usize,
+    /// How long a handshake may take.
+    pub handshake: Duration,
+    /// How long a request's header may take, from its first byte to its last.
+    pub header: Duration,
+    /// How long one read of a body may wait, unless the application says otherwise.
+    pub read: Duration,
+    /// How long a response may wait for the client to take a byte, unless the application says
+    /// otherwise.
+    pub write: Duration,
+    /// How long a connection may be silent, or without a request.
+    pub idle: Duration,
+    /// How long requests in progress may take after the shutdown was asked for.
+    pub drain: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            retry_from_connections: 2_000,
+            max_requests: 128,
+            max_uni_streams: 8,
+            max_header_bytes: 16 * 1024,
+            max_header_fields: 128,
+            stream_receive_bytes: 64 * 1024,
+            connection_receive_bytes: 512 * 1024,
+            connection_send_bytes: 4 * 1024 * 1024,
+            socket_buffer_bytes: 4 * 1024 * 1024,
+            handshake: Duration::from_secs(10),
+            header: Duration::from_secs(10),
+            read: Duration::from_secs(30),
+            write: Duration::from_secs(60),
+            idle: Duration::from_secs(30),
+            drain: Duration::from_secs(20),
+        }
+    }
+}

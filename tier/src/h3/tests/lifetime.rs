@@ -1,0 +1,305 @@
+//! Beginnings and ends: shutdown, time-outs, limits.
+
+use quinn::{ConnectionError, VarInt};
+use tokio::time::{Duration, Instant, timeout};
+
+use super::super::qpack::Encoder;
+use super::*;
+
+fn get(path: &str) -> Vec<u8> {
+    let mut encoder = Encoder::new();
+    for (name, value) in [
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", "localhost"),
+        (":path", path),
+    ] {
+        encoder.field(name, value.as_bytes());
+    }
+    let section = encoder.finish();
+    let mut out = bytes::BytesMut::new();
+    super::super::frame::head(1, section.len() as u64, &mut out);
+    out.extend_from_slice(&section);
+    out.to_vec()
+}
+
+/// Everything that the server's control stream says until the connection ends.
+async fn control(quic: quinn::Connection) -> Vec<u8> {
+    loop {
+        let mut stream = quic.accept_uni().await.unwrap();
+        let mut said = Vec::new();
+        while let Ok(Some(chunk)) = stream.read_chunk(1024, true).await {
+            said.extend_from_slice(&chunk.bytes);
+            if said[0] != 0 {
+                break;
+            }
+        }
+        if said.first() == Some(&0) {
+            return said;
+        }
+    }
+}
+
+async fn closed(quic: &quinn::Connection) -> VarInt {
+    match timeout(Duration::from_secs(10), quic.closed()).await {
+        Ok(ConnectionError::ApplicationClosed(close)) => close.error_code,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_lets_requests_finish_and_refuses_new_ones() {
+    let house = House::start().await;
+    let quic = house.connect().await;
+    let control = tokio::spawn(control(quic.clone()));
+    let (mut send, mut recv) = quic.open_bi().await.unwrap();
+    send.write_all(&get("/gated")).await.unwrap();
+    send.finish().unwrap();
+    house.app.entered.notified().await;
+    let mut first = [0; 8];
+    recv.read_exact(&mut first).await.unwrap();
+
+    let House {
+        app,
+        shutdown,
+        server,
+        ..
+    } = house;
+    shutdown.send(true).unwrap();
+    // until the final GOAWAY requests are taken, after it they are refused
+    let refused = loop {
+        let (mut send, mut recv) = quic.open_bi().await.unwrap();
+        send.write_all(&get("/n")).await.unwrap();
+        send.finish().ok();
+        match recv.read_to_end(1 << 20).await {
+            Ok(_) => {}
+            Err(quinn::ReadToEndError::Read(quinn::ReadError::Reset(code))) => {
+                break (u64::from(VarInt::from(send.id())), code.into_inner());
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(refused.1, 0x10b, "H3_REQUEST_REJECTED");
+    assert!(!server.is_finished());
+    app.gate.notify_one();
+    let rest = recv.read_to_end(1 << 20).await.unwrap();
+    assert!(rest.ends_with(b"later"), "the request in flight completes");
+    assert_eq!(closed(&quic).await, VarInt::from_u32(0x100));
+    server.await.unwrap();
+
+    // type, SETTINGS, then GOAWAY with the largest id, then with the first that was refused
+    let said = control.await.unwrap();
+    let settings = 3 + usize::from(said[2]);
+    let (largest, last) = said[settings..].split_at(10);
+    assert_eq!(
+        largest,
+        [7, 8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfc]
+    );
+    assert_eq!(last[0], 7);
+    let id = super::super::varint::decode(&last[2..]).unwrap().0;
+    assert_eq!(id, refused.0);
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_until_the_client_has_everything() {
+    let settings = Settings {
+        connection_send_bytes: 1 << 25,
+        ..Settings::default()
+    };
+    let house = House::with(&settings);
+    let mut transport = quinn::TransportConfig::default();
+    transport.stream_receive_window((1u32 << 25).into());
+    let quic = house.try_connect(transport).await.unwrap();
+    let (mut send, mut recv) = quic.open_bi().await.unwrap();
+    send.write_all(&get("/large")).await.unwrap();
+    // the application has written everything, most of it is still on its way
+    house.app.left.notified().await;
+    house.shutdown.send(true).unwrap();
+    let answer = recv.read_to_end(1 << 25).await.unwrap();
+    assert!(answer.len() > LARGE_BYTES);
+    house.server.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_ever() {
+    let settings = Settings {
+        drain: Duration::from_millis(100),
+        ..Settings::default()
+    };
+    let house = House::with(&settings);
+    let quic = house.connect().await;
+    let (mut send, mut recv) = quic.open_bi().await.unwrap();
+    send.write_all(&get("/gated")).await.unwrap();
+    house.app.entered.notified().await;
+    timeout(Duration::from_secs(10), house.stop())
+        .await
+        .unwrap();
+    assert!(
+        recv.read_to_end(1 << 20).await.is_err(),
+        "not seen as complete"
+    );
+}
+
+#[tokio::test]
+async fn new_clients_are_refused_during_a_shutdown() {
+    let house = House::start().await;
+    let quic = house.connect().await;
+    let (mut send, _recv) = quic.open_bi().await.unwrap();
+    send.write_all(&get("/gated")).await.unwrap();
+    house.app.entered.notified().await;
+    house.shutdown.send(true).unwrap();
+    let refusal = loop {
+        // connections made before the server has seen the request are taken
+        match house.try_connect(quinn::TransportConfig::default()).await {
+            Ok(_) => {}
+            Err(refusal) => break refusal,
+        }
+    };
+    assert!(
+        matches!(refusal, ConnectionError::ConnectionClosed(_)),
+        "{refusal:?}"
+    );
+    house.app.gate.notify_one();
+    house.server.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_header_that_drips_is_cut_off() {
+    let settings = Settings {
+        header: Duration::from_millis(300),
+        ..Settings::default()
+    };
+    let house = House::with(&settings);
+    let quic = house.connect().await;
+    let (mut send, mut recv) = quic.open_bi().await.unwrap();
+    let begin = Instant::now();
+    let mut drip = tokio::time::interval(Duration::from_millis(20));
+    let mut bytes = get(&format!("/{}", "a".repeat(2000))).into_iter();
+    let code = loop {
+        tokio::select! {
+            _ = drip.tick() => { send.write_all(&[bytes.next().unwrap()]).await.ok(); }
+            end = recv.read_to_end(100) => match end {
+                Err(quinn::ReadToEndError::Read(quinn::ReadError::Reset(code))) => break code,
+                other => panic!("{other:?}"),
+            },
+        }
+    };
+    assert_eq!(code.into_inner(), 0x10b);
+    assert!(begin.elapsed() < Duration::from_secs(5));
+    assert_eq!(house.metrics.requests.get(), 0);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_cut_off() {
+    let settings = Settings {
+        write: Duration::from_millis(200),
+        ..Settings::default()
+    };
+    let house = House::with(&settings);
+    let mut transport = quinn::TransportConfig::default();
+    transport.stream_receive_window(1000u32.into());
+    let quic = house.try_connect(transport).await.unwrap();
+    let (mut send, mut recv) = quic.open_bi().await.unwrap();
+    send.write_all(&get("/large")).await.unwrap();
+    house.app.left.notified().await;
+    assert_eq!(house.app.noted(), ["WriteTimedout"]);
+    assert!(
+        recv.read_to_end(1 << 25).await.is_err(),
+        "not seen as complete"
+    );
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_given_up() {
+    let settings = Settings {
+        read: Duration::from_millis(200),
+        ..Settings::default()
+    };
+    let house = House::with(&settings);
+    let quic = house.connect().await;
+    let (mut send, _recv) = quic.open_bi().await.unwrap();
+    let mut bytes = get("/echo");
+    // a declared length, so that there is a body to wait for
+    bytes[1] += 3;
+    bytes.extend_from_slice(&[0x54, 1, b'5']);
+    send.write_all(&bytes).await.unwrap();
+    house.app.left.notified().await;
+    assert_eq!(house.app.noted(), ["ReadTimedout"]);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_without_requests_is_closed_though_it_is_not_silent() {
+    let settings = Settings {
+        idle: Duration::from_millis(300),
+        ..Settings::default()
+    };
+    let house = House::with(&settings);
+    let mut transport = quinn::TransportConfig::default();
+    transport.keep_alive_interval(Some(Duration::from_millis(50)));
+    let quic = house.try_connect(transport).await.unwrap();
+    assert_eq!(closed(&quic).await, VarInt::from_u32(0x100));
+    assert_eq!(house.metrics.connections_failed.get(), 0);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_refused() {
+    let settings = Settings {
+        max_connections: 2,
+        ..Settings::default()
+    };
+    let house = House::with(&settings);
+    let _held = (house.connect().await, house.connect().await);
+    let third = house.try_connect(quinn::TransportConfig::default()).await;
+    assert!(
+        matches!(third, Err(ConnectionError::ConnectionClosed(_))),
+        "{third:?}"
+    );
+    assert_eq!(house.metrics.connections_refused.get(), 1);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn clients_prove_their_address_when_there_are_many() {
+    let settings = Settings {
+        retry_from_connections: 1,
+        ..Settings::default()
+    };
+    let house = House::with(&settings);
+    let _first = house.connect().await;
+    assert_eq!(house.metrics.connections_retried.get(), 0);
+    let quic = house.connect().await;
+    assert_eq!(house.metrics.connections_retried.get(), 1);
+    let (mut send, mut recv) = quic.open_bi().await.unwrap();
+    send.write_all(&get("/n")).await.unwrap();
+    send.finish().unwrap();
+    assert!(recv.read_to_end(1 << 20).await.is_ok());
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn settings_out_of_bounds_are_refused() {
+    let settings = Settings {
+        idle: Duration::from_secs(u64::MAX),
+        ..Settings::default()
+    };
+    let refused = bind(
+        (Ipv4Addr::LOCALHOST, 0).into(),
+        Arc::new(NoCertificate),
+        &settings,
+    )
+    .unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
+}
+
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesServerCert for NoCertificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+}

@@ -1,0 +1,174 @@
+//! The fields that tiers add, read and remove: `Cache-Status`, `CDN-Loop`, CORS, private ones.
+
+use contracts::header::{ACCESS, ACCESS_PUBLIC, PRIVATE_PREFIX, SURROGATE_KEY};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::prelude::Result;
+
+/// `Cache-Status` (RFC 9211).
+pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// `CDN-Loop` (RFC 8586).
+pub(crate) const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+
+/// What a viewer-facing node adds to its answers; a tier that serves tiers has none.
+#[derive(Clone, Debug)]
+pub struct Viewers {
+    alt_svc: Option<HeaderValue>,
+}
+
+impl Viewers {
+    /// Announces HTTP/3 on `h3_port` (RFC 7838), when the node has it.
+    #[must_use]
+    pub fn new(h3_port: Option<u16>) -> Self {
+        let text = h3_port.map(|port| format!("h3=\":{port}\"; ma=86400"));
+        Self {
+            alt_svc: text.and_then(|text| HeaderValue::try_from(text).ok()),
+        }
+    }
+
+    /// Makes an answer fit for a player on any site: CORS without credentials, timing visible,
+    /// nothing private. `Alt-Svc` goes to those who are not on HTTP/3 yet.
+    pub(crate) fn dress(&self, response: &mut ResponseHeader, on_h3: bool) -> Result<()> {
+        strip_private(response);
+        response.insert_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")?;
+        response.insert_header(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED)?;
+        response.insert_header("timing-allow-origin", "*")?;
+        match &self.alt_svc {
+            Some(alt_svc) if !on_h3 => response.insert_header(header::ALT_SVC, alt_svc.clone())?,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Tells whether a response declares its object public.
+pub(crate) fn is_public(response: &ResponseHeader) -> bool {
+    response
+        .headers
+        .get(ACCESS)
+        .is_some_and(|value| value.as_bytes() == ACCESS_PUBLIC.as_bytes())
+}
+
+/// Tells whether the request has passed this node before. Other nodes' members are kept: a
+/// member of ours is recognised by a number drawn at start, so that nobody can forge one into a
+/// fill that others wait for.
+pub(crate) fn has_looped(headers: &HeaderMap, own: &str) -> bool {
+    headers.get_all(&CDN_LOOP).iter().any(|value| {
+        let Ok(text) = value.to_str() else {
+            return false;
+        };
+        let mut members = text.split(',').map(|member| {
+            let (id, _parameters) = member.split_once(';').unwrap_or((member, ""));
+            id.trim()
+        });
+        members.any(|id| id == own)
+    })
+}
+
+/// Bytes of `CDN-Loop` that came with a request.
+pub(crate) fn loop_len(headers: &HeaderMap) -> usize {
+    headers
+        .get_all(&CDN_LOOP)
+        .iter()
+        .map(HeaderValue::len)
+        .sum()
+}
+
+/// Reduces a request to what a parent may see. One answer serves everybody, so nothing of the
+/// viewer's that could change it is passed on: no cookies, no credentials, no private fields.
+pub(crate) fn bare(request: &mut RequestHeader) {
+    let surplus: Vec<HeaderName> = request
+        .headers
+        .keys()
+        .filter(|name| !PASSED_ON.contains(name))
+        .cloned()
+        .collect();
+    for name in surplus {
+        request.remove_header(&name);
+    }
+}
+
+/// Removes fields that are private to the tiers.
+pub(crate) fn strip_private(response: &mut ResponseHeader) {
+    let private: Vec<HeaderName> = response
+        .headers
+        .keys()
+        .filter(|name| name.as_str().starts_with(PRIVATE_PREFIX))
+        .cloned()
+        .collect();
+    for name in private {
+        response.remove_header(&name);
+    }
+    response.remove_header(SURROGATE_KEY);
+}
+
+/// Takes a field out of a response, its lines joined.
+pub(crate) fn take(response: &mut ResponseHeader, name: &HeaderName) -> Option<String> {
+    let lines: Vec<&str> = response
+        .headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    let joined = (!lines.is_empty()).then(|| lines.join(", "));
+    response.remove_header(name);
+    joined
+}
+
+/// The answer to a preflight: anything that a player may ask is allowed, and nothing is told.
+pub(crate) const PREFLIGHT: [(&str, &str); 3] = [
+    ("access-control-allow-methods", "GET, HEAD, OPTIONS"),
+    (
+        "access-control-allow-headers",
+        "range, if-none-match, if-modified-since, cmcd-object, cmcd-request, cmcd-session, cmcd-status",
+    ),
+    ("access-control-max-age", "86400"),
+];
+
+const EXPOSED: &str =
+    "cache-status, age, server-timing, content-length, content-range, accept-ranges, date, etag";
+
+/// `If-*` and `Range` are here for requests that bypass the cache; for a fill Pingora has removed
+/// them already and set its own validators.
+const PASSED_ON: [HeaderName; 8] = [
+    header::HOST,
+    header::RANGE,
+    header::IF_RANGE,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
+    CDN_LOOP,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_member_counts_as_a_loop() {
+        let mut headers = HeaderMap::new();
+        headers.append(CDN_LOOP, HeaderValue::from_static("other; a=b, edge-1-77"));
+        assert!(has_looped(&headers, "edge-1-77"));
+        assert!(!has_looped(&headers, "edge-1-78"));
+        assert!(!has_looped(&headers, "edge-1"));
+        assert!(!has_looped(&HeaderMap::new(), "edge-1-77"));
+    }
+
+    #[test]
+    fn a_parent_sees_nothing_of_the_viewer() {
+        let mut request = RequestHeader::build("GET", b"/v/a", None).unwrap();
+        for name in [
+            "cookie",
+            "authorization",
+            "millrace-hop",
+            "x-forwarded-for",
+            "origin",
+            "range",
+        ] {
+            request.append_header(name, "x").unwrap();
+        }
+        bare(&mut request);
+        assert_eq!(request.headers.keys().collect::<Vec<_>>(), ["range"]);
+    }
+}

@@ -1,0 +1,41 @@
+//! The caching proxy that edge and shield both are.
+//!
+//! The main path of a request:
+//! 0. [`settings`] says how, and [`node`] puts it together;
+//! 1. [`listen`] (HTTP/1.1 and HTTP/2) or [`h3`] accepts it and hands it to the one [`app`];
+//! 2. [`proxy`] leads it through its phases;
+//! 3. [`admission`] lets it in, by the rule of the role, and says at which address the object is;
+//! 4. [`key`] and [`cache`] find it, or one fill for everybody begins: [`parent`] says where,
+//!    `fill` what may be kept;
+//! 5. `headers`, `status` and `answer` write what the client sees, [`metrics`] counts it and
+//!    [`beacon`] tells the role.
+//!
+//! Invariants: keys, parents and logs see addresses, never the target as it came; nothing of a
+//! viewer's reaches a fill that others share; what was not received whole is not stored and not
+//! ended cleanly; every wait has a limit.
+
+pub mod admission;
+mod answer;
+pub mod app;
+pub mod beacon;
+pub mod cache;
+mod error;
+mod fill;
+mod guard;
+mod h2;
+pub mod h3;
+mod headers;
+pub mod key;
+pub mod listen;
+pub mod metrics;
+pub mod node;
+pub mod parent;
+mod protocol;
+pub mod proxy;
+pub mod settings;
+mod status;
+pub mod tls;
+
+pub use error::Error;
+pub use headers::Viewers;
+pub use protocol::Protocol;

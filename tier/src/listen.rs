@@ -1,0 +1,156 @@
+//! The TCP side: accept, limit, shake hands, choose HTTP/1.1 or HTTP/2, drain.
+
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::l4::stream::Stream;
+use pingora::protocols::{ALPN, GetSocketDigest, SocketDigest, Ssl};
+use prometheus::IntGauge;
+use rustls::server::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::error::Error;
+use crate::guard::Guard;
+
+/// What a listener bears with.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at a time; further ones wait in the kernel's queue.
+    pub max_connections: usize,
+    /// Time for a TLS handshake.
+    pub handshake: Duration,
+    /// Time for a whole HTTP/1.1 request header, from its first byte.
+    pub header: Duration,
+    /// Time that answers in progress get when the node stops.
+    pub drain: Duration,
+}
+
+/// Listens on an address; port 0 takes a free one.
+///
+/// # Errors
+/// When the address is taken or not the machine's.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|source| Error::Bind { address, source })
+}
+
+/// Serves connections until `shutdown` turns true, then lets answers in progress end. With `tls`,
+/// ALPN chooses between HTTP/2 and HTTP/1.1; without, HTTP/1.1 is spoken.
+pub async fn serve<A>(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    app: Arc<A>,
+    limits: Limits,
+    connections: IntGauge,
+    shutdown: watch::Receiver<bool>,
+) where
+    A: HttpServerApp + Send + Sync + 'static,
+{
+    let acceptor = tls.map(|config| Arc::new(Acceptor::from_server_config(config)));
+    let mut running = JoinSet::new();
+    let mut stopping = shutdown.clone();
+    loop {
+        while running.try_join_next().is_some() {}
+        tokio::select! {
+            () = requested(&mut stopping) => break,
+            _ = running.join_next(), if running.len() >= limits.max_connections => {}
+            accepted = listener.accept(), if running.len() < limits.max_connections => {
+                match accepted {
+                    Ok((stream, peer)) => {
+                        let connection = Connection {
+                            app: Arc::clone(&app),
+                            acceptor: acceptor.clone(),
+                            limits: limits.clone(),
+                            shutdown: shutdown.clone(),
+                        };
+                        let counted = Counted::new(connections.clone());
+                        running.spawn(async move {
+                            connection.serve(stream, peer).await;
+                            drop(counted);
+                        });
+                    }
+                    Err(error) => {
+                        // Out of file descriptors, most likely: closing connections free some.
+                        tracing::warn!("cannot accept a connection: {error}");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+            }
+        }
+    }
+    drop(listener);
+    app.http_cleanup().await;
+    let drained = async { while running.join_next().await.is_some() {} };
+    if tokio::time::timeout(limits.drain, drained).await.is_err() {
+        running.shutdown().await;
+    }
+}
+
+async fn requested(shutdown: &mut watch::Receiver<bool>) {
+    // An error means that the one who could ask is gone, which is a request as well.
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+struct Connection<A> {
+    app: Arc<A>,
+    acceptor: Option<Arc<Acceptor>>,
+    limits: Limits,
+    shutdown: watch::Receiver<bool>,
+}
+
+impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
+    async fn serve(self, tcp: TcpStream, peer: SocketAddr) {
+        // The socket may be gone already; the first read will tell.
+        let _ = tcp.set_nodelay(true);
+        let mut stream = Stream::from(tcp);
+        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+        // The cell is new, so setting it cannot fail.
+        let _ = digest.peer_addr.set(Some(peer.into()));
+        stream.set_socket_digest(digest);
+        let Some(acceptor) = &self.acceptor else {
+            let guarded = Guard::new(stream, self.limits.header);
+            self.app
+                .process_new(Box::new(guarded), &self.shutdown)
+                .await;
+            return;
+        };
+        let handshake = acceptor.tls_handshake(stream);
+        let secured = match tokio::time::timeout(self.limits.handshake, handshake).await {
+            Ok(Ok(secured)) => secured,
+            Ok(Err(error)) => return tracing::debug!(%peer, "TLS handshake failed: {error}"),
+            Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
+        };
+        if matches!(secured.selected_alpn_proto(), Some(ALPN::H2)) {
+            self.app
+                .process_new(Box::new(secured), &self.shutdown)
+                .await;
+        } else {
+            let guarded = Guard::new(secured, self.limits.header);
+            self.app
+                .process_new(Box::new(guarded), &self.shutdown)
+                .await;
+        }
+    }
+}
+
+/// One on the gauge of open connections.
+struct Counted(IntGauge);
+
+impl Counted {
+    fn new(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,214 @@
+//! What a tier counts: each figure once, with its name, unit and help.
+
+use contracts::reason::Reason;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+use crate::cache::Ram;
+use crate::protocol::Protocol;
+
+/// The figures of one node.
+#[derive(Clone)]
+pub struct Metrics {
+    requests: IntCounterVec,
+    sent: IntCounterVec,
+    refusals: IntCounterVec,
+    /// Requests to a parent, of any kind.
+    pub upstream_requests: IntCounter,
+    /// Bytes of bodies that came from parents.
+    pub upstream_bytes: IntCounter,
+    /// Time until a parent's response header is there.
+    pub upstream_seconds: Histogram,
+    /// Open connections over TCP.
+    pub connections: IntGauge,
+}
+
+/// How a request met the cache: a closed set, so that the label stays small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheUse {
+    /// From the cache.
+    Hit,
+    /// From a fill that another request had begun.
+    Joined,
+    /// Fetched, and stored on the way.
+    Miss,
+    /// Fetched, and not stored.
+    Pass,
+    /// From the cache although stale.
+    Stale,
+    /// From the cache after the parent had confirmed it.
+    Revalidated,
+    /// The cache was not asked.
+    None,
+}
+
+impl CacheUse {
+    /// A short word for logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Joined => "joined",
+            Self::Miss => "miss",
+            Self::Pass => "pass",
+            Self::Stale => "stale",
+            Self::Revalidated => "revalidated",
+            Self::None => "none",
+        }
+    }
+}
+
+impl Metrics {
+    /// Registers the figures of a node.
+    ///
+    /// # Errors
+    /// When the registry holds them already.
+    pub fn register(registry: &Registry, cache: &'static Ram) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let family = |name: &str, help: &str, labels: &[&str]| {
+            let family = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(family.clone()))?;
+            Ok::<_, prometheus::Error>(family)
+        };
+        let upstream_seconds = Histogram::with_opts(
+            HistogramOpts::new(
+                "millrace_tier_upstream_header_seconds",
+                "Time until a parent's response header is there, in seconds",
+            )
+            .buckets(vec![
+                0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0,
+            ]),
+        )?;
+        registry.register(Box::new(upstream_seconds.clone()))?;
+        let connections = IntGauge::new(
+            "millrace_tier_connections",
+            "Open TCP connections from clients",
+        )?;
+        registry.register(Box::new(connections.clone()))?;
+        registry.register(Box::new(CacheFigures::new(cache)?))?;
+        let metrics = Self {
+            requests: family(
+                "millrace_tier_requests_total",
+                "Requests answered",
+                &["status", "protocol", "cache"],
+            )?,
+            sent: family(
+                "millrace_tier_sent_bytes_total",
+                "Bytes of bodies sent to clients",
+                &["protocol"],
+            )?,
+            refusals: family(
+                "millrace_tier_refusals_total",
+                "Requests refused or failed, by reason",
+                &["reason"],
+            )?,
+            upstream_requests: counter(
+                "millrace_tier_upstream_requests_total",
+                "Requests sent to parents",
+            )?,
+            upstream_bytes: counter(
+                "millrace_tier_upstream_bytes_total",
+                "Bytes of bodies that came from parents",
+            )?,
+            upstream_seconds,
+            connections,
+        };
+        for reason in Reason::ALL {
+            metrics.refusals.with_label_values(&[reason.code()]);
+        }
+        Ok(metrics)
+    }
+
+    /// Counts an answered request.
+    pub(crate) fn answered(&self, status: u16, protocol: Protocol, cache: CacheUse, bytes: usize) {
+        let mut digits = [0; 3];
+        let status = label(status, &mut digits);
+        self.requests
+            .with_label_values(&[status, protocol.as_str(), cache.as_str()])
+            .inc();
+        self.sent
+            .with_label_values(&[protocol.as_str()])
+            .inc_by(bytes as u64);
+    }
+
+    /// Counts a refusal or a failure.
+    pub(crate) fn refused(&self, reason: Reason) {
+        self.refusals.with_label_values(&[reason.code()]).inc();
+    }
+}
+
+/// A status as a label, without allocating on every request.
+fn label(status: u16, digits: &mut [u8; 3]) -> &str {
+    if !(100..=999).contains(&status) {
+        return "none";
+    }
+    for (digit, power) in digits.iter_mut().zip([100, 10, 1]) {
+        *digit = b'0' + u8::try_from(status / power % 10).unwrap_or(0);
+    }
+    std::str::from_utf8(digits).unwrap_or("none")
+}
+
+/// The cache's own figures, read when the metrics are.
+struct CacheFigures {
+    cache: &'static Ram,
+    bytes: IntGauge,
+    objects: IntGauge,
+    filling: IntGauge,
+    fills: IntCounter,
+    failures: IntCounter,
+}
+
+impl CacheFigures {
+    fn new(cache: &'static Ram) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            cache,
+            bytes: IntGauge::new(
+                "millrace_tier_cache_bytes",
+                "Bytes of memory in use by the cache",
+            )?,
+            objects: IntGauge::new("millrace_tier_cache_objects", "Objects in the cache")?,
+            filling: IntGauge::new("millrace_tier_cache_fills", "Fills in progress")?,
+            fills: IntCounter::new("millrace_tier_fills_total", "Fills begun")?,
+            failures: IntCounter::new(
+                "millrace_tier_fill_failures_total",
+                "Fills that ended before the object was whole",
+            )?,
+        })
+    }
+
+    fn collectors(&self) -> [&dyn Collector; 5] {
+        [
+            &self.bytes,
+            &self.objects,
+            &self.filling,
+            &self.fills,
+            &self.failures,
+        ]
+    }
+}
+
+impl Collector for CacheFigures {
+    fn desc(&self) -> Vec<&Desc> {
+        let collectors = self.collectors().into_iter();
+        collectors.flat_map(Collector::desc).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let usage = self.cache.usage();
+        let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+        self.bytes.set(gauge(usage.bytes));
+        self.objects.set(gauge(usage.objects));
+        self.filling.set(gauge(usage.fills));
+        // Concurrent scrapes see the same figures or later ones, never a sum.
+        for (counter, value) in [(&self.fills, usage.begun), (&self.failures, usage.failed)] {
+            counter.inc_by(value.saturating_sub(counter.get()));
+        }
+        let collectors = self.collectors().into_iter();
+        collectors.flat_map(Collector::collect).collect()
+    }
+}

@@ -1,0 +1,279 @@
+//! Configuration that edge and shield share, and the node that it makes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use config::{ByteSize, Problems, Span};
+use serde::{Deserialize, Serialize};
+
+use crate::app;
+use crate::listen::Limits;
+use crate::parent::{Address, Timeouts};
+
+/// `[cache]`: what the node keeps in memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// Memory for objects and fills, bookkeeping included. At least 1MiB. Default `512MiB`. More
+    /// keeps more films off the parents.
+    pub memory: ByteSize,
+    /// Largest object that is stored; larger ones pass through. At most a quarter of `memory`.
+    /// Default `64MiB`. More lets one object push out more others.
+    pub max_object: ByteSize,
+    /// How long a request waits for another one's fill of the same object to begin before it asks
+    /// the parent itself. 100ms to 10m. Default `30s`; less than `upstream.read_timeout` lets a slow
+    /// parent be asked many times for one object.
+    pub fill_wait: Span,
+}
+
+/// `[upstream]`: how the node asks its parents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Upstream {
+    /// File with the credential that parents want to see; empty: none is shown.
+    pub hop_secret_file: PathBuf,
+    /// PEM file of the authority that signs `https` parents' certificates; empty: the system's.
+    pub ca_file: PathBuf,
+    /// Time to connect, TLS included. 10ms to 1m. Default `2s`.
+    pub connect_timeout: Span,
+    /// Time for a response header, and between two reads of a body. 100ms to 10m. Default `30s`.
+    pub read_timeout: Span,
+    /// How long an unused connection is kept. Default `60s`.
+    pub idle_timeout: Span,
+    /// How long a parent that could not be reached is asked last. Default `5s`.
+    pub cooldown: Span,
+    /// Unused connections kept. 1 to 65536. Default 256. More costs file descriptors here and
+    /// there.
+    pub keepalive: usize,
+}
+
+/// `[clients]`: what the node bears with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Clients {
+    /// TCP connections at a time on each listener. 1 to 1000000. Default 10000. Each costs some
+    /// 20KiB and a file descriptor.
+    pub max_connections: usize,
+    /// Time for a TLS handshake. 100ms to 1m. Default `10s`.
+    pub handshake_timeout: Span,
+    /// Time for a whole request header from its first byte. 100ms to 5m. Default `15s`.
+    pub header_timeout: Span,
+    /// How long a client may take nothing of an answer. 100ms to 10m. Default `60s`.
+    pub write_timeout: Span,
+    /// How long answers in progress get when the node stops. At most 10m. Default `10s`.
+    pub drain: Span,
+}
+
+/// What `[cache]`, `[upstream]` and `[clients]` mean once checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Memory of the cache in bytes.
+    pub cache_bytes: usize,
+    /// Largest stored object in bytes.
+    pub max_object_bytes: usize,
+    /// How long a request waits for another one's fill to begin.
+    pub fill_wait: Duration,
+    /// The parents, at least one.
+    pub parents: Vec<Address>,
+    /// File with the credential for parents.
+    pub hop_secret_file: Option<PathBuf>,
+    /// Time-outs towards parents.
+    pub timeouts: Timeouts,
+    /// What each listener bears with.
+    pub limits: Limits,
+    /// How long a client may take nothing of an answer.
+    pub client_write: Duration,
+    /// What Pingora's side needs.
+    pub app: app::Options,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            memory: ByteSize::mib(512),
+            max_object: ByteSize::mib(64),
+            fill_wait: Span::seconds(30),
+        }
+    }
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            hop_secret_file: PathBuf::new(),
+            ca_file: PathBuf::new(),
+            connect_timeout: Span::seconds(2),
+            read_timeout: Span::seconds(30),
+            idle_timeout: Span::seconds(60),
+            cooldown: Span::seconds(5),
+            keepalive: 256,
+        }
+    }
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            handshake_timeout: Span::seconds(10),
+            header_timeout: Span::seconds(15),
+            write_timeout: Span::seconds(60),
+            drain: Span::seconds(10),
+        }
+    }
+}
+
+/// Checks what the two roles share. Faults are added to `problems`; the settings are of use only
+/// when there are none.
+pub fn check(
+    parents: &[String],
+    cache: &Cache,
+    upstream: &Upstream,
+    clients: &Clients,
+    problems: &mut Problems,
+) -> Settings {
+    let memory = within(problems, "cache.memory", cache.memory, 1 << 20, 1 << 46);
+    let largest = within(problems, "cache.max_object", cache.max_object, 1, 1 << 40);
+    if largest > memory / 4 {
+        problems.add(
+            "cache.max_object",
+            "must be at most a quarter of cache.memory",
+        );
+    }
+    let parents = addresses(problems, parents);
+    let timeouts = Timeouts {
+        connect: span(
+            problems,
+            "upstream.connect_timeout",
+            upstream.connect_timeout,
+            10,
+            60_000,
+        ),
+        read: span(
+            problems,
+            "upstream.read_timeout",
+            upstream.read_timeout,
+            100,
+            600_000,
+        ),
+        idle: span(
+            problems,
+            "upstream.idle_timeout",
+            upstream.idle_timeout,
+            0,
+            3_600_000,
+        ),
+        cooldown: span(problems, "upstream.cooldown", upstream.cooldown, 0, 600_000),
+    };
+    let limits = Limits {
+        max_connections: count(
+            problems,
+            "clients.max_connections",
+            clients.max_connections,
+            1_000_000,
+        ),
+        handshake: span(
+            problems,
+            "clients.handshake_timeout",
+            clients.handshake_timeout,
+            100,
+            60_000,
+        ),
+        header: span(
+            problems,
+            "clients.header_timeout",
+            clients.header_timeout,
+            100,
+            300_000,
+        ),
+        drain: span(problems, "clients.drain", clients.drain, 0, 600_000),
+    };
+    Settings {
+        cache_bytes: memory,
+        max_object_bytes: largest,
+        fill_wait: span(problems, "cache.fill_wait", cache.fill_wait, 100, 600_000),
+        // One more than there are parents: a kept connection may turn out to be closed.
+        app: app::Options {
+            attempts: (parents.len() + 1).min(3),
+            keepalive_pool: count(problems, "upstream.keepalive", upstream.keepalive, 65_536),
+            parent_ca: some(&upstream.ca_file),
+            h2_idle: Duration::from_secs(120),
+        },
+        parents,
+        hop_secret_file: some(&upstream.hop_secret_file),
+        timeouts,
+        limits,
+        client_write: span(
+            problems,
+            "clients.write_timeout",
+            clients.write_timeout,
+            100,
+            600_000,
+        ),
+    }
+}
+
+/// A path that may be left empty.
+#[must_use]
+pub fn some(path: &std::path::Path) -> Option<PathBuf> {
+    (!path.as_os_str().is_empty()).then(|| path.to_owned())
+}
+
+fn addresses(problems: &mut Problems, urls: &[String]) -> Vec<Address> {
+    if urls.is_empty() {
+        problems.add("parents", "must list at least one http://host:port");
+    }
+    let parsed = urls
+        .iter()
+        .map(|url| Address::parse(url).map_err(|error| format!("{url:?} {error}")));
+    parsed
+        .filter_map(|address| problems.take("parents", address))
+        .collect()
+}
+
+fn within(problems: &mut Problems, key: &str, size: ByteSize, low: u64, high: u64) -> usize {
+    if !(low..=high).contains(&size.0) {
+        let (low, high) = (ByteSize(low), ByteSize(high));
+        problems.add(key, format!("must be {low} to {high}"));
+    }
+    usize::try_from(size.0).unwrap_or(usize::MAX)
+}
+
+fn span(problems: &mut Problems, key: &str, span: Span, low_ms: u64, high_ms: u64) -> Duration {
+    let (low, high) = (Span::millis(low_ms), Span::millis(high_ms));
+    if span < low || span > high {
+        problems.add(key, format!("must be {low} to {high}"));
+    }
+    span.0
+}
+
+fn count(problems: &mut Problems, key: &str, count: usize, high: usize) -> usize {
+    if count == 0 || count > high {
+        problems.add(key, format!("must be 1 to {high}"));
+    }
+    count
+}
+
+/// Checks a node's name: it stands in header fields and in log lines.
+pub fn check_name(problems: &mut Problems, name: &str) {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let lettered = name
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_lowercase());
+    if name.len() > 32 || !lettered || !name.bytes().all(plain) {
+        problems.add("name", "must be 1 to 32 of a-z 0-9 -, a letter first");
+    }
+}
+
+/// Reads an address to listen on.
+pub fn listen(problems: &mut Problems, key: &str, text: &str) -> SocketAddr {
+    let read = text
+        .parse()
+        .map_err(|_| format!("{text:?} must be ip:port"));
+    // What stands in for a faulty address is never used: the problem was noted.
+    problems.take(key, read).unwrap_or(UNUSED)
+}
+
+const UNUSED: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);

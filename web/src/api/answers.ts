@@ -1,0 +1,135 @@
+// The API's answers, parsed once: what follows may rely on every field.
+import { type Format, FORMATS } from '../player/engine'
+
+/** A film as it stands in a list. */
+export interface Film {
+  id: string
+  title: string
+  duration_s: number | null
+  poster: string | null
+}
+
+/** A page of the list of films. */
+export interface Films {
+  films: Film[]
+  /** Where the next page begins; `null` on the last one. */
+  next: string | null
+}
+
+/** The manifest's URL in each format. */
+export type Manifests = Partial<Record<Format, string>>
+
+/** A started playback. */
+export interface Playback {
+  session: string
+  /** The manifest's URL in each format that is offered; at least one. */
+  manifests: Manifests
+  /** Other places that carry the film, in the order to try them. */
+  alternatives: { name: string; manifests: Manifests }[]
+  poster: string | null
+  heartbeat: { url: string; every_s: number } | null
+}
+
+/** How far a film is on its way to being ready. */
+export interface Status {
+  state: string
+  /** 0 to 100; `null` when it is not known. */
+  progress: number | null
+  /** Whether it will never be ready. */
+  failed: boolean
+  /** Why it failed, for a person. */
+  reason: string | null
+}
+
+/** An answer that does not have the promised form. */
+export class Unexpected extends Error {
+  override readonly name = 'Unexpected'
+}
+
+/** Parses `GET /v1/videos`. */
+export function parseFilms(body: unknown): Films {
+  const answer = object(body, 'the list of films')
+  if (!Array.isArray(answer.videos)) throw new Unexpected('the list of films has no `videos`')
+  return { films: answer.videos.map(parseFilm), next: text(answer.next) }
+}
+
+/** Parses `GET /v1/videos/{id}`. */
+export function parseFilm(body: unknown): Film {
+  const answer = object(body, 'a film')
+  const id = text(answer.video_id)
+  if (id === null) throw new Unexpected('a film has no `video_id`')
+  return { id, title: text(answer.title) ?? id, duration_s: number(answer.duration_s), poster: text(answer.poster) }
+}
+
+/** Parses `POST /v1/playback/start`. */
+export function parsePlayback(body: unknown): Playback {
+  const answer = object(body, 'the playback session')
+  const session = text(answer.session_id)
+  if (session === null) throw new Unexpected('the playback session has no `session_id`')
+  const manifests = manifestsOf(answer.manifests)
+  if (Object.keys(manifests).length === 0) throw new Unexpected('no manifest is offered')
+  return {
+    session,
+    manifests,
+    alternatives: alternativesOf(answer.alternatives),
+    poster: posterOf(answer.thumbnails),
+    heartbeat: heartbeatOf(answer.heartbeat),
+  }
+}
+
+/** Parses `GET /v1/videos/{id}/status`. */
+export function parseStatus(body: unknown): Status {
+  const answer = object(body, 'the status')
+  const state = text(answer.state) ?? 'processing'
+  const progress = number(answer.progress)
+  return {
+    state,
+    progress: progress === null ? null : Math.min(100, Math.max(0, progress)),
+    failed: state === 'failed',
+    reason: text(answer.reason) ?? text(answer.detail),
+  }
+}
+
+function manifestsOf(value: unknown): Manifests {
+  const offered = object(value, 'the list of manifests')
+  const manifests: Manifests = {}
+  for (const format of FORMATS) {
+    const url = text(offered[format.key])
+    if (url !== null) manifests[format.id] = url
+  }
+  return manifests
+}
+
+function alternativesOf(value: unknown): Playback['alternatives'] {
+  if (!Array.isArray(value)) return []
+  return value.map((entry, index) => {
+    const { name, manifests } = object(entry, 'an alternative')
+    return { name: text(name) ?? `place ${index + 2}`, manifests: manifestsOf(manifests) }
+  })
+}
+
+function posterOf(thumbnails: unknown): string | null {
+  return typeof thumbnails === 'object' && thumbnails !== null
+    ? text((thumbnails as Record<string, unknown>).poster)
+    : null
+}
+
+function heartbeatOf(heartbeat: unknown): Playback['heartbeat'] {
+  if (typeof heartbeat !== 'object' || heartbeat === null) return null
+  const { url, every_s } = heartbeat as Record<string, unknown>
+  const every = number(every_s)
+  return typeof url === 'string' && every !== null && every > 0 ? { url, every_s: Math.max(1, every) } : null
+}
+
+function object(value: unknown, what: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) throw new Unexpected(`${what} is not an object`)
+  return value as Record<string, unknown>
+}
+
+function text(value: unknown): string | null {
+  return typeof value === 'string' && value !== '' ? value : null
+}
+
+function number(value: unknown): number | null {
+  return typeof value === 'number' && Number.isFinite(value) ? value : null
+}

@@ -1,0 +1,56 @@
+// Calls the control plane, which serves this page and its API at one origin.
+import { type Film, type Films, type Playback, parseFilm, parseFilms, parsePlayback, parseStatus, type Status } from './answers'
+import { Problem } from './problem'
+
+/** Lists films, one page a call. */
+export async function films(next: string | null): Promise<Films> {
+  return parseFilms(await call('GET', next === null ? '/v1/videos' : `/v1/videos?next=${encodeURIComponent(next)}`))
+}
+
+/** Tells about one film. */
+export async function film(id: string): Promise<Film> {
+  return parseFilm(await call('GET', `/v1/videos/${encodeURIComponent(id)}`))
+}
+
+/** Tells how far a film is. */
+export async function status(id: string): Promise<Status> {
+  return parseStatus(await call('GET', `/v1/videos/${encodeURIComponent(id)}/status`))
+}
+
+/** Starts a playback session; a film that is not ready is a `Problem` with status 409. */
+export async function startPlayback(id: string): Promise<Playback> {
+  return parsePlayback(await call('POST', '/v1/playback/start', { video_id: id }))
+}
+
+/** Tells the control plane that a session is alive. */
+export async function heartbeat(url: string, beat: { position_s: number; state: string }): Promise<void> {
+  await call('POST', url, beat)
+}
+
+/** Ends a session. Made to outlive the page: nothing waits for the answer. */
+export function endPlayback(session: string): void {
+  const url = `/v1/playback/${encodeURIComponent(session)}`
+  fetch(url, { method: 'DELETE', keepalive: true }).catch(() => {
+    // The session's lease runs out by itself.
+  })
+}
+
+/** Sends one call and returns the JSON answer; every failure to get one is a `Problem`. */
+async function call(method: string, url: string, body?: unknown): Promise<unknown> {
+  const request: RequestInit = { method, headers: { accept: 'application/json, application/problem+json' } }
+  if (body !== undefined) {
+    request.headers = { ...request.headers, 'content-type': 'application/json' }
+    request.body = JSON.stringify(body)
+  }
+  let response: Response
+  try {
+    response = await fetch(url, { ...request, signal: AbortSignal.timeout(PATIENCE_MS) })
+  } catch {
+    throw new Problem(0)
+  }
+  const answer: unknown = await response.json().catch(() => null)
+  if (!response.ok) throw Problem.parse(response.status, answer)
+  return answer
+}
+
+const PATIENCE_MS = 15_000
