@@ -7,10 +7,10 @@ pub const HOP: &str = "millrace-hop";
 /// Whether a response may be given without a token: [`ACCESS_PUBLIC`] or [`ACCESS_TOKEN`].
 pub const ACCESS: &str = "millrace-access";
 
-/// The film is public or unlisted; an operator may let it be fetched without a token.
+/// The film is public; an operator may let it be fetched without a token.
 pub const ACCESS_PUBLIC: &str = "public";
 
-/// The film is private: only with a token.
+/// The film is unlisted or private: only with a token.
 pub const ACCESS_TOKEN: &str = "token";
 
 /// Space-separated purge tags: `a:{video} r:{video}/{rendition} g:{video}/{generation} k:manifest`.

@@ -61,7 +61,13 @@ fn ask<'a>(target: &'a str, now: u64) -> Request<'a> {
 #[test]
 fn what_is_minted_is_admitted_and_any_changed_byte_is_not() {
     let ring = ring();
-    let key = ring.signer("/v/abc/", UnixSeconds(1_800_000_000)).unwrap();
+    let key = ring
+        .signer(
+            "/v/abc/",
+            UnixSeconds(1_800_000_000),
+            UnixSeconds(1_800_000_100),
+        )
+        .unwrap();
     let token = key
         .mint(&Claims::new("/v/abc/", UnixSeconds(1_800_000_100)))
         .unwrap();
@@ -87,7 +93,9 @@ fn what_is_minted_is_admitted_and_any_changed_byte_is_not() {
 fn the_plain_form_opens_one_exact_path_until_it_expires() {
     let ring = ring();
     let path = "/v/abc/720p/segment_1.m4s";
-    let key = ring.signer(path, UnixSeconds(1_800_000_000)).unwrap();
+    let key = ring
+        .signer(path, UnixSeconds(1_800_000_000), UnixSeconds(1_800_000_100))
+        .unwrap();
     let query = key.sign_path(path, UnixSeconds(1_800_000_100)).unwrap();
     let code = |target: String, now| {
         verify(&ring, &ask(&target, now))
@@ -144,9 +152,38 @@ fn a_keyring_error_never_shows_a_key() {
         r#"{"keyring":[{"kid":"k1","ver":"m1","key_hex":"5ec2e7","scope":["/v/"],"nbf":0,"exp":1}]}"#,
         r#"{"keyring":[{"kid":"k1","ver":"m1","key_hex":"5ec2e7","scope":["/v/"],"nbf":0,"exp":-1}]}"#,
         r#"{"keyring":["5ec2e7"]}"#,
+        r#"{"keyring":[{"kid":"5ec2e75ec2e75ec2e75ec2e7","ver":"m1","key_hex":"k1","scope":["/v/"],"nbf":0,"exp":1}]}"#,
     ] {
         let error = KeyRing::from_json(text).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("5ec2e7"), "{error}");
     }
     assert!(!format!("{:?}", ring()).contains("0001020304"));
+}
+
+#[test]
+fn a_key_that_outlives_the_token_is_preferred_to_a_younger_one_that_does_not() {
+    let key = |kid: &str, nbf: u64, exp: u64| {
+        format!(
+            r#"{{"kid":"{kid}","ver":"m1","key_hex":"{:032}","scope":["/v/"],"nbf":{nbf},"exp":{exp}}}"#,
+            nbf
+        )
+    };
+    let keys = [
+        key("old", 1, 5000),
+        key("young", 2, 1500),
+        key("ahead", 3000, 9000),
+    ];
+    let ring = KeyRing::from_json(&format!(r#"{{"keyring":[{}]}}"#, keys.join(","))).unwrap();
+    let signer = |until| {
+        ring.signer("/v/a/", UnixSeconds(1000), UnixSeconds(until))
+            .unwrap()
+            .id()
+    };
+    assert_eq!(signer(1400), "young", "both outlive it");
+    assert_eq!(signer(2000), "old");
+    assert_eq!(
+        signer(8000),
+        "old",
+        "nothing outlives it; this lasts longest"
+    );
 }

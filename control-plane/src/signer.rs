@@ -48,7 +48,7 @@ impl Signer {
         let mut claims = Claims::new(format!("/v/{video}/"), expires);
         claims.session = session.cloned();
         let ring = self.ring();
-        let key = ring.signer(&claims.path, now).ok_or_else(no_key)?;
+        let key = ring.signer(&claims.path, now, expires).ok_or_else(no_key)?;
         key.mint(&claims).map_err(|error| {
             tracing::error!("cannot mint a token: {error}");
             Problem::internal()
@@ -63,7 +63,10 @@ impl Signer {
         expires: UnixSeconds,
     ) -> Option<String> {
         let ring = self.ring();
-        let query = ring.signer(path, now)?.sign_path(path, expires).ok()?;
+        let query = ring
+            .signer(path, now, expires)?
+            .sign_path(path, expires)
+            .ok()?;
         Some(format!("{path}?{query}"))
     }
 

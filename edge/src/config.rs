@@ -23,7 +23,7 @@ pub struct Config {
     /// The keyring: a JSON file with the keys that admit tokens; read again when it changes.
     /// Empty: no token is admitted.
     pub keyring_file: PathBuf,
-    /// Whether films that are public (or unlisted) may be fetched without a token. Default
+    /// Whether films that are public may be fetched without a token. Default
     /// `false`.
     pub public_without_token: bool,
     /// Networks of hops in front of this node whose `millrace-client-ip` and

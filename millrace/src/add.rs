@@ -21,6 +21,8 @@ use crate::cli;
 const TRIES: u32 = 5;
 /// How often the state of a film in the making is asked for.
 const POLL: Duration = Duration::from_millis(500);
+/// How many answers in a row may fail before waiting for a film ends.
+const PATIENT_POLLS: u32 = 20;
 /// More than any chunk: a server that asks for more is not followed.
 const MAX_CHUNK: u64 = 1 << 30;
 
@@ -166,10 +168,20 @@ async fn send_chunk(api: &Api, url: &str, index: u64, chunk: Bytes) -> anyhow::R
 /// Waits until a film can be watched or has failed, and gives its status.
 pub(crate) async fn wait_until_ready(api: &Api, video: &str) -> anyhow::Result<Value> {
     let bar = bar(100, "encoding");
+    let mut failures = 0;
     loop {
-        let status = api
-            .json(api.request(Method::GET, &format!("/v1/videos/{video}/status")))
-            .await?;
+        let asked = api.request(Method::GET, &format!("/v1/videos/{video}/status"));
+        let status = match api.json(asked).await {
+            Ok(status) => status,
+            // An encode takes long; a control plane that restarts meanwhile is waited for.
+            Err(_) if failures < PATIENT_POLLS => {
+                failures += 1;
+                tokio::time::sleep(POLL).await;
+                continue;
+            }
+            Err(error) => return Err(error.context(format!("video {video} is not answered for"))),
+        };
+        failures = 0;
         match text(&status, "state")? {
             "ready" | "failed" => {
                 bar.finish_and_clear();

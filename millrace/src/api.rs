@@ -1,6 +1,7 @@
 //! Speaking to the control plane, as every verb does that needs a running house.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use reqwest::{Method, RequestBuilder, Response};
@@ -10,6 +11,11 @@ use crate::cli;
 
 /// Where `millrace up` notes the addresses of its house.
 pub(crate) const HOUSE_FILE: &str = "house.json";
+
+/// How long an answer may be silent: completing an upload reads the whole film once more.
+const PATIENCE: Duration = Duration::from_secs(3600);
+/// Hosts that are this machine.
+const LOOPBACK: [&str; 3] = ["//127.0.0.1", "//localhost", "//[::1]"];
 
 /// A client of one control plane.
 #[derive(Clone)]
@@ -40,10 +46,12 @@ impl Api {
 
     /// A client of the control plane at `base`.
     pub(crate) fn new(base: &str, key: Option<String>) -> anyhow::Result<Self> {
-        // An upload is redirected from the control plane to ingest.
-        let client = runtime::http::client()
-            .redirect(reqwest::redirect::Policy::limited(4))
-            .build()?;
+        let mut client = runtime::http::client().read_timeout(PATIENCE);
+        if LOOPBACK.iter().any(|host| base.contains(host)) {
+            // A proxy for the world outside must not be asked for this machine.
+            client = client.no_proxy();
+        }
+        let client = client.build()?;
         Ok(Self {
             base: base.trim_end_matches('/').to_owned(),
             key,
@@ -73,13 +81,33 @@ impl Api {
 
     /// Sends a request and reads its JSON; a problem becomes an error that says what it says.
     pub(crate) async fn json(&self, request: RequestBuilder) -> anyhow::Result<Value> {
-        let response = request.send().await.with_context(|| {
-            format!(
-                "cannot reach the control plane at {}; is the house up?",
-                self.base
-            )
-        })?;
-        read(response).await
+        read(self.send(request).await?).await
+    }
+}
+
+impl Api {
+    /// Sends a request and, where the control plane points to ingest, sends it there as well. The
+    /// key goes along: it is the same house, named by the control plane that we were told to trust.
+    async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
+        let again = request.try_clone();
+        let response = request
+            .send()
+            .await
+            .with_context(|| format!("cannot reach the house at {}; is it up?", self.base))?;
+        let moved = matches!(response.status().as_u16(), 307 | 308);
+        let place = response
+            .headers()
+            .get("location")
+            .and_then(|place| place.to_str().ok());
+        match (moved, place, again) {
+            (true, Some(place), Some(again)) => {
+                let mut request = again.build().context("the request cannot be repeated")?;
+                *request.url_mut() = place.parse().context("the house points to no address")?;
+                let sent = self.client.execute(request).await;
+                sent.with_context(|| format!("cannot reach ingest at {place}"))
+            }
+            _ => Ok(response),
+        }
     }
 }
 
@@ -115,4 +143,78 @@ fn from_house(dir: &Path) -> anyhow::Result<String> {
     Ok(base
         .with_context(|| format!("{} names no api", path.display()))?
         .to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::http::{HeaderMap, StatusCode, header};
+    use axum::routing::post;
+    use serde_json::json;
+
+    use super::*;
+
+    async fn serve(router: Router) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        base
+    }
+
+    #[tokio::test]
+    async fn the_operator_key_goes_along_when_an_upload_is_redirected() {
+        let ingest = async |headers: HeaderMap, body: String| {
+            let shown = headers
+                .get(header::AUTHORIZATION)
+                .map(|value| value.to_str().unwrap().to_owned());
+            axum::Json(json!({"shown": shown, "body": body}))
+        };
+        let ingest = serve(Router::new().route("/v1/x", post(ingest))).await;
+        let place = format!("{ingest}/v1/x");
+        let control = async move || {
+            (
+                StatusCode::TEMPORARY_REDIRECT,
+                [(header::LOCATION, place.clone())],
+            )
+        };
+        let control = serve(Router::new().route("/v1/x", post(control))).await;
+        let api = Api::new(&control, Some("a-long-operator-key".to_owned())).unwrap();
+        let answer = api
+            .json(api.request(Method::POST, "/v1/x").body("film"))
+            .await
+            .unwrap();
+        assert_eq!(
+            answer,
+            json!({"shown": "Bearer a-long-operator-key", "body": "film"})
+        );
+    }
+
+    #[tokio::test]
+    async fn a_refusal_says_what_the_problem_says_and_an_absent_house_what_to_do() {
+        let refuse = async || {
+            (
+                StatusCode::CONFLICT,
+                r#"{"detail": "chunks 3 and 4 are missing"}"#,
+            )
+        };
+        let control = serve(Router::new().route("/v1/x", post(refuse))).await;
+        let api = Api::new(&control, None).unwrap();
+        let error = api
+            .json(api.request(Method::POST, "/v1/x"))
+            .await
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("chunks 3 and 4 are missing"),
+            "{error}"
+        );
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let gone = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let api = Api::new(&gone, None).unwrap();
+        let error = api
+            .json(api.request(Method::POST, "/v1/x"))
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("is it up?"), "{error}");
+    }
 }

@@ -7,14 +7,21 @@ use contracts::token::{Request, verify};
 use runtime::clock::{Clock as _, System};
 use serde_json::json;
 
-use crate::{cli, sign};
+use crate::{USAGE, cli, sign};
 
 #[expect(
     clippy::print_stdout,
     reason = "a verb's answer goes to standard output"
 )]
 pub(crate) fn run(options: &cli::Check) -> anyhow::Result<ExitCode> {
-    let ring = sign::keyring(&options.keys)?;
+    let ring = match sign::keyring(&options.keys) {
+        Ok(ring) => ring,
+        Err(error) => {
+            // Not 1, which says that the request is refused.
+            eprintln!("error: {error:#}");
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
     let request = Request {
         target: &options.target,
         now: options.now.map_or_else(|| System.now(), UnixSeconds),

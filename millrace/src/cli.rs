@@ -101,7 +101,7 @@ pub(crate) struct Add {
     #[arg(long, default_value = "public", value_parser = ["public", "unlisted", "private"])]
     pub(crate) privacy: String,
     /// Go on with an upload that was cut off
-    #[arg(long, value_name = "UPLOAD_ID")]
+    #[arg(long, value_name = "UPLOAD_ID", allow_hyphen_values = true)]
     pub(crate) resume: Option<String>,
     /// Wait until the film can be watched, or has failed
     #[arg(long)]

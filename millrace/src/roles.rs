@@ -130,9 +130,15 @@ fn checked<C, S>(
 where
     C: DeserializeOwned + Serialize + Default,
 {
-    let file = options.config.as_deref().map(read).transpose()?;
+    let file = match options.config.as_deref().map(read).transpose() {
+        Ok(file) => file,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return Ok(Err(ExitCode::from(USAGE)));
+        }
+    };
     let file = options.config.as_deref().zip(file.as_deref());
-    match config::load::<C>(role, file, std::env::vars()).and_then(check) {
+    match config::load::<C>(role, file, environment()).and_then(check) {
         Ok(_) if options.check => {
             eprintln!("the configuration of {role} is right");
             Ok(Err(ExitCode::SUCCESS))
@@ -149,6 +155,12 @@ where
             Ok(Err(ExitCode::from(USAGE)))
         }
     }
+}
+
+/// The variables that are text; others are none of ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 fn count(problems: usize) -> String {

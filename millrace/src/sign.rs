@@ -18,17 +18,17 @@ use crate::cli;
 pub(crate) fn run(options: &cli::Sign) -> anyhow::Result<ExitCode> {
     let ring = keyring(&options.keys)?;
     let now = System.now();
+    let expires = options
+        .expires
+        .map_or_else(|| now.plus(options.expires_in), UnixSeconds);
     let key = match &options.kid {
         Some(kid) => ring
             .find(kid)
             .with_context(|| format!("no key {kid:?} in the keyring"))?,
         None => ring
-            .signer(&options.path, now)
+            .signer(&options.path, now, expires)
             .with_context(|| format!("no living m1 key may sign {}", options.path))?,
     };
-    let expires = options
-        .expires
-        .map_or_else(|| now.plus(options.expires_in), UnixSeconds);
     let base = options.base.trim_end_matches('/');
     if options.plain {
         println!(

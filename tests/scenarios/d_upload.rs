@@ -50,7 +50,7 @@ async fn a_file_that_is_no_film_fails_with_a_reason_and_the_house_goes_on() {
         api,
     ]);
     assert!(!empty.status.success());
-    assert!(String::from_utf8_lossy(&empty.stderr).contains("empty"));
+    assert!(String::from_utf8_lossy(&empty.stderr).contains("is empty"));
     // The worker lives: a good film goes through after the bad ones.
     let film = stage.path("film.mp4").display().to_string();
     let added = millrace(&["add", &film, "--wait", "--json", "--api", api]);
@@ -76,12 +76,12 @@ async fn a_chunk_that_does_not_fit_is_refused_and_the_upload_goes_on() {
     assert_eq!(status, 201, "{upload}");
     let url = upload["chunk_url"].as_str().unwrap();
     let digest = "0".repeat(64);
-    for (index, body, digest) in [
-        ("0", film.clone(), digest.as_str()),
-        ("7", film.clone(), digest.as_str()),
-        ("x", film.clone(), digest.as_str()),
-        ("0", film[1..].to_vec(), digest.as_str()),
-        ("0", film.clone(), "zz"),
+    for (index, body, digest, kind) in [
+        ("0", film.clone(), digest.as_str(), "wrong-digest"),
+        ("7", film.clone(), digest.as_str(), "wrong-index"),
+        ("x", film.clone(), digest.as_str(), "wrong-index"),
+        ("0", film[1..].to_vec(), digest.as_str(), "wrong-length"),
+        ("0", film.clone(), "zz", "digest-needed"),
     ] {
         let request = house
             .http
@@ -94,27 +94,35 @@ async fn a_chunk_that_does_not_fit_is_refused_and_the_upload_goes_on() {
             is_problem(status, &problem),
             "{index} {digest}: {status} {problem}"
         );
+        assert_eq!(problem["type"], format!("urn:millrace:{kind}"), "{problem}");
     }
-    let (status, problem) = post(
-        &house,
-        upload["complete_url"].as_str().unwrap(),
-        json!({"sha256": digest}),
-    )
-    .await;
-    assert!(is_problem(status, &problem), "{status} {problem}");
-    let id = upload["upload_id"].as_str().unwrap();
-    let path = stage.path("film.mp4").display().to_string();
-    let added = millrace(&[
-        "add",
-        &path,
-        "--resume",
-        id,
-        "--api",
-        house.fact("/api"),
-        "--json",
-    ]);
-    // The whole digest was never given: completing says so, and tells what to do.
-    assert!(!added.status.success() || String::from_utf8_lossy(&added.stdout).contains("video_id"));
+    let complete = upload["complete_url"].as_str().unwrap();
+    let whole = json!({"sha256": sha256(&stage.path("film.mp4"))});
+    let (status, problem) = post(&house, complete, whole.clone()).await;
+    assert_eq!(
+        (status, &problem["missing"]),
+        (409, &json!([0])),
+        "{problem}"
+    );
+    // The right chunk is still taken, and the film is made.
+    let digest = sha256(&stage.path("film.mp4"));
+    let request = house
+        .http
+        .put(format!("{url}?index=0"))
+        .header("x-chunk-sha256", digest);
+    assert_eq!(request.body(film).send().await.unwrap().status(), 200);
+    let (status, done) = post(&house, complete, whole).await;
+    assert_eq!(status, 202, "{done}");
+    assert_eq!(done["video_id"], upload["video_id"]);
+}
+
+fn sha256(path: &std::path::Path) -> String {
+    let output = std::process::Command::new("sha256sum")
+        .arg(path)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split_whitespace().next().unwrap().to_owned()
 }
 
 #[tokio::test]

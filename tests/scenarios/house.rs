@@ -23,14 +23,14 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Six seconds of 320×180 at 25 frames a second, with a tone.
+    /// Six seconds of 432×240 at 25 frames a second, with a tone.
     pub(crate) fn new() -> Self {
         Self::with(
             &[
                 "-f",
                 "lavfi",
                 "-i",
-                "testsrc2=size=320x180:rate=25:duration=6",
+                "testsrc2=size=432x240:rate=25:duration=6",
             ],
             true,
         )

@@ -1,12 +1,17 @@
 //! `cargo xtask check`: what must hold before a change lands.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use crate::run::{command, root, run as must};
+use crate::run::{answers, command, root, run as must};
 use crate::setup;
 
 pub(crate) fn run() -> Result<()> {
     setup::everything()?;
+    for part in ["fmt", "clippy"] {
+        if !answers(&format!("cargo {part} --version")) {
+            bail!("cargo {part} is missing; please run: rustup component add rustfmt clippy");
+        }
+    }
     must(&mut command("cargo fmt --all --check"))?;
     must(&mut command(
         "cargo clippy --workspace --all-targets --quiet -- -D warnings",

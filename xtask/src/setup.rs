@@ -7,33 +7,40 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::run::{answers, command, output, root, run};
 
-/// A program and the Debian package that brings it.
+/// A program and the Debian packages that bring it.
 struct Need {
     probe: &'static str,
-    package: &'static str,
+    packages: &'static str,
 }
 
-/// To build and to run the house.
-const HOUSE: [Need; 3] = [
+/// To build and to run the house. Cargo itself needs a linker to get here.
+const HOUSE: [Need; 4] = [
     Need {
-        probe: "cc --version",
-        package: "gcc",
+        probe: "c++ --version",
+        packages: "g++ libc6-dev",
+    },
+    Need {
+        probe: "make --version",
+        packages: "make",
     },
     Need {
         probe: "cmake --version",
-        package: "cmake",
+        packages: "cmake",
     },
     Need {
         probe: "ffmpeg -version",
-        package: "ffmpeg",
+        packages: "ffmpeg",
     },
 ];
 
 /// To run the tests as well.
 const TESTS: [Need; 1] = [Need {
     probe: "chromium --version",
-    package: "chromium",
+    packages: "chromium",
 }];
+
+/// What the web page is built from.
+const SOURCES: [&str; 4] = ["src", "package.json", "package-lock.json", "vite.config.ts"];
 
 const NEXTEST: &str = "0.9.143";
 const DENY: &str = "0.20.2";
@@ -56,7 +63,7 @@ fn packages(needs: &[Need]) -> Result<()> {
     let missing: Vec<&str> = needs
         .iter()
         .filter(|need| !answers(need.probe))
-        .map(|need| need.package)
+        .map(|need| need.packages)
         .collect();
     if missing.is_empty() {
         return Ok(());
@@ -64,35 +71,31 @@ fn packages(needs: &[Need]) -> Result<()> {
     let names = missing.join(" ");
     let update = "apt-get update";
     let install = format!("apt-get install -y --no-install-recommends {names}");
-    let by_hand = format!("sudo sh -c '{update} && {install}'");
     if !answers("apt-get --version") {
         bail!("these programs are missing and this is no Debian: please install {names}");
     }
-    let sudo = match output("id -u").as_deref().map(str::trim) {
-        Some("0") => "",
-        _ if answers("sudo -n true") => "sudo -n ",
-        _ => bail!(
-            "may not install {names}; please run:\n\n    {by_hand}\n\nand then this command again"
+    let root = output("id -u").is_some_and(|id| id.trim() == "0");
+    let sudo = match (root, answers("sudo -n true")) {
+        (true, _) => "",
+        (false, true) => "sudo -n ",
+        (false, false) => bail!(
+            "may not install {names}; please run as root, or with sudo:\n\n    {update} && {install}\n\nand then this command again"
         ),
     };
     eprintln!("installing {names} …");
-    let mut quiet = command(&format!("{sudo}{update} -qq"));
-    run(&mut quiet).with_context(|| format!("please run: {by_hand}"))?;
-    let mut install = command(&format!("{sudo}{install} -qq"));
-    install
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .stdout(std::process::Stdio::null());
-    run(&mut install).with_context(|| format!("please run: {by_hand}"))
+    let by_hand = || format!("please run as root: {update} && {install}");
+    run(&mut command(&format!("{sudo}{update} -qq"))).with_context(by_hand)?;
+    // `env` because sudo keeps no variables.
+    let mut install = command(&format!(
+        "{sudo}env DEBIAN_FRONTEND=noninteractive {install} -qq"
+    ));
+    run(install.stdout(std::process::Stdio::null())).with_context(by_hand)
 }
 
 /// Builds the web page when its sources are younger than what was built.
 fn web() -> Result<()> {
     let web = root().join("web");
-    if !answers("node --version") || !answers("npm --version") {
-        bail!(
-            "Node.js 20 or later with npm is missing; please install it and run this command again"
-        );
-    }
+    node()?;
     let lock = web.join("package-lock.json");
     let stamp = web.join("node_modules/.millrace-lock");
     if fs::read(&lock).ok() != fs::read(&stamp).ok() {
@@ -101,10 +104,37 @@ fn web() -> Result<()> {
         fs::copy(&lock, &stamp).context("cannot note which packages were installed")?;
     }
     let built = web.join("dist/.millrace-built");
-    if newest(&web.join("src")).max(newest(&lock)) > newest(&built) {
+    if SOURCES
+        .iter()
+        .map(|source| newest(&web.join(source)))
+        .max()
+        .flatten()
+        > newest(&built)
+    {
         eprintln!("building the web page …");
         run(command("npm run --silent build").current_dir(&web))?;
         fs::write(&built, b"").context("cannot note that the page was built")?;
+    }
+    Ok(())
+}
+
+/// The oldest Node.js that builds the page.
+const NODE: (u32, u32) = (20, 19);
+
+fn node() -> Result<()> {
+    let told = output("node --version").unwrap_or_default();
+    let mut numbers = told
+        .trim()
+        .trim_start_matches('v')
+        .split('.')
+        .map(str::parse::<u32>);
+    let version = (numbers.next(), numbers.next());
+    let fits = matches!(version, (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= NODE);
+    if !fits || !answers("npm --version") {
+        let (major, minor) = NODE;
+        bail!(
+            "Node.js {major}.{minor} or later with npm is needed; please install it and run this command again"
+        );
     }
     Ok(())
 }

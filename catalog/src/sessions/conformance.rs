@@ -17,7 +17,7 @@ use super::{NewSession, Repeat, Session, Sessions, Started};
 pub async fn all(sessions: &dyn Sessions) {
     a_session_lives_until_it_is_stopped(sessions).await;
     a_repeated_wish_gives_the_same_session_and_another_wish_none(sessions).await;
-    a_key_is_free_again_when_its_session_has_expired(sessions).await;
+    a_key_is_free_again_when_its_session_is_over(sessions).await;
     equal_wishes_at_once_begin_one_session(sessions).await;
     only_living_sessions_are_counted_and_only_expired_ones_forgotten(sessions).await;
 }
@@ -125,7 +125,7 @@ async fn a_repeated_wish_gives_the_same_session_and_another_wish_none(sessions: 
     assert_eq!(sessions.find(&id("r2")).await.expect("find"), None);
 }
 
-async fn a_key_is_free_again_when_its_session_has_expired(sessions: &dyn Sessions) {
+async fn a_key_is_free_again_when_its_session_is_over(sessions: &dyn Sessions) {
     let first = new("f1", wish("free", "d"));
     sessions.start(first.clone()).await.expect("start");
     let later = |name: &str, started| NewSession {
@@ -138,6 +138,12 @@ async fn a_key_is_free_again_when_its_session_has_expired(sessions: &dyn Session
     assert!(matches!(within, Started::Same(session) if session.id == id("f1")));
     let after = sessions.start(later("f3", 200)).await.expect("start");
     assert!(matches!(after, Started::New(session) if session.id == id("f3")));
+    sessions
+        .stop(&id("f3"), UnixSeconds(210))
+        .await
+        .expect("stop");
+    let stopped = sessions.start(later("f4", 220)).await.expect("start");
+    assert!(matches!(stopped, Started::New(session) if session.id == id("f4")));
     assert!(sessions.find(&id("f1")).await.expect("find").is_some());
 }
 

@@ -142,6 +142,7 @@ impl Sessions for Embedded {
     async fn stop(&self, id: &SessionId, now: UnixSeconds) -> Result<bool, Error> {
         Entity::update_many()
             .col_expr(Column::StoppedUnixS, Expr::value(seconds(now)))
+            .col_expr(Column::IdempotencyKey, Expr::value(None::<String>))
             .filter(Column::Id.eq(id.as_str()))
             .filter(Column::StoppedUnixS.is_null())
             .exec(&self.db)

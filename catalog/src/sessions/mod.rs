@@ -83,7 +83,7 @@ pub trait Sessions: Send + Sync {
         now: UnixSeconds,
     ) -> Result<Option<Session>, Error>;
 
-    /// Ends a session; ending it again changes nothing. Tells whether there is one.
+    /// Ends a session and frees its repeat key; ending it again changes nothing. Tells whether there is one.
     async fn stop(&self, id: &SessionId, now: UnixSeconds) -> Result<bool, Error>;
 
     /// How many sessions are neither stopped nor expired.

@@ -77,7 +77,10 @@ impl Videos for Embedded {
             .filter(Column::State.eq(State::Ready.as_str()))
             .filter(Column::Privacy.eq(Privacy::Public.as_str()));
         if let Some(after) = after {
-            let Some(mark) = self.find(after).await? else {
+            // Only a film that could have been listed is a mark.
+            let listed =
+                |video: &Video| video.state == State::Ready && video.privacy == Privacy::Public;
+            let Some(mark) = self.find(after).await?.filter(listed) else {
                 return Ok(Vec::new());
             };
             let created = seconds(mark.created);
@@ -200,9 +203,13 @@ pub async fn advance(
             return Ok(before);
         }
         let after = moved(before.clone(), next, &event, now);
-        let changed = Entity::update_many()
+        let mut change = Entity::update_many();
+        if after.progress != before.progress {
+            // Else what a worker notes meanwhile would be undone.
+            change = change.col_expr(Column::Progress, Expr::value(i32::from(after.progress)));
+        }
+        let changed = change
             .col_expr(Column::State, Expr::value(after.state.as_str()))
-            .col_expr(Column::Progress, Expr::value(i32::from(after.progress)))
             .col_expr(Column::Failure, Expr::value(after.failure.clone()))
             .col_expr(
                 Column::DurationMs,

@@ -146,9 +146,9 @@ pub enum KeyRingError {
         what: &'static str,
     },
     /// A key in it cannot be used.
-    #[error("key {kid:?}: {rule}")]
+    #[error("key {kid}: {rule}")]
     Key {
-        /// The key's id as written.
+        /// The key's id, or its place in the list, `#1` being the first.
         kid: String,
         /// What a key must be.
         rule: &'static str,
@@ -188,8 +188,13 @@ impl KeyRing {
             },
         })?;
         let mut ring = Self::default();
-        for entry in file.keyring {
-            let kid = entry.kid.clone();
+        for (index, entry) in file.keyring.into_iter().enumerate() {
+            // A text that is no key id may be a key that stands in the wrong place.
+            let kid = if is_kid(&entry.kid) {
+                entry.kid.clone()
+            } else {
+                format!("#{}", index + 1)
+            };
             let key = entry.parse().map_err(|rule| KeyRingError::Key {
                 kid: kid.clone(),
                 rule,
@@ -210,13 +215,21 @@ impl KeyRing {
         self.keys.get(kid)
     }
 
-    /// The key to sign a path with: of the `m1` keys that live now and may sign it, the youngest.
+    /// The key to sign a path with: of the `m1` keys that live now and may sign it, the youngest of
+    /// those that live until `until`, or else the one that lives longest. To let a new key reach
+    /// every edge before it signs, give it a `nbf` that lies ahead.
     #[must_use]
-    pub fn signer(&self, path: &str, now: UnixSeconds) -> Option<&Key> {
+    pub fn signer(&self, path: &str, now: UnixSeconds, until: UnixSeconds) -> Option<&Key> {
         self.keys
             .values()
             .filter(|key| key.version() == Version::M1 && key.is_alive(now) && key.may_sign(path))
-            .max_by(|a, b| (a.not_before, &a.id).cmp(&(b.not_before, &b.id)))
+            .max_by(|a, b| {
+                (a.expires.min(until), a.not_before, &a.id).cmp(&(
+                    b.expires.min(until),
+                    b.not_before,
+                    &b.id,
+                ))
+            })
     }
 
     /// How many keys there are.

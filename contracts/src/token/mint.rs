@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 
-use super::claims::{Claims, is_scope};
+use super::claims::{Claims, instant, is_scope};
 use super::keyring::{Key, Version};
 use crate::target::{MAX_TOKEN, is_path};
 use crate::time::UnixSeconds;
@@ -61,13 +61,14 @@ impl Key {
     /// # Errors
     /// See [`MintError`].
     pub fn sign_path(&self, path: &str, expires: UnixSeconds) -> Result<String, MintError> {
-        if !is_path(path) || expires.0 == 0 {
+        if !is_path(path) {
             return Err(MintError::Claims);
         }
         if !self.may_sign(path) {
             return Err(MintError::Scope);
         }
         let (kid, exp) = (self.id(), expires.to_string());
+        instant(&exp).map_err(|_| MintError::Claims)?;
         let tag = self
             .sign(&plain_message(kid, &exp, path))
             .ok_or(MintError::VerifyOnly)?;

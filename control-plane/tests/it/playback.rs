@@ -179,7 +179,7 @@ async fn only_the_operator_starts_a_private_film() {
     house.film("film2", Privacy::Unlisted).await;
     let wish = json!({"video_id": "film1"});
     let nobody = house.post(START, &wish).send().await.unwrap();
-    problem(nobody, 401, "unauthorized").await;
+    problem(nobody, 404, "video-not-found").await;
     let backend = house.post(START, &wish).bearer_auth(OPERATOR);
     json(backend.send().await.unwrap(), 201).await;
     start(&house, "film2").await;

@@ -31,7 +31,9 @@ async fn every_refusal_has_the_same_bytes() {
     let origin = films().await;
     let house = House::with(&origin, |_| {}).await;
     let expired = contracts::token::Claims::new("/v/", contracts::time::UnixSeconds(NOW - 1));
-    let ring = contracts::token::KeyRing::from_json(include_str!("../../../../contracts/tests/data/native_token.json"));
+    let ring = contracts::token::KeyRing::from_json(include_str!(
+        "../../../contracts/tests/data/native_token.json"
+    ));
     let expired = ring.unwrap().find("k1").unwrap().mint(&expired).unwrap();
     let valid = signed("");
     let bad = [
@@ -179,7 +181,9 @@ async fn a_film_that_becomes_private_is_not_given_from_then_on() {
 async fn the_plain_query_form_admits_one_exact_url() {
     let origin = films().await;
     let house = House::with(&origin, |_| {}).await;
-    let ring = contracts::token::KeyRing::from_json(include_str!("../../../../contracts/tests/data/native_token.json"));
+    let ring = contracts::token::KeyRing::from_json(include_str!(
+        "../../../contracts/tests/data/native_token.json"
+    ));
     let (ring, until) = (ring.unwrap(), contracts::time::UnixSeconds(NOW + 60));
     let query = ring.find("k1").unwrap().sign_path("/v/s/x", until).unwrap();
     let query = query

@@ -10,7 +10,10 @@ use crate::raw::{self, Outcome};
 
 #[tokio::test]
 async fn every_vector_agrees_over_every_protocol() {
-    let vectors: Value = serde_json::from_str(include_str!("../../../../contracts/tests/data/native_token.json")).unwrap();
+    let vectors: Value = serde_json::from_str(include_str!(
+        "../../../contracts/tests/data/native_token.json"
+    ))
+    .unwrap();
     let origin = Origin::start(|_| Reply::ok("x").field("cache-control", "no-store")).await;
     let house = House::with(&origin, |config| {
         config.trusted_hops = vec!["127.0.0.0/8".to_owned()];

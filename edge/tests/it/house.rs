@@ -43,7 +43,7 @@ impl House {
             parents: vec![origin.url()],
             keyring_file: write(
                 "keys.json",
-                include_str!("../../../../contracts/tests/data/native_token.json").to_owned(),
+                include_str!("../../../contracts/tests/data/native_token.json").to_owned(),
             ),
             ..Config::default()
         };
@@ -90,7 +90,10 @@ impl House {
 
 /// A target with a token for everything under `/v/`, valid now.
 pub fn signed(path: &str) -> String {
-    let ring = KeyRing::from_json(include_str!("../../../../contracts/tests/data/native_token.json")).unwrap();
+    let ring = KeyRing::from_json(include_str!(
+        "../../../contracts/tests/data/native_token.json"
+    ))
+    .unwrap();
     let key = ring.find("k1").unwrap();
     let claims = contracts::token::Claims::new("/v/", UnixSeconds(NOW + 3600));
     let token = key.mint(&claims).unwrap();

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
-use reqwest::Method;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -27,10 +26,13 @@ pub(crate) async fn published(
         Some(path) => (path.to_owned(), stem(path)),
         None => (sample(state).await?, "Test film".to_owned()),
     };
-    let digest = digest(&path)?;
+    let digest = digest(&path).await?;
     let mut known = known(state);
+    // A house that was stopped while it encoded goes on with the same film.
     if let Some(video) = known.get(&digest)
-        && is_ready(api, video).await
+        && add::wait_until_ready(api, video)
+            .await
+            .is_ok_and(|status| is(&status, "ready"))
     {
         return Ok(video.clone());
     }
@@ -41,34 +43,29 @@ pub(crate) async fn published(
         resume: None,
     };
     let video = add::upload(api, &path, &wish).await?;
-    let status = add::wait_until_ready(api, &video).await?;
-    if status.get("state").and_then(Value::as_str) != Some("ready") {
-        let reason = status
-            .get("reason")
-            .and_then(Value::as_str)
-            .unwrap_or("no reason was given");
-        bail!("{} cannot be published: {reason}", path.display());
-    }
     known.insert(digest, video.clone());
     std::fs::write(
         state.path("films.json"),
         serde_json::to_string_pretty(&known)?,
     )
     .context("cannot note the film")?;
+    let status = add::wait_until_ready(api, &video).await?;
+    if !is(&status, "ready") {
+        let reason = status.get("reason").and_then(Value::as_str);
+        let reason = reason.unwrap_or("no reason was given");
+        bail!("{} cannot be published: {reason}", path.display());
+    }
     Ok(video)
+}
+
+fn is(status: &Value, state: &str) -> bool {
+    status.get("state").and_then(Value::as_str) == Some(state)
 }
 
 fn known(state: &State) -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(state.path("films.json")).unwrap_or_default();
     // A damaged note only costs publishing the film again.
     serde_json::from_str(&text).unwrap_or_default()
-}
-
-async fn is_ready(api: &Api, video: &str) -> bool {
-    let status = api
-        .json(api.request(Method::GET, &format!("/v1/videos/{video}/status")))
-        .await;
-    status.is_ok_and(|status| status.get("state").and_then(Value::as_str) == Some("ready"))
 }
 
 /// A film of moving test pictures with a tone, made once.
@@ -93,6 +90,7 @@ async fn sample(state: &State) -> anyhow::Result<PathBuf> {
         .args(["-c:a", "aac", "-b:a", "128k", "-shortest"])
         .arg(&half)
         .stdin(Stdio::null())
+        .kill_on_drop(true)
         .status()
         .await
         .context("cannot start ffmpeg; `cargo xtask setup` installs it")?;
@@ -103,7 +101,13 @@ async fn sample(state: &State) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-fn digest(path: &Path) -> anyhow::Result<String> {
+/// Hashes on a thread of its own: Ctrl-C must be heard meanwhile.
+async fn digest(path: &Path) -> anyhow::Result<String> {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || hash(&path)).await?
+}
+
+fn hash(path: &Path) -> anyhow::Result<String> {
     let cannot = || format!("cannot read {}", path.display());
     let mut file = std::fs::File::open(path).with_context(cannot)?;
     let mut hasher = Sha256::new();

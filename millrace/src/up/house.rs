@@ -62,7 +62,12 @@ async fn spawn(state: &State, part: &Part) -> anyhow::Result<(Process, Ready)> {
         .append(true)
         .open(&log_path)
         .with_context(|| format!("cannot open {}", log_path.display()))?;
-    let mut child = Command::new(std::env::current_exe().context("cannot find this program")?)
+    let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
+    // What is set for some other house must not override what this one was told.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(name)) {
+        command.env_remove(name);
+    }
+    let mut child = command
         .args([part.role, "--log-json", "--leash", "--config"])
         .arg(&config)
         .stdin(Stdio::piped())
@@ -136,6 +141,11 @@ impl House {
             }
         }
     }
+}
+
+fn is_ours(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("MILLRACE_") && name.contains("__")
 }
 
 fn shown(ready: &Ready) -> String {

@@ -1,7 +1,7 @@
 //! Which roles a house has, in which order they start, and what each is told.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -257,7 +257,9 @@ fn listen(old_ports: &Ports, name: &str, listener: &str) -> String {
         .get(&format!("{name}.{listener}"))
         .copied()
         .unwrap_or(0);
-    let free = TcpListener::bind(("127.0.0.1", old)).is_ok();
+    // An edge's HTTP/3 is on the same UDP port.
+    let free = TcpListener::bind(("127.0.0.1", old)).is_ok()
+        && UdpSocket::bind(("127.0.0.1", old)).is_ok();
     format!("127.0.0.1:{}", if free { old } else { 0 })
 }
 

@@ -1,9 +1,9 @@
 //! The folder that a house lives in: secrets, certificate, ports, logs, stores.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -22,7 +22,11 @@ pub(crate) struct State {
 impl State {
     /// Opens a folder, makes what is missing in it, and locks it against a second house.
     pub(crate) fn open(dir: &Path) -> anyhow::Result<Self> {
-        let made = fs::create_dir_all(dir).and_then(|()| dir.canonicalize());
+        let made = DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .and_then(|()| dir.canonicalize());
         let dir = made.with_context(|| format!("cannot make the folder {}", dir.display()))?;
         for part in ["log", "run", "store", "work", "tls"] {
             fs::create_dir_all(dir.join(part))
@@ -126,13 +130,17 @@ fn random() -> anyhow::Result<[u8; 32]> {
     Ok(bytes)
 }
 
+/// Writes a file that only its owner reads, whole or not at all.
 fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
+    let half = path.with_extension("half");
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(path)?;
+        .open(&half)?;
     file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(half, path)?;
     Ok(())
 }
