@@ -183,7 +183,7 @@ pub(crate) struct Sign {
     /// The plain query form, for this one path
     #[arg(long, conflicts_with_all = ["session", "networks", "countries", "renditions", "not_before"])]
     pub(crate) plain: bool,
-    /// What to put before the signed path, such as https://edge.example
+    /// What to put before the signed path, such as `https://edge.example`
     #[arg(long, value_name = "URL", default_value = "")]
     pub(crate) base: String,
 }

@@ -18,7 +18,8 @@ pub struct Config {
     /// Base URLs of the origins, `http://host:port` or `https://host:port`. Default
     /// `["http://127.0.0.1:9000"]`.
     pub parents: Vec<String>,
-    /// File with the credential that children must show; empty: whoever can connect is served.
+    /// File with the credential that children must show. Empty: whoever can connect is served, which is
+    /// refused unless `listen.plain` is a loopback address. Default empty.
     pub hop_secret_file: PathBuf,
     /// Where it listens.
     pub listen: Listen,
@@ -91,12 +92,19 @@ impl Config {
         settings::check_name(&mut problems, &self.name);
         let plain = settings::listen(&mut problems, "listen.plain", &self.listen.plain);
         let internal = settings::listen(&mut problems, "listen.internal", &self.listen.internal);
+        let hop_secret_file = settings::some(&self.hop_secret_file);
+        if hop_secret_file.is_none() && !plain.ip().is_loopback() {
+            problems.add(
+                "hop_secret_file",
+                "needed unless `listen.plain` is a loopback address",
+            );
+        }
         let (cache, upstream, clients) = (&self.cache, &self.upstream, &self.clients);
         let tier = settings::check(&self.parents, cache, upstream, clients, &mut problems);
         problems.or(Settings {
             name: self.name,
             zone: self.zone,
-            hop_secret_file: settings::some(&self.hop_secret_file),
+            hop_secret_file,
             plain,
             internal,
             tier,
@@ -116,6 +124,31 @@ mod tests {
         let keys = |text: &str| toml::from_str::<toml::Table>(text).unwrap();
         let defaults = toml::to_string(&Config::default()).unwrap();
         assert_eq!(keys(file), keys(&defaults), "the file shows every key");
+    }
+
+    #[test]
+    fn only_a_shield_on_loopback_may_go_without_a_hop_secret() {
+        let check = |plain: &str, hop_secret_file: &str| {
+            let config = Config {
+                hop_secret_file: hop_secret_file.into(),
+                listen: Listen {
+                    plain: plain.to_owned(),
+                    ..Listen::default()
+                },
+                ..Config::default()
+            };
+            config.check().map_err(|problems| {
+                let keys = problems.into_iter().map(|problem| problem.key);
+                keys.collect::<Vec<_>>()
+            })
+        };
+        for open in ["0.0.0.0:9001", "[::]:9001", "192.0.2.7:9001"] {
+            assert_eq!(check(open, "").unwrap_err(), ["hop_secret_file"], "{open}");
+            assert!(check(open, "/etc/millrace/hop").is_ok(), "{open}");
+        }
+        for closed in ["127.0.0.1:9001", "127.0.0.2:0", "[::1]:9001"] {
+            assert!(check(closed, "").is_ok(), "{closed}");
+        }
     }
 
     #[test]

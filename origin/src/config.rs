@@ -15,8 +15,8 @@ pub struct Config {
     pub internal: String,
     /// Address of the store that holds the films. Default `file:///var/lib/millrace/store`.
     pub store: String,
-    /// File with the credential that tiers must show in `millrace-hop`; empty: whoever reaches the port is
-    /// served. Default empty.
+    /// File with the credential that tiers must show in `millrace-hop`. Empty: whoever reaches the port is
+    /// served, which is refused unless `listen` is a loopback address. Default empty.
     pub hop_secret: String,
     /// Length of a segment that is aimed at, 2 s to 6 s. One value for a deployment: changing it changes every
     /// segment, so caches must be emptied. Shorter starts sooner, longer costs fewer requests. Default `4s`.
@@ -103,6 +103,12 @@ impl Config {
             hop_secret: (!self.hop_secret.is_empty()).then(|| PathBuf::from(self.hop_secret)),
             store: self.store,
         };
+        if settings.hop_secret.is_none() && !settings.listen.ip().is_loopback() {
+            problems.push(problem(
+                "hop_secret",
+                "needed unless `listen` is a loopback address",
+            ));
+        }
         if settings.store.is_empty() {
             problems.push(problem(
                 "store",
@@ -166,6 +172,28 @@ mod tests {
         let file: Config = toml::from_str(include_str!("../../config/origin.toml")).unwrap();
         assert_eq!(file, Config::default());
         assert!(file.check().is_ok());
+    }
+
+    #[test]
+    fn only_an_origin_on_loopback_may_go_without_a_hop_secret() {
+        let check = |listen: &str, hop_secret: &str| {
+            let config = Config {
+                listen: listen.to_owned(),
+                hop_secret: hop_secret.to_owned(),
+                ..Config::default()
+            };
+            config.check().map_err(|problems| {
+                let keys = problems.into_iter().map(|problem| problem.key);
+                keys.collect::<Vec<_>>()
+            })
+        };
+        for open in ["0.0.0.0:7040", "[::]:7040", "192.0.2.7:7040"] {
+            assert_eq!(check(open, "").unwrap_err(), ["hop_secret"], "{open}");
+            assert!(check(open, "/etc/millrace/hop").is_ok(), "{open}");
+        }
+        for closed in ["127.0.0.1:7040", "127.0.0.2:0", "[::1]:7040"] {
+            assert!(check(closed, "").is_ok(), "{closed}");
+        }
     }
 
     #[test]

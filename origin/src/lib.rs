@@ -22,5 +22,6 @@ mod metrics;
 mod range;
 mod request;
 mod serve;
+mod shelf;
 
 pub use serve::{Error, Running, start};

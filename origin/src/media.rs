@@ -10,18 +10,19 @@ use contracts::{
     reason::Reason,
 };
 use packager::{Rendition, Segment, dash, fmp4, hls, ts};
-use store::{Store, layout};
+use store::layout;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     config::Settings,
-    library::{Fault, Published, to_u64},
+    library::{Fault, Published},
     metrics::Metrics,
+    shelf::Shelf,
 };
 
 /// Makes bodies.
 pub(crate) struct Media {
-    store: Arc<dyn Store>,
+    shelf: Arc<Shelf>,
     /// Permits are KiB of memory.
     memory: Arc<Semaphore>,
     memory_kib: u32,
@@ -42,13 +43,13 @@ struct Track<'a> {
 }
 
 impl Media {
-    pub(crate) fn new(store: Arc<dyn Store>, settings: &Settings, metrics: Metrics) -> Self {
+    pub(crate) fn new(shelf: Arc<Shelf>, settings: &Settings, metrics: Metrics) -> Self {
         let most = u64::try_from(Semaphore::MAX_PERMITS)
             .unwrap_or(u64::MAX)
             .min(1 << 30);
         let memory_kib = u32::try_from((settings.pack_memory >> 10).min(most)).unwrap_or(1 << 30);
         Self {
-            store,
+            shelf,
             memory: Arc::new(Semaphore::new(
                 usize::try_from(memory_kib).unwrap_or(1 << 20),
             )),
@@ -106,11 +107,7 @@ impl Media {
 
     /// The poster of a film, if it has one.
     pub(crate) async fn poster(&self, asset: &Asset) -> Result<Option<Bytes>, Fault> {
-        let bytes = self.store.read(&layout::poster(&asset.video)).await?;
-        self.metrics
-            .read_bytes
-            .inc_by(bytes.as_ref().map_or(0, |bytes| to_u64(bytes.len())));
-        Ok(bytes)
+        self.shelf.read(&layout::poster(&asset.video)).await
     }
 
     async fn segment(
@@ -166,11 +163,9 @@ impl Media {
         };
         let key = layout::mezzanine(&asset.video, asset.generation, rendition.id());
         let range: Range<u64> = segment.bytes.clone();
-        let bytes = self.store.read_range(&key, range).await?;
+        let bytes = self.shelf.read_range(&key, range).await?;
         let missing = || Fault::corrupt(format!("{}: its mezzanine is missing", rendition.id()));
-        let bytes = bytes.ok_or_else(missing)?;
-        self.metrics.read_bytes.inc_by(to_u64(bytes.len()));
-        Ok(bytes)
+        bytes.ok_or_else(missing)
     }
 }
 

@@ -7,9 +7,8 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use contracts::{address::Address, header, reason::Reason, target};
+use contracts::{address::Address, asset::Asset, header, reason::Reason, target};
 use http::{Method, Uri, header::HeaderMap};
-use runtime::internal::Health;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -25,7 +24,6 @@ pub(crate) struct Origin {
     pub(crate) library: Library,
     pub(crate) media: Media,
     pub(crate) metrics: Metrics,
-    pub(crate) health: Health,
     /// What tiers must show; none: nobody is asked.
     pub(crate) hop_secret: Option<Vec<u8>>,
 }
@@ -45,14 +43,8 @@ pub(crate) async fn handle(State(origin): State<Arc<Origin>>, request: Request) 
         Err(reason) => Err(Fault::new(reason, "refused before the film was looked for")),
     };
     let response = match answered {
-        Ok(answer) => {
-            origin.health.recover();
-            answer.respond(&parts.method, &parts.headers)
-        }
+        Ok(answer) => answer.respond(&parts.method, &parts.headers),
         Err(fault) => {
-            if fault.reason == Reason::Unreachable {
-                origin.health.ail("the store cannot be read");
-            }
             origin.metrics.fault(fault.reason);
             log(&fault, about.as_ref());
             answer::problem(fault.reason, about.as_ref())
@@ -88,18 +80,39 @@ impl Origin {
         Address::parse(target.path).map_err(|_| Reason::NotFound)
     }
 
-    /// Finds what the address names, without making a body that the asker has already.
+    /// Finds what the address names. Publishing removes the generation before, whose description may be believed
+    /// for a moment longer; who meets it then is served the new one.
     async fn find(&self, address: &Address, headers: &HeaderMap) -> Result<Answer, Fault> {
-        let not_found = || Fault::new(Reason::NotFound, "there is no such thing");
-        let asset = self
-            .library
-            .asset(address.video())
-            .await?
-            .ok_or_else(not_found)?;
+        let asset = self.asset(address).await?;
+        match self.answer(Arc::clone(&asset), address, headers).await {
+            Err(fault)
+                if fault.reason == Reason::Corrupt && self.library.is_outdated(&asset).await =>
+            {
+                let asset = self.asset(address).await?;
+                self.answer(asset, address, headers).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn asset(&self, address: &Address) -> Result<Arc<Asset>, Fault> {
+        let asset = self.library.asset(address.video()).await?;
+        asset.ok_or_else(not_found)
+    }
+
+    /// Answers for one state of a film, without making a body that the asker has already.
+    async fn answer(
+        &self,
+        asset: Arc<Asset>,
+        address: &Address,
+        headers: &HeaderMap,
+    ) -> Result<Answer, Fault> {
         let access = access(&asset);
         if let Address::Poster { .. } = address {
             let bytes = self.media.poster(&asset).await?.ok_or_else(not_found)?;
-            let etag = entity_tag(&Sha256::digest(&bytes), address);
+            let mut digest = Sha256::new_with_prefix(asset.generation.0.to_be_bytes());
+            digest.update(&bytes);
+            let etag = entity_tag(&digest.finalize(), access, address);
             return Ok(Answer::new(
                 address,
                 asset.generation,
@@ -112,7 +125,7 @@ impl Origin {
         if !Media::exists(&published, address) {
             return Err(not_found());
         }
-        let etag = entity_tag(&published.film.digest, address);
+        let etag = entity_tag(&published.film.digest, access, address);
         let body = if answer::is_known(headers, &etag) {
             Body::Known
         } else {
@@ -128,21 +141,21 @@ impl Origin {
     }
 
     async fn body(&self, published: &Published, address: &Address) -> Result<Bytes, Fault> {
-        let body = match self.media.body(published, address).await {
-            Err(fault) if fault.reason == Reason::Corrupt => {
-                self.library.forget(&published.asset).await;
-                return Err(fault);
-            }
-            other => other?,
-        };
-        body.ok_or_else(|| Fault::new(Reason::NotFound, "there is no such thing"))
+        let body = self.media.body(published, address).await?;
+        body.ok_or_else(not_found)
     }
 }
 
-/// A strong tag: the film and the address determine every byte (RFC 9110 §8.8.3).
-fn entity_tag(digest: &[u8], address: &Address) -> String {
+fn not_found() -> Fault {
+    Fault::new(Reason::NotFound, "there is no such thing")
+}
+
+/// A strong tag: the film and the address determine every byte (RFC 9110 §8.8.3). Who may watch is part of it, so
+/// that a tier which asks whether its copy is current learns of a change of privacy by a whole answer.
+fn entity_tag(digest: &[u8], access: &str, address: &Address) -> String {
     let mut hash = Sha256::new();
     hash.update(digest);
+    hash.update(access);
     hash.update(address.path());
     let hash = hash.finalize();
     format!("\"{}\"", hex::encode(hash.get(..16).unwrap_or_default()))

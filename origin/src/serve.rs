@@ -16,6 +16,7 @@ use crate::{
     media::Media,
     metrics::Metrics,
     request::{Origin, handle},
+    shelf::Shelf,
 };
 
 /// Why an origin did not start.
@@ -69,11 +70,11 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let metrics = Metrics::new(&registry)?;
     let health = Health::new();
     let store = store::open(&settings.store)?;
+    let shelf = Arc::new(Shelf::new(store, metrics.clone(), health.clone()));
     let origin = Arc::new(Origin {
-        library: Library::new(Arc::clone(&store), &settings, metrics.clone()),
-        media: Media::new(store, &settings, metrics.clone()),
+        library: Library::new(Arc::clone(&shelf), &settings, metrics.clone()),
+        media: Media::new(shelf, &settings, metrics.clone()),
         metrics,
-        health: health.clone(),
         hop_secret: hop_secret(&settings).await?,
     });
     let listener = bind(settings.listen).await?;

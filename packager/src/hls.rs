@@ -52,16 +52,12 @@ pub fn master(film: &Presentation, flavour: Flavour) -> String {
 pub fn playlist(film: &Presentation, id: &RenditionId, flavour: Flavour) -> Option<String> {
     let rendition = film.find(id)?;
     let lengths = lengths(film, rendition, flavour);
-    let target = lengths
-        .iter()
-        .map(|micros| micros.saturating_add(MICROS / 2) / MICROS)
-        .max();
     let mut out = String::from("#EXTM3U\n");
     let version = match flavour {
         Flavour::Cmaf => 6, // EXT-X-MAP outside I-frame playlists
         Flavour::Ts => 3,   // fractions in EXTINF
     };
-    let target = target.unwrap_or(0).max(1);
+    let target = target_duration(film, flavour);
     let _ = write!(
         out,
         "#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:1\n\
@@ -85,15 +81,25 @@ pub fn playlist(film: &Presentation, id: &RenditionId, flavour: Flavour) -> Opti
     Some(out)
 }
 
-/// The lengths of the segments in microseconds; sound that outlasts the picture it is muxed with goes on alone.
+/// The longest segment of all playlists of the flavour, rounded to a second: RFC 8216 §6.2.4 wants one value for
+/// all variants and renditions.
+fn target_duration(film: &Presentation, flavour: Flavour) -> u64 {
+    let all = film
+        .renditions()
+        .iter()
+        .flat_map(|rendition| lengths(film, rendition, flavour));
+    all.map(|micros| micros.saturating_add(MICROS / 2) / MICROS)
+        .max()
+        .unwrap_or(0)
+        .max(1)
+}
+
+/// The lengths of the segments in microseconds; sound that outlasts the picture it is muxed with goes on alone,
+/// or lengthens the last segment.
 fn lengths(film: &Presentation, rendition: &Rendition, flavour: Flavour) -> Vec<u64> {
     let of = |rendition: &Rendition| -> Vec<u64> {
-        let timescale = rendition.index().track().timescale;
         // Rounding the moments, not the lengths, keeps the sum of a long film exact.
-        let moment = |ticks: u64| {
-            let micros = u128::from(ticks) * u128::from(MICROS) + u128::from(timescale / 2);
-            u64::try_from(micros / u128::from(timescale)).unwrap_or(u64::MAX)
-        };
+        let moment = |ticks: u64| micros(rendition, ticks);
         rendition
             .segments()
             .map(|segment| {
@@ -107,9 +113,22 @@ fn lengths(film: &Presentation, rendition: &Rendition, flavour: Flavour) -> Vec<
     };
     let mut lengths = of(rendition);
     if let (Flavour::Ts, Some(sound)) = (flavour, film.companion(rendition)) {
-        lengths.extend(of(sound).into_iter().skip(lengths.len()));
+        let alone = of(sound).into_iter().skip(lengths.len());
+        let before = lengths.len();
+        lengths.extend(alone);
+        if let (true, Some(last)) = (lengths.len() == before, lengths.last_mut()) {
+            let end = |rendition: &Rendition| micros(rendition, rendition.index().end());
+            *last = last.saturating_add(end(sound).saturating_sub(end(rendition)));
+        }
     }
     lengths
+}
+
+/// A moment of a rendition in microseconds, rounded.
+fn micros(rendition: &Rendition, ticks: u64) -> u64 {
+    let timescale = u128::from(rendition.index().track().timescale);
+    let micros = u128::from(ticks) * u128::from(MICROS) + timescale / 2;
+    u64::try_from(micros / timescale).unwrap_or(u64::MAX)
 }
 
 /// Alternative sounds are told by a group, except a lone one that transport streams carry inside.

@@ -21,11 +21,13 @@ pub(crate) fn command(line: &str) -> Command {
     command
 }
 
-/// Runs a command and fails when it fails. It prints for itself.
+/// Runs a command and fails when it fails. It prints for itself, on standard error: standard output
+/// belongs to what `up --json` answers.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = show(command);
     eprintln!("  $ {shown}");
     let status = command
+        .stdout(std::io::stderr())
         .status()
         .with_context(|| format!("cannot start `{shown}`"))?;
     if !status.success() {

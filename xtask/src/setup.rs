@@ -86,10 +86,8 @@ fn packages(needs: &[Need]) -> Result<()> {
     let by_hand = || format!("please run as root: {update} && {install}");
     run(&mut command(&format!("{sudo}{update} -qq"))).with_context(by_hand)?;
     // `env` because sudo keeps no variables.
-    let mut install = command(&format!(
-        "{sudo}env DEBIAN_FRONTEND=noninteractive {install} -qq"
-    ));
-    run(install.stdout(std::process::Stdio::null())).with_context(by_hand)
+    let install = format!("{sudo}env DEBIAN_FRONTEND=noninteractive {install} -qq");
+    run(&mut command(&install)).with_context(by_hand)
 }
 
 /// Builds the web page when its sources are younger than what was built.

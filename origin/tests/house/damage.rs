@@ -1,6 +1,6 @@
 //! A damaged store is told and counted, never served.
 
-use contracts::id::Generation;
+use contracts::{asset::Privacy, id::Generation};
 use store::{Key, layout};
 
 use crate::house::{FILM, House, assert_problem, header, rendition, video};
@@ -133,4 +133,69 @@ async fn a_description_that_is_no_json_or_of_another_film_is_502() {
         .await
         .unwrap();
     assert_corrupt(&house, "/v/other/master.m3u8").await;
+}
+
+#[tokio::test]
+async fn any_answer_of_the_store_shows_that_it_can_be_read() {
+    let house = House::start().await;
+    let health = format!("http://{}/healthz", house.origin.internal);
+    let folder = house.folder.path().join("store/encoded/odd");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::os::unix::fs::symlink("asset.json", folder.join("asset.json")).unwrap();
+    let response = house.get("/v/odd/master.m3u8").await;
+    assert_problem(response, 502, "unreachable").await;
+    assert_eq!(
+        house.client.get(&health).send().await.unwrap().status(),
+        503
+    );
+    // There is no such film, and it was the store who said so.
+    let response = house.get("/v/nobody/master.m3u8").await;
+    assert_problem(response, 404, "not_found").await;
+    assert_eq!(
+        house.client.get(&health).send().await.unwrap().status(),
+        200
+    );
+}
+
+#[tokio::test]
+async fn one_bad_segment_does_not_make_every_request_read_the_indexes() {
+    let house = House::with(|config| config.asset_ttl = config::Span::seconds(60)).await;
+    change(&house, &mezzanine(), |bytes| {
+        let data = bytes.windows(4).position(|kind| kind == b"mdat").unwrap();
+        bytes[data + 100] ^= 1;
+    })
+    .await;
+    for _ in 0..5 {
+        assert_corrupt(&house, "/v/film_1/90p/segment_1.m4s").await;
+        assert_eq!(house.get("/v/film_1/90p/segment_2.m4s").await.status(), 200);
+    }
+    let misses = "millrace_origin_index_lookups_total{result=\"miss\"}";
+    assert_eq!(house.counter(misses).await, 2.0, "the first, and one more");
+}
+
+#[tokio::test]
+async fn a_film_whose_generation_vanished_is_served_in_its_new_one() {
+    let house = House::with(|config| config.asset_ttl = config::Span::seconds(60)).await;
+    house.publish("cold", 1, Privacy::Public).await;
+    let known = "/v/film_1/90p/segment_2.m4s";
+    assert_eq!(house.get(known).await.status(), 200);
+    assert_eq!(house.get("/t/cold/default.jpg").await.status(), 200);
+    for id in [FILM, "cold"] {
+        house.publish(id, 2, Privacy::Public).await;
+        let before = layout::generation(&video(id), Generation(1));
+        house.store.delete_prefix(&before).await.unwrap();
+        // The description of generation 1 is still believed; the indexes of `cold` were never read.
+        let path = format!("/v/{id}/90p/segment_2.m4s");
+        let response = house.get(&path).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert!(header(&response, "surrogate-key").ends_with(&format!("g:{id}/2")));
+    }
+    house
+        .store
+        .delete(&layout::asset(&video(FILM)))
+        .await
+        .unwrap();
+    let now = layout::generation(&video(FILM), Generation(2));
+    house.store.delete_prefix(&now).await.unwrap();
+    assert_problem(house.get(known).await, 404, "not_found").await;
 }

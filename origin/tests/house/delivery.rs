@@ -298,7 +298,7 @@ async fn privacy_and_tags_are_told_to_the_tiers() {
         "a:hidden r:hidden/90p g:hidden/3"
     );
     let unlisted = house.get("/v/linked/master.m3u8").await;
-    assert_eq!(header(&unlisted, "millrace-access"), "public");
+    assert_eq!(header(&unlisted, "millrace-access"), "token");
     assert_eq!(
         header(&unlisted, "surrogate-key"),
         "a:linked k:manifest g:linked/1"
@@ -426,4 +426,46 @@ async fn fifty_requests_within_little_memory_are_all_answered() {
         assert_eq!(response.status(), 200);
         assert!(!response.bytes().await.unwrap().is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_change_of_privacy_is_never_answered_with_304() {
+    let house = House::start().await;
+    let paths = [
+        "/v/film_1/master.m3u8",
+        "/v/film_1/90p/segment_1.m4s",
+        "/t/film_1/default.jpg",
+    ];
+    let mut tags = Vec::new();
+    for path in paths {
+        tags.push(header(&house.get(path).await, "etag").to_owned());
+    }
+    house.publish(FILM, 1, Privacy::Private).await;
+    let another = house.another().await;
+    let ask = async |path: &str, tag: &str| {
+        let url = format!("http://{}{path}", another.listen);
+        let request = house.client.get(url).header("if-none-match", tag);
+        request.send().await.unwrap()
+    };
+    for (path, tag) in paths.into_iter().zip(&tags) {
+        let response = ask(path, tag).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(header(&response, "millrace-access"), "token", "{path}");
+        let tag = header(&response, "etag");
+        assert_eq!(ask(path, tag).await.status(), 304, "{path}");
+    }
+    another.stop().await;
+}
+
+#[tokio::test]
+async fn the_poster_of_a_new_generation_has_another_tag_whatever_it_shows() {
+    let house = House::start().await;
+    let path = "/t/film_1/default.jpg";
+    let before = header(&house.get(path).await, "etag").to_owned();
+    house.publish(FILM, 2, Privacy::Public).await;
+    let another = house.another().await;
+    let url = format!("http://{}{path}", another.listen);
+    let after = house.client.get(url).send().await.unwrap();
+    assert_ne!(header(&after, "etag"), before);
+    another.stop().await;
 }

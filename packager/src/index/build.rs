@@ -60,6 +60,8 @@ fn walk<R: Read + Seek>(reader: &mut R, length: u64) -> Result<(Header, Vec<Samp
                     defaults: header.defaults,
                     moof: at,
                     file_length: length,
+                    samples_before: samples.len(),
+                    end_before: samples.last().map_or(0, Sample::end),
                 };
                 append(
                     &mut samples,

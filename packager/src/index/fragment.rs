@@ -30,12 +30,18 @@ pub(super) struct Context {
     /// Where the `moof` box begins in the file.
     pub(super) moof: u64,
     pub(super) file_length: u64,
+    /// How many samples the fragments before this one hold.
+    pub(super) samples_before: usize,
+    /// Where the last of them ends in the file.
+    pub(super) end_before: u64,
 }
 
 impl Fragment {
     /// Reads the body of a `moof` box.
     ///
-    /// A run may name billions of samples in a few bytes; each must lie inside the file, which bounds their number.
+    /// A run may name billions of samples in a few bytes, and a fragment may hold many runs. Samples must lie
+    /// inside the file, each behind the one before it, so that the file's length bounds their number; and
+    /// [`MAX_SAMPLES`] bounds it for any file.
     pub(super) fn parse(moof: &[u8], context: &Context) -> Result<Self, Error> {
         let traf = descend(moof, &[(b"traf", "no traf")])?;
         let tfhd = descend(traf, &[(b"tfhd", "no tfhd")])?;
@@ -68,6 +74,12 @@ impl Fragment {
         let mut reader = Reader::new("trun", trun);
         let (_, flags) = reader.full_box()?;
         let count = reader.u32()?;
+        let held = context.samples_before.saturating_add(self.samples.len());
+        if usize::try_from(count).map_or(usize::MAX, |count| held.saturating_add(count))
+            > MAX_SAMPLES
+        {
+            return Err(Error::Unsupported("it has more than 16777216 samples"));
+        }
         if flags & DATA_OFFSET != 0 {
             let offset = i64::from(reader.i32()?);
             *next = base
@@ -94,6 +106,12 @@ impl Fragment {
                 sample_flags = first;
             }
             let offset = *next;
+            if offset < self.end(context) {
+                return Err(Error::Corrupt {
+                    what: "samples that overlap or go backwards",
+                    offset: context.moof,
+                });
+            }
             *next = offset
                 .checked_add(u64::from(size))
                 .filter(|end| size > 0 && *end <= context.file_length)
@@ -111,6 +129,13 @@ impl Fragment {
             });
         }
         Ok(())
+    }
+
+    /// Where the track's last sample so far ends in the file.
+    fn end(&self, context: &Context) -> u64 {
+        self.samples.last().map_or(context.end_before, |last| {
+            last.offset + u64::from(last.size)
+        })
     }
 }
 
@@ -154,6 +179,8 @@ fn decode_time(tfdt: &[u8]) -> Result<u64, Error> {
     }
 }
 
+/// A day at 120 pictures a second is below it.
+const MAX_SAMPLES: usize = 1 << 24;
 const DATA_OFFSET: u32 = 0x1;
 const FIRST_FLAGS: u32 = 0x4;
 const DURATION: u32 = 0x100;

@@ -64,7 +64,10 @@ pub fn segment(input: &Input<'_>) -> Result<Vec<u8>, Error> {
         Some(Stream {
             index,
             part: Some(part),
-        }) => Some(Sound::new(index, part, !clock_on_video)?),
+        }) => {
+            let clock = (!clock_on_video).then_some(Pid::Audio);
+            Some(Sound::new(index, part, clock)?)
+        }
         _ => None,
     };
     if let Some(Stream {
@@ -82,6 +85,10 @@ pub fn segment(input: &Input<'_>) -> Result<Vec<u8>, Error> {
             }
             picture.write(at, &sample, at == last, &mut mux)?;
         }
+        // Behind the last picture of all no other brings the clock.
+        if let (Some(sound), true) = (&mut sound, last + 1 >= index.samples().len()) {
+            sound.clock_on = Some(Pid::Video);
+        }
     }
     if let Some(sound) = &mut sound {
         sound.write_until(u64::MAX, &mut mux)?;
@@ -96,34 +103,41 @@ pub fn share_at_most(index: &Index, segment: &Segment) -> u64 {
         .samples()
         .get(segment.samples.clone())
         .unwrap_or_default();
-    let (config, headers) = match &index.track().media {
-        Media::Video(video) => (parameter_sets_length(video), PES_VIDEO),
-        Media::Audio(_) => (0, PES_AUDIO + aac::ADTS_HEADER),
-    };
-    let packets: u64 = match &index.track().media {
-        Media::Video(_) => samples
-            .iter()
-            .map(|sample| {
-                let sets = if sample.sync { config } else { 0 };
-                packets(u64::from(sample.size) + to_u64(sets + headers))
-            })
-            .sum(),
-        Media::Audio(_) => samples
-            .chunks(FRAMES_A_PES)
-            .map(|frames| {
-                let bytes = frames
-                    .iter()
-                    .map(|frame| u64::from(frame.size) + 7)
-                    .sum::<u64>();
-                packets(bytes + to_u64(headers))
-            })
-            .sum(),
+    let packets = match &index.track().media {
+        Media::Video(video) => picture_packets(video, samples),
+        Media::Audio(_) => sound_packets(index, samples),
     };
     (packets + TABLE_PACKETS + COUNTER_ROUND) * to_u64(packet::LENGTH)
 }
 
+fn picture_packets(video: &Video, samples: &[Sample]) -> u64 {
+    let config = parameter_sets_length(video);
+    let of = |sample: &Sample| {
+        let sets = if sample.sync { config } else { 0 };
+        packets(u64::from(sample.size) + to_u64(sets + PES_VIDEO))
+    };
+    samples.iter().map(of).sum()
+}
+
+fn sound_packets(index: &Index, mut samples: &[Sample]) -> u64 {
+    // Sound behind the last picture is given packets with the clock; longer sound gets segments of its own.
+    let tail = index
+        .end()
+        .saturating_sub(3 * u64::from(index.track().timescale));
+    let mut count = 0;
+    while let Some(first) = samples.first() {
+        let (group, rest) = samples.split_at(one_pes(index, samples).len());
+        let frame = |frame: &Sample| u64::from(frame.size) + to_u64(aac::ADTS_HEADER);
+        let bytes: u64 = group.iter().map(frame).sum();
+        count += packets(bytes + to_u64(PES_AUDIO)) + u64::from(first.pts() >= tail);
+        samples = rest;
+    }
+    count
+}
+
+/// The most transport packets that a PES packet takes.
 fn packets(bytes: u64) -> u64 {
-    bytes.div_ceil(packet::PAYLOAD) + 1
+    (bytes + packet::LEAD).div_ceil(packet::PAYLOAD)
 }
 
 impl Stream<'_> {
@@ -203,11 +217,12 @@ struct Sound<'a> {
     bytes: Bytes<'a>,
     next: usize,
     end: usize,
-    carries_clock: bool,
+    /// The stream that bears the program clock while this sound is written; none where pictures bring it.
+    clock_on: Option<Pid>,
 }
 
 impl<'a> Sound<'a> {
-    fn new(index: &'a Index, part: Part<'a>, carries_clock: bool) -> Result<Self, Error> {
+    fn new(index: &'a Index, part: Part<'a>, clock_on: Option<Pid>) -> Result<Self, Error> {
         let Media::Audio(config) = &index.track().media else {
             return Err(Error::Presentation("its sound is a picture"));
         };
@@ -218,7 +233,7 @@ impl<'a> Sound<'a> {
             bytes: Bytes::new(index, part.segment, part.mezzanine)?,
             next: part.segment.samples.start,
             end: part.segment.samples.end,
-            carries_clock,
+            clock_on,
         })
     }
 
@@ -230,7 +245,7 @@ impl<'a> Sound<'a> {
                 .samples()
                 .get(self.next..self.end)
                 .unwrap_or_default();
-            let group = one_pes(group);
+            let group = one_pes(self.index, group);
             let Some(first) = group.first() else {
                 return Ok(());
             };
@@ -243,7 +258,11 @@ impl<'a> Sound<'a> {
             let bytes = pes.finish();
             outcome?;
             self.next += group.len();
-            let reference = self.carries_clock.then(|| Clock::reference(present));
+            let reference = Clock::reference(present);
+            if let Some(Pid::Video) = self.clock_on {
+                mux.clock(Pid::Video, reference);
+            }
+            let reference = matches!(self.clock_on, Some(Pid::Audio)).then_some(reference);
             mux.write(Pid::Audio, &bytes, reference, true, self.next == self.end);
             mux.recycle(bytes);
         }
@@ -261,12 +280,12 @@ impl<'a> Sound<'a> {
 }
 
 /// The frames that share a PES packet: a handful, within its 16-bit length, and without a gap in time.
-fn one_pes(frames: &[Sample]) -> &[Sample] {
+fn one_pes<'a>(index: &Index, frames: &'a [Sample]) -> &'a [Sample] {
     let usual = frames.first().map(|frame| frame.duration);
     let mut bytes = 0u32;
     let count = frames
         .iter()
-        .take(FRAMES_A_PES)
+        .take(frames_a_pes(index))
         .take_while(|frame| {
             bytes = bytes.saturating_add(frame.size);
             bytes <= MAX_PES_BYTES
@@ -274,6 +293,13 @@ fn one_pes(frames: &[Sample]) -> &[Sample] {
         .take_while(|frame| Some(frame.duration) == usual)
         .count();
     frames.get(..count.max(1)).unwrap_or_default()
+}
+
+/// How many frames last less than the 100 ms that may pass between two program clocks (§2.7.2).
+fn frames_a_pes(index: &Index) -> usize {
+    let usual = index.samples().first().map_or(1, |frame| frame.duration);
+    let frames = u64::from(index.track().timescale) * 9 / 100 / u64::from(usual.max(1));
+    usize::try_from(frames).unwrap_or(1).clamp(1, FRAMES_A_PES)
 }
 
 const FRAMES_A_PES: usize = 8;

@@ -22,6 +22,8 @@ impl Pid {
 pub(super) const LENGTH: usize = 188;
 /// What a packet carries beside its own header.
 pub(super) const PAYLOAD: u64 = 184;
+/// What the first packet of a PES packet may say before its payload.
+pub(super) const LEAD: u64 = 8;
 
 /// Cuts PES packets into transport packets.
 pub(super) struct Mux {
@@ -98,6 +100,23 @@ impl Mux {
             },
             counters,
         );
+    }
+
+    /// Writes a packet that tells the program clock and nothing else; it repeats the stream's counter (§2.4.3.3).
+    pub(super) fn clock(&mut self, pid: Pid, reference: u64) {
+        let written = match pid {
+            Pid::Video => self.video,
+            Pid::Audio => self.audio,
+        };
+        let [high, low] = pid.number().to_be_bytes();
+        let counter = u8::try_from((written + 15) % 16).unwrap_or(0);
+        self.out
+            .extend_from_slice(&[0x47, high & 0x1f, low, 0x20 | counter]);
+        let lead = Lead {
+            reference: Some(reference),
+            random_access: false,
+        };
+        self.adaptation(184, lead);
     }
 
     fn packets(&mut self, pid: u16, mut rest: &[u8], lead: Lead, counters: Range<usize>) {

@@ -9,7 +9,7 @@ use crate::ts::{
 pub(super) fn write(mux: &mut Mux, input: &Input<'_>, clock_on_video: bool) {
     let counter = input.number.wrapping_sub(1);
     let [high, low] = PMT_PID.to_be_bytes();
-    mux.table(0, &section(0x00, &[0, 1, 0xe0 | high, low]), counter);
+    mux.table(0, &section(0x00, 0, &[0, 1, 0xe0 | high, low]), counter);
 
     let clock = if clock_on_video {
         Pid::Video
@@ -24,7 +24,9 @@ pub(super) fn write(mux: &mut Mux, input: &Input<'_>, clock_on_video: bool) {
     if input.audio.is_some() {
         stream(&mut map, STREAM_ADTS, Pid::Audio);
     }
-    mux.table(PMT_PID, &section(0x02, &map), counter);
+    // Where sound outlasts its picture the clock moves to the sound, and the map changes (§2.4.4.9).
+    let version = u8::from(input.video.is_some() && !clock_on_video);
+    mux.table(PMT_PID, &section(0x02, version, &map), counter);
 }
 
 fn stream(map: &mut Vec<u8>, kind: u8, pid: Pid) {
@@ -32,11 +34,11 @@ fn stream(map: &mut Vec<u8>, kind: u8, pid: Pid) {
     map.extend([kind, 0xe0 | high, low, 0xf0, 0]);
 }
 
-/// A section of program 1 or stream 1, version 0, current, the only one of its table.
-fn section(table: u8, body: &[u8]) -> Vec<u8> {
+/// A section of program 1 or stream 1, current, the only one of its table.
+fn section(table: u8, version: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(5 + body.len() + 4).unwrap_or(0);
     let [high, low] = length.to_be_bytes();
-    let mut out = vec![table, 0xb0 | high, low, 0, 1, 0xc1, 0, 0];
+    let mut out = vec![table, 0xb0 | high, low, 0, 1, 0xc1 | version << 1, 0, 0];
     out.extend(body);
     let crc = crc32_mpeg(&out);
     out.extend(crc.to_be_bytes());

@@ -96,3 +96,53 @@ fn a_changed_byte_of_media_is_found_before_it_is_packed() {
     }
     assert!(fmp4::segment(index, &segment, &source[1..]).is_err());
 }
+
+/// A box of its type and parts.
+fn boxed(kind: &[u8; 4], parts: &[&[u8]]) -> Vec<u8> {
+    let body = parts.concat();
+    let size = u32::try_from(body.len() + 8).unwrap();
+    [&size.to_be_bytes()[..], kind, &body].concat()
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_be_bytes()).collect()
+}
+
+/// 64 KiB: a clip's head and one fragment whose runs, each of `count` one-byte samples, all begin at one byte.
+fn runs_over_the_same_bytes(runs: usize, count: u32) -> Vec<u8> {
+    let mut file = clip("ntsc.72p.mp4");
+    let moof = file.windows(4).position(|kind| kind == b"moof").unwrap() - 4;
+    file.truncate(moof);
+    let tfhd = boxed(b"tfhd", &[&words(&[0x2_0038, 1, 1001, 1, 0])]);
+    let run = boxed(b"trun", &[&words(&[0x1, count, 4096])]);
+    let traf = boxed(b"traf", &[&tfhd, &run.repeat(runs)]);
+    file.extend(boxed(b"moof", &[&traf]));
+    let rest = (64 << 10) - file.len();
+    file.extend(boxed(b"mdat", &[&vec![0; rest - 8]]));
+    file
+}
+
+#[test]
+fn runs_that_name_the_same_bytes_again_are_refused_at_the_second() {
+    let whole = runs_over_the_same_bytes(1, 50_000);
+    assert_eq!(
+        index::build(Cursor::new(&whole)).unwrap().samples().len(),
+        50_000
+    );
+    let hostile = runs_over_the_same_bytes(40, 50_000);
+    assert_eq!(hostile.len(), 64 << 10);
+    let outcome = index::build(Cursor::new(&hostile));
+    let Err(Error::Corrupt { what, .. }) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(what, "samples that overlap or go backwards");
+}
+
+#[test]
+fn a_run_of_millions_of_samples_is_refused_before_it_is_read() {
+    let outcome = index::build(Cursor::new(runs_over_the_same_bytes(1, (1 << 24) + 1)));
+    let Err(Error::Unsupported(what)) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(what.contains("16777216"), "{what}");
+}

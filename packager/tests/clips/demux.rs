@@ -8,6 +8,8 @@ pub(crate) struct Pes {
     pub(crate) pts: u64,
     pub(crate) dts: u64,
     pub(crate) random_access: bool,
+    /// The program clock when it begins, if any was told.
+    pub(crate) clock: Option<u64>,
     pub(crate) data: Vec<u8>,
 }
 
@@ -33,14 +35,16 @@ pub(crate) fn demux(bytes: &[u8]) -> Stream {
         let pid = u16::from(packet[1] & 0x1f) << 8 | u16::from(packet[2]);
         let starts = packet[1] & 0x40 != 0;
         let control = packet[3] >> 4;
-        assert!(control == 1 || control == 3, "every packet has a payload");
+        assert_ne!(control, 0);
         let counter = packet[3] & 0xf;
         if let Some(before) = counters.insert(pid, counter) {
-            assert_eq!(counter, (before + 1) & 0xf, "counter of stream {pid:#x}");
+            // Only packets with a payload count up.
+            let wanted = (before + u8::from(control != 2)) & 0xf;
+            assert_eq!(counter, wanted, "counter of stream {pid:#x}");
         }
         let mut payload = &packet[4..];
         let mut random_access = false;
-        if control == 3 {
+        if control > 1 {
             let length = usize::from(payload[0]);
             if length > 0 {
                 random_access = payload[1] & 0x40 != 0;
@@ -51,6 +55,10 @@ pub(crate) fn demux(bytes: &[u8]) -> Stream {
                 }
             }
             payload = &payload[1 + length..];
+        }
+        if control == 2 {
+            assert!(payload.is_empty());
+            continue;
         }
         match pid {
             0 => map = Some(association(section(payload, 0x00))),
@@ -64,6 +72,7 @@ pub(crate) fn demux(bytes: &[u8]) -> Stream {
                 if starts {
                     units.push(Pes {
                         random_access,
+                        clock: out.clocks.last().copied(),
                         ..Pes::default()
                     });
                 }

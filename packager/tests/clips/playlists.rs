@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use contracts::address::Flavour;
 use packager::{Presentation, dash, hls};
 
-use crate::films::{clip, film, indexed, present, radio, silent};
+use crate::{
+    films::{clip, film, indexed, present, radio, silent},
+    properties::{audio, video},
+};
 
 fn golden(name: &str, text: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -90,4 +93,52 @@ fn bandwidth_is_at_least_the_rate_of_every_segment() {
             assert!(bytes.len() as f64 * 8.0 / seconds <= stated);
         }
     }
+}
+
+/// The target duration and the lengths of the segments of a playlist.
+fn stated(film: &Presentation, id: &str, flavour: Flavour) -> (u64, Vec<f64>) {
+    let id = contracts::id::RenditionId::parse(id).unwrap();
+    let text = hls::playlist(film, &id, flavour).unwrap();
+    let values = |name: &str| -> Vec<String> {
+        let found = text.lines().filter_map(|line| line.strip_prefix(name));
+        found
+            .map(|value| value.trim_end_matches(',').to_owned())
+            .collect()
+    };
+    let target = values("#EXT-X-TARGETDURATION:")[0].parse().unwrap();
+    let lengths = values("#EXTINF:");
+    let lengths = lengths.iter().map(|length| length.parse().unwrap());
+    (target, lengths.collect())
+}
+
+#[test]
+fn the_target_duration_is_one_over_all_playlists_of_a_flavour() {
+    // Two GOPs of about 4.5 s, the picture rounding up and the sound down, and the other way around.
+    for (last_gop, seconds) in [(113, 8.9), (112, 9.0)] {
+        let (picture, _) = video(&[112, last_gop], 12_800, 512, 0, &[20]);
+        let (sound, _) = audio(seconds, 48_000, &[20]);
+        let film = present(vec![("pic", picture), ("audio-en", sound)]);
+        for flavour in [Flavour::Cmaf, Flavour::Ts] {
+            let (picture, pictures) = stated(&film, "pic", flavour);
+            let (sound, sounds) = stated(&film, "audio-en", flavour);
+            let longest = pictures.iter().chain(&sounds).copied().fold(0.0, f64::max);
+            assert_eq!((picture, sound), (5, 5), "{longest}");
+            assert_eq!(longest.round() as u64, picture);
+        }
+    }
+}
+
+#[test]
+fn a_last_segment_is_as_long_as_the_sound_that_outlasts_its_picture() {
+    // 4 s of picture and 5.504 s of sound: too little more for a segment of its own.
+    let (picture, _) = video(&[100], 12_800, 512, 0, &[20]);
+    let (sound, _) = audio(5.5, 48_000, &[20]);
+    let film = present(vec![("pic", picture), ("audio-en", sound)]);
+    assert_eq!(stated(&film, "pic", Flavour::Cmaf).1, [4.0]);
+    assert_eq!(stated(&film, "pic", Flavour::Ts), (6, vec![5.504]));
+    // The sound alone must not be promised longer than it is.
+    let (picture, _) = video(&[100], 12_800, 512, 0, &[20]);
+    let (sound, _) = audio(2.0, 48_000, &[20]);
+    let film = present(vec![("pic", picture), ("audio-en", sound)]);
+    assert_eq!(stated(&film, "pic", Flavour::Ts).1, [4.0]);
 }

@@ -63,7 +63,7 @@ fn slice(size: usize, sync: bool) -> Vec<u8> {
 }
 
 /// Closed GOPs: groups of `depth` B-pictures, shown before the picture that is decoded before them.
-fn video(
+pub(crate) fn video(
     gops: &[usize],
     timescale: u32,
     frame: u32,
@@ -101,7 +101,7 @@ fn video(
     lay_out(Media::Video(facts), timescale, 0, units)
 }
 
-fn audio(seconds: f64, rate: u32, sizes: &[usize]) -> (Index, Vec<u8>) {
+pub(crate) fn audio(seconds: f64, rate: u32, sizes: &[usize]) -> (Index, Vec<u8>) {
     let specific = if rate == 48_000 {
         [0x11, 0x90]
     } else {
@@ -198,7 +198,16 @@ proptest! {
 
     #[test]
     fn packed_streams_hold_every_unit_once_and_in_time(film in any_film()) {
-        let stream = demux(&film.ts("pic").concat());
+        let segments = film.ts("pic");
+        let stream = demux(&segments.concat());
+        let tracks = ["pic", "audio-und"].map(|id| film.rendition(id).0);
+        for (number, bytes) in (1..).zip(&segments) {
+            let shares = tracks.iter().filter_map(|track| {
+                Some(packager::ts::share_at_most(track.index(), &track.segment(number)?))
+            });
+            prop_assert!(bytes.len() as u64 <= shares.sum(), "segment {}", number);
+        }
+        prop_assert!(stream.clocks.is_sorted());
         let (picture, mezzanine) = film.rendition("pic");
         prop_assert_eq!(stream.video.len(), picture.index().samples().len());
         for (pes, sample) in stream.video.iter().zip(picture.index().samples()) {

@@ -4,11 +4,14 @@ use packager::codec::avc;
 
 use crate::{
     demux::{Stream, adts_frames, demux, nal_units},
-    films::{Film, film, radio, silent},
+    films::{Film, film, present, radio, silent},
+    properties::{audio, video},
 };
 
 const HZ: u128 = 90_000;
 const START: u64 = 900_000;
+/// 100 ms may pass between two program clocks (ISO/IEC 13818-1 §2.7.2).
+const LONGEST_PAUSE: u64 = 9000;
 
 fn demuxed(film: &Film, id: &str) -> Stream {
     demux(&film.ts(id).concat())
@@ -93,11 +96,12 @@ fn the_clock_runs_ahead_of_decoding_and_never_backwards() {
         } else {
             &stream.video
         };
-        assert_eq!(stream.clocks.len(), units.len());
-        for (clock, unit) in stream.clocks.iter().zip(units) {
-            assert!(*clock < unit.dts);
+        for unit in units {
+            assert!(unit.clock.unwrap() < unit.dts);
         }
         assert!(stream.clocks.is_sorted());
+        let pause = stream.clocks.windows(2).map(|two| two[1] - two[0]).max();
+        assert!(pause.unwrap() <= LONGEST_PAUSE, "{pause:?}");
     }
 }
 
@@ -130,4 +134,40 @@ fn the_foretold_share_bounds_the_length_closely() {
             assert!(length <= most && most < length * 2, "{length} of {most}");
         }
     }
+}
+
+/// Four seconds of picture with reordering, and this much sound.
+fn outlasted(seconds: f64) -> Film {
+    let (picture, pictures) = video(&[50, 50], 12_800, 512, 2, &[300]);
+    let (sound, sounds) = audio(seconds, 48_000, &[200]);
+    Film {
+        presentation: present(vec![("pic", picture), ("audio-en", sound)]),
+        mezzanines: vec![pictures, sounds],
+    }
+}
+
+#[test]
+fn the_clock_goes_on_while_sound_outlasts_its_picture() {
+    for seconds in [5.5, 9.5] {
+        let clocks = demuxed(&outlasted(seconds), "pic").clocks;
+        assert!(clocks.is_sorted());
+        let pause = clocks.windows(2).map(|two| two[1] - two[0]).max();
+        assert!(pause.unwrap() <= LONGEST_PAUSE, "{seconds}: {pause:?}");
+        let lasts = clocks.last().unwrap() - clocks.first().unwrap();
+        assert!(lasts as f64 / 90_000.0 > seconds - 0.2, "{seconds}");
+    }
+}
+
+#[test]
+fn the_map_has_another_version_where_the_clock_moves_to_the_sound() {
+    let versions = |film: &Film, id: &str| -> Vec<u8> {
+        let maps = film.ts(id).into_iter().map(|segment| {
+            let map = segment.chunks(188).find(|packet| packet[1..3] == [0x50, 0]);
+            map.unwrap()[10] >> 1 & 0x1f
+        });
+        maps.collect()
+    };
+    assert_eq!(versions(&outlasted(5.5), "pic"), [0]);
+    assert_eq!(versions(&outlasted(11.0), "pic"), [0, 1, 1]);
+    assert_eq!(versions(&outlasted(11.0), "audio-en"), [0, 0, 0]);
 }
