@@ -34,7 +34,7 @@ pub fn load<C: DeserializeOwned + Serialize + Default>(
             .map_err(|error| vec![located(path, text, &error)])?;
         overlay(&mut merged, table);
     }
-    let problems = overlay_env(&mut merged, &known, role, env);
+    let problems = overlay_env::<C>(&mut merged, &known, role, env);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -73,7 +73,7 @@ fn overlay(base: &mut Table, over: Table) {
     }
 }
 
-fn overlay_env(
+fn overlay_env<C: DeserializeOwned>(
     merged: &mut Table,
     known: &Table,
     role: &str,
@@ -100,7 +100,16 @@ fn overlay_env(
                 Err(_) => Value::String(text),
             },
         };
-        overlay(merged, nest(&keys, value));
+        let mut with = merged.clone();
+        overlay(&mut with, nest(&keys, value));
+        match C::deserialize_table(with.clone()) {
+            Ok(_) => *merged = with,
+            Err(faults) => problems.extend(
+                faults
+                    .into_iter()
+                    .map(|fault| Problem::new(&name, fault.message)),
+            ),
+        }
     }
     problems
 }
@@ -209,6 +218,7 @@ mod tests {
             load::<Role>("edge", file, env(&[])).unwrap_err()[0].key,
             "edge.toml:3"
         );
-        assert!(load::<Role>("edge", None, env(&[("MILLRACE_EDGE__WORKERS", "two")])).is_err());
+        let problems = load::<Role>("edge", None, env(&[("MILLRACE_EDGE__WORKERS", "two")]));
+        assert_eq!(problems.unwrap_err()[0].key, "MILLRACE_EDGE__WORKERS");
     }
 }

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use config::{ByteSize, Problem, Problems, Span};
+use runtime::listen;
 use serde::{Deserialize, Serialize};
 
 use crate::{jobs::worker::Patience, media::child, pipeline::Tools, upload::Limits};
@@ -59,7 +60,10 @@ pub struct Config {
     pub ffmpeg: String,
     /// The program that looks into files. Default `ffprobe`.
     pub ffprobe: String,
-    /// How long encoding one film may take, 1 s to 7 d. Default `12h`.
+    /// The longest film, 1 s to 48 h. A longer one may take as much more time to encode and room to
+    /// keep. Default `12h`.
+    pub max_duration: Span,
+    /// How long encoding one film may take, 1 s to 7 d; a short film has less. Default `12h`.
     pub encode_time: Span,
     /// How much address space encoding one film may take, 256 MiB to 1 TiB. Default `16GiB`.
     pub encode_memory: ByteSize,
@@ -89,6 +93,7 @@ impl Default for Config {
             retry_delay: Span::seconds(10),
             ffmpeg: "ffmpeg".to_owned(),
             ffprobe: "ffprobe".to_owned(),
+            max_duration: Span::seconds(12 * 3600),
             encode_time: Span::seconds(12 * 3600),
             encode_memory: ByteSize::mib(16 << 10),
             drain: Span::seconds(5),
@@ -100,6 +105,8 @@ impl Default for Config {
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub(crate) listen: SocketAddr,
+    /// What the upload port bears with from publishers.
+    pub(crate) port: listen::Limits,
     pub(crate) internal: SocketAddr,
     pub(crate) public_base: Option<String>,
     pub(crate) control_base: String,
@@ -140,6 +147,7 @@ impl Config {
         let base = self.public_base.trim_end_matches('/').to_owned();
         problems.or(Settings {
             listen,
+            port: PORT,
             internal,
             public_base: (!base.is_empty()).then_some(base),
             control_base: self.control_base.trim_end_matches('/').to_owned(),
@@ -163,9 +171,11 @@ impl Config {
             tools: Tools {
                 ffmpeg: self.ffmpeg.into(),
                 ffprobe: self.ffprobe.into(),
+                longest: self.max_duration.0,
                 limits: child::Limits {
                     time: self.encode_time.0,
                     memory_bytes: self.encode_memory.0,
+                    file_bytes: SMALL_FILE_BYTES,
                 },
             },
             drain: self.drain.0,
@@ -223,6 +233,8 @@ impl Config {
         span("lease", self.lease, Duration::from_secs(3), MINUTE * 60);
         span("poll", self.poll, Duration::from_millis(10), MINUTE);
         span("retry_delay", self.retry_delay, Duration::ZERO, MINUTE * 60);
+        let second = Duration::from_secs(1);
+        span("max_duration", self.max_duration, second, DAY * 2);
         span(
             "encode_time",
             self.encode_time,
@@ -241,6 +253,12 @@ impl Config {
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const PORT: listen::Limits = listen::Limits {
+    connections: 4096,
+    header: Duration::from_secs(15),
+};
+/// For what is not a rendition: a still image at most.
+const SMALL_FILE_BYTES: u64 = 64 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -275,6 +293,7 @@ mod tests {
             work: "work".to_owned(),
             chunk: ByteSize(1),
             lease: Span::seconds(1),
+            max_duration: Span::seconds(48 * 3600 + 1),
             workers: 65,
             attempts: 0,
             ..Config::default()
@@ -291,6 +310,7 @@ mod tests {
             "work",
             "chunk",
             "lease",
+            "max_duration",
             "workers",
             "attempts",
             "operator_key",

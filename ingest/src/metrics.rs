@@ -34,7 +34,7 @@ impl Metrics {
         };
         let uploads = counters(
             "millrace_ingest_uploads_total",
-            "Uploads, by what became of them: started, completed, cancelled.",
+            "Uploads, by what became of them: started, completed, cancelled, expired.",
             "event",
         )?;
         let refused = counters(

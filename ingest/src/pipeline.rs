@@ -24,6 +24,7 @@ use crate::{
         Refusal,
         child::Limits,
         ladder::Ladder,
+        length::Bound,
         outcome::{self, Made},
         probe::{self, Facts},
         transcode::{self, Mezzanine, Order},
@@ -36,6 +37,8 @@ use crate::{
 pub(crate) struct Tools {
     pub(crate) ffmpeg: PathBuf,
     pub(crate) ffprobe: PathBuf,
+    /// The longest film.
+    pub(crate) longest: Duration,
     /// For the encoding of a whole film.
     pub(crate) limits: Limits,
 }
@@ -97,6 +100,7 @@ impl Pipeline {
             return Err(tool(format!("{} is not in the store", job.input)));
         }
         let facts = self.probe(&source, &folder.path).await?;
+        let bound = Bound::of(&facts, self.tools.longest)?;
         let ladder = Ladder::of(
             facts.picture.width,
             facts.picture.height,
@@ -106,17 +110,22 @@ impl Pipeline {
             source: &source,
             facts: &facts,
             ladder: &ladder,
+            bound,
             folder: &folder.path,
         };
         self.transcode(&order, job).await?;
         let finished = index_all(order.mezzanines()).await?;
         let length = check(&finished, &ladder, &facts)?;
+        bound.check(length)?;
         let poster = self.poster(&finished, length, &folder.path).await?;
         self.progress(job, ENCODED + 1).await;
 
         let generation = Generation(job.attempt);
         self.keep(&finished, poster, job, generation).await?;
         if !confirm.await? {
+            return Err(Failure::Lost);
+        }
+        if self.is_overtaken(video, generation).await? {
             return Err(Failure::Lost);
         }
         self.reveal(video, &finished, generation, length).await?;
@@ -205,6 +214,19 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Whether a later attempt has made the film exist already: who lost the job without knowing it
+    /// must not put an earlier generation in its place.
+    async fn is_overtaken(&self, video: &Video, generation: Generation) -> Result<bool, Error> {
+        let Some(bytes) = self.store.read(&layout::asset(&video.id)).await? else {
+            return Ok(false);
+        };
+        let Ok(asset) = serde_json::from_slice::<Asset>(&bytes) else {
+            tracing::error!(video.id = %video.id, "asset.json of {} is unreadable; it is replaced", video.id);
+            return Ok(false);
+        };
+        Ok(asset.generation >= generation)
+    }
+
     /// Writes the one file that makes the film exist, then tells the catalogue.
     async fn reveal(
         &self,
@@ -286,7 +308,7 @@ fn check(finished: &[Finished], ladder: &Ladder, facts: &Facts) -> Result<Durati
     let made: Vec<Made<'_>> = finished
         .iter()
         .map(|finished| Made {
-            kind: finished.mezzanine.rendition.kind,
+            rendition: &finished.mezzanine.rendition,
             index: &finished.index,
         })
         .collect();

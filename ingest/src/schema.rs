@@ -20,7 +20,7 @@ pub(crate) struct Migrations;
 
 impl MigratorTrait for Migrations {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First)]
+        vec![Box::new(First), Box::new(Second)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -42,6 +42,24 @@ impl MigrationTrait for First {
         for table in TABLES {
             manager.get_connection().execute_unprepared(table).await?;
         }
+        Ok(())
+    }
+}
+
+struct Second;
+
+impl MigrationName for Second {
+    fn name(&self) -> &'static str {
+        "second"
+    }
+}
+
+#[async_trait]
+impl MigrationTrait for Second {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        // Uploads whose time is over are looked for all the time.
+        let index = "CREATE INDEX ingest_uploads_due ON ingest_uploads (state, expires_unix_s)";
+        manager.get_connection().execute_unprepared(index).await?;
         Ok(())
     }
 }

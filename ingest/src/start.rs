@@ -7,6 +7,7 @@ use prometheus::Registry;
 use runtime::{
     clock::Clock,
     internal::{self, Health},
+    listen,
     shutdown::{Shutdown, Trigger},
 };
 use store::{Digest, Store};
@@ -21,7 +22,7 @@ use crate::{
     metrics::Metrics,
     pipeline::Pipeline,
     schema::Migrations,
-    upload,
+    upload::{self, Uploads, abandon::Sweep, turn::Turns},
 };
 
 /// An ingest that listens and works. Dropping it stops it at once.
@@ -58,8 +59,11 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let wake = Arc::new(Notify::new());
     let queue: Arc<dyn Queue> =
         Arc::new(jobs::embedded::Embedded::new(catalog.connection().clone()));
+    let uploads = upload::embedded::Embedded::new(catalog.connection().clone());
     let parts = Parts {
         store,
+        uploads: Arc::new(uploads),
+        turns: Arc::default(),
         catalog,
         queue,
         clock,
@@ -72,7 +76,12 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let (trigger, shutdown) = Trigger::new();
     let health = Health::new();
     let mut tasks = JoinSet::new();
-    tasks.spawn(serve(listener, router, shutdown.clone()));
+    tasks.spawn(listen::serve(
+        listener,
+        router,
+        settings.port,
+        shutdown.clone(),
+    ));
     for _ in 0..settings.workers {
         tasks.spawn(worker.clone().run(shutdown.clone()));
     }
@@ -103,18 +112,11 @@ impl Running {
     }
 }
 
-async fn serve(listener: TcpListener, router: axum::Router, mut shutdown: Shutdown) {
-    let served = axum::serve(listener, router)
-        .with_graceful_shutdown(async move { shutdown.requested().await })
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "the upload listener failed");
-    }
-}
-
 /// What the API, the workers and the pulse share.
 struct Parts {
     store: Arc<dyn Store>,
+    uploads: Arc<dyn Uploads>,
+    turns: Arc<Turns>,
     catalog: Catalog,
     queue: Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
@@ -124,10 +126,10 @@ struct Parts {
 
 impl Parts {
     fn app(&self, settings: &Settings, listen: SocketAddr, operator: Option<Digest>) -> App {
-        let connection = self.catalog.connection().clone();
         let public_base = settings.public_base.clone();
         App {
-            uploads: Arc::new(upload::embedded::Embedded::new(connection)),
+            uploads: Arc::clone(&self.uploads),
+            turns: Arc::clone(&self.turns),
             videos: Arc::clone(&self.catalog.videos),
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
@@ -161,8 +163,20 @@ impl Parts {
         }
     }
 
-    /// Looks after what nobody asks for: the queue's length, and whether the catalogue answers.
+    fn sweep(&self) -> Sweep {
+        Sweep {
+            uploads: Arc::clone(&self.uploads),
+            videos: Arc::clone(&self.catalog.videos),
+            store: Arc::clone(&self.store),
+            turns: Arc::clone(&self.turns),
+            metrics: self.metrics.clone(),
+        }
+    }
+
+    /// Looks after what nobody asks for: the queue's length, uploads that nobody finishes, and
+    /// whether the catalogue answers.
     async fn pulse(self, health: Health, mut shutdown: Shutdown) {
+        let sweep = self.sweep();
         let mut ticks = tokio::time::interval(PULSE);
         loop {
             tokio::select! {
@@ -172,6 +186,9 @@ impl Parts {
             match self.queue.counts(self.clock.now()).await {
                 Ok(counts) => self.metrics.queue(counts),
                 Err(error) => tracing::warn!(%error, "cannot count the jobs"),
+            }
+            if let Err(error) = sweep.run(self.clock.now()).await {
+                tracing::warn!(%error, "cannot look for uploads whose time is over");
             }
             match self.catalog.ping().await {
                 Ok(()) => health.recover(),
@@ -236,3 +253,41 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
 
 const PULSE: Duration = Duration::from_secs(2);
 const SHORTEST_KEY: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use runtime::clock::System;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+    };
+
+    use super::*;
+    use crate::Config;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_never_ends_a_request_header_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let config = Config {
+            listen: "127.0.0.1:0".to_owned(),
+            internal: "127.0.0.1:0".to_owned(),
+            store: format!("file://{}", at("store")),
+            catalog: format!("sqlite://{}", at("catalog.db")),
+            work: at("work"),
+            workers: 0,
+            ..Config::default()
+        };
+        let mut settings = config.check().unwrap();
+        assert!(settings.port.header <= Duration::from_secs(60));
+        settings.port.header = Duration::from_millis(50);
+        let running = start(settings, Arc::new(System)).await.unwrap();
+        let mut stream = TcpStream::connect(running.listen).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
+        let mut answer = Vec::new();
+        let closed = stream.read_to_end(&mut answer);
+        let closed = tokio::time::timeout(Duration::from_secs(20), closed).await;
+        assert!(closed.is_ok(), "it is still open");
+        running.stop().await;
+    }
+}

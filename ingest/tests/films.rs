@@ -12,6 +12,7 @@ mod house;
 use std::sync::Arc;
 
 use catalog::videos::State;
+use config::Span;
 use contracts::{
     asset::{Asset, Kind},
     time::UnixSeconds,
@@ -365,6 +366,59 @@ async fn a_dead_workers_film_is_taken_over_when_its_lease_is_over_and_not_before
     clock.advance(60);
     assert_eq!(house.settled(&id).await.state, State::Ready);
     assert_eq!(house.asset(&id).await.unwrap().generation.0, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_whose_times_lead_far_away_does_not_keep_the_encoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("ffprobe");
+    // Whatever the file says, it announces one second.
+    let script = "#!/bin/sh\nffprobe \"$@\" | \
+        sed -e 's/\"duration\": \"[^\"]*\"/\"duration\": \"1.0\"/' -e 's/\"DURATION\"/\"none\"/'\n";
+    write_program(&program, script);
+    let far = film(
+        "-itsoffset 400 -f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=440:d=1 \
+         -c:a aac -preset ultrafast",
+        "far.mkv",
+    );
+    let mut house = House::with(|config| config.max_duration = Span::seconds(300)).await;
+    let told = house.fail(&far).await;
+    assert!(told.contains("longer than the 5 minutes"), "{told}");
+    house.config.ffprobe = program.display().to_string();
+    house.restart().await;
+    let told = house.fail(&far).await;
+    assert!(
+        told.contains("announces 1.0 s, but goes on long after"),
+        "{told}"
+    );
+    let metrics = house.metrics().await;
+    assert!(metrics.contains("reason=\"overrun\"} 1"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_overtaken_does_not_take_back_what_a_later_attempt_shows() {
+    let mut house = House::with(|config| config.workers = 0).await;
+    let id = house.upload(&film(&picture("64x48", "25"), "a.mp4")).await;
+    let later = Asset {
+        video: id.clone(),
+        generation: contracts::id::Generation(2),
+        title: "later".to_owned(),
+        privacy: contracts::asset::Privacy::Public,
+        duration_ms: 1,
+        renditions: Vec::new(),
+    };
+    let json = serde_json::to_vec(&later).unwrap();
+    let key = layout::asset(&id);
+    house.store.put(&key, json.into()).await.unwrap();
+    house.config.workers = 1;
+    house.restart().await;
+    let mut looks = tokio::time::interval(std::time::Duration::from_millis(20));
+    while !house.metrics().await.contains("jobs_ended_total") {
+        looks.tick().await;
+    }
+    let metrics = house.metrics().await;
+    assert!(metrics.contains("{how=\"lost\"} 1"), "{metrics}");
+    assert_eq!(house.asset(&id).await.unwrap().title, "later");
 }
 
 fn write_program(path: &std::path::Path, script: &str) {

@@ -426,6 +426,26 @@ async fn unknown_cancelled_and_expired_uploads_are_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_nobody_finishes_is_given_up_and_its_chunks_are_removed() {
+    let clock = Arc::new(Fixed::at(UnixSeconds(1000)));
+    let house = House::at(|config| config.workers = 0, Arc::<Fixed>::clone(&clock)).await;
+    let bytes = bytes();
+    let (upload, video) = house.begin(&bytes).await;
+    house.put(&upload, 0, &bytes[..CHUNK]).await;
+    clock.advance(25 * 3600);
+    let failed = house.settled(&video).await;
+    let reason = "the upload was not finished in time";
+    assert_eq!(failed.failure.as_deref(), Some(reason));
+    let mut looks = tokio::time::interval(std::time::Duration::from_millis(20));
+    while !house.metrics().await.contains("{event=\"expired\"} 1") {
+        looks.tick().await;
+    }
+    let key = store::Key::parse(&format!("uploads/{upload}/chunk_0")).unwrap();
+    assert_eq!(house.store.size(&key).await.unwrap(), None);
+    problem(house.complete(&upload).await, 404, "upload-not-found").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_a_key_is_wanted_nothing_goes_without_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");

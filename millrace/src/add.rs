@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, SeekFrom};
 
-use crate::api::Api;
+use crate::api::{Api, Refused};
 use crate::cli;
 
 /// How often one chunk is tried before the upload is given up (it can be resumed then).
@@ -25,11 +25,6 @@ const POLL: Duration = Duration::from_millis(500);
 const PATIENT_POLLS: u32 = 20;
 /// More than any chunk: a server that asks for more is not followed.
 const MAX_CHUNK: u64 = 1 << 30;
-
-#[expect(
-    clippy::print_stdout,
-    reason = "a verb's answer goes to standard output"
-)]
 pub(crate) async fn run(options: &cli::Add) -> anyhow::Result<ExitCode> {
     let api = Api::find(&options.api)?;
     let title = options.title.clone().unwrap_or_else(|| stem(&options.file));
@@ -45,17 +40,17 @@ pub(crate) async fn run(options: &cli::Add) -> anyhow::Result<ExitCode> {
     }
     let failed = answer.get("state").and_then(Value::as_str) == Some("failed");
     if options.json {
-        println!("{answer}");
+        say!("{answer}");
     } else if failed {
         let reason = answer
             .get("reason")
             .and_then(Value::as_str)
             .unwrap_or("no reason was given");
-        println!("{added} cannot be watched: {reason}");
+        say!("{added} cannot be watched: {reason}");
     } else if options.wait {
-        println!("{added} can be watched");
+        say!("{added} can be watched");
     } else {
-        println!(
+        say!(
             "{added} is being made; `millrace add --wait` waits, and GET /v1/videos/{added}/status tells how far it is"
         );
     }
@@ -104,6 +99,15 @@ pub(crate) async fn upload(api: &Api, path: &Path, wish: &Wish) -> anyhow::Resul
         }
     };
     let id = text(&upload, "upload_id")?.to_owned();
+    if let Some(announced) = upload.get("size_bytes").and_then(Value::as_u64)
+        && announced != size
+    {
+        bail!(
+            "upload {id} is for a file of {announced} bytes; {} has {size}",
+            path.display()
+        );
+    }
+    eprintln!("upload {id}; if it is cut off, go on with --resume {id}");
     send_chunks(api, &mut file, size, &upload, &place(&upload, &id, "chunk"))
         .await
         .with_context(|| format!("the upload was cut off; go on with --resume {id}"))?;
@@ -155,6 +159,7 @@ async fn send_chunk(api: &Api, url: &str, index: u64, chunk: Bytes) -> anyhow::R
             .body(chunk.clone());
         match api.json(request).await {
             Ok(_) => return Ok(()),
+            Err(error) if error.is::<Refused>() => return Err(error),
             Err(error) if tried == TRIES => {
                 return Err(error.context(format!("chunk {index} did not arrive in {TRIES} tries")));
             }

@@ -17,6 +17,11 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 /// Hosts that are this machine.
 const LOOPBACK: [&str; 3] = ["//127.0.0.1", "//localhost", "//[::1]"];
 
+/// The house understood and said no: asking again is of no use.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Refused(String);
+
 /// A client of one control plane.
 #[derive(Clone)]
 pub(crate) struct Api {
@@ -123,10 +128,17 @@ async fn read(response: Response) -> anyhow::Result<Value> {
         return Ok(value);
     }
     let say = |name: &str| value.get(name).and_then(Value::as_str);
-    match say("detail").or_else(|| say("title")) {
-        Some(text) => bail!("{text} ({status})"),
-        None => bail!("refused: {status}"),
+    let text = say("detail").or_else(|| say("title")).unwrap_or("refused");
+    let hint = if status == 401 {
+        "; name the key's file with --operator-key"
+    } else {
+        ""
+    };
+    let message = format!("{text} ({status}){hint}");
+    if status.is_client_error() {
+        return Err(Refused(message).into());
     }
+    bail!("{message}")
 }
 
 fn from_house(dir: &Path) -> anyhow::Result<String> {

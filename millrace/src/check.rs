@@ -8,11 +8,6 @@ use runtime::clock::{Clock as _, System};
 use serde_json::json;
 
 use crate::{USAGE, cli, sign};
-
-#[expect(
-    clippy::print_stdout,
-    reason = "a verb's answer goes to standard output"
-)]
 pub(crate) fn run(options: &cli::Check) -> anyhow::Result<ExitCode> {
     let ring = match sign::keyring(&options.keys) {
         Ok(ring) => ring,
@@ -43,6 +38,6 @@ pub(crate) fn run(options: &cli::Check) -> anyhow::Result<ExitCode> {
             ExitCode::FAILURE,
         ),
     };
-    println!("{answer}");
+    say!("{answer}");
     Ok(code)
 }

@@ -1,5 +1,14 @@
 //! The one binary: a role or an operator's verb is a subcommand.
 
+/// Prints a line of a verb's answer. A reader that has gone away (`… | head`) is no fault of ours.
+macro_rules! say {
+    () => { say!("") };
+    ($($what:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($what)*);
+    }};
+}
+
 mod add;
 mod api;
 mod check;
@@ -50,20 +59,15 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(options) => status::run(&options).await,
     }
 }
-
-#[expect(
-    clippy::print_stdout,
-    reason = "a verb's answer goes to standard output"
-)]
 async fn play_verb(options: &cli::Play) -> anyhow::Result<ExitCode> {
     if options.insecure {
         eprintln!("note: --insecure: no certificate is checked");
     }
     let report = play::play(&options.to_options()).await;
     if options.json {
-        println!("{}", report.to_json());
+        say!("{}", report.to_json());
     } else {
-        println!("{}", report.table());
+        say!("{}", report.table());
     }
     Ok(ExitCode::from(report.exit_code()))
 }

@@ -174,13 +174,11 @@ fn count(problems: usize) -> String {
 fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
-
-#[expect(
-    clippy::print_stdout,
-    reason = "the line is the contract with whoever started the role"
-)]
 fn announce(listen: Listen) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string(&Ready { listen })?);
+    for (listener, address) in &listen {
+        tracing::info!(listener, %address, "listens for {listener} on {address}");
+    }
+    say!("{}", serde_json::to_string(&Ready { listen })?);
     Ok(())
 }
 

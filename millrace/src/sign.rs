@@ -10,13 +10,11 @@ use contracts::token::{Claims, Countries, KeyRing};
 use runtime::clock::{Clock as _, System};
 
 use crate::cli;
-
-#[expect(
-    clippy::print_stdout,
-    reason = "a verb's answer goes to standard output"
-)]
 pub(crate) fn run(options: &cli::Sign) -> anyhow::Result<ExitCode> {
     let ring = keyring(&options.keys)?;
+    if !options.path.starts_with('/') {
+        bail!("a path begins with /, as /v/VIDEO/ does");
+    }
     let now = System.now();
     let expires = options
         .expires
@@ -31,13 +29,13 @@ pub(crate) fn run(options: &cli::Sign) -> anyhow::Result<ExitCode> {
     };
     let base = options.base.trim_end_matches('/');
     if options.plain {
-        println!(
+        say!(
             "{base}{}?{}",
             options.path,
             key.sign_path(&options.path, expires)?
         );
     } else {
-        println!(
+        say!(
             "{base}/~{}{}",
             key.mint(&claims(options, expires)?)?,
             options.path

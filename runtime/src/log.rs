@@ -1,5 +1,7 @@
 //! Structured logs on standard error.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 /// How a log line looks.
@@ -16,6 +18,7 @@ pub enum Format {
 pub fn start(format: Format, filter: &str) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(self::filter(filter))
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // An error says that logging was started already, by a test beside this one, say.
     let _ = match format {

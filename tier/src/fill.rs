@@ -26,6 +26,22 @@ pub(crate) fn decide(response: &ResponseHeader, age: Duration) -> RespCacheable 
     }
 }
 
+/// Tells whether the end of the body can be told from a connection that broke (RFC 9112 §6.3): by
+/// its length, or by its last chunk. What can not must not be stored, for half of it may be missing.
+pub(crate) fn has_end(response: &ResponseHeader) -> bool {
+    let chunked = |value: &header::HeaderValue| {
+        let last = value.as_bytes().rsplit(|byte| *byte == b',').next();
+        last.is_some_and(|last| last.trim_ascii().eq_ignore_ascii_case(b"chunked"))
+    };
+    response.headers.contains_key(header::CONTENT_LENGTH)
+        || response
+            .headers
+            .get_all(header::TRANSFER_ENCODING)
+            .iter()
+            .next_back()
+            .is_some_and(chunked)
+}
+
 /// Counts the time that the response has spent in caches before us, and closes the stale windows
 /// where the origin forbids stale answers (RFC 9111 §4.2.4).
 fn aged(meta: CacheMeta, age: Duration, control: Option<&CacheControl>) -> CacheMeta {
@@ -143,5 +159,16 @@ mod tests {
             (meta.stale_while_revalidate_sec(), meta.stale_if_error_sec()),
             (0, 0)
         );
+    }
+
+    #[test]
+    fn a_body_that_ends_with_the_connection_has_no_sure_end() {
+        assert!(has_end(&response(200, &[("content-length", "0")])));
+        assert!(has_end(&response(
+            200,
+            &[("transfer-encoding", "gzip, Chunked")]
+        )));
+        assert!(!has_end(&response(200, &[])));
+        assert!(!has_end(&response(200, &[("transfer-encoding", "gzip")])));
     }
 }

@@ -1,4 +1,4 @@
-//! A stream that gives up on a client whose request header does not come to an end.
+//! A stream that gives up on a client whose request header, or HTTP/2 preface, does not come.
 
 use std::future::Future;
 use std::io;
@@ -22,6 +22,9 @@ use tokio::time::{Instant, Sleep};
 ///
 /// The end of a header is found by its empty line. A body counts as the beginning of the next
 /// header; viewers may not send any.
+///
+/// [`Guard::preface`] makes one for HTTP/2: Pingora waits for the connection preface without a
+/// limit, and limits what comes after it.
 pub(crate) struct Guard<S> {
     stream: S,
     limit: Duration,
@@ -38,6 +41,8 @@ enum Progress {
     Line,
     /// At the beginning of a line; `\r` may have come already.
     LineStart,
+    /// HTTP/2, and so many bytes of its beginning are to come; none: nothing is watched any more.
+    Preface(usize),
 }
 
 impl<S> Guard<S> {
@@ -50,16 +55,31 @@ impl<S> Guard<S> {
         }
     }
 
+    /// For HTTP/2, whose preface must be complete within a time from now.
+    pub(crate) fn preface(stream: S, limit: Duration) -> Self {
+        let mut guard = Self::new(stream, limit);
+        guard.progress = Progress::Preface(PREFACE_BYTES);
+        guard.start();
+        guard
+    }
+
     fn note(&mut self, bytes: &[u8]) {
-        self.progress = bytes
-            .iter()
-            .fold(self.progress, |progress, byte| progress.next(*byte));
-        if self.progress == Progress::Idle {
+        self.progress = match self.progress {
+            Progress::Preface(left) => Progress::Preface(left.saturating_sub(bytes.len())),
+            progress => bytes
+                .iter()
+                .fold(progress, |progress, byte| progress.next(*byte)),
+        };
+        if matches!(self.progress, Progress::Idle | Progress::Preface(0)) {
             self.deadline = None;
         } else if self.deadline.is_none() {
-            let end = Instant::now() + self.limit;
-            self.deadline = Some(Box::pin(tokio::time::sleep_until(end)));
+            self.start();
         }
+    }
+
+    fn start(&mut self) {
+        let end = Instant::now() + self.limit;
+        self.deadline = Some(Box::pin(tokio::time::sleep_until(end)));
     }
 }
 
@@ -177,6 +197,9 @@ impl<S> std::fmt::Debug for Guard<S> {
     }
 }
 
+/// The connection preface and the head of the SETTINGS frame that must follow it (RFC 9113 §3.4).
+const PREFACE_BYTES: usize = 24 + 9;
+
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -215,5 +238,25 @@ mod tests {
         };
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(begun.elapsed() <= Duration::from_secs(12));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_http2_preface_has_a_deadline_and_what_follows_it_has_none() {
+        for dripped in [0, PREFACE_BYTES - 1] {
+            let (mut client, server) = tokio::io::duplex(64);
+            let mut guard = Guard::preface(server, Duration::from_secs(10));
+            client.write_all(&vec![b'a'; dripped]).await.unwrap();
+            let begun = Instant::now();
+            let error = guard.read_exact(&mut [0; 64]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{dripped}");
+            assert!(begun.elapsed() <= Duration::from_secs(11));
+        }
+        let (mut client, server) = tokio::io::duplex(64);
+        let mut guard = Guard::preface(server, Duration::from_secs(10));
+        client.write_all(&[b'a'; PREFACE_BYTES + 1]).await.unwrap();
+        guard.read_exact(&mut [0; PREFACE_BYTES + 1]).await.unwrap();
+        let mut byte = [0; 1];
+        let later = tokio::time::timeout(Duration::from_secs(3600), guard.read(&mut byte)).await;
+        assert!(later.is_err(), "idle is not limited here");
     }
 }

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use futures_util::future::poll_fn;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, Result};
 use pingora::protocols::Digest;
@@ -27,6 +27,9 @@ use pingora::protocols::l4::socket::SocketAddr;
 /// A session that is dropped before its answer is complete resets the stream.
 pub(crate) struct Session {
     inner: HttpSession,
+    /// The request was HEAD: no byte of a body may be sent, though Pingora hands over what a
+    /// parent's answer to GET brings when it is not stored.
+    head: bool,
     /// There once the response header is sent.
     body: Option<h2::SendStream<Bytes>>,
     /// What is not handed to the connection yet, and whether it ends the stream.
@@ -52,6 +55,7 @@ impl Session {
             let _ = request.insert_header(header::HOST, authority);
         }
         Self {
+            head: inner.req_header().method == Method::HEAD,
             inner,
             body: None,
             queue: VecDeque::new(),
@@ -73,6 +77,7 @@ impl Session {
     }
 
     fn enqueue(&mut self, data: Bytes, end: bool) {
+        let data = if self.head { Bytes::new() } else { data };
         if self.ended || (data.is_empty() && !end) {
             return;
         }

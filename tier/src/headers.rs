@@ -65,13 +65,25 @@ pub(crate) fn has_looped(headers: &HeaderMap, own: &str) -> bool {
     })
 }
 
-/// Bytes of `CDN-Loop` that came with a request.
-pub(crate) fn loop_len(headers: &HeaderMap) -> usize {
-    headers
-        .get_all(&CDN_LOOP)
-        .iter()
-        .map(HeaderValue::len)
-        .sum()
+/// Tells whether a request bears at most so many bytes of `CDN-Loop`, in a few lines. Lines count
+/// by themselves, because many empty ones are as much of a burden.
+pub(crate) fn loop_fits(headers: &HeaderMap, longest: usize) -> bool {
+    let lines = headers.get_all(&CDN_LOOP);
+    let bytes: usize = lines.iter().map(HeaderValue::len).sum();
+    bytes <= longest && lines.iter().count() <= LOOP_LINES
+}
+
+/// Adds a member to `CDN-Loop`, all in one line: a parent limits how many lines it takes.
+pub(crate) fn join_loop(request: &mut RequestHeader, own: &str) -> Result<()> {
+    let lines = request.headers.get_all(&CDN_LOOP).iter();
+    let mut members: Vec<&str> = lines
+        .filter_map(|line| line.to_str().ok())
+        .map(|line| line.trim_matches([' ', '\t', ',']))
+        .filter(|line| !line.is_empty())
+        .collect();
+    members.push(own);
+    let joined = members.join(", ");
+    request.insert_header(CDN_LOOP, joined)
 }
 
 /// Reduces a request to what a parent may see. One answer serves everybody, so nothing of the
@@ -125,6 +137,8 @@ pub(crate) const PREFLIGHT: [(&str, &str); 3] = [
     ("access-control-max-age", "86400"),
 ];
 
+const LOOP_LINES: usize = 8;
+
 const EXPOSED: &str =
     "cache-status, age, server-timing, content-length, content-range, accept-ranges, date, etag";
 
@@ -170,5 +184,22 @@ mod tests {
         }
         bare(&mut request);
         assert_eq!(request.headers.keys().collect::<Vec<_>>(), ["range"]);
+    }
+
+    #[test]
+    fn a_loop_is_passed_on_in_one_line() {
+        let mut request = RequestHeader::build("GET", b"/v/a", None).unwrap();
+        for line in ["", "a; x=1, b", " ,", "c,", ""] {
+            request.append_header(CDN_LOOP, line).unwrap();
+        }
+        assert!(loop_fits(&request.headers, 13));
+        assert!(!loop_fits(&request.headers, 12));
+        for _ in 0..4 {
+            request.append_header(CDN_LOOP, "").unwrap();
+        }
+        assert!(!loop_fits(&request.headers, 1024), "nine lines");
+        join_loop(&mut request, "own-1").unwrap();
+        let lines: Vec<_> = request.headers.get_all(CDN_LOOP).iter().collect();
+        assert_eq!(lines, ["a; x=1, b, c, own-1"]);
     }
 }

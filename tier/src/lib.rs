@@ -32,6 +32,7 @@ pub mod node;
 pub mod parent;
 mod protocol;
 pub mod proxy;
+mod question;
 pub mod settings;
 mod status;
 pub mod tls;

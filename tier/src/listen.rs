@@ -25,7 +25,8 @@ pub struct Limits {
     pub max_connections: usize,
     /// Time for a TLS handshake.
     pub handshake: Duration,
-    /// Time for a whole HTTP/1.1 request header, from its first byte.
+    /// Time for a whole HTTP/1.1 request header, from its first byte; for an HTTP/2 connection
+    /// preface, from the handshake.
     pub header: Duration,
     /// Time that answers in progress get when the node stops.
     pub drain: Duration,
@@ -126,16 +127,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
             Ok(Err(error)) => return tracing::debug!(%peer, "TLS handshake failed: {error}"),
             Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
         };
-        if matches!(secured.selected_alpn_proto(), Some(ALPN::H2)) {
-            self.app
-                .process_new(Box::new(secured), &self.shutdown)
-                .await;
+        let guarded = if matches!(secured.selected_alpn_proto(), Some(ALPN::H2)) {
+            Guard::preface(secured, self.limits.header)
         } else {
-            let guarded = Guard::new(secured, self.limits.header);
-            self.app
-                .process_new(Box::new(guarded), &self.shutdown)
-                .await;
-        }
+            Guard::new(secured, self.limits.header)
+        };
+        self.app
+            .process_new(Box::new(guarded), &self.shutdown)
+            .await;
     }
 }
 

@@ -72,6 +72,7 @@ impl Node {
             cache,
             lock: Box::leak(CacheLock::new_boxed(FILL_HEADER_LIMIT)),
             parents: Parents::new(settings.parents.clone(), settings.timeouts),
+            questions: Arc::default(),
             metrics: metrics.clone(),
             rules,
         };

@@ -157,12 +157,36 @@ impl Parents {
         }
     }
 
-    pub(crate) async fn peer(&self, index: usize) -> Result<Box<HttpPeer>> {
+    /// The next parent for a key whose name resolves, noted in `tried` with those that do not.
+    pub(crate) async fn next(&self, key: &[u8], tried: &mut Vec<usize>) -> Result<Box<HttpPeer>> {
+        let mut last = Error::explain(ErrorType::ConnectNoRoute, "no parent").into_up();
+        for _ in 0..self.list.len() {
+            let Some(index) = self.choose(key, tried) else {
+                break;
+            };
+            tried.push(index);
+            match self.peer(index).await {
+                Ok(peer) => return Ok(peer),
+                Err(error) => {
+                    self.failed(index);
+                    last = error;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    async fn peer(&self, index: usize) -> Result<Box<HttpPeer>> {
         let parent = self
             .list
             .get(index)
             .ok_or_else(|| Error::explain(ErrorType::InternalError, "no such parent"))?;
-        let address = parent.address.resolve().await.map_err(|e| e.into_up())?;
+        let lookup = tokio::time::timeout(self.timeouts.connect, parent.address.resolve());
+        let address = lookup
+            .await
+            .or_err(ErrorType::ConnectTimedout, "resolving a parent's name")
+            .flatten()
+            .map_err(|e| e.into_up())?;
         let mut peer = HttpPeer::new(address, parent.address.tls, parent.address.host.clone());
         peer.options.connection_timeout = Some(self.timeouts.connect);
         peer.options.total_connection_timeout = Some(self.timeouts.connect);
@@ -262,5 +286,26 @@ mod tests {
         assert_ne!(parents.choose(b"k", &[]), Some(first));
         tokio::time::advance(TIMEOUTS.cooldown).await;
         assert_eq!(parents.choose(b"k", &[]), Some(first));
+    }
+
+    #[tokio::test]
+    async fn a_parent_whose_name_does_not_resolve_is_passed_over_and_cools_down() {
+        // Too long for a label, so that no resolver is asked (RFC 1035 §2.3.4).
+        let nameless = format!("http://{}:1", "a".repeat(64));
+        let urls = [nameless.as_str(), "http://127.0.0.1:2"];
+        let addresses = urls.map(|url| Address::parse(url).unwrap()).to_vec();
+        let parents = Parents::new(addresses, TIMEOUTS);
+        let key = (0..u8::MAX)
+            .map(|n| [n])
+            .find(|key| parents.choose(key, &[]) == Some(0))
+            .unwrap();
+        let mut tried = Vec::new();
+        let peer = parents.next(&key, &mut tried).await.unwrap();
+        assert_eq!(peer._address.to_string(), "127.0.0.1:2");
+        assert_eq!(tried, [0, 1]);
+        assert_eq!(parents.choose(&key, &[]), Some(1), "the other is cooling");
+
+        let alone = Parents::new(vec![Address::parse(&nameless).unwrap()], TIMEOUTS);
+        assert!(alone.next(&key, &mut Vec::new()).await.is_err());
     }
 }

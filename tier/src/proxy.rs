@@ -8,24 +8,25 @@ use async_trait::async_trait;
 use contracts::header::HOP;
 use contracts::reason::Reason;
 use http::{Method, header};
+use pingora::cache::key::CacheHashKey;
 use pingora::cache::lock::CacheKeyLockImpl;
 use pingora::cache::{
     CacheKey, CacheMeta, CacheOptionOverrides, CachePhase, ForcedFreshness, HitHandler,
-    RespCacheable,
+    NoCacheReason, RespCacheable,
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer, Result};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session, subrequest};
-use tokio::sync::oneshot;
 
 use crate::admission::{Admission, Admitted, Condition, Facts};
 use crate::beacon::{Beacon, Served};
 use crate::cache::{Ram, Reader};
-use crate::headers::{self, CACHE_STATUS, CDN_LOOP, Viewers};
+use crate::headers::{self, CACHE_STATUS, Viewers};
 use crate::metrics::{CacheUse, Metrics};
 use crate::parent::Parents;
 use crate::protocol::Protocol;
+use crate::question::{Asked, Question, Questions};
 use crate::{answer, fill, key, status};
 
 /// What a node is made of.
@@ -42,6 +43,8 @@ pub struct Proxy {
     pub lock: &'static CacheKeyLockImpl,
     /// Where objects come from.
     pub parents: Parents,
+    /// What is being found out for those who show no token.
+    pub(crate) questions: Arc<Questions>,
     /// What is counted.
     pub metrics: Metrics,
     /// Names and limits.
@@ -84,10 +87,6 @@ pub struct Context {
     upstream_age: Duration,
     upstream_cache_status: Option<String>,
 }
-
-/// Brings the answer to "is it public?" from the request that fetches the object to the one that
-/// waits. Dropped unanswered, the answer is no.
-struct Question(Option<oneshot::Sender<bool>>);
 
 #[async_trait]
 impl ProxyHttp for Proxy {
@@ -174,11 +173,7 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         let key = ctx.key.as_ref().map_or(&[][..], CacheKey::primary_key);
-        let parent = self.parents.choose(key, &ctx.tried);
-        let parent =
-            parent.ok_or_else(|| Error::explain(ErrorType::ConnectNoRoute, "no parent"))?;
-        ctx.tried.push(parent);
-        self.parents.peer(parent).await
+        self.parents.next(key, &mut ctx.tried).await
     }
 
     async fn connected_to_upstream(
@@ -222,7 +217,7 @@ impl ProxyHttp for Proxy {
             .last()
             .map_or("", |parent| self.parents.authority(*parent));
         request.insert_header(header::HOST, parent)?;
-        request.append_header(CDN_LOOP, self.rules.loop_id.as_str())?;
+        headers::join_loop(request, &self.rules.loop_id)?;
         if let Some(secret) = &self.rules.hop_secret {
             request.insert_header(HOP, secret.clone())?;
         }
@@ -242,6 +237,11 @@ impl ProxyHttp for Proxy {
             self.metrics.upstream_seconds.observe(waited);
         }
         ctx.upstream_status = Some(response.status.as_u16());
+        if response.status == 403 {
+            // Parents refuse hops, never viewers: it is this node that is not let in.
+            let why = "the parent refuses this node's hop credential";
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
+        }
         // These describe this one fetch. Stored, they would be repeated as if they described
         // every later hit (RFC 9211 §2: members tell how *this* response was handled).
         ctx.upstream_age = fill::reported_age(response);
@@ -257,6 +257,10 @@ impl ProxyHttp for Proxy {
         response: &ResponseHeader,
         ctx: &mut Context,
     ) -> Result<RespCacheable> {
+        // A 304 has no body; what is stored has been delimited.
+        if ctx.upstream_status != Some(304) && !fill::has_end(response) {
+            return Ok(RespCacheable::Uncacheable(NoCacheReason::OriginNotCache));
+        }
         Ok(fill::decide(response, ctx.upstream_age))
     }
 
@@ -399,7 +403,7 @@ impl Proxy {
         // Tiers may bring a longer list than a viewer may begin, so that no viewer can begin one
         // that fails at a parent, where others would wait for the same fill.
         let longest = if self.viewers.is_some() { 1024 } else { 4096 };
-        if headers::loop_len(&request.headers) > longest {
+        if !headers::loop_fits(&request.headers, longest) {
             return Err(Reason::BadRequest);
         }
         if !session.downstream_session.is_body_empty() {
@@ -449,13 +453,17 @@ impl Proxy {
         let Some(spawner) = &session.subrequest_spawner else {
             return false;
         };
-        let (question, answer) = oneshot::channel();
+        let (question, answer) = match self.questions.ask(key.combined_bin()) {
+            Asked::Refused => return false,
+            Asked::Open(answer) => return answer.wait().await,
+            Asked::New(question, answer) => (question, answer),
+        };
         let errand = subrequest::Ctx::builder()
-            .user_ctx(Box::new(Question(Some(question))))
+            .user_ctx(Box::new(question))
             .build();
         // Detached: the fill goes on when this client leaves.
         drop(spawner.spawn_background_subrequest(session.as_downstream(), errand));
-        answer.await.unwrap_or(false)
+        answer.wait().await
     }
 
     fn answer_question(&self, session: &mut Session, response: &ResponseHeader) {
@@ -465,9 +473,8 @@ impl Proxy {
             .as_mut()
             .and_then(|errand| errand.user_ctx_mut())
             .and_then(|question| question.downcast_mut::<Question>());
-        if let Some(sender) = question.and_then(|question| question.0.take()) {
-            // The one who asked may have left.
-            let _ = sender.send(public);
+        if let Some(question) = question {
+            question.answer(public);
         }
     }
 

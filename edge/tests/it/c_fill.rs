@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tier::Protocol;
 
 use crate::house::{House, PROTOCOLS, signed};
-use crate::origin::{Gate, Origin, Reply, Step};
+use crate::origin::{Gate, Origin, Reply, Step, path};
 
 const PATH: &str = "/v/a/720p/segment_1.m4s";
 
@@ -258,5 +258,79 @@ async fn answers_in_progress_end_when_the_node_stops() {
         gate.open();
         assert_eq!(answer.whole().await.bytes().len(), 100_000, "{protocol}");
         stopping.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_cold_request_for_which_there_is_no_room_is_answered_whole_and_pushes_nothing_out() {
+    const HOT: &str = "/v/a/hot";
+    for protocol in PROTOCOLS {
+        let gate = Gate::shut();
+        let inner = gate.clone();
+        let origin = Origin::start(move |head| match path(head) {
+            HOT => Reply::ok(vec![1; 20_000]),
+            cold if cold.ends_with("/cold") => Reply::ok(vec![2; 200_000]),
+            _ => {
+                let (most, rest) = (vec![7; 239_000].into(), vec![7; 1_000].into());
+                let steps = vec![
+                    Step::Send(most),
+                    Step::Wait(inner.clone()),
+                    Step::Send(rest),
+                ];
+                Reply::steps(240_000, steps)
+            }
+        })
+        .await;
+        let house = House::with(&origin, |config| {
+            config.cache.memory = config::ByteSize::mib(1);
+            config.cache.max_object = config::ByteSize(250_000);
+        })
+        .await;
+        let client = house.client(protocol);
+        client.get(&signed(HOT), &[]).await;
+        let mut slow = Vec::new();
+        for n in 0..4 {
+            let target = signed(&format!("/v/a/{n}"));
+            slow.push(client.open("GET", &target, &[]).await);
+        }
+        for _ in 0..2 {
+            let cold = client.get(&signed("/v/a/cold"), &[]).await;
+            assert_eq!((cold.status, cold.bytes().len()), (200, 200_000));
+            assert_eq!(cold.field("cache-status"), "edge-1; fwd=miss", "{protocol}");
+        }
+        let range = [("range", "bytes=10-19")];
+        let part = client.get(&signed("/v/a/cold"), &range).await;
+        assert_eq!((part.status, part.bytes().len()), (206, 10), "{protocol}");
+        let head = client.open("HEAD", &signed("/v/a/cold"), &[]).await;
+        let head = head.whole().await;
+        assert_eq!((head.status, head.bytes().len()), (200, 0), "{protocol}");
+        let hot = client.get(&signed(HOT), &[]).await;
+        assert!(hot.field("cache-status").contains("; hit"), "{hot:?}");
+        gate.open();
+        for answer in slow {
+            assert_eq!(answer.whole().await.bytes().len(), 240_000, "{protocol}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_with_the_connection_is_passed_on_and_not_stored() {
+    for protocol in PROTOCOLS {
+        let origin = Origin::start(|_| Reply {
+            to_close: true,
+            ..Reply::ok("perhaps half of it")
+        })
+        .await;
+        let house = House::with(&origin, |_| {}).await;
+        let client = house.client(protocol);
+        for _ in 0..2 {
+            let got = client.get(&signed(PATH), &[]).await;
+            assert_eq!(
+                (got.status, &got.bytes()[..]),
+                (200, &b"perhaps half of it"[..])
+            );
+            assert_eq!(got.field("cache-status"), "edge-1; fwd=miss", "{protocol}");
+        }
+        assert_eq!(origin.requests(), 2, "{protocol}");
     }
 }

@@ -345,6 +345,58 @@ async fn a_dripped_header_is_cut_off() {
 }
 
 #[tokio::test]
+async fn an_http2_client_that_stays_silent_is_cut_off() {
+    let origin = films().await;
+    let house = House::with(&origin, |config| {
+        config.clients.header_timeout = config::Span::millis(200);
+    })
+    .await;
+    for said in [&b""[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        let mut stream = house.client(Protocol::H2).tls("h2").await;
+        stream.write_all(said).await.unwrap();
+        let mut answer = Vec::new();
+        let closed = stream.read_to_end(&mut answer);
+        let closed = tokio::time::timeout(Duration::from_secs(20), closed).await;
+        assert!(closed.is_ok(), "{said:?} holds a connection for ever");
+    }
+}
+
+#[tokio::test]
+async fn those_who_show_no_token_cause_few_requests_to_a_parent() {
+    let gate = Gate::shut();
+    let inner = gate.clone();
+    let origin = Origin::start(move |head| match path(head).split('/').nth(2) {
+        Some("p") => Reply::ok("public")
+            .field("millrace-access", "public")
+            .held(&inner),
+        _ => Reply::status(404, "none"),
+    })
+    .await;
+    let house = House::open(&origin).await;
+    for _ in 0..3 {
+        let got = house.client(Protocol::H1).get("/v/none/x", &[]).await;
+        assert_eq!(got.status, 403);
+    }
+    assert_eq!(origin.requests(), 1, "a no is remembered");
+    let ask = |target: String| {
+        let client = house.client(Protocol::H1);
+        tokio::spawn(async move { client.get(&target, &[]).await.status })
+    };
+    let crowd: Vec<_> = (0..80).map(|_| ask("/v/p/0".to_owned())).collect();
+    let others: Vec<_> = (1..64).map(|n| ask(format!("/v/p/{n}"))).collect();
+    origin.until(1 + 64).await;
+    let refused = house.client(Protocol::H1).get("/v/p/64", &[]).await;
+    assert_eq!(refused.status, 403);
+    assert_eq!(origin.requests(), 1 + 64);
+    gate.open();
+    for answer in crowd.into_iter().chain(others) {
+        assert_eq!(answer.await.unwrap(), 200);
+    }
+    let later = house.client(Protocol::H1).get("/v/p/64", &[]).await;
+    assert_eq!(later.status, 200);
+}
+
+#[tokio::test]
 async fn an_idle_connection_is_kept_and_used_again() {
     let origin = films().await;
     let house = House::open(&origin).await;

@@ -129,6 +129,20 @@ async fn the_next_parent_answers_for_one_that_is_down() {
 }
 
 #[tokio::test]
+async fn the_next_parent_answers_for_one_whose_name_does_not_resolve() {
+    let origin = Origin::start(|_| Reply::ok("x")).await;
+    // Too long for a label, so that no resolver is asked (RFC 1035 §2.3.4).
+    let nameless = format!("http://{}:1", "a".repeat(64));
+    let house = House::with(&origin, |config| config.parents.push(nameless)).await;
+    for n in 0..20 {
+        let target = signed(&format!("/v/a/{n}"));
+        let got = house.client(Protocol::H1).get(&target, &[]).await;
+        assert_eq!(got.status, 200, "{n}");
+    }
+    assert_eq!(origin.requests(), 20);
+}
+
+#[tokio::test]
 async fn two_parents_share_the_objects() {
     let one = Origin::start(|_| Reply::ok("x")).await;
     let two = Origin::start(|_| Reply::ok("x")).await;
@@ -167,4 +181,41 @@ async fn a_request_that_comes_back_is_refused() {
         400
     );
     assert_eq!(origin.requests(), 2);
+    for protocol in PROTOCOLS {
+        let client = house.client(protocol);
+        let few = [("cdn-loop", ""), ("cdn-loop", "a"), ("cdn-loop", "b")];
+        let target = signed(&format!("/v/a/{protocol}/few"));
+        assert_eq!(client.get(&target, &few).await.status, 200);
+        let head = origin.heads().pop().unwrap().to_lowercase();
+        assert_eq!(head.matches("cdn-loop:").count(), 1, "{head}");
+        assert!(
+            field(&head, "cdn-loop")
+                .unwrap()
+                .starts_with("a, b, edge-1-")
+        );
+        let target = signed(&format!("/v/a/{protocol}/many"));
+        let many = [("cdn-loop", ""); 9];
+        assert_eq!(client.get(&target, &many).await.status, 400);
+    }
+    assert_eq!(origin.requests(), 5);
+}
+
+#[tokio::test]
+async fn an_edge_that_its_parent_does_not_let_in_is_at_fault_and_no_viewer_is_refused() {
+    let files = tempfile::tempdir().unwrap();
+    let (secret, other) = (files.path().join("hop"), files.path().join("other"));
+    std::fs::write(&secret, SECRET).unwrap();
+    std::fs::write(&other, "another-secret-of-some-length").unwrap();
+    let origin = Origin::start(|_| Reply::ok("x")).await;
+    let shield = shield(vec![origin.url()], secret).await;
+    let edge = House::with(&origin, |config| {
+        config.parents = vec![format!("http://{}", shield.plain)];
+        config.upstream.hop_secret_file = other;
+    })
+    .await;
+    for protocol in PROTOCOLS {
+        let got = edge.client(protocol).get(&signed("/v/a/1"), &[]).await;
+        assert_eq!(got.status, 502, "{protocol:?}");
+    }
+    assert_eq!(origin.requests(), 0);
 }

@@ -32,6 +32,8 @@ pub struct Reply {
     pub body: Vec<Step>,
     /// `None`: chunked.
     pub length: Option<usize>,
+    /// Says nothing of the length and closes the connection after the body.
+    pub to_close: bool,
 }
 
 /// One step of a body.
@@ -73,6 +75,7 @@ impl Reply {
             fields: Vec::new(),
             hold: None,
             length: Some(body.len()),
+            to_close: false,
             body: vec![Step::Send(body)],
         }
     }
@@ -204,7 +207,7 @@ async fn send(stream: &mut TcpStream, reply: Reply, headless: bool) -> Option<()
     }
     let bodiless = headless || reply.status == 304;
     match reply.length {
-        Some(_) if reply.status == 304 => {}
+        _ if reply.status == 304 || reply.to_close => {}
         Some(length) => text.push_str(&format!("content-length: {length}\r\n")),
         None => text.push_str("transfer-encoding: chunked\r\n"),
     }
@@ -226,6 +229,9 @@ async fn send(stream: &mut TcpStream, reply: Reply, headless: bool) -> Option<()
             Step::Wait(gate) => gate.pass().await,
             Step::Abort => return None,
         }
+    }
+    if reply.to_close {
+        return None;
     }
     if reply.length.is_none() {
         stream.write_all(b"0\r\n\r\n").await.ok()?;

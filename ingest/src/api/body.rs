@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 /// A film that is about to be uploaded.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Initiate {
     /// The file's name; its ending tells the kind.
     pub(crate) file_name: String,

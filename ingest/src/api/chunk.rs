@@ -116,9 +116,9 @@ async fn store(
     }
     writer.commit().await?;
     if !app.uploads.stored(&upload.id, index).await? {
-        // Cancelled in the meantime.
-        app.store.delete(&key).await?;
-        return Err(Problem::no_upload());
+        // Cancelled in the meantime, or completed with the same bytes that somebody else sent.
+        app.store.delete_prefix(&layout::upload(&upload.id)).await?;
+        return Err(closed(app, &upload.id).await?);
     }
     Ok(())
 }

@@ -8,7 +8,6 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use catalog::videos::{Event, NewVideo};
 use contracts::{
@@ -25,7 +24,7 @@ use super::{
 use crate::{
     Error,
     jobs::{NewJob, Step},
-    upload::{self, Completion, Plan, Refused, Request, Upload},
+    upload::{self, Completion, Plan, Refused, Request, Upload, abandon::abandon},
 };
 
 /// Begins an upload: checks what is announced, and tells how to cut the file.
@@ -72,12 +71,11 @@ async fn begin(
 
 /// Names a new upload and its video.
 async fn remember(app: &App, plan: Plan, sha256: Option<Digest>) -> Result<Upload, Problem> {
-    let (mut for_video, mut for_upload) = ([0; 8], [0; 16]);
+    let (mut for_video, mut for_upload) = ([0; 16], [0; 16]);
     (app.random)(&mut for_video)?;
     (app.random)(&mut for_upload)?;
-    let named = |_| Problem::from(Error::Random);
-    let video = VideoId::parse(&URL_SAFE_NO_PAD.encode(for_video)).map_err(named)?;
-    let id = UploadId::parse(&URL_SAFE_NO_PAD.encode(for_upload)).map_err(named)?;
+    let video = VideoId::from_random(for_video);
+    let id = UploadId::from_random(for_upload);
     let original =
         layout::original(&video, &plan.extension).map_err(|_| Problem::from(Refused::Format))?;
     let lasts = app.upload_ttl.as_secs();
@@ -176,13 +174,13 @@ async fn finish(
         })?,
     };
     let sha256 = digest(told.sha256.as_deref())?;
+    let _turn = app.turns.wait(&upload.id).await;
+    // Whoever had the turn before may have completed it.
+    let upload = find(app, id).await?;
     let chunks = app.uploads.chunks(&upload.id).await?;
     match upload::complete(&upload, &chunks, sha256, app.clock.now())? {
         Completion::Already => {}
-        Completion::Join { parts, promised } => {
-            join(app, &upload, &parts, &promised).await?;
-            queue(app, &upload).await?;
-        }
+        Completion::Join { parts, promised } => join(app, &upload, &parts, &promised).await?,
     }
     let answer = Completed {
         video_id: upload.video.to_string(),
@@ -197,20 +195,31 @@ async fn join(
     parts: &[Part],
     promised: &Digest,
 ) -> Result<(), Problem> {
-    match app.store.join(parts, &upload.original, promised).await {
-        Ok(_) => Ok(()),
-        Err(
-            store::Error::DigestMismatch { .. }
-            | store::Error::PartMissing { .. }
-            | store::Error::Corrupt { .. },
-        ) => Err(blame(app, upload).await?.into()),
-        Err(error) => Err(error.into()),
+    let Err(error) = app.store.join(parts, &upload.original, promised).await else {
+        return queue(app, upload).await;
+    };
+    if is_complete(app, upload).await? {
+        return Ok(());
     }
+    match error {
+        store::Error::DigestMismatch { .. }
+        | store::Error::PartMissing { .. }
+        | store::Error::Corrupt { .. } => blame(app, upload).await,
+        error => Err(error.into()),
+    }
+}
+
+/// Whether another process has completed it by now, and removed the chunks; refused when it was
+/// cancelled.
+async fn is_complete(app: &App, upload: &Upload) -> Result<bool, Problem> {
+    let found = app.uploads.find(&upload.id).await?;
+    let found = found.ok_or_else(Problem::no_upload)?;
+    Ok(found.state == upload::State::Complete)
 }
 
 /// Finds out why chunks that arrived whole do not make the whole: those that the store has lost or
 /// spoilt are forgotten, so that they can be sent again; if there is none, the promise was wrong.
-async fn blame(app: &App, upload: &Upload) -> Result<Refused, Error> {
+async fn blame(app: &App, upload: &Upload) -> Result<(), Problem> {
     let mut missing = Vec::new();
     for chunk in app.uploads.chunks(&upload.id).await? {
         let bytes = app
@@ -219,15 +228,20 @@ async fn blame(app: &App, upload: &Upload) -> Result<Refused, Error> {
             .await?;
         let sound = bytes.is_some_and(|bytes| Digest::of(&bytes) == chunk.sha256);
         if !sound {
-            tracing::error!(upload.id = %upload.id, index = chunk.index, "the store lost or spoilt a chunk of {}", upload.id);
-            app.uploads.forget(&upload.id, chunk.index).await?;
             missing.push(chunk.index);
         }
     }
-    Ok(if missing.is_empty() {
-        Refused::WrongWhole
+    if is_complete(app, upload).await? {
+        return Ok(());
+    }
+    for &index in &missing {
+        tracing::error!(upload.id = %upload.id, index, "the store lost or spoilt a chunk of {}", upload.id);
+        app.uploads.forget(&upload.id, index).await?;
+    }
+    Err(if missing.is_empty() {
+        Refused::WrongWhole.into()
     } else {
-        Refused::Missing { missing }
+        Refused::Missing { missing }.into()
     })
 }
 
@@ -241,6 +255,11 @@ async fn queue(app: &App, upload: &Upload) -> Result<(), Problem> {
         .uploads
         .complete(&upload.id, &job, app.clock.now())
         .await?;
+    if !first && !is_there(app, upload).await? {
+        // Cancelled while it was joined.
+        app.store.delete(&upload.original).await?;
+        return Err(Problem::no_upload());
+    }
     // The job itself moves the video on, too, should this process die between the two.
     match app.videos.advance(&upload.video, Event::Uploaded).await {
         Ok(_) | Err(catalog::Error::Refused { .. }) => {}
@@ -258,6 +277,10 @@ async fn queue(app: &App, upload: &Upload) -> Result<(), Problem> {
     Ok(())
 }
 
+async fn is_there(app: &App, upload: &Upload) -> Result<bool, Error> {
+    Ok(app.uploads.find(&upload.id).await?.is_some())
+}
+
 /// Cancels an upload and removes what has arrived.
 #[utoipa::path(delete, path = "/videos/upload/{id}", params(("id" = String, Path)),
     responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
@@ -266,24 +289,24 @@ pub(super) async fn cancel(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    counted(&app, remove(&app, &headers, &id).await)
+    let worker = Arc::clone(&app);
+    // A client that gives up waiting must not leave it half cancelled.
+    let removed = tokio::spawn(async move { remove(&worker, &headers, &id).await }).await;
+    counted(&app, removed.unwrap_or_else(|_| Err(Problem::internal())))
 }
 
 async fn remove(app: &App, headers: &HeaderMap, id: &str) -> Result<Response, Problem> {
     app.admit(headers)?;
     let upload = find(app, id).await?;
-    if !app.uploads.remove(&upload.id).await? {
+    let _turn = app.turns.wait(&upload.id).await;
+    let upload = find(app, id).await?;
+    if upload.state == upload::State::Complete {
         return Err(Refused::Complete.into());
     }
-    app.store.delete_prefix(&layout::upload(&upload.id)).await?;
-    let reason = "the upload was cancelled".to_owned();
-    match app
-        .videos
-        .advance(&upload.video, Event::Failed { reason })
-        .await
-    {
-        Ok(_) | Err(catalog::Error::Refused { .. } | catalog::Error::NoVideo(_)) => {}
-        Err(error) => return Err(error.into()),
+    let (uploads, videos, store) = (&*app.uploads, &*app.videos, &*app.store);
+    let removed = abandon(uploads, videos, store, &upload, CANCELLED).await?;
+    if !removed && is_there(app, &upload).await? {
+        return Err(Refused::Complete.into());
     }
     app.metrics.upload("cancelled");
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -324,3 +347,4 @@ fn counted(app: &App, outcome: Result<Response, Problem>) -> Result<Response, Pr
 }
 
 const MAX_TITLE: usize = 200;
+const CANCELLED: &str = "the upload was cancelled";

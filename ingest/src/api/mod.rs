@@ -23,19 +23,23 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     Error,
     metrics::Metrics,
-    upload::{Limits, Uploads},
+    upload::{Limits, Uploads, turn::Turns},
 };
 
 mod body;
 mod chunk;
 mod life;
 mod problem;
+#[cfg(test)]
+mod tests;
 
 use problem::Problem;
 
 /// What the handlers share.
 pub(crate) struct App {
     pub(crate) uploads: Arc<dyn Uploads>,
+    /// Who joins or cancels which upload.
+    pub(crate) turns: Arc<Turns>,
     pub(crate) videos: Arc<dyn Videos>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,

@@ -21,6 +21,8 @@ pub struct Limits {
     pub time: Duration,
     /// How many bytes of address space it may have.
     pub memory_bytes: u64,
+    /// How large any file may grow that it writes; a signal, `SIGXFSZ`, ends it beyond.
+    pub file_bytes: u64,
 }
 
 /// How a child ended.
@@ -56,6 +58,7 @@ pub async fn run(
     let mut child = Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "--", "prlimit", "--core=0"])
         .arg(format!("--as={}", limits.memory_bytes))
+        .arg(format!("--fsize={}", limits.file_bytes))
         .arg("--")
         .arg(program)
         .args(arguments)
@@ -118,6 +121,8 @@ fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
     tail.drain(..surplus);
 }
 
+/// `SIGXFSZ`: the child wrote more to a file than [`Limits::file_bytes`].
+pub const TOO_LARGE: i32 = 25;
 const TAIL: usize = 8192;
 /// Where the system's own programs are; a role's own environment is not handed on.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -145,6 +150,7 @@ mod tests {
     const WIDE: Limits = Limits {
         time: Duration::from_secs(60),
         memory_bytes: 1 << 30,
+        file_bytes: 1 << 20,
     };
 
     #[tokio::test]
@@ -174,6 +180,19 @@ mod tests {
             !output.contains("CARGO") && !output.contains("HOME"),
             "{output}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_child_that_writes_more_than_it_may_is_ended() {
+        let limits = Limits {
+            file_bytes: 1000,
+            ..WIDE
+        };
+        let (end, _) = shell("exec head -c 5000 /dev/zero > file", limits).await;
+        assert!(matches!(end, End::Killed(TOO_LARGE)), "{end:?}");
+        let (end, output) = shell("head -c 5000 /dev/zero", limits).await;
+        assert!(matches!(end, End::Done), "a pipe is no file: {end:?}");
+        assert_eq!(output.len(), 5000);
     }
 
     #[tokio::test]

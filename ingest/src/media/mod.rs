@@ -2,6 +2,7 @@
 
 pub mod child;
 pub mod ladder;
+pub mod length;
 pub mod outcome;
 pub mod probe;
 pub mod rate;

@@ -1,19 +1,19 @@
 //! Whether what came out is what should have: the last look before a film is published. Pure.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use contracts::asset::Kind;
-use packager::index::Index;
+use contracts::asset::{Kind, Rendition};
+use packager::{Presentation, Source, index::Index};
 
 use super::{Refusal, ladder::Ladder, probe::Facts};
 
 /// One mezzanine as it came out.
 #[derive(Debug, Clone, Copy)]
 pub struct Made<'a> {
-    /// Picture or sound.
-    pub kind: Kind,
+    /// What it is to be published as.
+    pub rendition: &'a Rendition,
     /// What is in it.
-    pub index: &'a Index,
+    pub index: &'a Arc<Index>,
 }
 
 /// Why it must not be published.
@@ -30,13 +30,15 @@ pub enum Fault {
 /// Checks the mezzanines of a film and tells its length.
 ///
 /// Every rung has the same pictures at the same times, each as long as the others; key pictures
-/// stand at every group's start; and the film is as long as its source announced, save for a
-/// fiftieth or half a second.
+/// stand at every group's start; the film is as long as its source announced, save for a
+/// fiftieth or half a second; and all together make a film that an origin can serve.
 ///
 /// # Errors
 /// [`Fault`] says whether the film or the encoder is at fault.
 pub fn check(made: &[Made<'_>], ladder: &Ladder, facts: &Facts) -> Result<Duration, Fault> {
-    let mut pictures = made.iter().filter(|made| made.kind == Kind::Video);
+    let mut pictures = made
+        .iter()
+        .filter(|made| made.rendition.kind == Kind::Video);
     let first = pictures.next().ok_or(Fault::Encoder("no picture"))?.index;
     check_grid(first, ladder)?;
     for other in pictures {
@@ -72,7 +74,22 @@ pub fn check(made: &[Made<'_>], ladder: &Ladder, facts: &Facts) -> Result<Durati
             .into());
         }
     }
+    check_film(made)?;
     Ok(longest)
+}
+
+/// Puts the film together as an origin does: what it would not serve must not be published.
+fn check_film(made: &[Made<'_>]) -> Result<(), Refusal> {
+    let sources = made.iter().map(|made| Source {
+        id: made.rendition.id.clone(),
+        language: made.rendition.language.clone(),
+        index: Arc::clone(made.index),
+    });
+    Presentation::new(sources.collect(), SEGMENT)
+        .map(drop)
+        .map_err(|error| Refusal::Unplayable {
+            why: error.to_string(),
+        })
 }
 
 fn check_grid(index: &Index, ladder: &Ladder) -> Result<(), Fault> {
@@ -100,3 +117,104 @@ fn length(index: &Index) -> Duration {
 }
 
 const TOLERANCE: Duration = Duration::from_millis(500);
+/// The origin's default. Its choice, 2 s to 6 s, matters at the edges of what can be served only.
+const SEGMENT: Duration = Duration::from_secs(4);
+
+#[cfg(test)]
+mod tests {
+    use contracts::id::RenditionId;
+    use packager::{
+        codec::{aac, avc},
+        index::{File, Media, Sample, Track, Video},
+    };
+
+    use super::*;
+    use crate::media::{probe::Picture, rate::Rate};
+
+    const AVCC: [u8; 18] = [
+        1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 4, 0x67, 0x64, 0, 0x1f, 1, 0, 3, 0x68, 0xee, 0x3c,
+    ];
+
+    fn index(media: Media, timescale: u32, durations: &[u32], gop: u32) -> Arc<Index> {
+        let (mut dts, mut offset) = (0, 0);
+        let samples = (0u32..).zip(durations).map(|(at, &duration)| {
+            let sample = Sample {
+                offset,
+                dts,
+                size: 1,
+                duration,
+                cts: 0,
+                crc: 0,
+                sync: at % gop == 0,
+            };
+            dts += u64::from(duration);
+            offset += 1;
+            sample
+        });
+        let file = File {
+            length: 1 << 20,
+            sha256: [0; 32],
+        };
+        Arc::new(Index::new(Track { timescale, media }, samples.collect(), file).unwrap())
+    }
+
+    fn rendition(id: &str, kind: Kind) -> Rendition {
+        Rendition {
+            id: RenditionId::parse(id).unwrap(),
+            kind,
+            language: None,
+            width: None,
+            height: None,
+        }
+    }
+
+    /// Ten seconds of picture with this sound, whose frames are of so many samples at 48 kHz.
+    fn checked(frames: &[u32]) -> Result<Duration, Fault> {
+        let rate = Rate::new(25, 1).unwrap();
+        let ladder = Ladder::of(320, 240, rate);
+        let facts = Facts {
+            picture: Picture {
+                stream: 0,
+                width: 320,
+                height: 240,
+                rate,
+                announced: None,
+            },
+            sounds: Vec::new(),
+            announced: None,
+        };
+        let video = Media::Video(Video {
+            width: 320,
+            height: 240,
+            pixel_aspect: None,
+            colour: None,
+            config: avc::Config::parse(&AVCC).unwrap(),
+        });
+        let audio = Media::Audio(aac::Config::parse(&[0x11, 0x90]).unwrap());
+        let pictures = [rate.frame_ticks(); 250];
+        let picture = index(video, rate.timescale(), &pictures, rate.gop_frames());
+        let sound = index(audio, 48_000, frames, 1);
+        let renditions = [
+            rendition("240p", Kind::Video),
+            rendition("audio-und", Kind::Audio),
+        ];
+        let made = [&picture, &sound].into_iter().zip(&renditions);
+        let made: Vec<Made<'_>> = made
+            .map(|(index, rendition)| Made { rendition, index })
+            .collect();
+        check(&made, &ladder, &facts)
+    }
+
+    #[test]
+    fn a_film_that_no_origin_would_serve_is_refused_with_the_reason() {
+        assert!(checked(&[1024; 460]).is_ok());
+        // One frame that is heard for nine seconds: whole segments without sound, and sound behind them.
+        let mut frames = [1024; 20];
+        frames[4] = 48_000 * 9;
+        let Err(Fault::Refused(refusal)) = checked(&frames) else {
+            panic!("it must be refused")
+        };
+        assert_eq!(refusal.code(), "unplayable");
+        assert!(refusal.to_string().contains("a hole"), "{refusal}");
+    }
+}

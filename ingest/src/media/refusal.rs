@@ -43,6 +43,35 @@ pub enum Refusal {
     /// Too much of it cannot be decoded.
     #[error("the file is damaged: too much of it cannot be decoded; export or copy it again")]
     Damaged,
+    /// Its renditions do not make a film that can be cut into segments.
+    #[error("the film cannot be served: {why}")]
+    Unplayable {
+        /// What the packager finds at fault.
+        why: String,
+    },
+    /// It is longer than the operator allows.
+    #[error("the film is longer than the {:.0} minutes allowed here", limit.as_secs_f64() / 60.0)]
+    TooLong {
+        /// What the operator allows.
+        limit: Duration,
+    },
+    /// It goes on long after the end that it announces.
+    #[error(
+        "the file announces {:.1} s, but goes on long after: its times are damaged; export it again",
+        announced.as_secs_f64()
+    )]
+    Overrun {
+        /// The length that the file announces.
+        announced: Duration,
+    },
+    /// A rendition of it grew beyond what its length and rate can need.
+    #[error(
+        "a rendition grew larger than the {limit_bytes} bytes that a film of this length needs"
+    )]
+    TooLarge {
+        /// How large it might become.
+        limit_bytes: u64,
+    },
     /// Encoding took longer than the operator allows.
     #[error("encoding took longer than the {:.0} minutes allowed here", limit.as_secs_f64() / 60.0)]
     TooSlow {
@@ -64,6 +93,10 @@ impl Refusal {
             Self::Dimensions { .. } => "dimensions",
             Self::Cut { .. } => "truncated",
             Self::Damaged => "damaged",
+            Self::Unplayable { .. } => "unplayable",
+            Self::TooLong { .. } => "too_long",
+            Self::Overrun { .. } => "overrun",
+            Self::TooLarge { .. } => "too_large",
             Self::TooSlow { .. } => "too_slow",
         }
     }

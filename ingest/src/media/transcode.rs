@@ -16,6 +16,7 @@ use super::{
     Refusal,
     child::{self, End, Limits},
     ladder::{Ladder, Rung},
+    length::Bound,
     probe::{self, Facts, Sound},
 };
 
@@ -28,6 +29,8 @@ pub struct Order<'a> {
     pub facts: &'a Facts,
     /// The rungs for its picture.
     pub ladder: &'a Ladder,
+    /// How long it may become.
+    pub bound: Bound,
     /// The folder that takes the mezzanines, and nothing else of this film.
     pub folder: &'a Path,
 }
@@ -99,6 +102,12 @@ impl Order<'_> {
     ) -> Result<(), Fault> {
         let mut progress = Progress::new(self.facts.picture.announced.or(self.facts.announced));
         let arguments = self.arguments();
+        let peak_bits = self.ladder.rungs.iter().map(|rung| rung.peak_bits).max();
+        let limits = Limits {
+            time: self.bound.time(limits.time),
+            file_bytes: self.bound.file_bytes(peak_bits.unwrap_or(0).into()),
+            ..limits
+        };
         let end = child::run(ffmpeg, &arguments, self.folder, limits, |bytes| {
             if let Some(thousandths) = progress.read(bytes) {
                 on_progress(thousandths);
@@ -118,17 +127,25 @@ impl Order<'_> {
         let mut files = files.iter().map(|mezzanine| mezzanine.file.clone());
         for (at, rung) in self.ladder.rungs.iter().enumerate() {
             list.extend(self.picture_arguments(at, rung));
+            list.extend(self.end());
             list.extend(files.next().map(OsString::from));
         }
         for (at, sound) in self.facts.sounds.iter().enumerate() {
             list.extend(sound_arguments(at, sound));
+            list.extend(self.end());
             list.extend(files.next().map(OsString::from));
         }
         list
     }
 
+    /// Where each rendition ends at the latest.
+    fn end(&self) -> Vec<OsString> {
+        words(&format!("-t {:.3}", self.bound.output().as_secs_f64()))
+    }
+
     /// Picture and sound are put on one clock that starts at 0: a late start is filled with the
-    /// first picture or with silence, and gaps likewise.
+    /// first picture or with silence, and gaps likewise. Sound beyond the end is dropped before:
+    /// the silence that leads to it is kept in memory.
     fn graph(&self) -> String {
         let rungs = &self.ladder.rungs;
         let mut graph = format!(
@@ -145,10 +162,11 @@ impl Order<'_> {
                 ";[s{at}]scale={width}:{height}:flags=bicubic,setsar=1,format=yuv420p[v{at}]"
             );
         }
+        let end = self.bound.output().as_secs_f64();
         for (at, sound) in self.facts.sounds.iter().enumerate() {
             let layout = if sound.mono { "mono" } else { "stereo" };
             graph += &format!(
-                ";[0:{}]aresample=48000:async=1:first_pts=0,\
+                ";[0:{}]atrim=end={end:.3},aresample=48000:async=1:first_pts=0,\
                  aformat=sample_fmts=fltp:channel_layouts={layout}[a{at}]",
                 sound.stream
             );
@@ -183,14 +201,26 @@ fn sound_id(sound: &Sound) -> Option<RenditionId> {
 fn settle(end: End, limits: Limits) -> Result<(), Fault> {
     match end {
         End::Done => Ok(()),
-        End::Failed(why) if OURS.iter().any(|ours| why.contains(ours)) => Err(Fault::Tool(why)),
+        End::Failed(why) if why.lines().any(is_ours) => Err(Fault::Tool(why)),
         End::Failed(why) => {
             tracing::info!(ffmpeg = %why, "a film cannot be decoded");
             Err(Refusal::Damaged.into())
         }
+        End::Killed(child::TOO_LARGE) => Err(Refusal::TooLarge {
+            limit_bytes: limits.file_bytes,
+        }
+        .into()),
         End::Killed(signal) => Err(Fault::Tool(format!("was killed by signal {signal}"))),
         End::TimedOut => Err(Refusal::TooSlow { limit: limits.time }.into()),
     }
+}
+
+/// Whether a complaint of ffmpeg's is about the machine.
+fn is_ours(line: &str) -> bool {
+    OURS.iter().any(|ours| line.contains(ours))
+        // A damaged film may be answered with this as well, but then it is not about what is written.
+        || (line.contains("Input/output error")
+            && WRITING.iter().any(|writing| line.contains(writing)))
 }
 
 /// Makes the still image of a film from its largest mezzanine.
@@ -277,16 +307,29 @@ const BARE: &str = "-map_metadata -1 -map_chapters -1";
 const FRAGMENTED: &str = "-use_editlist 1 -movflags +cmaf+delay_moov";
 const MAX_LINE: usize = 256;
 /// What ffmpeg says when the machine, not the film, is at fault.
-const OURS: [&str; 4] = [
+const OURS: [&str; 7] = [
     "Cannot allocate memory",
     "No space left on device",
     "Permission denied",
     "Resource temporarily unavailable",
+    "Unknown encoder",
+    "Too many open files",
+    "Read-only file system",
+];
+/// What it says when it speaks of a file that it writes.
+const WRITING: [&str; 6] = [
+    "[out#",
+    "opening output",
+    "to the muxer",
+    "muxing a packet",
+    "write_frame",
+    "writing trailer",
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::{probe::Picture, rate::Rate};
 
     #[test]
     fn progress_rises_through_broken_lines_and_never_falls() {
@@ -297,5 +340,77 @@ mod tests {
         assert_eq!(progress.read(b"out_time_us=99000000\n"), Some(1000));
         let mut unknown = Progress::new(None);
         assert_eq!(unknown.read(b"out_time_us=99000000\n"), None);
+    }
+
+    #[test]
+    fn every_rendition_ends_where_the_film_may_end_at_the_latest() {
+        let rate = Rate::new(25, 1).unwrap();
+        let facts = Facts {
+            picture: Picture {
+                stream: 0,
+                width: 426,
+                height: 240,
+                rate,
+                announced: Some(Duration::from_secs(10)),
+            },
+            sounds: vec![Sound {
+                stream: 1,
+                mono: true,
+                language: None,
+            }],
+            announced: None,
+        };
+        let order = Order {
+            source: Path::new("source"),
+            facts: &facts,
+            ladder: &Ladder::of(426, 240, rate),
+            bound: Bound::of(&facts, Duration::from_secs(100)).unwrap(),
+            folder: Path::new("folder"),
+        };
+        let arguments = order.arguments();
+        let ends: Vec<_> = arguments
+            .windows(3)
+            .filter(|three| three[2].to_string_lossy().ends_with(".mp4"))
+            .collect();
+        assert_eq!(ends.len(), 3);
+        for end in ends {
+            assert_eq!(end[..2], ["-t", "75.000"], "{end:?}");
+        }
+        assert!(order.graph().contains("[0:1]atrim=end=75.000,"));
+    }
+
+    fn settled(why: &str) -> Result<(), Fault> {
+        let limits = Limits {
+            time: Duration::ZERO,
+            memory_bytes: 0,
+            file_bytes: 7,
+        };
+        match why {
+            "" => settle(End::Killed(child::TOO_LARGE), limits),
+            why => settle(End::Failed(why.to_owned()), limits),
+        }
+    }
+
+    #[test]
+    fn what_this_machine_lacks_is_not_blamed_on_the_film() {
+        for ours in [
+            "[vost#0:0 @ 0x1] Unknown encoder 'libx264'\nError opening output file a.mp4.",
+            "pipe: Too many open files",
+            "[out#0/mp4 @ 0x1] Error opening output a.mp4: Read-only file system",
+            "[mp4 @ 0x1] x\nError submitting a packet to the muxer: Input/output error",
+            "[out#1/mp4 @ 0x1] Error writing trailer: Input/output error",
+        ] {
+            assert!(matches!(settled(ours), Err(Fault::Tool(_))), "{ours}");
+        }
+        for films in [
+            "source: Input/output error",
+            "[in#0 @ 0x1] Error during demuxing: Input/output error\n[out#0/mp4 @ 0x1] nothing",
+            "Invalid data found when processing input",
+        ] {
+            let refused = matches!(settled(films), Err(Fault::Refused(Refusal::Damaged)));
+            assert!(refused, "{films}");
+        }
+        let refused = Refusal::TooLarge { limit_bytes: 7 };
+        assert!(matches!(settled(""), Err(Fault::Refused(told)) if told == refused));
     }
 }

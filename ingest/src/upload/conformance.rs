@@ -23,6 +23,8 @@ pub async fn all(port: &dyn Uploads, queue: &dyn Queue) {
     a_chunk_counts_once_it_is_stored(port).await;
     what_is_removed_takes_nothing_more(port).await;
     completing_queues_one_job(port, queue).await;
+    a_complete_upload_keeps_its_chunks_as_they_are(port).await;
+    those_whose_time_is_over_are_listed_longest_first(port).await;
 }
 
 async fn an_upload_is_found_as_it_was_made(port: &dyn Uploads) {
@@ -118,6 +120,55 @@ async fn completing_queues_one_job(port: &dyn Uploads, queue: &dyn Queue) {
     let claim = port.claim(&upload.id, 0, &Digest::of(b"x")).await.unwrap();
     assert_eq!(claim, Claim::Closed);
     assert!(!port.remove(&upload.id).await.unwrap(), "it is a video now");
+}
+
+async fn a_complete_upload_keeps_its_chunks_as_they_are(port: &dyn Uploads) {
+    let upload = upload("closed");
+    port.create(&upload).await.unwrap();
+    for index in 0..2 {
+        port.claim(&upload.id, index, &Digest::of(b"x"))
+            .await
+            .unwrap();
+    }
+    assert!(port.stored(&upload.id, 0).await.unwrap());
+    let job = NewJob {
+        video: upload.video.clone(),
+        step: Step::Publish,
+        input: upload.original.clone(),
+    };
+    assert!(
+        port.complete(&upload.id, &job, UnixSeconds(5))
+            .await
+            .unwrap()
+    );
+    let before = port.chunks(&upload.id).await.unwrap();
+    port.forget(&upload.id, 0).await.unwrap();
+    assert!(!port.stored(&upload.id, 1).await.unwrap(), "it came late");
+    assert_eq!(port.chunks(&upload.id).await.unwrap(), before);
+}
+
+async fn those_whose_time_is_over_are_listed_longest_first(port: &dyn Uploads) {
+    let names = ["late-1", "late-2", "late-3"];
+    for (name, expires) in names.iter().zip([300, 100, 200]) {
+        let upload = Upload {
+            expires: UnixSeconds(expires),
+            ..upload(name)
+        };
+        port.create(&upload).await.unwrap();
+    }
+    let listed = async |now, limit| -> Vec<String> {
+        let expired = port.expired(UnixSeconds(now), limit).await.unwrap();
+        expired.iter().map(|upload| upload.id.to_string()).collect()
+    };
+    assert_eq!(listed(99, 9).await, [""; 0]);
+    assert_eq!(listed(200, 9).await, ["late-2", "late-3"]);
+    assert_eq!(listed(999, 2).await, ["late-2", "late-3"]);
+    let complete = port.expired(UnixSeconds(u64::MAX), 99).await.unwrap();
+    assert!(
+        complete
+            .iter()
+            .all(|upload| upload.state == State::Receiving)
+    );
 }
 
 fn id(text: &str) -> UploadId {

@@ -90,14 +90,16 @@ impl Uploads for Embedded {
     }
 
     async fn stored(&self, id: &UploadId, index: u32) -> Result<bool, Error> {
-        let sql = "UPDATE ingest_chunks SET stored = TRUE WHERE upload = $1 AND place = $2";
+        let sql = "UPDATE ingest_chunks SET stored = TRUE WHERE upload = $1 AND place = $2 \
+                   AND EXISTS (SELECT 1 FROM ingest_uploads WHERE id = $1 AND state = 'receiving')";
         let values = vec![id.as_str().into(), index.into()];
         let changed = self.db.execute_raw(statement(sql, values)).await?;
         Ok(changed.rows_affected() == 1)
     }
 
     async fn forget(&self, id: &UploadId, index: u32) -> Result<(), Error> {
-        let sql = "DELETE FROM ingest_chunks WHERE upload = $1 AND place = $2";
+        let sql = "DELETE FROM ingest_chunks WHERE upload = $1 AND place = $2 \
+                   AND EXISTS (SELECT 1 FROM ingest_uploads WHERE id = $1 AND state = 'receiving')";
         let values = vec![id.as_str().into(), index.into()];
         self.db.execute_raw(statement(sql, values)).await?;
         Ok(())
@@ -115,6 +117,14 @@ impl Uploads for Embedded {
         jobs::embedded::add(&transaction, job, now).await?;
         transaction.commit().await?;
         Ok(true)
+    }
+
+    async fn expired(&self, now: UnixSeconds, limit: u32) -> Result<Vec<Upload>, Error> {
+        let sql = "SELECT * FROM ingest_uploads WHERE state = 'receiving' AND expires_unix_s <= $1 \
+                   ORDER BY expires_unix_s, id LIMIT $2";
+        let values = vec![integer(now.0).into(), limit.into()];
+        let rows = self.db.query_all_raw(statement(sql, values)).await?;
+        rows.iter().map(upload).collect()
     }
 
     async fn remove(&self, id: &UploadId) -> Result<bool, Error> {

@@ -6,9 +6,11 @@ use store::Digest;
 
 use crate::{Error, jobs::NewJob};
 
+pub(crate) mod abandon;
 pub mod conformance;
 pub(crate) mod embedded;
 mod session;
+pub(crate) mod turn;
 
 pub use session::{
     Chunk, Completion, Decision, Limits, Plan, Refused, Request, State, Upload, complete, decide,
@@ -61,13 +63,14 @@ pub trait Uploads: Send + Sync {
     /// [`Error::Database`].
     async fn claim(&self, id: &UploadId, index: u32, sha256: &Digest) -> Result<Claim, Error>;
 
-    /// Notes that the claimed bytes are in the store. `false` when the upload is gone.
+    /// Notes that the claimed bytes are in the store. `false` when the upload is gone, or no longer
+    /// receives: then nobody will look for them.
     ///
     /// # Errors
     /// [`Error::Database`].
     async fn stored(&self, id: &UploadId, index: u32) -> Result<bool, Error>;
 
-    /// Forgets a chunk, so that it can be sent again.
+    /// Forgets a chunk of an upload that receives, so that it can be sent again.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -79,6 +82,13 @@ pub trait Uploads: Send + Sync {
     /// # Errors
     /// [`Error::Database`].
     async fn complete(&self, id: &UploadId, job: &NewJob, now: UnixSeconds) -> Result<bool, Error>;
+
+    /// Lists uploads that still receive though their time was over at `now`, those that have waited
+    /// longest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn expired(&self, now: UnixSeconds, limit: u32) -> Result<Vec<Upload>, Error>;
 
     /// Forgets an upload that receives, and its chunks. `false` when there is none such.
     ///

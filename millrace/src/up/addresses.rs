@@ -116,26 +116,25 @@ impl Stage {
     }
 
     /// Prints the addresses.
-    #[expect(
-        clippy::print_stdout,
-        reason = "the verb's answer goes to standard output"
-    )]
     pub(crate) fn print(&self, as_json: bool) {
         if as_json {
-            println!("{}", self.facts);
+            say!("{}", self.facts);
             return;
         }
-        println!();
-        println!("  Watch   {}", self.fact("/watch"));
-        println!("  HLS     {}", self.fact("/hls"));
-        println!("  HLS-TS  {}", self.fact("/hls_ts"));
-        println!("  DASH    {}", self.fact("/dash"));
-        println!();
-        println!(
+        say!();
+        say!("  Watch   {}", self.fact("/watch"));
+        say!("  HLS     {}", self.fact("/hls"));
+        say!("  HLS-TS  {}", self.fact("/hls_ts"));
+        say!("  DASH    {}", self.fact("/dash"));
+        say!();
+        say!(
             "The edges' certificate is the house's own ({});",
             self.fact("/certificate")
         );
-        println!("a player that does not trust it plays over plain HTTP from the same edges.");
-        println!("Add a film with `millrace add FILE`. Ctrl-C stops the house.");
+        say!("a player that does not trust it plays over plain HTTP from the same edges.");
+        say!(
+            "Add a film with `millrace add FILE --api {}`. Ctrl-C stops the house.",
+            self.fact("/api")
+        );
     }
 }

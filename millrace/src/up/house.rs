@@ -4,7 +4,7 @@
 //! a leash: when it closes, because we closed it or because we are gone, the role stops.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ struct Process {
     name: String,
     child: Child,
     leash: Option<ChildStdin>,
+    log: PathBuf,
 }
 
 /// Starts every role, parents before children, and gives the house when all of them listen.
@@ -103,6 +104,7 @@ async fn spawn(state: &State, part: &Part) -> anyhow::Result<(Process, Ready)> {
             name: name.clone(),
             child,
             leash,
+            log: log_path,
         },
         ready,
     ))
@@ -117,12 +119,15 @@ impl House {
     /// Resolves when a role has ended by itself, with an error that names it.
     pub(crate) async fn watch(&mut self) -> anyhow::Error {
         let ends = self.roles.iter_mut().map(|role| {
-            let name = role.name.clone();
-            Box::pin(async move { (name, role.child.wait().await) })
+            let who = (role.name.clone(), role.log.clone());
+            Box::pin(async move { (who, role.child.wait().await) })
         });
-        let ((name, status), ..) = futures_util::future::select_all(ends).await;
+        let (((name, log), status), ..) = futures_util::future::select_all(ends).await;
         match status {
-            Ok(status) => anyhow::anyhow!("{name} has ended by itself ({status}); see its log"),
+            Ok(status) => anyhow::anyhow!(
+                "{name} has ended by itself ({status}), and so the house stops; its log is {}",
+                log.display()
+            ),
             Err(error) => anyhow::anyhow!("{name} is lost: {error}"),
         }
     }

@@ -129,15 +129,11 @@ impl Proof {
     }
 
     /// Prints what was seen.
-    #[expect(
-        clippy::print_stdout,
-        reason = "the verb's answer goes to standard output"
-    )]
     pub(crate) fn print(&self, as_json: bool, stage: &Stage) {
         if as_json {
-            println!("{}", self.to_json(stage.facts()));
+            say!("{}", self.to_json(stage.facts()));
         } else {
-            println!("{}", self.to_text());
+            say!("{}", self.to_text());
         }
     }
 

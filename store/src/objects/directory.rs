@@ -354,8 +354,11 @@ impl Drop for Temporary {
 fn sweep(temporary: &Path) {
     let entries = fs::read_dir(temporary).into_iter().flatten().flatten();
     for path in entries.map(|entry| entry.path()) {
-        let abandoned = File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
-        if abandoned && fs::remove_file(&path).is_ok() {
+        let Ok(file) = File::open(&path) else {
+            continue;
+        };
+        // Held until the file is gone: a writer that locks it in between would take it for its own.
+        if file.try_lock().is_ok() && fs::remove_file(&path).is_ok() {
             tracing::info!(path = %path.display(), "removed what a killed writer left");
         }
     }
@@ -512,6 +515,30 @@ mod tests {
         assert!(!folder.path().join(TEMPORARY).join("dead").exists());
         writer.commit().await.unwrap();
         assert_eq!(second.read(&key("a")).await.unwrap().unwrap(), "alive");
+    }
+
+    #[test]
+    fn a_start_never_takes_a_file_from_a_writer_that_has_just_made_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let temporary = folder.path().join(TEMPORARY);
+        fs::create_dir_all(&temporary).unwrap();
+        let done = AtomicU64::new(0);
+        std::thread::scope(|threads| {
+            for _ in 0..2 {
+                threads.spawn(|| {
+                    while done.load(Ordering::Relaxed) == 0 {
+                        sweep(&temporary);
+                    }
+                });
+            }
+            let lost = (0..20_000).filter(|_| {
+                let made = Temporary::new(folder.path()).unwrap();
+                !made.path.exists()
+            });
+            let lost = lost.count();
+            done.store(1, Ordering::Relaxed);
+            assert_eq!(lost, 0);
+        });
     }
 
     #[tokio::test]

@@ -65,9 +65,18 @@ impl Object {
         self.charge.bytes()
     }
 
-    /// Adds bytes for which the caller has [taken room](super::room::Room::take).
+    /// Charges the object with more room that was [taken](super::room::Room::take) for it.
+    pub(super) fn grow(&self, bytes: usize) {
+        self.charge.grow(bytes);
+    }
+
+    /// Gives back room that the object will not need.
+    pub(super) fn shrink(&self, bytes: usize) {
+        self.charge.shrink(bytes);
+    }
+
+    /// Adds bytes with whose room the object is charged.
     pub(super) fn append(&self, at: usize, data: Bytes) {
-        self.charge.grow(data.len());
         let end = at + data.len();
         self.pieces.write().push((at, data));
         self.progress.send_replace(Progress::Filling(end));

@@ -12,7 +12,8 @@ use super::body::Object;
 ///
 /// Newcomers wait in a queue of their own (a tenth of the room) and move to the regulars when they
 /// were read again before their turn comes, so that a crawl through the catalogue pushes out other
-/// newcomers and not the objects that viewers return to. Both queues give a second chance.
+/// newcomers and not the objects that viewers return to. Both queues give a second chance, and
+/// pass over objects that are being read: their memory stays taken until the readers are done.
 pub(super) struct Room {
     limit: usize,
     used: Arc<AtomicUsize>,
@@ -75,30 +76,57 @@ impl Room {
         self.queues.lock().newcomers.push(slot);
     }
 
-    /// Chooses the object to give up next; `None` when nothing is stored.
-    pub(super) fn victim(&self) -> Option<Arc<Object>> {
-        self.queues.lock().victim(self.limit / 10)
+    /// Chooses the objects to give up so that `bytes` can be taken; `None`, with nothing chosen,
+    /// when giving up stored objects would not free as much.
+    pub(super) fn victims(&self, bytes: usize) -> Option<Vec<Arc<Object>>> {
+        let mut queues = self.queues.lock();
+        let wanted = self.used().saturating_add(bytes);
+        queues.victims(wanted.saturating_sub(self.limit), self.limit / 10)
     }
 }
 
 impl Queues {
-    fn victim(&mut self, newcomers_share: usize) -> Option<Arc<Object>> {
-        loop {
-            let newcomers_turn =
-                self.newcomers.cost > newcomers_share || self.regulars.slots.is_empty();
-            let queue = if newcomers_turn {
-                &mut self.newcomers
-            } else {
-                &mut self.regulars
+    fn victims(&mut self, wanted: usize, newcomers_share: usize) -> Option<Vec<Arc<Object>>> {
+        if wanted > self.newcomers.cost + self.regulars.cost {
+            return None;
+        }
+        let (mut chosen, mut held) = (Vec::new(), Vec::new());
+        let mut freed = 0;
+        while freed < wanted && held.len() < HELD_TRIES {
+            let newcomer = self.newcomers.cost > newcomers_share || self.regulars.slots.is_empty();
+            let Some((slot, cost)) = self.queue(newcomer).pop() else {
+                break;
             };
-            let (slot, cost) = queue.pop()?;
             let Some(object) = slot.upgrade() else {
                 continue;
             };
-            if !object.visited.swap(false, Ordering::Relaxed) {
-                return Some(object);
+            if Arc::strong_count(&object) > UNREAD {
+                held.push((slot, cost));
+            } else if object.visited.swap(false, Ordering::Relaxed) {
+                self.regulars.push((slot, cost));
+            } else {
+                freed += cost;
+                chosen.push((object, newcomer, (slot, cost)));
             }
-            self.regulars.push((slot, cost));
+        }
+        // At the far end: their readers will be gone by their next turn.
+        for slot in held {
+            self.regulars.push(slot);
+        }
+        if freed >= wanted {
+            return Some(chosen.into_iter().map(|(object, ..)| object).collect());
+        }
+        for (_, newcomer, slot) in chosen.into_iter().rev() {
+            self.queue(newcomer).put_back(slot);
+        }
+        None
+    }
+
+    const fn queue(&mut self, newcomers: bool) -> &mut Queue {
+        if newcomers {
+            &mut self.newcomers
+        } else {
+            &mut self.regulars
         }
     }
 }
@@ -114,6 +142,11 @@ impl Queue {
         self.slots.push_back(slot);
     }
 
+    fn put_back(&mut self, slot: (Weak<Object>, usize)) {
+        self.cost += slot.1;
+        self.slots.push_front(slot);
+    }
+
     fn pop(&mut self) -> Option<(Weak<Object>, usize)> {
         let slot = self.slots.pop_front()?;
         self.cost -= slot.1;
@@ -127,6 +160,12 @@ impl Charge {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Gives back what was taken and is not needed.
+    pub(super) fn shrink(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -137,3 +176,10 @@ impl Drop for Charge {
         self.used.fetch_sub(self.bytes(), Ordering::Relaxed);
     }
 }
+
+/// Holders of a stored object that nobody reads: the index, and the one who looks.
+const UNREAD: usize = 2;
+
+/// How many objects that are being read are passed over in the search for room, which happens
+/// under a lock.
+const HELD_TRIES: usize = 256;

@@ -123,13 +123,19 @@ impl Ram {
         &self.shards[usize::from(key[0]) % SHARDS]
     }
 
-    /// Takes room for `bytes`, giving up stored objects as far as needed.
+    /// Takes room for `bytes`, giving up stored objects as far as needed, and none when that
+    /// would not do.
     fn make_room(&self, bytes: usize) -> Result<()> {
         while !self.room.take(bytes) {
-            let Some(victim) = self.room.victim() else {
-                return Error::e_explain(ErrorType::InternalError, "the cache is full of fills");
+            let Some(victims) = self.room.victims(bytes) else {
+                return Error::e_explain(
+                    ErrorType::InternalError,
+                    "the cache is full of fills and of objects being read",
+                );
             };
-            self.drop_stored(&victim);
+            for victim in victims {
+                self.drop_stored(&victim);
+            }
         }
         Ok(())
     }
@@ -209,10 +215,15 @@ impl Storage for Ram {
         meta: &CacheMeta,
         _trace: &SpanHandle,
     ) -> Result<MissHandler> {
-        self.make_room(OVERHEAD)?;
+        let meta = Meta::keep(meta);
+        // All of it now: without room Pingora passes the answer through whole. Later it could
+        // only break it off.
+        let reserved = meta.content_length().unwrap_or(0);
+        let taken = OVERHEAD.saturating_add(reserved);
+        self.make_room(taken)?;
         let id = self.begun.fetch_add(1, Ordering::Relaxed);
         let hash = key.combined_bin();
-        let object = Object::new(id, hash, Meta::keep(meta), self.room.open(OVERHEAD));
+        let object = Object::new(id, hash, meta, self.room.open(taken));
         self.fills.lock().insert(id, Arc::clone(&object));
         let mut shard = self.shard(&hash).write();
         let slot = shard.entry(hash).or_default();
@@ -222,6 +233,7 @@ impl Storage for Ram {
             object,
             tag: id.into(),
             len: 0,
+            reserved,
             settled: false,
         }))
     }
@@ -269,6 +281,8 @@ struct Writer {
     object: Arc<Object>,
     tag: U64WriteId,
     len: usize,
+    /// Room that was taken ahead of the bytes.
+    reserved: usize,
     settled: bool,
 }
 
@@ -278,7 +292,13 @@ impl HandleMiss for Writer {
         if data.is_empty() {
             return Ok(());
         }
-        self.store.make_room(data.len())?;
+        let expected = self.reserved.min(data.len());
+        let surplus = data.len() - expected;
+        if surplus > 0 {
+            self.store.make_room(surplus)?;
+            self.object.grow(surplus);
+        }
+        self.reserved -= expected;
         let at = self.len;
         self.len += data.len();
         self.object.append(at, data);
@@ -307,6 +327,7 @@ impl Drop for Writer {
         if !self.settled {
             self.store.failed.fetch_add(1, Ordering::Relaxed);
             self.object.fail();
+            self.object.shrink(self.reserved);
             self.store.settle(&self.object, false);
         }
     }

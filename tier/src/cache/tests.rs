@@ -243,3 +243,49 @@ async fn what_is_still_read_counts_until_it_is_let_go() {
     drop(reader);
     assert_eq!(cache.usage().bytes, 0);
 }
+
+#[tokio::test]
+async fn room_that_readers_hold_is_not_sought_by_giving_up_what_they_read() {
+    let cache = cache(100_000);
+    for n in 0..4 {
+        store(cache, &format!("/held/{n}"), 18_000).await;
+    }
+    let mut readers = Vec::new();
+    for n in 0..4 {
+        readers.push(find(cache, &format!("/held/{n}")).await.unwrap());
+    }
+    store(cache, "/free", 10_000).await;
+    let trace = Span::inactive().handle();
+    let (key, large) = (at("/cold"), meta(Some(30_000)));
+    for _ in 0..3 {
+        let refused = cache.get_miss_handler(&key, &large, &trace).await;
+        assert!(refused.is_err(), "there is no room for 30000 bytes");
+    }
+    assert!(find(cache, "/free").await.is_some(), "it is not enough");
+    store(cache, "/small", 9_000).await;
+    assert!(find(cache, "/free").await.is_none(), "it is enough");
+    for n in 0..4 {
+        assert!(find(cache, &format!("/held/{n}")).await.is_some(), "{n}");
+    }
+    drop(readers);
+    store(cache, "/cold", 30_000).await;
+    assert!(find(cache, "/cold").await.is_some());
+}
+
+#[tokio::test]
+async fn a_fill_takes_its_announced_length_ahead_and_returns_what_it_did_not_use() {
+    let cache = cache(100_000);
+    let mut fill = begin(cache, "/a", Some(60_000)).await;
+    let reader = find(cache, "/a").await.unwrap();
+    assert_eq!(cache.usage().bytes, 62_048);
+    fill.write_body(Bytes::from(vec![1; 1_000]), false)
+        .await
+        .unwrap();
+    assert_eq!(cache.usage().bytes, 62_048);
+    drop(fill);
+    assert_eq!(cache.usage().bytes, 3_048);
+    drop(reader);
+    assert_eq!(cache.usage().bytes, 0);
+    store(cache, "/a", 60_000).await;
+    assert_eq!(cache.usage().bytes, 62_048);
+}

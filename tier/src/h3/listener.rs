@@ -194,6 +194,9 @@ fn transport(settings: &Settings) -> io::Result<TransportConfig> {
         .receive_window(VarInt::from_u32(settings.connection_receive_bytes))
         .send_window(settings.connection_send_bytes)
         .max_idle_timeout(Some(idle))
+        // A paused player sends nothing, and its answer is still in progress. A connection without
+        // a request is closed after the idle time all the same, by us.
+        .keep_alive_interval(Some(KEEP_ALIVE.min(settings.idle / 3)))
         // we use no datagrams, and take none
         .datagram_receive_buffer_size(None);
     Ok(transport)
@@ -216,6 +219,9 @@ fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
 
 /// How many first packets may wait to be looked at.
 const MAX_INCOMING: usize = 1024;
+
+/// How often a silent client is asked whether it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// How long clients have to hear that the server closes.
 const FAREWELL: Duration = Duration::from_secs(1);

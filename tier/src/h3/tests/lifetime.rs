@@ -246,6 +246,25 @@ async fn a_connection_without_requests_is_closed_though_it_is_not_silent() {
 }
 
 #[tokio::test]
+async fn a_client_that_waits_for_its_answer_may_be_silent_longer_than_the_idle_time() {
+    let settings = Settings {
+        idle: Duration::from_millis(300),
+        ..Settings::default()
+    };
+    let house = House::with(&settings);
+    let quic = house.connect().await;
+    let (mut send, mut recv) = quic.open_bi().await.unwrap();
+    send.write_all(&get("/gated")).await.unwrap();
+    send.finish().unwrap();
+    house.app.entered.notified().await;
+    let early = timeout(Duration::from_millis(900), quic.closed()).await;
+    assert!(early.is_err(), "{early:?}");
+    house.app.gate.notify_one();
+    assert!(recv.read_to_end(1 << 20).await.is_ok());
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limit_are_refused() {
     let settings = Settings {
         max_connections: 2,

@@ -1,0 +1,354 @@
+//! What the API does when another process meddles, the store fails, or the client goes.
+
+use std::{
+    ops::Range,
+    path::Path as FilePath,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use async_trait::async_trait;
+use axum::{
+    body::Body,
+    extract::{Path, Query, State as With},
+};
+use bytes::Bytes;
+use catalog::videos::NewVideo;
+use contracts::{
+    asset::Privacy,
+    id::{UploadId, VideoId},
+    time::UnixSeconds,
+};
+use futures_util::future::BoxFuture;
+use prometheus::Registry;
+use runtime::clock::Fixed;
+use store::{Key, Part, Writer, Written, layout};
+use tempfile::TempDir;
+use tokio::sync::Barrier;
+
+use super::*;
+use crate::{
+    jobs::{NewJob, Step},
+    schema::Migrations,
+    upload::{State, Upload, embedded::Embedded},
+};
+
+type Hook = Box<dyn Fn() -> BoxFuture<'static, Result<(), store::Error>> + Send + Sync>;
+
+fn hook<F: Future<Output = Result<(), store::Error>> + Send + 'static>(
+    run: impl Fn() -> F + Send + Sync + 'static,
+) -> Hook {
+    Box::new(move || Box::pin(run()))
+}
+
+/// A store to which something happens before it joins, commits or deletes.
+struct Odd {
+    inner: Arc<dyn Store>,
+    join: Hook,
+    commit: Arc<Hook>,
+    delete: Hook,
+}
+
+struct OddWriter(Box<dyn Writer>, Arc<Hook>);
+
+#[async_trait]
+impl Store for Odd {
+    async fn read(&self, key: &Key) -> Result<Option<Bytes>, store::Error> {
+        self.inner.read(key).await
+    }
+    async fn read_range(&self, key: &Key, at: Range<u64>) -> Result<Option<Bytes>, store::Error> {
+        self.inner.read_range(key, at).await
+    }
+    async fn size(&self, key: &Key) -> Result<Option<u64>, store::Error> {
+        self.inner.size(key).await
+    }
+    async fn put(&self, key: &Key, bytes: Bytes) -> Result<(), store::Error> {
+        self.inner.put(key, bytes).await
+    }
+    async fn put_file(&self, key: &Key, local: &FilePath) -> Result<(), store::Error> {
+        self.inner.put_file(key, local).await
+    }
+    async fn writer(&self, key: &Key) -> Result<Box<dyn Writer>, store::Error> {
+        let writer = self.inner.writer(key).await?;
+        Ok(Box::new(OddWriter(writer, Arc::clone(&self.commit))))
+    }
+    async fn join(&self, parts: &[Part], into: &Key, whole: &Digest) -> Result<u64, store::Error> {
+        (self.join)().await?;
+        self.inner.join(parts, into, whole).await
+    }
+    async fn fetch(&self, key: &Key, local: &FilePath) -> Result<bool, store::Error> {
+        self.inner.fetch(key, local).await
+    }
+    async fn delete(&self, key: &Key) -> Result<(), store::Error> {
+        self.inner.delete(key).await
+    }
+    async fn delete_prefix(&self, prefix: &Key) -> Result<(), store::Error> {
+        (self.delete)().await?;
+        self.inner.delete_prefix(prefix).await
+    }
+}
+
+#[async_trait]
+impl Writer for OddWriter {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), store::Error> {
+        self.0.write(bytes).await
+    }
+    fn written(&self) -> Written {
+        self.0.written()
+    }
+    async fn commit(self: Box<Self>) -> Result<(), store::Error> {
+        (self.1)().await?;
+        self.0.commit().await
+    }
+}
+
+/// One upload of one chunk, and another process's hands on the same database and store.
+struct House {
+    _folder: TempDir,
+    uploads: Arc<Embedded>,
+    videos: Arc<dyn Videos>,
+    inner: Arc<dyn Store>,
+    upload: Upload,
+}
+
+const FILM: &[u8] = b"a film";
+
+impl House {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address =
+            |scheme: &str, name: &str| format!("{scheme}://{}", folder.path().join(name).display());
+        let clock = Arc::new(Fixed::at(UnixSeconds(5)));
+        let catalog = catalog::open(&address("sqlite", "catalog.db"), clock)
+            .await
+            .unwrap();
+        catalog.migrate::<Migrations>().await.unwrap();
+        let video = VideoId::parse("v").unwrap();
+        let upload = Upload {
+            id: UploadId::parse("u").unwrap(),
+            original: layout::original(&video, "mp4").unwrap(),
+            video: video.clone(),
+            size_bytes: FILM.len() as u64,
+            chunk_size_bytes: 100,
+            sha256: Some(Digest::of(FILM)),
+            state: State::Receiving,
+            expires: UnixSeconds(1000),
+        };
+        let new = NewVideo {
+            id: video,
+            title: "v".to_owned(),
+            privacy: Privacy::Public,
+        };
+        catalog.videos.create(new).await.unwrap();
+        let uploads = Arc::new(Embedded::new(catalog.connection().clone()));
+        uploads.create(&upload).await.unwrap();
+        Self {
+            inner: store::open(&address("file", "store")).unwrap(),
+            videos: Arc::clone(&catalog.videos),
+            _folder: folder,
+            uploads,
+            upload,
+        }
+    }
+
+    fn store(&self) -> Odd {
+        let nothing = || hook(async || Ok(()));
+        Odd {
+            inner: Arc::clone(&self.inner),
+            join: nothing(),
+            commit: Arc::new(nothing()),
+            delete: nothing(),
+        }
+    }
+
+    fn app(&self, store: Odd) -> Arc<App> {
+        let uploads: Arc<dyn Uploads> = Arc::<Embedded>::clone(&self.uploads);
+        Arc::new(App {
+            uploads,
+            turns: Arc::default(),
+            videos: Arc::clone(&self.videos),
+            store: Arc::new(store),
+            clock: Arc::new(Fixed::at(UnixSeconds(5))),
+            metrics: Metrics::new(&Registry::new()).unwrap(),
+            wake: Arc::default(),
+            limits: Limits {
+                max_film_bytes: 1000,
+                chunk_size_bytes: 100,
+            },
+            upload_ttl: Duration::from_secs(1000),
+            public_base: String::new(),
+            control_base: String::new(),
+            operator: None,
+            allowed_origins: Vec::new(),
+            random: |_| Ok(()),
+        })
+    }
+
+    /// What another process does that completes the upload.
+    fn completed_elsewhere(&self) -> Hook {
+        let (uploads, store) = (Arc::clone(&self.uploads), Arc::clone(&self.inner));
+        let (id, job) = (
+            self.upload.id.clone(),
+            NewJob {
+                video: self.upload.video.clone(),
+                step: Step::Publish,
+                input: self.upload.original.clone(),
+            },
+        );
+        hook(move || {
+            let (uploads, store) = (Arc::clone(&uploads), Arc::clone(&store));
+            let (id, job) = (id.clone(), job.clone());
+            async move {
+                uploads.complete(&id, &job, UnixSeconds(5)).await.unwrap();
+                store.delete_prefix(&layout::upload(&id)).await
+            }
+        })
+    }
+
+    async fn found(&self) -> Option<Upload> {
+        self.uploads.find(&self.upload.id).await.unwrap()
+    }
+
+    async fn failure(&self) -> Option<String> {
+        let video = self.videos.find(&self.upload.video).await.unwrap();
+        video.unwrap().failure
+    }
+}
+
+async fn put(app: &Arc<App>) -> u16 {
+    let mut headers = HeaderMap::new();
+    let digest = Digest::of(FILM).to_string();
+    headers.insert(CHUNK_SHA256, HeaderValue::from_str(&digest).unwrap());
+    let which = Query::try_from_uri(&"/?index=0".parse().unwrap());
+    let body = Body::from(FILM);
+    let id = Path("u".to_owned());
+    let answer = chunk::put(With(Arc::clone(app)), id, which, headers, body).await;
+    answer.into_response().status().as_u16()
+}
+
+async fn complete(app: &Arc<App>) -> u16 {
+    let (id, none) = (Path("u".to_owned()), HeaderMap::new());
+    let answer = life::complete(With(Arc::clone(app)), none, id, Bytes::new()).await;
+    answer.into_response().status().as_u16()
+}
+
+async fn cancel(app: Arc<App>) -> u16 {
+    let (id, none) = (Path("u".to_owned()), HeaderMap::new());
+    let answer = life::cancel(With(app), none, id).await;
+    answer.into_response().status().as_u16()
+}
+
+#[tokio::test]
+async fn completions_at_once_join_once_and_are_all_accepted() {
+    let house = House::new().await;
+    let joins = Arc::new(AtomicU32::new(0));
+    let (counted, both) = (Arc::clone(&joins), Arc::new(Barrier::new(2)));
+    let mut store = house.store();
+    store.join = hook(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let both = Arc::clone(&both);
+        async move {
+            // Time for a second one to come here, if nothing keeps it.
+            let _ = tokio::time::timeout(Duration::from_millis(300), both.wait()).await;
+            Ok(())
+        }
+    });
+    let app = house.app(store);
+    assert_eq!(put(&app).await, 200);
+    assert_eq!(tokio::join!(complete(&app), complete(&app)), (202, 202));
+    assert_eq!(joins.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_join_that_another_process_overtook_is_accepted_and_forgets_nothing() {
+    let house = House::new().await;
+    let mut store = house.store();
+    store.join = house.completed_elsewhere();
+    let app = house.app(store);
+    assert_eq!(put(&app).await, 200);
+    assert_eq!(complete(&app).await, 202);
+    let chunks = house.uploads.chunks(&house.upload.id).await.unwrap();
+    assert_eq!(chunks.len(), 1);
+}
+
+#[tokio::test]
+async fn an_upload_that_was_cancelled_while_it_was_joined_leaves_no_original() {
+    let house = House::new().await;
+    let mut store = house.store();
+    let (uploads, id) = (Arc::clone(&house.uploads), house.upload.id.clone());
+    store.join = hook(move || {
+        let (uploads, id) = (Arc::clone(&uploads), id.clone());
+        async move {
+            assert!(uploads.remove(&id).await.unwrap());
+            Ok(())
+        }
+    });
+    let app = house.app(store);
+    assert_eq!(put(&app).await, 200);
+    assert_eq!(complete(&app).await, 404);
+    let original = house.inner.size(&house.upload.original).await.unwrap();
+    assert_eq!(original, None);
+}
+
+#[tokio::test]
+async fn a_chunk_that_is_stored_after_the_upload_was_completed_is_removed() {
+    let house = House::new().await;
+    let mut store = house.store();
+    store.commit = Arc::new(house.completed_elsewhere());
+    let app = house.app(store);
+    assert_eq!(put(&app).await, 409);
+    let chunk = layout::chunk(&house.upload.id, 0);
+    assert_eq!(house.inner.size(&chunk).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_cancellation_that_failed_half_way_can_be_repeated() {
+    let house = House::new().await;
+    let mut store = house.store();
+    let tries = AtomicU32::new(0);
+    let key = house.upload.original.clone();
+    store.delete = hook(move || {
+        let first = tries.fetch_add(1, Ordering::Relaxed) == 0;
+        let full = store::Error::Full { key: key.clone() };
+        async move { if first { Err(full) } else { Ok(()) } }
+    });
+    let app = house.app(store);
+    assert_eq!(put(&app).await, 200);
+    assert_eq!(cancel(Arc::clone(&app)).await, 507);
+    let reason = "the upload was cancelled";
+    assert_eq!(house.failure().await.as_deref(), Some(reason));
+    assert!(house.found().await.is_some());
+    assert_eq!(cancel(app).await, 204);
+    assert!(house.found().await.is_none());
+}
+
+#[tokio::test]
+async fn a_cancellation_goes_on_when_its_client_has_gone() {
+    let house = House::new().await;
+    let mut store = house.store();
+    let gate = Arc::new(Barrier::new(2));
+    let (reached, opened) = (Arc::clone(&gate), Arc::new(AtomicU32::new(0)));
+    store.delete = hook(move || {
+        let (reached, first) = (
+            Arc::clone(&reached),
+            opened.fetch_add(1, Ordering::Relaxed) == 0,
+        );
+        async move {
+            if first {
+                reached.wait().await;
+                reached.wait().await;
+            }
+            Ok(())
+        }
+    });
+    let app = house.app(store);
+    let client = tokio::spawn(cancel(Arc::clone(&app)));
+    gate.wait().await;
+    client.abort();
+    assert!(client.await.is_err());
+    tokio::time::timeout(Duration::from_secs(20), gate.wait())
+        .await
+        .expect("the cancellation goes on");
+    // Its turn ends with it.
+    drop(app.turns.wait(&house.upload.id).await);
+    assert!(house.found().await.is_none());
+}
