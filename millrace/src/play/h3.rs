@@ -150,7 +150,9 @@ async fn exchange(
         .body(())
         .map_err(|_| Failure::Redirect("the address is outside what HTTP allows".to_owned()))?;
     let mut stream = requests.send_request(request).await.map_err(cut)?;
-    stream.finish().await.map_err(cut)?;
+    // A server that has answered already may have asked for no more (STOP_SENDING with
+    // H3_NO_ERROR); its answer counts all the same (RFC 9114 §4.1). One that is gone shows below.
+    let _ = stream.finish().await;
     let response = timeout(SILENCE, stream.recv_response())
         .await
         .map_err(|_| Failure::Silent)?
