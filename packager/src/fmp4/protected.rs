@@ -87,19 +87,29 @@ impl<'a> Auxiliary<'a> {
 
     /// The length of its boxes.
     pub(super) fn size(&self) -> usize {
-        let told: usize = self.entries().sum();
-        if told == 0 {
-            return 0;
-        }
-        SAIZ + self.table() + SAIO + SENC + told
+        sum(self.table(), self.entries().sum())
     }
 
-    /// Writes `saiz`, `saio` and `senc`; `at` is where they begin, counted from the `moof` box. Nothing is written
-    /// where there is nothing to say of a sample.
+    /// Writes `saiz`, `saio` and `senc`; `at` is where they begin, counted from the `moof` box.
+    ///
+    /// Where there is nothing to say of a sample, as of sound in `cbcs`, there is a `senc` without entries all the
+    /// same: Bento4 leaves a fragment without one encrypted.
     pub(super) fn write(&self, out: &mut Writer, at: usize) {
-        if self.size() == 0 {
-            return;
+        if self.entries().any(|entry| entry > 0) {
+            self.write_places(out, at);
         }
+        let count = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
+        let flags = if self.video { 0x2 } else { 0 };
+        out.full(b"senc", 0, flags, |out| {
+            out.u32(count);
+            for (place, parts) in self.places.clone().zip(self.maps.samples()) {
+                self.write_entry(out, place, parts);
+            }
+        });
+    }
+
+    /// Writes where the entries are and how long each is.
+    fn write_places(&self, out: &mut Writer, at: usize) {
         let count = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
         out.full(b"saiz", 0, 0, |out| {
             let same = if self.table() == 0 { self.entries().next() } else { None };
@@ -114,22 +124,19 @@ impl<'a> Auxiliary<'a> {
             out.u32(1);
             out.u32(u32::try_from(first).unwrap_or(u32::MAX));
         });
-        let flags = if self.video { 0x2 } else { 0 };
-        out.full(b"senc", 0, flags, |out| {
-            out.u32(count);
-            for (place, parts) in self.places.clone().zip(self.maps.samples()) {
-                if let Some(iv) = self.track.sample_iv(place) {
-                    out.u64(iv);
-                }
-                if self.video {
-                    out.u16(u16::try_from(parts.len()).unwrap_or(u16::MAX));
-                }
-                for part in parts {
-                    out.u16(part.clear);
-                    out.u32(part.protected);
-                }
-            }
-        });
+    }
+
+    fn write_entry(&self, out: &mut Writer, place: usize, parts: &[Subsample]) {
+        if let Some(iv) = self.track.sample_iv(place) {
+            out.u64(iv);
+        }
+        if self.video {
+            out.u16(u16::try_from(parts.len()).unwrap_or(u16::MAX));
+        }
+        for part in parts {
+            out.u16(part.clear);
+            out.u32(part.protected);
+        }
     }
 
     /// How many bytes `senc` says of each sample.
@@ -160,10 +167,12 @@ pub(super) fn size_at_most(index: &Index, track: &Track<'_>, sizes: impl Iterato
         fixed + if video { parts * PART } else { 0 }
     };
     let (count, told) = sizes.fold((0, 0), |(count, told), size| (count + 1, told + entry(size)));
-    if told == 0 {
-        return 0;
-    }
-    SAIZ + SAIO + SENC + told + if video { count } else { 0 }
+    sum(if video { count } else { 0 }, told)
+}
+
+/// The boxes around a table of lengths and the entries.
+fn sum(table: usize, told: usize) -> usize {
+    if told == 0 { SENC } else { SAIZ + table + SAIO + SENC + told }
 }
 
 /// What an entry of `senc` holds beside its parts: a vector, and how many parts there are.
