@@ -41,7 +41,7 @@ fn facts_of_pictures_are_those_of_the_file() {
         let video = video(&index);
         assert_eq!((video.width, video.height), (128, 72), "{name}");
         assert_eq!(index.frame_rate(), Some((25, 1)), "{name}");
-        assert_eq!(index.samples().len(), 115, "{name}");
+        assert_eq!(index.samples().len(), 135, "{name}");
         let heads = index.samples().iter().enumerate();
         let heads: Vec<usize> = heads.filter(|(_, s)| s.sync).map(|(at, _)| at).collect();
         assert_eq!(heads, [0, 50, 100], "{name}");
@@ -64,8 +64,8 @@ fn opus_begins_where_it_is_heard() {
     let first = index.samples()[0];
     assert_eq!((first.pts(), first.duration), (0, 960 - 312));
     assert_eq!(index.samples()[1].duration, 960);
-    assert_eq!(index.end(), 220_800); // ffprobe says 4.6 s
-    assert_eq!(index.samples().len(), 231); // ffprobe -count_packets
+    assert_eq!(index.end(), 259_200); // ffprobe says 5.4 s
+    assert_eq!(index.samples().len(), 271); // ffprobe -count_packets
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn pictures_go_alone_where_their_sound_has_no_place() {
     let (rendition, _) = film.rendition("72p");
     assert!(film.presentation.companion(rendition).is_none());
     let stream = demux(&film.ts("72p").concat());
-    assert_eq!(stream.video.len(), 115);
+    assert_eq!(stream.video.len(), 135);
     assert!(stream.audio.is_empty());
 }
 
