@@ -2,7 +2,7 @@
 
 use crate::{
     Error,
-    codec::avc::nal_units,
+    codec::{Picture, nal_units},
     index::Media,
     protect::{Scheme, avc, hevc},
 };
@@ -78,25 +78,31 @@ impl Slices {
     /// The slices of a track; none for sound, which is encrypted by whole samples.
     pub(super) fn of(media: &Media) -> Result<Option<Self>, Error> {
         match media {
-            Media::Video(video) => Self::avc(video.config.parameter_sets()).map(Some),
+            Media::Video(video) => Self::of_picture(&video.config).map(Some),
             Media::Audio(_) => Ok(None),
         }
     }
 
-    pub(super) fn avc<'a>(sets: impl Iterator<Item = &'a [u8]>) -> Result<Self, Error> {
-        let mut known = avc::Sets::default();
-        for set in sets {
-            known.clear_head(set)?;
+    pub(super) fn of_picture(picture: &Picture) -> Result<Self, Error> {
+        let mut slices = match picture {
+            Picture::Avc(_) => Self::Avc(avc::Sets::default()),
+            Picture::Hevc(_) => Self::Hevc(hevc::Sets::default()),
+            Picture::Av1(_) | Picture::Vp9(_) => {
+                return Err(Error::Unsupported("AV1 and VP9 are not encrypted"));
+            }
+        };
+        for set in picture.parameter_sets() {
+            slices.clear_head(set)?;
         }
-        Ok(Self::Avc(known))
+        Ok(slices)
     }
 
-    pub(super) fn hevc<'a>(sets: impl Iterator<Item = &'a [u8]>) -> Result<Self, Error> {
-        let mut known = hevc::Sets::default();
-        for set in sets {
-            known.clear_head(set)?;
+    /// Takes up a parameter set, or says how long the clear head of a unit with a slice is.
+    fn clear_head(&mut self, unit: &[u8]) -> Result<Option<usize>, Error> {
+        match self {
+            Self::Avc(sets) => sets.clear_head(unit),
+            Self::Hevc(sets) => sets.clear_head(unit),
         }
-        Ok(Self::Hevc(known))
     }
 
     /// Appends the parts of a sample: units without slices, lengths, NAL headers and slice headers stay clear.
@@ -107,11 +113,7 @@ impl Slices {
         let mut clear = 0;
         for unit in nal_units(sample) {
             let unit = unit?;
-            let head = match self {
-                Self::Avc(sets) => sets.clear_head(unit)?,
-                Self::Hevc(sets) => sets.clear_head(unit)?,
-            };
-            let body = head.map_or(0, |head| unit.len().saturating_sub(head));
+            let body = self.clear_head(unit)?.map_or(0, |head| unit.len().saturating_sub(head));
             let protected = match scheme {
                 Scheme::Cenc => body - body % BLOCK,
                 Scheme::Cbcs => body,

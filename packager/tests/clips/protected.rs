@@ -13,7 +13,7 @@ use packager::{
 };
 use serde_json::json;
 
-use crate::films::{Film, film, radio, range, vector};
+use crate::films::{Film, film, modern, pictures, radio, range, vector};
 
 pub(crate) const PICTURE: (&str, &str) = ("000102030405060708090a0b0c0d0e0f", "69eaa802a6763af979e8d1940fb88392");
 pub(crate) const SOUND: (&str, &str) = ("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff", "100b6c20940f779a4589152b57d2dacb");
@@ -78,6 +78,9 @@ fn another_implementation_decrypts_every_segment_to_the_samples_of_the_mezzanine
             (film().cut_by(6), "54p"),
             (vector("264"), "any"),
             (vector("4s"), "any"),
+            (vector("265"), "any"),
+            (pictures("hevc.72p.mp4"), "72p"),
+            (modern("hevc.72p.mp4"), "audio-en"),
             (vector("a264"), "any"),
         ];
         for (film, id) in films {
@@ -176,6 +179,25 @@ fn a_track_has_the_key_of_its_class_or_none() {
     assert!(one.covers(&film.presentation).is_ok(), "a key without classes is for all");
     keys.periods.push(keys.periods[0].clone());
     assert!(Protection::new(&keys, Method::Cbcs, None).is_err());
+}
+
+#[test]
+fn codecs_without_rules_for_their_slices_are_refused_in_time() {
+    let keys = keys(&["clearkey"]);
+    for clip in ["av1.72p.mp4", "vp9.72p.mp4"] {
+        let film = modern(clip);
+        for method in [Method::Cenc, Method::Cbcs] {
+            let protection = Protection::new(&keys, method, None).unwrap();
+            assert!(matches!(protection.covers(&film.presentation), Err(Error::Unsupported(_))));
+            let (rendition, mezzanine) = film.rendition("72p");
+            let track = protection.track(rendition).unwrap();
+            let segment = rendition.segment(1).unwrap();
+            let source = Bytes::copy_from_slice(&mezzanine[range(&segment.bytes)]);
+            assert!(fmp4::segment(rendition.index(), &segment, &source, Some(&track)).is_err());
+        }
+        let whole = Protection::new(&keys, Method::Aes128, None).unwrap();
+        assert!(whole.covers(&film.presentation).is_ok());
+    }
 }
 
 #[test]
