@@ -337,7 +337,10 @@ fn heads(index: &Index) -> Vec<usize> {
     match index.track().media {
         Media::Video(_) => {
             let places = index.samples().iter().enumerate();
-            places.filter(|(_, sample)| sample.sync).map(|(at, _)| at).collect()
+            places
+                .filter(|(_, sample)| sample.sync)
+                .map(|(at, _)| at)
+                .collect()
         }
         Media::Audio(_) => Vec::new(),
     }
