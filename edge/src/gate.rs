@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use contracts::header::{CLIENT_COUNTRY, CLIENT_IP};
 use contracts::reason::Reason;
+use contracts::target;
 use contracts::token::{self, KeyRing, KeyRingError};
 use ipnet::IpNet;
 use runtime::clock::Clock;
@@ -117,7 +118,7 @@ impl Admission for Gate {
             }),
             None if self.public_without_token => Ok(Admitted {
                 condition: Condition::Public,
-                ..Admitted::readdress(facts.target)?
+                ..Admitted::to(target::of_viewer(target::parse(facts.target)?, &[])?)
             }),
             None => Err(Reason::Missing),
         }

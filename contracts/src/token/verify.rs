@@ -32,7 +32,7 @@ pub struct Request<'a> {
 pub struct Accepted {
     /// The path without the token.
     pub path: String,
-    /// The path with the delivery directives that are part of an object's identity.
+    /// The path with what is part of an object's identity: delivery directives, and `r` for a list of renditions.
     pub cache_key: String,
     /// The playback session, when the token names one.
     pub session: Option<SessionId>,
@@ -44,13 +44,9 @@ pub struct Accepted {
 
 impl Accepted {
     fn new(target: Target<'_>) -> Result<Self, Reason> {
-        let directives = target::delivery_directives(target.query)?;
         Ok(Self {
             path: target.path.to_owned(),
-            cache_key: match directives {
-                Some(directives) => format!("{}?{directives}", target.path),
-                None => target.path.to_owned(),
-            },
+            cache_key: target::of_viewer(target, &[])?,
             session: None,
             renditions: Vec::new(),
             expires: None,
@@ -77,7 +73,14 @@ pub fn admit(ring: &KeyRing, request: &Request<'_>) -> Result<Option<Accepted>, 
     let accepted = Accepted::new(target)?;
     match presented(target)? {
         Presented::Nothing => Ok(None),
-        Presented::Token(token) => by_token(ring, request, token, accepted).map(Some),
+        Presented::Token(token) => {
+            let accepted = by_token(ring, request, token, accepted)?;
+            let cache_key = target::of_viewer(target, &accepted.renditions)?;
+            Ok(Some(Accepted {
+                cache_key,
+                ..accepted
+            }))
+        }
         Presented::Plain(plain) => by_signature(ring, request.now, &plain, accepted).map(Some),
     }
 }
