@@ -8,7 +8,6 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use contracts::header::{CLIENT_COUNTRY, CLIENT_IP};
 use contracts::reason::Reason;
-use contracts::target;
 use contracts::token::{self, KeyRing, KeyRingError};
 use ipnet::IpNet;
 use runtime::clock::Clock;
@@ -118,10 +117,14 @@ impl Admission for Gate {
             }),
             None if self.public_without_token => Ok(Admitted {
                 condition: Condition::Public,
-                ..Admitted::to(target::of_viewer(target::parse(facts.target)?, &[])?)
+                ..self.readmit(facts.target)?
             }),
             None => Err(Reason::Missing),
         }
+    }
+
+    fn readmit(&self, target: &str) -> Result<Admitted, Reason> {
+        token::readmit(target).map(Admitted::to)
     }
 }
 

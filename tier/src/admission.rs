@@ -43,6 +43,13 @@ pub trait Admission: Send + Sync + 'static {
     /// # Errors
     /// The reason, which goes into logs and metrics; the client sees its status only.
     fn admit(&self, facts: &Facts<'_>) -> Result<Admitted, Reason>;
+
+    /// Reads the address out of the target of a request that was admitted before, without asking whether it may be
+    /// fetched: for what this node asks of its parents on behalf of the request.
+    ///
+    /// # Errors
+    /// A target that could not have been admitted.
+    fn readmit(&self, target: &str) -> Result<Admitted, Reason>;
 }
 
 impl Admitted {

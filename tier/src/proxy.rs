@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use contracts::header::HOP;
 use contracts::reason::Reason;
-use contracts::target;
 use http::{Method, header};
 use pingora::cache::key::CacheHashKey;
 use pingora::cache::lock::CacheKeyLockImpl;
@@ -392,8 +391,7 @@ impl Proxy {
     fn admit(&self, session: &mut Session, ctx: &Context) -> Result<Admitted, Reason> {
         let target = raw_target(session).ok_or(Reason::Target)?;
         if ctx.internal {
-            // It was admitted and given its address before this node asked on its behalf.
-            return target::of_tier(target::parse(&target)?).map(Admitted::to);
+            return self.admission.readmit(&target);
         }
         let request = session.req_header();
         if !matches!(request.method, Method::GET | Method::HEAD) {

@@ -85,6 +85,21 @@ pub fn admit(ring: &KeyRing, request: &Request<'_>) -> Result<Option<Accepted>, 
     }
 }
 
+/// What a target names that was admitted before, as [`Accepted::cache_key`] said then. Nothing is verified: this is
+/// for a node that asks its parent again on behalf of an admitted request.
+///
+/// # Errors
+/// A target or token that could not have been admitted.
+pub fn readmit(target: &str) -> Result<String, Reason> {
+    let target = target::parse(target)?;
+    let Presented::Token(token) = presented(target)? else {
+        return target::of_viewer(target, &[]);
+    };
+    let claims = token.split('.').nth(2).ok_or(Reason::Malformed)?;
+    let claims = Claims::parse(&decode(claims)?)?;
+    target::of_viewer(target, &claims.renditions)
+}
+
 enum Presented<'a> {
     Nothing,
     Token(&'a str),
