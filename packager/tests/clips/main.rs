@@ -19,3 +19,5 @@ mod playlists;
 mod properties;
 mod segments;
 mod streams;
+mod text;
+mod thumbs;
