@@ -14,6 +14,8 @@
 //! 7. for a protected film, [`protect::Protection`] says with which key a rendition is encrypted, and
 //!    [`protect::signalling`] how its players are told.
 //!
+//! Beside it go [`text`], subtitles on the same timeline, and [`thumbs`], the pictures along a player's time line.
+//!
 //! Invariants:
 //! - Bytes from outside give a value or an [`Error`], never a panic, and never size an allocation by their word alone.
 //! - The segments of a rendition partition its samples; decoding times continue over every boundary.
@@ -34,8 +36,11 @@ mod presentation;
 pub mod protect;
 mod rates;
 mod source;
+pub mod text;
+pub mod thumbs;
 mod timeline;
 pub mod ts;
 
 pub use error::Error;
 pub use presentation::{IFrame, Presentation, Rendition, Segment, Source};
+pub use rates::Rates;

@@ -22,3 +22,5 @@ mod protected;
 mod segments;
 mod signalling;
 mod streams;
+mod text;
+mod thumbs;
