@@ -17,8 +17,34 @@ pub struct Asset {
     pub privacy: Privacy,
     /// Length in milliseconds.
     pub duration_ms: u64,
-    /// Video renditions from the smallest to the largest, then audio.
+    /// Video renditions from the smallest to the largest, then audio, then text.
     pub renditions: Vec<Rendition>,
+    /// The small pictures that a player shows along the time line, where they were made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thumbs: Option<Thumbs>,
+    /// Whether the film leaves the origin encrypted only, with the keys that the origin's `keys` know.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protected: bool,
+}
+
+/// Sheets of small pictures, taken at equal distances: tile `k` (from 0) shows the film at `k * interval_ms`.
+/// A sheet is filled row by row; all but the last are full.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thumbs {
+    /// Width of one tile in pixels.
+    pub width: u32,
+    /// Height of one tile in pixels.
+    pub height: u32,
+    /// Tiles in a row of a sheet.
+    pub columns: u32,
+    /// Rows of a sheet; the last sheet has as many, the rest of it is black.
+    pub rows: u32,
+    /// Milliseconds from one tile to the next.
+    pub interval_ms: u32,
+    /// How many tiles there are in all.
+    pub tiles: u32,
+    /// Length of each sheet's JPEG file in bytes, in order.
+    pub sheet_bytes: Vec<u32>,
 }
 
 /// One rendition of a film.
@@ -28,15 +54,37 @@ pub struct Rendition {
     pub id: RenditionId,
     /// Picture or sound.
     pub kind: Kind,
-    /// BCP 47 tag of the sound, when the source told it.
+    /// BCP 47 tag of the sound or the text, when it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// What viewers choose it by, where its language does not say enough: `Director's comments`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// SHA-256 of a text's file, in hexadecimal: text may be replaced while the film stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// Width in pixels, for picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<u32>,
     /// Height in pixels, for picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
+}
+
+impl Rendition {
+    /// A rendition of which nothing more is known.
+    #[must_use]
+    pub const fn new(id: RenditionId, kind: Kind) -> Self {
+        Self {
+            id,
+            kind,
+            language: None,
+            label: None,
+            sha256: None,
+            width: None,
+            height: None,
+        }
+    }
 }
 
 /// What a rendition carries.
@@ -47,6 +95,8 @@ pub enum Kind {
     Video,
     /// Sound.
     Audio,
+    /// Subtitles or captions.
+    Text,
 }
 
 /// Who may watch a film.

@@ -5,11 +5,12 @@
 //! The main path, in the order a request meets it:
 //! 1. [`target`] — the request target, accepted by a grammar or refused, never normalised;
 //! 2. [`token`] — who may fetch it: path tokens `m1`/`m2` and the plain query form;
-//! 3. [`address`] — what it names: a playlist, a segment, an image;
+//! 3. [`address`] — what it names: a playlist, a segment, an image, and in which view of the film;
 //! 4. [`reason`] — why it was refused, and what every tier may do about it;
 //! 5. [`header`] — the private headers that tiers exchange.
 //!
-//! [`asset`] is what ingest publishes and the origin reads; [`id`] and [`time`] are their atoms.
+//! [`asset`] is what ingest publishes and the origin reads, [`keys`] what protected films are encrypted with; [`id`]
+//! and [`time`] are their atoms.
 //!
 //! Invariants: parsing returns a value or an error and never panics; a string that was parsed is
 //! not looked at again; no `Debug` or `Display` shows a key, a signature or a token.
@@ -18,6 +19,7 @@ pub mod address;
 pub mod asset;
 pub mod header;
 pub mod id;
+pub mod keys;
 pub mod reason;
 pub mod target;
 pub mod time;

@@ -246,6 +246,8 @@ impl Pipeline {
                 .iter()
                 .map(|finished| finished.mezzanine.rendition.clone())
                 .collect(),
+            thumbs: None,
+            protected: false,
         };
         let json = serde_json::to_vec_pretty(&asset)
             .map_err(|fault| Error::Tool(format!("asset.json cannot be written: {fault}")))?;

@@ -406,6 +406,8 @@ async fn who_is_overtaken_does_not_take_back_what_a_later_attempt_shows() {
         privacy: contracts::asset::Privacy::Public,
         duration_ms: 1,
         renditions: Vec::new(),
+        thumbs: None,
+        protected: false,
     };
     let json = serde_json::to_vec(&later).unwrap();
     let key = layout::asset(&id);

@@ -3,7 +3,7 @@
 use axum::{body::Body as Stream, response::Response};
 use bytes::Bytes;
 use contracts::{
-    address::{Address, Flavour},
+    address::{Address, Flavour, Item},
     header,
     id::Generation,
     reason::Reason,
@@ -50,7 +50,7 @@ impl Answer {
                 SHORT
             },
             access,
-            tags: format!("{} g:{}/{generation}", tags(address), address.video()),
+            tags: format!("{} g:{}/{generation}", tags(address), address.video),
             etag,
             body,
         }
@@ -194,40 +194,43 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 }
 
 fn content_type(address: &Address) -> &'static str {
-    match address {
-        Address::Master { .. } | Address::Playlist { .. } => "application/vnd.apple.mpegurl",
-        Address::Manifest { .. } => "application/dash+xml",
-        Address::Segment {
-            flavour: Flavour::Ts,
-            ..
-        } => "video/mp2t",
-        Address::Init { rendition, .. } | Address::Segment { rendition, .. } => {
+    match &address.item {
+        Item::Master(_) | Item::Playlist(..) | Item::Iframes(..) => "application/vnd.apple.mpegurl",
+        Item::Manifest => "application/dash+xml",
+        Item::Segment(_, _, Flavour::Ts) | Item::Iframe(_, _, Flavour::Ts) => "video/mp2t",
+        Item::Init(rendition) | Item::Segment(rendition, ..) | Item::Iframe(rendition, ..) => {
             if rendition.as_str().starts_with("audio-") {
                 "audio/mp4"
             } else {
                 "video/mp4"
             }
         }
-        Address::Poster { .. } => "image/jpeg",
+        Item::Cues(..)
+        | Item::Subtitles(_)
+        | Item::Sprite(_)
+        | Item::Captions(_)
+        | Item::ThumbnailSprite => "text/vtt",
+        Item::Key(_) => "application/octet-stream",
+        Item::Sheet(..) | Item::Poster | Item::ThumbnailSheet(_) => "image/jpeg",
     }
 }
 
 fn is_immutable(address: &Address) -> bool {
-    matches!(address, Address::Init { .. } | Address::Segment { .. })
+    matches!(address.item, Item::Init(_) | Item::Segment(..))
 }
 
 /// The purge tags that an address bears whatever it holds.
 fn tags(address: &Address) -> String {
-    let video = address.video();
-    match address {
-        Address::Master { .. } | Address::Manifest { .. } => format!("a:{video} k:manifest"),
-        Address::Playlist { rendition, .. } => {
-            format!("a:{video} r:{video}/{rendition} k:manifest")
+    let video = &address.video;
+    let asset = match address.item.rendition() {
+        Some(rendition) => format!("a:{video} r:{video}/{rendition}"),
+        None => format!("a:{video}"),
+    };
+    match address.item {
+        Item::Master(_) | Item::Manifest | Item::Playlist(..) | Item::Iframes(..) => {
+            format!("{asset} k:manifest")
         }
-        Address::Init { rendition, .. } | Address::Segment { rendition, .. } => {
-            format!("a:{video} r:{video}/{rendition}")
-        }
-        Address::Poster { .. } => format!("a:{video}"),
+        _ => asset,
     }
 }
 

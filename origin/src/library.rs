@@ -331,6 +331,8 @@ mod tests {
             privacy: Privacy::Public,
             duration_ms: 0,
             renditions: Vec::new(),
+            thumbs: None,
+            protected: false,
         });
         let load = async || library.film(Arc::clone(&empty)).await.err().unwrap().reason;
         let places = u32::try_from(MAX_LOADING).unwrap();

@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use contracts::{
-    address::{Address, Flavour},
+    address::{Address, Flavour, Item},
     asset::Asset,
     id::RenditionId,
     reason::Reason,
@@ -62,17 +62,14 @@ impl Media {
     /// Whether the film has what the address names.
     pub(crate) fn exists(published: &Published, address: &Address) -> bool {
         let film = &published.film.presentation;
-        match address {
-            Address::Playlist { rendition, .. } | Address::Init { rendition, .. } => {
-                film.find(rendition).is_some()
+        match &address.item {
+            _ if !address.view.is_default() => false,
+            Item::Playlist(rendition, _) | Item::Init(rendition) => film.find(rendition).is_some(),
+            Item::Segment(rendition, number, flavour) => {
+                parts(published, rendition, *number, *flavour).is_some()
             }
-            Address::Segment {
-                rendition,
-                number,
-                flavour,
-                ..
-            } => parts(published, rendition, *number, *flavour).is_some(),
-            Address::Master { .. } | Address::Manifest { .. } | Address::Poster { .. } => true,
+            Item::Master(_) | Item::Manifest | Item::Poster => true,
+            _ => false,
         }
     }
 
@@ -83,25 +80,23 @@ impl Media {
         address: &Address,
     ) -> Result<Option<Bytes>, Fault> {
         let film = &published.film.presentation;
-        Ok(match address {
-            Address::Master { flavour, .. } => Some(hls::master(film, *flavour).into()),
-            Address::Manifest { .. } => Some(dash::manifest(film).into()),
-            Address::Playlist {
-                rendition, flavour, ..
-            } => hls::playlist(film, rendition, *flavour).map(Bytes::from),
-            Address::Init { rendition, .. } => film
+        Ok(match &address.item {
+            Item::Master(flavour) => Some(hls::master(film, *flavour).into()),
+            Item::Manifest => Some(dash::manifest(film).into()),
+            Item::Playlist(rendition, flavour) => {
+                hls::playlist(film, rendition, *flavour).map(Bytes::from)
+            }
+            Item::Init(rendition) => film
                 .find(rendition)
                 .map(|found| fmp4::init(found.index()).into()),
-            Address::Segment {
-                rendition,
-                number,
-                flavour,
-                ..
-            } => match parts(published, rendition, *number, *flavour) {
-                Some(parts) => Some(self.segment(published, *number, *flavour, parts).await?),
-                None => None,
-            },
-            Address::Poster { .. } => self.poster(&published.asset).await?,
+            Item::Segment(rendition, number, flavour) => {
+                match parts(published, rendition, *number, *flavour) {
+                    Some(parts) => Some(self.segment(published, *number, *flavour, parts).await?),
+                    None => None,
+                }
+            }
+            Item::Poster => self.poster(&published.asset).await?,
+            _ => None,
         })
     }
 

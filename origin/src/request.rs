@@ -7,7 +7,13 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use contracts::{address::Address, asset::Asset, header, reason::Reason, target};
+use contracts::{
+    address::{Address, Item},
+    asset::Asset,
+    header,
+    reason::Reason,
+    target,
+};
 use http::{Method, Uri, header::HeaderMap};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -96,7 +102,7 @@ impl Origin {
     }
 
     async fn asset(&self, address: &Address) -> Result<Arc<Asset>, Fault> {
-        let asset = self.library.asset(address.video()).await?;
+        let asset = self.library.asset(&address.video).await?;
         asset.ok_or_else(not_found)
     }
 
@@ -108,7 +114,7 @@ impl Origin {
         headers: &HeaderMap,
     ) -> Result<Answer, Fault> {
         let access = access(&asset);
-        if let Address::Poster { .. } = address {
+        if address.item == Item::Poster {
             let bytes = self.media.poster(&asset).await?.ok_or_else(not_found)?;
             let mut digest = Sha256::new_with_prefix(asset.generation.0.to_be_bytes());
             digest.update(&bytes);
@@ -162,13 +168,18 @@ fn entity_tag(digest: &[u8], access: &str, address: &Address) -> String {
 }
 
 fn name(address: &Address) -> &'static str {
-    match address {
-        Address::Master { .. } => "master",
-        Address::Manifest { .. } => "manifest",
-        Address::Playlist { .. } => "playlist",
-        Address::Init { .. } => "init",
-        Address::Segment { .. } => "segment",
-        Address::Poster { .. } => "poster",
+    match address.item {
+        Item::Master(_) => "master",
+        Item::Manifest => "manifest",
+        Item::Playlist(..) | Item::Iframes(..) => "playlist",
+        Item::Init(_) => "init",
+        Item::Segment(..) | Item::Iframe(..) => "segment",
+        Item::Cues(..) | Item::Subtitles(_) | Item::Captions(_) => "text",
+        Item::Sheet(..) | Item::Sprite(_) | Item::ThumbnailSprite | Item::ThumbnailSheet(_) => {
+            "thumbs"
+        }
+        Item::Key(_) => "key",
+        Item::Poster => "poster",
     }
 }
 
@@ -176,7 +187,7 @@ fn name(address: &Address) -> &'static str {
 fn log(fault: &Fault, address: Option<&Address>) {
     let Fault { reason, detail } = fault;
     let path = address.map(Address::path).unwrap_or_default();
-    let video = address.map_or("", |address| address.video().as_str());
+    let video = address.map_or("", |address| address.video.as_str());
     let reason = reason.code();
     if fault.reason.blame() == contracts::reason::Blame::Client {
         tracing::debug!(

@@ -49,6 +49,27 @@ pub fn thumbnails(video: &VideoId) -> Key {
     Key::trusted(format!("thumbnails/{video}"))
 }
 
+/// One sheet of small pictures, counted from 1: `encoded/{video}/{generation}/sheet_{n}.jpg`.
+#[must_use]
+pub fn sheet(video: &VideoId, generation: Generation, number: u32) -> Key {
+    Key::trusted(format!(
+        "encoded/{video}/{}/sheet_{number}.jpg",
+        generation.0
+    ))
+}
+
+/// Subtitles or captions, named by their rendition: `subtitles/{video}/{text}.vtt`.
+#[must_use]
+pub fn subtitles(video: &VideoId, text: &RenditionId) -> Key {
+    Key::trusted(format!("subtitles/{video}/{text}.vtt"))
+}
+
+/// Every text of a video: `subtitles/{video}`.
+#[must_use]
+pub fn all_subtitles(video: &VideoId) -> Key {
+    Key::trusted(format!("subtitles/{video}"))
+}
+
 /// One chunk of an upload under way: `uploads/{upload}/chunk_{n}`, counted from 0.
 #[must_use]
 pub fn chunk(upload: &UploadId, index: u32) -> Key {
@@ -101,6 +122,15 @@ mod tests {
         assert_eq!(
             index(&video, Generation(2), &rung).as_str(),
             "encoded/-a_B9/2/720p.index"
+        );
+        let text = RenditionId::parse("text-en").unwrap();
+        assert_eq!(
+            sheet(&video, Generation(2), 3).as_str(),
+            "encoded/-a_B9/2/sheet_3.jpg"
+        );
+        assert_eq!(
+            subtitles(&video, &text).as_str(),
+            "subtitles/-a_B9/text-en.vtt"
         );
         assert_eq!(poster(&video).as_str(), "thumbnails/-a_B9/default.jpg");
         assert_eq!(chunk(&upload_id, 7).as_str(), "uploads/u1/chunk_7");

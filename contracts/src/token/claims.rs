@@ -155,7 +155,9 @@ impl Claims {
         if self.renditions.is_empty() {
             return true;
         }
-        let mut parts = path.split('/').skip(3);
+        // `/v/{video}/[@{view}/]{rendition}/{file}`
+        let mut parts = path.split('/').skip(3).peekable();
+        parts.next_if(|part| part.starts_with('@'));
         let (Some(rendition), Some(_file)) = (parts.next(), parts.next()) else {
             return true;
         };

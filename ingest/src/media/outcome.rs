@@ -159,13 +159,7 @@ mod tests {
     }
 
     fn rendition(id: &str, kind: Kind) -> Rendition {
-        Rendition {
-            id: RenditionId::parse(id).unwrap(),
-            kind,
-            language: None,
-            width: None,
-            height: None,
-        }
+        Rendition::new(RenditionId::parse(id).unwrap(), kind)
     }
 
     /// Ten seconds of picture with this sound, whose frames are of so many samples at 48 kHz.

@@ -63,19 +63,14 @@ impl Order<'_> {
     #[must_use]
     pub fn mezzanines(&self) -> Vec<Mezzanine> {
         let pictures = self.ladder.rungs.iter().map(|rung| Rendition {
-            id: rung.id.clone(),
-            kind: Kind::Video,
-            language: None,
             width: Some(rung.width),
             height: Some(rung.height),
+            ..Rendition::new(rung.id.clone(), Kind::Video)
         });
         let sounds = self.facts.sounds.iter().filter_map(|sound| {
             Some(Rendition {
-                id: sound_id(sound)?,
-                kind: Kind::Audio,
                 language: sound.language.clone(),
-                width: None,
-                height: None,
+                ..Rendition::new(sound_id(sound)?, Kind::Audio)
             })
         });
         pictures

@@ -41,11 +41,8 @@ fn described(id: &str) -> Rendition {
         Kind::Video
     };
     Rendition {
-        id: rendition(id),
-        kind,
         language: sound,
-        width: None,
-        height: None,
+        ..Rendition::new(rendition(id), kind)
     }
 }
 
@@ -105,6 +102,8 @@ impl House {
             privacy,
             duration_ms: 9300,
             renditions: ["54p", "90p", "audio-en"].map(described).to_vec(),
+            thumbs: None,
+            protected: false,
         };
         let json = serde_json::to_vec(&asset).unwrap();
         self.store
