@@ -59,7 +59,7 @@ async function visit() {
   await page.goto(`http://localhost:${server.address().port}/`, { waitUntil: 'load', timeout: 20_000 })
   const { player, url, patience } = options
   for (const { name, argument } of options.steps) {
-    const label = argument === undefined ? name : `${name}:${argument}`
+    const label = unused(argument === undefined ? name : `${name}:${argument}`)
     const facts = await take(page, name, argument, { player, url, patience_ms: patience * 1000, license: license() })
     seen.steps[label] = facts
     for (const complaint of facts.fail ?? []) seen.fail.push(`${label}: ${complaint}`)
@@ -97,6 +97,8 @@ async function iframes(page, call) {
   const facts = await call('iframesBegin')
   for (const part of PLACES) {
     const place = await call('iframeAt', part)
+    // An I-frame starts its segment: it is of the place that was asked for, or of a little before.
+    if (!(place.frame_s <= place.asked_s + 0.05)) throw new Error(`at ${place.asked_s} s the frame of ${place.frame_s} s`)
     shown.push({ ...place, ...(await look(page, facts.where)) })
   }
   return pictures({ ...facts, ...(await call('iframesEnd')), shown })
@@ -182,7 +184,7 @@ function harness() {
   const require = createRequire(import.meta.url)
   const here = new URL('players/', import.meta.url)
   const files = {
-    '/': () => ['text/html', '<!doctype html><meta charset=utf-8><title>player</title><body style="margin:0"><script src="/player.js"></script><script type="module" src="/page.js"></script>'],
+    '/': () => ['text/html', '<!doctype html><meta charset=utf-8><title>player</title><link rel=icon href="data:,"><body style="margin:0"><script src="/player.js"></script><script type="module" src="/page.js"></script>'],
     '/player.js': () => ['text/javascript', readFileSync(libraryPath(require))],
   }
   for (const name of ['page.js', 'hlsjs.js', 'shaka.js', 'dashjs.js', 'tools.js']) {
@@ -225,6 +227,12 @@ async function answerLicense(request, response) {
   seen.licenses += 1
   if (keys.length === 0) return response.writeHead(403).end()
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ keys, type: 'temporary' }))
+}
+
+/** A step that is taken again is told apart. */
+function unused(label, turn = 2) {
+  if (!(label in seen.steps)) return label
+  return `${label}#${turn}` in seen.steps ? unused(label, turn + 1) : `${label}#${turn}`
 }
 
 function note(list, text) {

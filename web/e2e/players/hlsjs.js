@@ -61,7 +61,7 @@ export async function hlsjsPlayer(film, url, license) {
         () => frames(media) > before && !media.seeking && media.readyState >= 2 && Math.abs(media.currentTime - place_s) < 0.1,
         `the I-frame at ${round(place_s)} s`,
       )
-      return { at_s: round(media.currentTime), width: media.videoWidth, height: media.videoHeight }
+      return media
     },
 
     iframesEnd() {

@@ -17,6 +17,7 @@ function element(id) {
 const film = element('film')
 /** Where hls.js shows single I-frames. */
 const scrub = element('scrub')
+const times = new Map([film, scrub].map((video) => [video, tools.watchFrames(video)]))
 let player
 let ear
 
@@ -143,7 +144,9 @@ window.millrace = {
 
   async iframeAt(part) {
     const asked_s = part * film.duration
-    return { asked_s: round(asked_s), ...(await player.iframeAt(asked_s)) }
+    const video = await player.iframeAt(asked_s)
+    const { frame_s } = times.get(video)
+    return { asked_s: round(asked_s), at_s: round(video.currentTime), frame_s, width: video.videoWidth, height: video.videoHeight }
   },
 
   async iframesEnd() {

@@ -72,11 +72,11 @@ export async function shakaPlayer(film, url, license) {
     },
 
     async iframeAt(place_s) {
-      const before = { frames: frames(film), stills }
+      const before = frames(film)
       film.currentTime = place_s
-      const shown = () => frames(film) > before.frames && !film.seeking && film.readyState >= 2
+      const shown = () => frames(film) > before && !film.seeking && film.readyState >= 2
       await until(() => stills > 0 && shown(), `the I-frame at ${round(place_s)} s`)
-      return { at_s: round(film.currentTime), width: film.videoWidth, height: film.videoHeight, came: stills - before.stills }
+      return film
     },
 
     async iframesEnd() {

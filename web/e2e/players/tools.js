@@ -42,6 +42,17 @@ export async function moreFrames(video, count, what) {
   return frames(video) - before
 }
 
+/** Remembers the media time of the latest frame that an element showed. */
+export function watchFrames(video) {
+  const latest = { frame_s: null }
+  const told = (_, { mediaTime }) => {
+    latest.frame_s = round(mediaTime)
+    video.requestVideoFrameCallback(told)
+  }
+  video.requestVideoFrameCallback(told)
+  return latest
+}
+
 /** The cues that are shown now. */
 export function cues(video) {
   return [...video.textTracks]
