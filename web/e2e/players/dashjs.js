@@ -23,6 +23,7 @@ export async function dashjsPlayer(film, url, license) {
       player.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: false } } } })
       player.setRepresentationForTypeById('video', id, true)
     },
+    sounds: () => tracks('audio').length > 0,
     audios: () => tracks('audio').map(named),
     audio: () => [player.getCurrentTrackFor('audio')].filter(Boolean).map(named)[0],
     chooseAudio: ({ id }) => player.setCurrentTrack(tracks('audio').find((track) => named(track).id === id)),

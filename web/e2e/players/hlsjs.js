@@ -23,7 +23,8 @@ export async function hlsjsPlayer(film, url, license) {
     qualities: () => hls.levels.map(({ width, height }, id) => ({ id, width, height })),
     chooseQuality: ({ id }) => (hls.nextLevel = id),
     // A film whose sound lies in its video's segments has no audio track, and is not said to be silent.
-    audios: () => (hls.audioTracks.length > 0 ? tracks(hls.audioTracks) : hls.levels.filter(({ audioCodec }) => audioCodec).slice(0, 1)),
+    sounds: () => hls.audioTracks.length > 0 || hls.levels.some(({ audioCodec }) => audioCodec),
+    audios: () => tracks(hls.audioTracks),
     audio: () => tracks(hls.audioTracks)[hls.audioTrack],
     chooseAudio: ({ id }) => (hls.audioTrack = id),
     texts: () => tracks(hls.subtitleTracks),

@@ -62,7 +62,7 @@ window.millrace = {
     film.play().catch((error) => error.name === 'AbortError' || tools.wrong(`play: ${error.message}`))
     await until(() => film.currentTime > 0.5, 'playing')
     await moreFrames(film, 12, 'playing')
-    const heard = player.audios().length > 0
+    const heard = player.sounds()
     if (heard) await until(() => film.webkitAudioDecodedByteCount > 0, 'sound')
     const { videoWidth: width, videoHeight: height } = film
     return { frames: frames(film), at_s: round(film.currentTime), duration_s: round(film.duration), width, height, heard }

@@ -42,6 +42,7 @@ export async function shakaPlayer(film, url, license) {
       player.configure('abr.enabled', false)
       player.selectVariantTrack(track, true)
     },
+    sounds: () => player.getAudioTracks().length > 0,
     audios: () => player.getAudioTracks().map(named),
     audio: () => player.getAudioTracks().filter(({ active }) => active).map(named)[0],
     chooseAudio: (choice) => player.selectAudioTrack(pick(player.getAudioTracks(), choice)),
