@@ -9,12 +9,18 @@
     reason = "a test that meets something else than it wants must fail"
 )]
 
+mod codecs;
 mod damage;
 mod decoded;
 mod demux;
 mod films;
+mod iframes;
 mod indexes;
 mod playlists;
 mod properties;
+mod protected;
 mod segments;
+mod signalling;
 mod streams;
+mod text;
+mod thumbs;
