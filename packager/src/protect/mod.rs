@@ -125,13 +125,13 @@ impl Protection {
         self.method
     }
 
-    /// How samples are encrypted; none where whole segments or parts of a transport stream are.
+    /// How samples of CMAF are encrypted; none where whole segments are. `SAMPLE-AES` of CMAF is `cbcs`.
     #[must_use]
     pub fn scheme(&self) -> Option<Scheme> {
         match self.method {
             Method::Cenc => Some(Scheme::Cenc),
-            Method::Cbcs => Some(Scheme::Cbcs),
-            Method::Aes128 | Method::SampleAes => None,
+            Method::Cbcs | Method::SampleAes => Some(Scheme::Cbcs),
+            Method::Aes128 => None,
         }
     }
 
@@ -199,7 +199,7 @@ impl<'a> Track<'a> {
         self.key
     }
 
-    /// How its samples are encrypted; none where whole segments are.
+    /// How its samples are encrypted in CMAF; none where whole segments are, which [`aes128::encrypt`] does.
     #[must_use]
     pub fn scheme(&self) -> Option<Scheme> {
         self.protection.scheme()
