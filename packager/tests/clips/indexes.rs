@@ -27,7 +27,7 @@ fn facts_of_pictures_are_those_of_the_file() {
         panic!("not a picture")
     };
     assert_eq!((video.width, video.height), (160, 90));
-    assert!(video.config.codec().starts_with("avc1.64"));
+    assert!(video.codec().starts_with("avc1.64"));
     assert_eq!(index.frame_rate(), Some((25, 1)));
     assert_eq!(index.samples().len(), 233); // ffprobe -count_packets
     assert_eq!(index.file().length, bytes.len() as u64);

@@ -1,7 +1,7 @@
 //! What holds of every film: any GOPs, any clock, any depth of reordering.
 
 use packager::{
-    codec::{aac, avc},
+    codec::{self, aac, avc},
     index::{File, Index, Media, Sample, Track, Video},
 };
 use proptest::prelude::*;
@@ -96,7 +96,7 @@ pub(crate) fn video(
         height: 2,
         pixel_aspect: None,
         colour: None,
-        config,
+        config: codec::Picture::Avc(config),
     };
     lay_out(Media::Video(facts), timescale, 0, units)
 }
@@ -115,7 +115,7 @@ pub(crate) fn audio(seconds: f64, rate: u32, sizes: &[usize]) -> (Index, Vec<u8>
         sync: true,
     });
     lay_out(
-        Media::Audio(aac::Config::parse(&specific).unwrap()),
+        Media::Audio(codec::Sound::Aac(aac::Config::parse(&specific).unwrap())),
         rate,
         0,
         units.collect(),
