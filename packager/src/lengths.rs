@@ -22,10 +22,7 @@ pub(crate) fn of(film: &Presentation, rendition: &Rendition, flavour: Flavour) -
 }
 
 /// The lengths of segments or I-frames of a rendition. Rounding the moments, not the lengths, keeps their sum exact.
-pub(crate) fn between(
-    rendition: &Rendition,
-    segments: impl Iterator<Item = Segment>,
-) -> Vec<u64> {
+pub(crate) fn between(rendition: &Rendition, segments: impl Iterator<Item = Segment>) -> Vec<u64> {
     segments
         .map(|segment| {
             let end = segment.start.saturating_add(segment.duration);

@@ -66,8 +66,7 @@ impl Measured {
                 0
             };
             let duration = length(segment.duration);
-            for ((rates, sum), bytes) in
-                measured.each().zip(&mut sums).zip([clear, encrypted, ts])
+            for ((rates, sum), bytes) in measured.each().zip(&mut sums).zip([clear, encrypted, ts])
             {
                 rates.peak = rates.peak.max(rate(bytes, duration));
                 *sum = sum.saturating_add(bytes);

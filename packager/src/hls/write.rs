@@ -4,7 +4,7 @@ use std::fmt::{Display, Write};
 
 use crate::lengths::SECOND;
 
-/// A tag with an attribute list (RFC 8216 §4.2), closed by dropping the borrow with [`Tag::end`].
+/// A tag with an attribute list (RFC 8216 §4.2), finished by [`Tag::end`].
 pub(super) struct Tag<'a> {
     out: &'a mut String,
     separator: char,
@@ -39,6 +39,11 @@ impl<'a> Tag<'a> {
 
     pub(super) fn end(&mut self) {
         self.out.push('\n');
+    }
+
+    /// Ends the tag; the next line is the address that it is about.
+    pub(super) fn end_with(&mut self, url: &str) {
+        let _ = writeln!(self.out, "\n{url}");
     }
 }
 
