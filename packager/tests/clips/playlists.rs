@@ -21,12 +21,13 @@ fn golden(name: &str, text: &str) {
     assert_eq!(text, wanted, "{name} differs; UPDATE_GOLDEN=1 accepts it");
 }
 
-fn all(name: &str, film: &Presentation) {
+pub(crate) fn all(name: &str, film: &Presentation) {
     for (flavour, suffix) in [(Flavour::Cmaf, ""), (Flavour::Ts, "_ts")] {
         if let Some(text) = hls::master(film, flavour) {
             golden(&format!("{name}.master{suffix}.m3u8"), &text);
         }
-        let texts = film.texts().map(|text| &text.id);
+        let thumbs = contracts::id::RenditionId::parse("thumbs").unwrap();
+        let texts = film.texts().map(|text| &text.id).chain([&thumbs]);
         for id in film.renditions().iter().map(Rendition::id).chain(texts) {
             if let Some(text) = hls::playlist(film, id, flavour) {
                 golden(&format!("{name}.{id}.playlist{suffix}.m3u8"), &text);
