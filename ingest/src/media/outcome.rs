@@ -189,7 +189,9 @@ mod tests {
             colour: None,
             config: codec::Picture::Avc(avc::Config::parse(&AVCC).unwrap()),
         });
-        let audio = Media::Audio(codec::Sound::Aac(aac::Config::parse(&[0x11, 0x90]).unwrap()));
+        let audio = Media::Audio(codec::Sound::Aac(
+            aac::Config::parse(&[0x11, 0x90]).unwrap(),
+        ));
         let pictures = [rate.frame_ticks(); 250];
         let picture = index(video, rate.timescale(), &pictures, rate.gop_frames());
         let sound = index(audio, 48_000, frames, 1);

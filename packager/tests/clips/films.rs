@@ -43,7 +43,7 @@ pub(crate) fn silent() -> Film {
     Film::of(&[("72p", "ntsc.72p.mp4")])
 }
 
-/// 4.6 s of pictures of a codec, and sound that a transport stream can carry.
+/// 5.4 s of pictures of a codec, and sound that a transport stream can carry.
 pub(crate) fn pictures(clip: &str) -> Film {
     Film::of(&[("72p", clip), ("audio-en", "film.audio-en.mp4")])
 }

@@ -5,7 +5,7 @@ use packager::codec::{avc, nal_units as units_of};
 use crate::{
     demux::{Stream, adts_frames, demux, nal_units},
     films::{Film, film, present, radio, silent},
-    properties::{audio, video},
+    properties::{AVC, audio, video},
 };
 
 const HZ: u128 = 90_000;
@@ -138,7 +138,7 @@ fn the_foretold_share_bounds_the_length_closely() {
 
 /// Four seconds of picture with reordering, and this much sound.
 fn outlasted(seconds: f64) -> Film {
-    let (picture, pictures) = video(&[50, 50], 12_800, 512, 2, &[300]);
+    let (picture, pictures) = video(AVC, &[50, 50], 12_800, 512, 2, &[300]);
     let (sound, sounds) = audio(seconds, 48_000, &[200]);
     Film {
         presentation: present(vec![("pic", picture), ("audio-en", sound)]),
