@@ -10,7 +10,9 @@
 //! 3. [`Presentation::new`] puts the renditions on one timeline and cuts it at GOPs that all share;
 //! 4. [`hls::master`], [`hls::playlist`] and [`dash::manifest`] write what players read first;
 //! 5. [`Rendition::segment`] plans a segment: its samples and the one range of the mezzanine that holds them;
-//! 6. [`fmp4::init`], [`fmp4::segment`] and [`ts::segment`] pack it.
+//! 6. [`fmp4::init`], [`fmp4::segment`] and [`ts::segment`] pack it;
+//! 7. for a protected film, [`protect::Protection`] says with which key a rendition is encrypted, and
+//!    [`protect::signalling`] how its players are told.
 //!
 //! Beside it go [`text`], subtitles on the same timeline, and [`thumbs`], the pictures along a player's time line.
 //!
@@ -31,6 +33,7 @@ pub mod hls;
 pub mod index;
 mod lengths;
 mod presentation;
+pub mod protect;
 mod rates;
 mod rendition;
 mod source;

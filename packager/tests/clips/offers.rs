@@ -44,6 +44,18 @@ fn thumbs() -> Thumbs {
     }
 }
 
+fn master(film: &Presentation, flavour: Flavour) -> Option<String> {
+    hls::master(film, flavour, None).unwrap()
+}
+
+fn playlist(film: &Presentation, id: &RenditionId, flavour: Flavour) -> Option<String> {
+    hls::playlist(film, id, flavour, None).unwrap()
+}
+
+fn iframes(film: &Presentation, id: &RenditionId, flavour: Flavour) -> Option<String> {
+    hls::iframes(film, id, flavour, None).unwrap()
+}
+
 /// Three sounds, one with a name that needs care, two subtitles, thumbnails.
 pub(crate) fn rich() -> Presentation {
     let sound = || indexed(&clip("film.audio-en.mp4"));
@@ -126,10 +138,7 @@ fn what_is_offered_to_some_is_a_part_of_the_film() {
         assert!(same.iframes().eq(rendition.iframes()));
         for flavour in [Flavour::Cmaf, Flavour::Ts] {
             let id = rendition.id();
-            assert_eq!(
-                hls::playlist(&part, id, flavour),
-                hls::playlist(&whole, id, flavour)
-            );
+            assert_eq!(playlist(&part, id, flavour), playlist(&whole, id, flavour));
         }
     }
     assert_eq!(part.boundaries(), whole.boundaries());
@@ -161,33 +170,33 @@ fn the_sound_inside_transport_streams_stays_what_it_is() {
 #[test]
 fn a_flavour_that_cannot_carry_the_pictures_has_no_master() {
     let film = modern("av1.72p.mp4").presentation;
-    assert!(hls::master(&film, Flavour::Ts).is_none());
-    assert!(hls::master(&film, Flavour::Cmaf).is_some());
-    assert!(hls::playlist(&film, &id("72p"), Flavour::Ts).is_none());
-    assert!(hls::iframes(&film, &id("72p"), Flavour::Ts).is_none());
-    assert!(hls::playlist(&film, &id("audio-en"), Flavour::Ts).is_none());
+    assert!(master(&film, Flavour::Ts).is_none());
+    assert!(master(&film, Flavour::Cmaf).is_some());
+    assert!(playlist(&film, &id("72p"), Flavour::Ts).is_none());
+    assert!(iframes(&film, &id("72p"), Flavour::Ts).is_none());
+    assert!(playlist(&film, &id("audio-en"), Flavour::Ts).is_none());
 }
 
 #[test]
 fn pictures_without_a_sound_that_fits_are_silent_in_transport_streams() {
     let film = modern("hevc.72p.mp4").presentation;
-    let master = hls::master(&film, Flavour::Ts).unwrap();
+    let told = master(&film, Flavour::Ts).unwrap();
     assert!(
-        !master.contains("opus") && !master.contains("AUDIO"),
-        "{master}"
+        !told.contains("opus") && !told.contains("AUDIO"),
+        "{told}"
     );
-    assert!(hls::master(&film, Flavour::Cmaf).unwrap().contains("opus"));
+    assert!(master(&film, Flavour::Cmaf).unwrap().contains("opus"));
 }
 
 #[test]
 fn sound_has_no_i_frames_and_thumbnails_are_no_transport_stream() {
     let film = rich();
-    assert!(hls::iframes(&film, &id("audio-en"), Flavour::Cmaf).is_none());
-    assert!(hls::playlist(&film, &id("thumbs"), Flavour::Cmaf).is_some());
-    assert!(hls::playlist(&film, &id("thumbs"), Flavour::Ts).is_none());
+    assert!(iframes(&film, &id("audio-en"), Flavour::Cmaf).is_none());
+    assert!(playlist(&film, &id("thumbs"), Flavour::Cmaf).is_some());
+    assert!(playlist(&film, &id("thumbs"), Flavour::Ts).is_none());
     let plain = crate::films::film().presentation;
-    assert!(hls::playlist(&plain, &id("thumbs"), Flavour::Cmaf).is_none());
-    assert!(hls::playlist(&plain, &id("text-en"), Flavour::Cmaf).is_none());
+    assert!(playlist(&plain, &id("thumbs"), Flavour::Cmaf).is_none());
+    assert!(playlist(&plain, &id("text-en"), Flavour::Cmaf).is_none());
 }
 
 #[test]
@@ -201,14 +210,14 @@ fn subtitles_are_cut_where_the_film_is_cut() {
     assert_eq!(seconds, [0.0, 4.0, 8.0]);
     assert_eq!(intervals[2].end, film.duration());
     assert!(film.interval(0).is_none() && film.interval(4).is_none());
-    let playlist = hls::playlist(&film, &id("text-de"), Flavour::Ts).unwrap();
+    let playlist = playlist(&film, &id("text-de"), Flavour::Ts).unwrap();
     assert!(playlist.contains("segment_ts_3.vtt") && !playlist.contains("_4.vtt"));
 }
 
 #[test]
 fn a_manifest_does_not_last_longer_than_its_film() {
     let stated = |film: &Presentation| {
-        let text = dash::manifest(film).unwrap();
+        let text = dash::manifest(film, None).unwrap().unwrap();
         let value = text.split("mediaPresentationDuration=\"PT").nth(1).unwrap();
         value.split('S').next().unwrap().to_owned()
     };

@@ -75,6 +75,16 @@ fn playlists_are_read_whole_and_every_url_names_media() {
                     );
                     named("54p/", &segment.uri);
                 }
+                let keys = media.segments.iter().flat_map(|segment| &segment.key);
+                for url in keys.filter_map(|key| key.uri.as_ref()) {
+                    let elsewhere = ["data:", "skd:"]
+                        .iter()
+                        .any(|scheme| url.starts_with(scheme));
+                    assert!(
+                        elsewhere || matches!(named("54p/", url), Item::Key(_)),
+                        "{name}"
+                    );
+                }
                 assert_eq!(media.i_frames_only, name.contains(".iframes"), "{name}");
             }
             Err(error) => panic!("{name}: {error}"),
