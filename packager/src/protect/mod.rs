@@ -247,7 +247,7 @@ pub fn track_type(media: &Media) -> TrackType {
         Media::Audio(_) => TrackType::Audio,
         Media::Video(video) => match video.width.min(video.height) {
             ..=576 => TrackType::Sd,
-            ..=1080 => TrackType::Hd,
+            577..=1080 => TrackType::Hd,
             _ => TrackType::Uhd,
         },
     }

@@ -181,10 +181,7 @@ fn a_flavour_that_cannot_carry_the_pictures_has_no_master() {
 fn pictures_without_a_sound_that_fits_are_silent_in_transport_streams() {
     let film = modern("hevc.72p.mp4").presentation;
     let told = master(&film, Flavour::Ts).unwrap();
-    assert!(
-        !told.contains("opus") && !told.contains("AUDIO"),
-        "{told}"
-    );
+    assert!(!told.contains("opus") && !told.contains("AUDIO"), "{told}");
     assert!(master(&film, Flavour::Cmaf).unwrap().contains("opus"));
 }
 
