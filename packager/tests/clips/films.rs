@@ -5,7 +5,7 @@ use std::{io::Cursor, path::PathBuf, sync::Arc, time::Duration};
 use bytes::Bytes;
 use contracts::id::RenditionId;
 use packager::{
-    Presentation, Rendition, Source, fmp4,
+    Parts, Presentation, Rendition, Source, fmp4,
     index::{self, Index},
     protect::{Key, Protection},
     ts,
@@ -195,12 +195,24 @@ pub(crate) fn present(parts: Vec<(&str, Index)>) -> Presentation {
 
 /// Cut near each multiple of this many seconds.
 pub(crate) fn present_by(parts: Vec<(&str, Index)>, seconds: u64) -> Presentation {
+    Presentation::new(media(parts), Duration::from_secs(seconds)).unwrap()
+}
+
+/// Pictures and sounds, whose ids tell their languages.
+pub(crate) fn media(parts: Vec<(&str, Index)>) -> Parts {
     let sources = parts.into_iter().map(|(id, index)| Source {
         id: RenditionId::parse(id).unwrap(),
-        language: id.strip_prefix("audio-").map(str::to_owned),
+        language: id
+            .strip_prefix("audio-")
+            .and_then(|rest| rest.split('-').next())
+            .map(str::to_owned),
+        label: None,
         index: Arc::new(index),
     });
-    Presentation::new(sources.collect(), Duration::from_secs(seconds)).unwrap()
+    Parts {
+        sources: sources.collect(),
+        ..Parts::default()
+    }
 }
 
 pub(crate) fn range(bytes: &std::ops::Range<u64>) -> std::ops::Range<usize> {
@@ -209,13 +221,7 @@ pub(crate) fn range(bytes: &std::ops::Range<u64>) -> std::ops::Range<usize> {
 
 /// A film of one rendition, if it makes one.
 pub(crate) fn try_present(index: Index) -> Result<Presentation, packager::Error> {
-    let id = RenditionId::parse("any").unwrap();
-    let source = Source {
-        id,
-        language: None,
-        index: Arc::new(index),
-    };
-    Presentation::new(vec![source], Duration::from_secs(4))
+    Presentation::new(media(vec![("any", index)]), Duration::from_secs(4))
 }
 
 impl std::fmt::Debug for Film {
