@@ -1,0 +1,153 @@
+//! A body in pieces that are never copied into one, and its way onto the wire.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    ops::Range,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Bytes of a body in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Content {
+    chunks: VecDeque<Bytes>,
+    length: usize,
+    /// The body's claim on memory, given back when the last byte was sent.
+    claim: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl Content {
+    pub(crate) fn new(chunks: impl IntoIterator<Item = Bytes>) -> Self {
+        let chunks: VecDeque<Bytes> = chunks.into_iter().collect();
+        Self {
+            length: chunks.iter().map(Bytes::len).sum(),
+            chunks,
+            claim: None,
+        }
+    }
+
+    /// Keeps `claim` for as long as any of the body is kept.
+    pub(crate) fn holding(self, claim: OwnedSemaphorePermit) -> Self {
+        Self {
+            claim: Some(Arc::new(claim)),
+            ..self
+        }
+    }
+
+    /// How many bytes are left to send.
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// A part of it, which keeps the claim of the whole; `range` lies within the body.
+    pub(crate) fn slice(&self, range: Range<usize>) -> Self {
+        let mut at = 0;
+        let chunks = self.chunks.iter().filter_map(|chunk| {
+            let (start, end) = (at, at + chunk.len());
+            at = end;
+            let (from, to) = (range.start.max(start), range.end.min(end));
+            (from < to).then(|| chunk.slice(from - start..to - start))
+        });
+        Self {
+            claim: self.claim.clone(),
+            ..Self::new(chunks)
+        }
+    }
+}
+
+impl From<Bytes> for Content {
+    fn from(bytes: Bytes) -> Self {
+        Self::new([bytes])
+    }
+}
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = self.chunks.pop_front();
+        self.length -= next.as_ref().map_or(0, Bytes::len);
+        Poll::Ready(next.map(|chunk| Ok(Frame::data(chunk))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(u64::try_from(self.length).unwrap_or(u64::MAX))
+    }
+}
+
+/// The body of an answer that has none, whose length is told by its header or not at all: an empty body of known
+/// length would be announced as `content-length: 0`, which in a 304 speaks of the 200 (RFC 9110 §8.6).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Absent;
+
+impl Body for Absent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content() -> Content {
+        Content::new([&b"abc"[..], b"", b"defg", b"h"].map(Bytes::from_static))
+    }
+
+    fn joined(content: &Content) -> Vec<u8> {
+        content.chunks.iter().flatten().copied().collect()
+    }
+
+    #[test]
+    fn every_slice_of_chunks_is_the_slice_of_the_whole() {
+        let (content, whole) = (content(), b"abcdefgh");
+        assert_eq!(content.len(), 8);
+        for start in 0..8 {
+            for end in start + 1..=8 {
+                let part = content.slice(start..end);
+                assert_eq!(part.len(), end - start);
+                assert_eq!(joined(&part), whole[start..end]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_claim_is_given_back_with_the_last_part() {
+        let memory = Arc::new(tokio::sync::Semaphore::new(1));
+        let claim = Arc::clone(&memory).try_acquire_owned().unwrap();
+        let whole = content().holding(claim);
+        let part = whole.slice(2..3);
+        drop(whole);
+        assert_eq!(memory.available_permits(), 0);
+        drop(part);
+        assert_eq!(memory.available_permits(), 1);
+    }
+}
