@@ -18,8 +18,6 @@ use tokio::sync::OwnedSemaphorePermit;
 pub(crate) struct Content {
     chunks: VecDeque<Bytes>,
     length: usize,
-    /// The body's claim on memory, given back when the last byte was sent.
-    claim: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Content {
@@ -28,16 +26,20 @@ impl Content {
         Self {
             length: chunks.iter().map(Bytes::len).sum(),
             chunks,
-            claim: None,
         }
     }
 
-    /// Keeps `claim` for as long as any of the body is kept.
+    /// Keeps `claim` for as long as anybody keeps any byte of the body, a connection that has yet to send it say.
     pub(crate) fn holding(self, claim: OwnedSemaphorePermit) -> Self {
-        Self {
-            claim: Some(Arc::new(claim)),
-            ..self
-        }
+        let claim = Arc::new(claim);
+        let held = self.chunks.into_iter().map(|bytes| {
+            let claim = Arc::clone(&claim);
+            Bytes::from_owner(Held {
+                bytes,
+                _claim: claim,
+            })
+        });
+        Self::new(held)
     }
 
     /// How many bytes are left to send.
@@ -45,7 +47,7 @@ impl Content {
         self.length
     }
 
-    /// A part of it, which keeps the claim of the whole; `range` lies within the body.
+    /// A part of it; `range` lies within the body.
     pub(crate) fn slice(&self, range: Range<usize>) -> Self {
         let mut at = 0;
         let chunks = self.chunks.iter().filter_map(|chunk| {
@@ -54,10 +56,19 @@ impl Content {
             let (from, to) = (range.start.max(start), range.end.min(end));
             (from < to).then(|| chunk.slice(from - start..to - start))
         });
-        Self {
-            claim: self.claim.clone(),
-            ..Self::new(chunks)
-        }
+        Self::new(chunks)
+    }
+}
+
+/// Bytes together with their claim on memory.
+struct Held {
+    bytes: Bytes,
+    _claim: Arc<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -144,10 +155,12 @@ mod tests {
         let memory = Arc::new(tokio::sync::Semaphore::new(1));
         let claim = Arc::clone(&memory).try_acquire_owned().unwrap();
         let whole = content().holding(claim);
-        let part = whole.slice(2..3);
+        let mut part = whole.slice(2..5);
         drop(whole);
-        assert_eq!(memory.available_permits(), 0);
+        let sent = part.chunks.pop_front();
         drop(part);
+        assert_eq!(memory.available_permits(), 0);
+        drop(sent);
         assert_eq!(memory.available_permits(), 1);
     }
 }

@@ -38,7 +38,10 @@ async fn a_document_is_read_and_read_anew(keys: &dyn Keys, peer: &dyn Peer) {
     for key in [KEY, "00000000000000000000000000000001"] {
         peer.put("film", document("film", key).as_bytes()).await;
         let read = keys.of(&video("film")).await.unwrap().unwrap();
-        assert_eq!(serde_json::to_value(&*read).unwrap()["periods"][0]["keys"][0]["key"], key);
+        assert_eq!(
+            serde_json::to_value(&*read).unwrap()["periods"][0]["keys"][0]["key"],
+            key
+        );
     }
 }
 

@@ -46,9 +46,7 @@ impl Keys for Folder {
             let what = format!("the folder of keys cannot be read: {error}");
             Fault::new(Reason::Unreachable, what)
         })?;
-        document
-            .map(|document| read(&document, video))
-            .transpose()
+        document.map(|document| read(&document, video)).transpose()
     }
 }
 

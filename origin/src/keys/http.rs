@@ -61,9 +61,7 @@ impl Service {
 impl Keys for Service {
     async fn of(&self, video: &VideoId) -> Result<Option<Arc<ContentKeys>>, Fault> {
         let document = self.load(video).await?;
-        document
-            .map(|document| read(&document, video))
-            .transpose()
+        document.map(|document| read(&document, video)).transpose()
     }
 }
 

@@ -15,6 +15,7 @@ use contracts::{id::VideoId, keys::ContentKeys, reason::Reason};
 use crate::fault::Fault;
 
 pub(crate) use cached::Cached;
+pub use open::Source;
 pub(crate) use open::open;
 
 /// Knows content keys.

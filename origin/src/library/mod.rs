@@ -17,8 +17,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{config::Settings, fault::Fault, metrics::Metrics, shelf::Shelf};
 
-pub(crate) use film::Film;
 use film::Files;
+pub(crate) use film::Film;
 
 /// A film's description as it was read.
 pub(crate) struct Edition {
@@ -250,7 +250,8 @@ mod tests {
         let settings = config.check().unwrap();
         let metrics = Metrics::new(&Registry::new()).unwrap();
         let store = store::open(&settings.store).unwrap();
-        let shelf = Arc::new(Shelf::new(store, metrics.clone(), Health::new()));
+        let shelf = Shelf::new(store, settings.read_timeout, metrics.clone(), Health::new());
+        let shelf = Arc::new(shelf);
         let library = Library::new(shelf, &settings, metrics);
         let empty = Arc::new(Edition::new(Asset {
             video: VideoId::parse("empty").unwrap(),
