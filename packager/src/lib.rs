@@ -1,6 +1,6 @@
 //! From a mezzanine to playable bytes: pure functions, no async, no sockets, no clock.
 //!
-//! A mezzanine is a CMAF file with one track, H.264 or AAC, in fragments: what
+//! A mezzanine is a CMAF file with one track in fragments, H.264, H.265, AV1 or VP9, AAC or Opus: what
 //! `ffmpeg … -c:v libx264 … -movflags +cmaf+frag_keyframe` writes for pictures. For sound one must add
 //! `+delay_moov -use_editlist 1`, or the file does not tell how much of its beginning is encoder priming.
 //!

@@ -1,7 +1,7 @@
 //! The initialization segment: what a decoder needs, and not a sample.
 
 use crate::{
-    codec::aac,
+    codec::{Sound, aac},
     fmp4::write::Writer,
     index::{Index, Media, Video},
 };
@@ -127,7 +127,7 @@ fn sample_tables(out: &mut Writer, media: &Media) {
         out.u32(1);
         match media {
             Media::Video(video) => visual_entry(out, video),
-            Media::Audio(config) => audio_entry(out, config),
+            Media::Audio(sound) => audio_entry(out, sound),
         }
     });
     out.full(b"stts", 0, 0, |out| out.u32(0));
@@ -137,7 +137,7 @@ fn sample_tables(out: &mut Writer, media: &Media) {
 }
 
 fn visual_entry(out: &mut Writer, video: &Video) {
-    out.boxed(b"avc1", |out| {
+    out.boxed(&video.config.entry(), |out| {
         out.zeros(6);
         out.u16(1); // data reference
         out.zeros(16);
@@ -150,7 +150,9 @@ fn visual_entry(out: &mut Writer, video: &Video) {
         out.zeros(32);
         out.u16(24);
         out.u16(u16::MAX);
-        out.boxed(b"avcC", |out| out.bytes(video.config.record()));
+        out.boxed(&video.config.config_box(), |out| {
+            out.bytes(video.config.record());
+        });
         if let Some(colour) = &video.colour {
             out.boxed(b"colr", |out| out.bytes(colour));
         }
@@ -163,28 +165,38 @@ fn visual_entry(out: &mut Writer, video: &Video) {
     });
 }
 
-fn audio_entry(out: &mut Writer, config: &aac::Config) {
-    out.boxed(b"mp4a", |out| {
+fn audio_entry(out: &mut Writer, sound: &Sound) {
+    out.boxed(&sound.entry(), |out| {
         out.zeros(6);
         out.u16(1); // data reference
         out.zeros(8);
-        out.u16(config.channels());
+        out.u16(sound.channels());
         out.u16(16);
         out.zeros(4);
-        // Rates that 16.16 cannot hold are told by the AudioSpecificConfig alone.
-        out.u32(u16::try_from(config.sample_rate()).map_or(0, |rate| u32::from(rate) << 16));
-        out.full(b"esds", 0, 0, |out| {
-            out.descriptor(0x03, |out| {
-                out.u16(0);
-                out.u8(0);
-                out.descriptor(0x04, |out| {
-                    out.u8(0x40); // MPEG-4 audio
-                    out.u8(0x15); // an audio stream
-                    out.zeros(11);
-                    out.descriptor(0x05, |out| out.bytes(config.specific()));
-                });
-                out.descriptor(0x06, |out| out.u8(0x02));
+        // Rates that 16.16 cannot hold are told by the configuration alone.
+        out.u32(u16::try_from(sound.sample_rate()).map_or(0, |rate| u32::from(rate) << 16));
+        match sound {
+            Sound::Aac(config) => elementary_stream(out, config),
+            Sound::Opus(config) => out.boxed(&sound.config_box(), |out| {
+                out.bytes(config.record());
+            }),
+        }
+    });
+}
+
+/// The `esds` box (ISO/IEC 14496-14 §6.7.2).
+fn elementary_stream(out: &mut Writer, config: &aac::Config) {
+    out.full(b"esds", 0, 0, |out| {
+        out.descriptor(0x03, |out| {
+            out.u16(0);
+            out.u8(0);
+            out.descriptor(0x04, |out| {
+                out.u8(0x40); // MPEG-4 audio
+                out.u8(0x15); // an audio stream
+                out.zeros(11);
+                out.descriptor(0x05, |out| out.bytes(config.specific()));
             });
+            out.descriptor(0x06, |out| out.u8(0x02));
         });
     });
 }

@@ -43,6 +43,16 @@ pub(crate) fn silent() -> Film {
     Film::of(&[("72p", "ntsc.72p.mp4")])
 }
 
+/// 5.4 s of pictures of a codec, and sound that a transport stream can carry.
+pub(crate) fn pictures(clip: &str) -> Film {
+    Film::of(&[("72p", clip), ("audio-en", "film.audio-en.mp4")])
+}
+
+/// A film whose sound has no place in a transport stream.
+pub(crate) fn modern(clip: &str) -> Film {
+    Film::of(&[("72p", clip), ("audio-en", "opus.audio-en.mp4")])
+}
+
 /// Sound without picture.
 pub(crate) fn radio() -> Film {
     Film::of(&[("audio-en", "film.audio-en.mp4")])

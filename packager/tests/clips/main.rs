@@ -9,6 +9,7 @@
     reason = "a test that meets something else than it wants must fail"
 )]
 
+mod codecs;
 mod damage;
 mod decoded;
 mod demux;
