@@ -29,6 +29,7 @@ mod error;
 pub mod fmp4;
 pub mod hls;
 pub mod index;
+mod lengths;
 mod presentation;
 mod rates;
 mod source;
@@ -38,5 +39,5 @@ mod timeline;
 pub mod ts;
 
 pub use error::Error;
-pub use presentation::{Presentation, Rendition, Segment, Source};
+pub use presentation::{Parts, Presentation, Rendition, Segment, Source};
 pub use rates::Rates;

@@ -2,19 +2,57 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use contracts::id::RenditionId;
+use contracts::{address::Flavour, asset::Thumbs, id::RenditionId};
 
 use crate::{
     Error,
     index::{Index, Media, Sample, Video},
+    lengths,
+    rates::{Measured, Packing, Rates},
+    text,
     timeline::{Instant, Timeline},
     ts,
 };
 
-/// A film that can be played: renditions that share their segment boundaries.
+/// A film that can be played: renditions that share their segment boundaries, subtitles and thumbnails beside them.
+///
+/// Cheap to clone: clones share what was measured of the film.
 #[derive(Debug, Clone)]
 pub struct Presentation {
     renditions: Vec<Rendition>,
+    texts: Vec<Text>,
+    thumbs: Option<Thumbs>,
+    whole: Arc<Whole>,
+}
+
+/// What a film is made of.
+#[derive(Debug, Clone, Default)]
+pub struct Parts {
+    /// Pictures and sounds in the order in which players see them; the first sound is the film's default.
+    pub sources: Vec<Source>,
+    /// Subtitles, in the order in which players see them.
+    pub texts: Vec<text::Track>,
+    /// Sheets of thumbnails, where they were made.
+    pub thumbs: Option<Thumbs>,
+}
+
+/// What stays true of the whole film when some of its renditions are left out.
+#[derive(Debug)]
+struct Whole {
+    /// The sound inside the transport streams of pictures.
+    muxed: Option<Rendition>,
+    /// Where subtitles are cut: the starts of segments, and the film's end.
+    boundaries: Vec<Duration>,
+    duration: Duration,
+    /// `EXT-X-TARGETDURATION` of the playlists of each flavour.
+    targets: [u64; 2],
+}
+
+/// Subtitles and what they take of a line, in each flavour.
+#[derive(Debug, Clone)]
+struct Text {
+    track: text::Track,
+    rates: [Rates; 2],
 }
 
 /// One rendition of a film, with the places where it is cut.
@@ -22,9 +60,14 @@ pub struct Presentation {
 pub struct Rendition {
     id: RenditionId,
     language: Option<String>,
+    label: Option<String>,
     index: Arc<Index>,
     /// Places in the sample table where segments begin, and its length; segment `n` is `cuts[n - 1]..cuts[n]`.
-    cuts: Vec<usize>,
+    cuts: Arc<[usize]>,
+    /// Places of the I-frames in the sample table; none for sound.
+    heads: Arc<[usize]>,
+    segment_rates: Measured,
+    iframe_rates: Measured,
 }
 
 /// What a film is made of: one rendition as ingest published it.
@@ -34,6 +77,8 @@ pub struct Source {
     pub id: RenditionId,
     /// BCP 47 tag of the language, for sound.
     pub language: Option<String>,
+    /// What viewers choose it by, where the language does not say enough.
+    pub label: Option<String>,
     /// The index of its mezzanine.
     pub index: Arc<Index>,
 }
@@ -54,23 +99,70 @@ pub struct Segment {
 }
 
 impl Presentation {
-    /// Puts renditions on one timeline, cut near each multiple of `target` (taken as 2 to 6 s).
-    ///
-    /// The order of `sources` is kept; the first sound is the film's default.
+    /// Puts a film together, cut near each multiple of `target` (taken as 2 to 6 s). Rates are measured here, once.
     ///
     /// # Errors
     /// [`Error::Presentation`] when there is nothing to play, when pictures share no GOP head with the first
     /// one's, when a rendition has a hole as long as a segment, or when a segment is absurdly large.
-    pub fn new(sources: Vec<Source>, target: Duration) -> Result<Self, Error> {
+    pub fn new(parts: Parts, target: Duration) -> Result<Self, Error> {
+        let Parts {
+            sources,
+            texts,
+            thumbs,
+        } = parts;
         let timeline = timeline(&sources, target)?;
         let renditions = sources
             .into_iter()
             .map(|source| Rendition::new(source, &timeline))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { renditions })
+            .collect::<Result<Vec<_>, _>>()?;
+        let whole = Whole::of(&renditions, &timeline);
+        let texts = texts.into_iter().map(|track| Text {
+            rates: FLAVOURS.map(|flavour| track.rates(&whole.boundaries, flavour)),
+            track,
+        });
+        let mut film = Self {
+            renditions,
+            texts: texts.collect(),
+            thumbs,
+            whole: Arc::new(whole),
+        };
+        let targets = FLAVOURS.map(|flavour| film.longest(flavour));
+        if let Some(whole) = Arc::get_mut(&mut film.whole) {
+            whole.targets = targets;
+        }
+        Ok(film)
     }
 
-    /// All renditions, in the order given.
+    /// The film as it is offered to those who may have some renditions only: all that is left has the same
+    /// segments as in the whole film. None when neither picture nor sound is left.
+    ///
+    /// The sound inside transport streams stays, for their bytes are those of the whole film.
+    #[must_use]
+    pub fn only(&self, wanted: &[RenditionId]) -> Option<Self> {
+        let renditions = self.renditions.iter();
+        let renditions: Vec<_> = renditions
+            .filter(|rendition| wanted.contains(&rendition.id))
+            .cloned()
+            .collect();
+        if renditions.is_empty() {
+            return None;
+        }
+        let texts = self.texts.iter();
+        Some(Self {
+            renditions,
+            texts: texts
+                .filter(|text| wanted.contains(&text.track.id))
+                .cloned()
+                .collect(),
+            thumbs: self
+                .thumbs
+                .clone()
+                .filter(|_| wanted.iter().any(|id| id.as_str() == THUMBS)),
+            whole: Arc::clone(&self.whole),
+        })
+    }
+
+    /// The pictures and sounds, in the order given.
     #[must_use]
     pub fn renditions(&self) -> &[Rendition] {
         &self.renditions
@@ -90,19 +182,48 @@ impl Presentation {
             .filter(|rendition| rendition.video().is_none())
     }
 
-    /// The rendition of that name.
+    /// The subtitles, in the order given.
+    pub fn texts(&self) -> impl Iterator<Item = &text::Track> {
+        self.texts.iter().map(|text| &text.track)
+    }
+
+    /// The sheets of thumbnails.
+    #[must_use]
+    pub fn thumbs(&self) -> Option<&Thumbs> {
+        self.thumbs.as_ref()
+    }
+
+    /// The picture or sound of that name.
     #[must_use]
     pub fn find(&self, id: &RenditionId) -> Option<&Rendition> {
         self.renditions.iter().find(|rendition| rendition.id == *id)
     }
 
-    /// The sound that is carried inside a rendition's transport stream segments: for pictures, the first sound that
-    /// such a stream can carry.
+    /// The subtitles of that name.
+    #[must_use]
+    pub fn text(&self, id: &RenditionId) -> Option<&text::Track> {
+        self.texts().find(|text| text.id == *id)
+    }
+
+    /// Where subtitles are cut: the starts of the film's segments from 0 on, and the film's end.
+    #[must_use]
+    pub fn boundaries(&self) -> &[Duration] {
+        &self.whole.boundaries
+    }
+
+    /// The interval that a segment of subtitles covers, counted from 1; none behind the last.
+    #[must_use]
+    pub fn interval(&self, number: u32) -> Option<Range<Duration>> {
+        let at = usize::try_from(number).ok()?.checked_sub(1)?;
+        let (start, end) = (self.boundaries().get(at)?, self.boundaries().get(at + 1)?);
+        Some(*start..*end)
+    }
+
+    /// The sound that is carried inside a rendition's transport stream segments: for pictures, the first sound of
+    /// the whole film that such a stream can carry.
     #[must_use]
     pub fn companion(&self, rendition: &Rendition) -> Option<&Rendition> {
-        rendition
-            .video()
-            .and_then(|_| self.audios().find(|audio| ts::carries(audio.index())))
+        rendition.video().and(self.whole.muxed.as_ref())
     }
 
     /// How many transport stream segments a rendition has: sound may outlast the picture that it is muxed with.
@@ -114,14 +235,75 @@ impl Presentation {
         rendition.segment_count().max(sound)
     }
 
-    /// How long the film lasts.
+    /// How long the whole film lasts, rounded down to the nanosecond.
     #[must_use]
     pub fn duration(&self) -> Duration {
-        let ends = self.renditions.iter().map(|rendition| {
+        self.whole.duration
+    }
+
+    /// The target duration of all playlists of a flavour: RFC 8216 §6.2.4 wants one value for all variants and
+    /// renditions.
+    pub(crate) fn target_duration(&self, flavour: Flavour) -> u64 {
+        let [cmaf, ts] = self.whole.targets;
+        match flavour {
+            Flavour::Cmaf => cmaf,
+            Flavour::Ts => ts,
+        }
+    }
+
+    /// The rates of the heaviest subtitles.
+    pub(crate) fn text_rates(&self, flavour: Flavour) -> Rates {
+        Rates::heaviest(self.texts.iter().map(|text| text.rates_in(flavour)))
+    }
+
+    /// The rates of subtitles.
+    pub(crate) fn rates_of_text(&self, id: &RenditionId, flavour: Flavour) -> Option<Rates> {
+        let text = self.texts.iter().find(|text| text.track.id == *id)?;
+        Some(text.rates_in(flavour))
+    }
+
+    fn longest(&self, flavour: Flavour) -> u64 {
+        let texts = self.texts.iter().flat_map(|_| lengths::intervals(self));
+        let renditions = self.renditions.iter();
+        let carried = renditions.filter(|rendition| rendition.is_in(flavour));
+        let all = carried.flat_map(|rendition| lengths::of(self, rendition, flavour));
+        lengths::target(all.chain(texts))
+    }
+}
+
+impl Whole {
+    fn of(renditions: &[Rendition], timeline: &Timeline) -> Self {
+        let muxed = renditions
+            .iter()
+            .find(|rendition| rendition.video().is_none() && rendition.is_in(Flavour::Ts));
+        let ends = renditions.iter().map(|rendition| {
             let index = &rendition.index;
             ticks_to_duration(index.end(), index.track().timescale)
         });
-        ends.max().unwrap_or_default()
+        let duration = ends.max().unwrap_or_default();
+        let starts = timeline.starts().skip(1);
+        let starts = starts.map(|start| ticks_to_duration(start.ticks, start.timescale));
+        // Subtitles of the time before a late first picture belong to the first segment.
+        let mut boundaries: Vec<Duration> = std::iter::once(Duration::ZERO)
+            .chain(starts.take_while(|start| *start < duration))
+            .collect();
+        boundaries.push(duration);
+        Self {
+            muxed: muxed.cloned(),
+            boundaries,
+            duration,
+            targets: [1; 2],
+        }
+    }
+}
+
+impl Text {
+    fn rates_in(&self, flavour: Flavour) -> Rates {
+        let [cmaf, ts] = self.rates;
+        match flavour {
+            Flavour::Cmaf => cmaf,
+            Flavour::Ts => ts,
+        }
     }
 }
 
@@ -130,14 +312,22 @@ impl Rendition {
         let Source {
             id,
             language,
+            label,
             index,
         } = source;
         let cuts = cuts(&index, timeline)?;
-        let rendition = Self {
+        let is_video = matches!(index.track().media, Media::Video(_));
+        let samples = index.samples().iter().enumerate();
+        let heads = samples.filter(|(_, sample)| is_video && sample.sync);
+        let mut rendition = Self {
             id,
             language,
+            label,
+            heads: heads.map(|(at, _)| at).collect(),
             index,
-            cuts,
+            cuts: cuts.into(),
+            segment_rates: Measured::default(),
+            iframe_rates: Measured::default(),
         };
         let heavy = rendition.segments().any(|segment| {
             segment.bytes.end.saturating_sub(segment.bytes.start) > MAX_SEGMENT_BYTES
@@ -145,6 +335,8 @@ impl Rendition {
         if heavy {
             return Err(Error::Presentation("a segment is larger than 64 MiB"));
         }
+        rendition.segment_rates = Measured::of(&rendition.index, rendition.segments());
+        rendition.iframe_rates = Measured::of(&rendition.index, rendition.iframes());
         Ok(rendition)
     }
 
@@ -158,6 +350,12 @@ impl Rendition {
     #[must_use]
     pub fn language(&self) -> Option<&str> {
         self.language.as_deref()
+    }
+
+    /// What viewers choose it by, where its language does not say enough.
+    #[must_use]
+    pub fn label(&self) -> Option<&str> {
+        self.label.as_deref()
     }
 
     /// The index of its mezzanine.
@@ -204,6 +402,48 @@ impl Rendition {
     pub fn segments(&self) -> impl Iterator<Item = Segment> {
         (1..=self.segment_count()).filter_map(|number| self.segment(number))
     }
+
+    /// The plan of an I-frame as a segment of its own, counted from 1 over the film; none behind the last, and none
+    /// for sound. It lasts until the next one (RFC 8216 §4.3.3.6).
+    #[must_use]
+    pub fn iframe(&self, number: u32) -> Option<Segment> {
+        let place = usize::try_from(number).ok()?.checked_sub(1)?;
+        let samples = self.index.samples();
+        let at = *self.heads.get(place)?;
+        let sample = samples.get(at)?;
+        let next = self
+            .heads
+            .get(place + 1)
+            .and_then(|next| samples.get(*next));
+        let end = next.map_or_else(|| self.index.end(), Sample::pts);
+        Some(Segment {
+            number,
+            start: sample.pts(),
+            duration: end.saturating_sub(sample.pts()),
+            samples: at..at + 1,
+            bytes: sample.offset..sample.end(),
+        })
+    }
+
+    /// The plans of all I-frames.
+    pub fn iframes(&self) -> impl Iterator<Item = Segment> {
+        (1..=u32::MAX).map_while(|number| self.iframe(number))
+    }
+
+    /// Whether segments of a flavour can carry it.
+    pub(crate) fn is_in(&self, flavour: Flavour) -> bool {
+        flavour == Flavour::Cmaf || ts::carries(&self.index)
+    }
+
+    /// What its segments take of a line.
+    pub(crate) fn rates(&self, packing: Packing) -> Rates {
+        self.segment_rates.rates(packing)
+    }
+
+    /// What its I-frames take of a line, one by one.
+    pub(crate) fn iframe_rates(&self, packing: Packing) -> Rates {
+        self.iframe_rates.rates(packing)
+    }
 }
 
 /// Converts ticks to a length, rounded down to the nanosecond.
@@ -246,14 +486,9 @@ fn cuts(index: &Index, timeline: &Timeline) -> Result<Vec<usize>, Error> {
     let mut cuts = vec![0];
     let mut from = 0;
     for start in timeline.starts().skip(1) {
+        let start = start.ticks_from(timescale);
         let rest = samples.get(from..).unwrap_or_default();
-        let reached = |sample: &Sample| {
-            let pts = Instant {
-                ticks: sample.pts(),
-                timescale,
-            };
-            (audio || sample.sync) && pts.compare(start).is_ge()
-        };
+        let reached = |sample: &Sample| (audio || sample.sync) && sample.pts() >= start;
         let Some(step) = rest.iter().position(reached) else {
             break;
         };
@@ -269,4 +504,7 @@ fn cuts(index: &Index, timeline: &Timeline) -> Result<Vec<usize>, Error> {
     Ok(cuts)
 }
 
+/// The name of the thumbnails in URLs.
+pub(crate) const THUMBS: &str = "thumbs";
+const FLAVOURS: [Flavour; 2] = [Flavour::Cmaf, Flavour::Ts];
 const MAX_SEGMENT_BYTES: u64 = 64 << 20;

@@ -4,7 +4,7 @@ use std::{io::Cursor, path::PathBuf, sync::Arc, time::Duration};
 
 use contracts::id::RenditionId;
 use packager::{
-    Presentation, Rendition, Source, fmp4,
+    Parts, Presentation, Rendition, Source, fmp4,
     index::{self, Index},
     ts,
 };
@@ -140,12 +140,24 @@ impl Film {
 }
 
 pub(crate) fn present(parts: Vec<(&str, Index)>) -> Presentation {
+    Presentation::new(media(parts), Duration::from_secs(4)).unwrap()
+}
+
+/// Pictures and sounds, whose ids tell their languages.
+pub(crate) fn media(parts: Vec<(&str, Index)>) -> Parts {
     let sources = parts.into_iter().map(|(id, index)| Source {
         id: RenditionId::parse(id).unwrap(),
-        language: id.strip_prefix("audio-").map(str::to_owned),
+        language: id
+            .strip_prefix("audio-")
+            .and_then(|rest| rest.split('-').next())
+            .map(str::to_owned),
+        label: None,
         index: Arc::new(index),
     });
-    Presentation::new(sources.collect(), Duration::from_secs(4)).unwrap()
+    Parts {
+        sources: sources.collect(),
+        ..Parts::default()
+    }
 }
 
 pub(crate) fn range(bytes: &std::ops::Range<u64>) -> std::ops::Range<usize> {
@@ -154,13 +166,7 @@ pub(crate) fn range(bytes: &std::ops::Range<u64>) -> std::ops::Range<usize> {
 
 /// A film of one rendition, if it makes one.
 pub(crate) fn try_present(index: Index) -> Result<Presentation, packager::Error> {
-    let id = RenditionId::parse("any").unwrap();
-    let source = Source {
-        id,
-        language: None,
-        index: Arc::new(index),
-    };
-    Presentation::new(vec![source], Duration::from_secs(4))
+    Presentation::new(media(vec![("any", index)]), Duration::from_secs(4))
 }
 
 impl std::fmt::Debug for Film {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use contracts::address::Flavour;
-use packager::{Presentation, dash, hls};
+use packager::{Presentation, Rendition, dash, hls};
 
 use crate::{
     films::{clip, film, indexed, present, radio, silent},
@@ -23,17 +23,23 @@ fn golden(name: &str, text: &str) {
 
 fn all(name: &str, film: &Presentation) {
     for (flavour, suffix) in [(Flavour::Cmaf, ""), (Flavour::Ts, "_ts")] {
-        golden(
-            &format!("{name}.master{suffix}.m3u8"),
-            &hls::master(film, flavour),
-        );
-        for rendition in film.renditions() {
-            let id = rendition.id();
-            let text = hls::playlist(film, id, flavour).unwrap();
-            golden(&format!("{name}.{id}.playlist{suffix}.m3u8"), &text);
+        if let Some(text) = hls::master(film, flavour) {
+            golden(&format!("{name}.master{suffix}.m3u8"), &text);
+        }
+        let texts = film.texts().map(|text| &text.id);
+        for id in film.renditions().iter().map(Rendition::id).chain(texts) {
+            if let Some(text) = hls::playlist(film, id, flavour) {
+                golden(&format!("{name}.{id}.playlist{suffix}.m3u8"), &text);
+            }
+            if let Some(text) = hls::iframes(film, id, flavour) {
+                golden(&format!("{name}.{id}.iframes{suffix}.m3u8"), &text);
+            }
         }
     }
-    golden(&format!("{name}.manifest.mpd"), &dash::manifest(film));
+    golden(
+        &format!("{name}.manifest.mpd"),
+        &dash::manifest(film).unwrap(),
+    );
 }
 
 #[test]
@@ -78,7 +84,7 @@ fn bandwidth_is_at_least_the_rate_of_every_segment() {
         (Flavour::Cmaf, film.cmaf("90p").split_off(1)),
         (Flavour::Ts, film.ts("90p")),
     ] {
-        let master = hls::master(&film.presentation, flavour);
+        let master = hls::master(&film.presentation, flavour).unwrap();
         let stated = master
             .lines()
             .filter(|line| line.contains("RESOLUTION=160x90"));

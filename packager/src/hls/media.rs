@@ -1,0 +1,87 @@
+//! HLS media playlists: the segments of a picture or a sound, and its I-frames.
+
+use contracts::address::Flavour;
+
+use crate::{
+    hls::write::{head, segments},
+    lengths,
+    presentation::{Presentation, Rendition},
+};
+
+/// Writes the playlist of a rendition's segments; none in a flavour that cannot carry it.
+pub(super) fn playlist(
+    film: &Presentation,
+    rendition: &Rendition,
+    flavour: Flavour,
+) -> Option<String> {
+    if !rendition.is_in(flavour) {
+        return None;
+    }
+    let version = match flavour {
+        Flavour::Cmaf => MAP,
+        Flavour::Ts => FRACTIONS,
+    };
+    let mut out = String::new();
+    head(&mut out, version, film.target_duration(flavour));
+    out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+    initialization(&mut out, flavour);
+    let lengths = lengths::of(film, rendition, flavour);
+    segments(&mut out, &lengths, "segment_", extension(flavour));
+    Some(out)
+}
+
+/// Writes the playlist of a rendition's I-frames (RFC 8216 §4.3.3.6); none for sound.
+///
+/// Its target duration is its own: RFC 8216 §6.2.4 asks for one value of the playlists of a film, except of these.
+pub(super) fn iframes(rendition: &Rendition, flavour: Flavour) -> Option<String> {
+    if !rendition.is_in(flavour) {
+        return None;
+    }
+    rendition.video()?;
+    let version = match flavour {
+        Flavour::Cmaf => MAP_OF_IFRAMES,
+        Flavour::Ts => IFRAMES,
+    };
+    let lengths = lengths::between(rendition, rendition.iframes());
+    let mut out = String::new();
+    let target = lengths::target(lengths.iter().copied());
+    head(&mut out, version, target);
+    out.push_str("#EXT-X-I-FRAMES-ONLY\n");
+    initialization(&mut out, flavour);
+    segments(&mut out, &lengths, "iframe_", extension(flavour));
+    Some(out)
+}
+
+/// Writes the playlist of subtitles, which are cut where the film is cut.
+pub(super) fn subtitles(film: &Presentation, flavour: Flavour) -> String {
+    let mut out = String::new();
+    head(&mut out, FRACTIONS, film.target_duration(flavour));
+    let prefix = match flavour {
+        Flavour::Cmaf => "segment_",
+        Flavour::Ts => "segment_ts_",
+    };
+    segments(&mut out, &lengths::intervals(film), prefix, ".vtt");
+    out
+}
+
+fn initialization(out: &mut String, flavour: Flavour) {
+    if flavour == Flavour::Cmaf {
+        out.push_str("#EXT-X-MAP:URI=\"init.mp4\"\n");
+    }
+}
+
+const fn extension(flavour: Flavour) -> &'static str {
+    match flavour {
+        Flavour::Cmaf => ".m4s",
+        Flavour::Ts => ".ts",
+    }
+}
+
+/// Fractions in `EXTINF` (RFC 8216 §7, as all below).
+const FRACTIONS: u32 = 3;
+/// `EXT-X-I-FRAMES-ONLY`.
+const IFRAMES: u32 = 4;
+/// `EXT-X-MAP` in a playlist of I-frames.
+const MAP_OF_IFRAMES: u32 = 5;
+/// `EXT-X-MAP` elsewhere.
+const MAP: u32 = 6;
