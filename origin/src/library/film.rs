@@ -4,12 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use contracts::{
-    asset::{Asset, Kind, Rendition, Thumbs},
-    id::RenditionId,
-};
+use contracts::asset::{Asset, Kind, Rendition};
 use packager::{
-    Presentation, Source,
+    Parts, Presentation, Source,
     index::{Index, Media},
     text,
 };
@@ -20,7 +17,7 @@ use crate::fault::Fault;
 
 /// A film in one state of its description.
 pub(crate) struct Film {
-    tracks: Arc<Tracks>,
+    parts: Arc<Parts>,
     /// Stands for every byte that can be packed out of the film.
     pub(crate) digest: [u8; 32],
     /// Stands for the pictures and sounds alone: text may be added and leaves their segments as they are.
@@ -30,13 +27,6 @@ pub(crate) struct Film {
     /// The film cut in its usual way, then every 2, 3, 4, 5 and 6 seconds; all share the indexes.
     cuts: [OnceCell<Arc<Presentation>>; 1 + LENGTHS],
     pub(crate) weight: u32,
-}
-
-/// What a film is made of, however it is cut.
-struct Tracks {
-    sources: Vec<Source>,
-    texts: Vec<text::Track>,
-    thumbs: Option<Thumbs>,
 }
 
 /// What lies in the store of a rendition.
@@ -52,10 +42,9 @@ pub(super) enum Files {
 impl Film {
     /// Puts a film together, `files` in the order of the renditions.
     pub(super) fn new(asset: &Asset, files: &[Files], usual: Duration) -> Result<Self, Fault> {
-        let mut tracks = Tracks {
-            sources: Vec::new(),
-            texts: Vec::new(),
+        let mut parts = Parts {
             thumbs: asset.thumbs.clone(),
+            ..Parts::default()
         };
         let mut media = Sha256::new_with_prefix(PACKING);
         media.update(asset.generation.0.to_be_bytes());
@@ -69,34 +58,34 @@ impl Film {
                     weight += source.index.weight() + cuts_weight(&source.index);
                     media.update(&named);
                     media.update(Sha256::digest(index));
-                    tracks.sources.push(source);
+                    parts.sources.push(source);
                 }
                 Files::Text(file) => {
                     all.update(&named);
                     all.update(Sha256::digest(file));
                     // A cue takes a little more in memory than in the file.
                     weight += file.len().saturating_mul(2);
-                    tracks.texts.push(text_track(rendition, file)?);
+                    parts.texts.push(text_track(rendition, file)?);
                 }
             }
         }
         let media_digest: [u8; 32] = media.finalize().into();
         all.update(serde_json::to_vec(&asset.thumbs).unwrap_or_default());
         all.update(media_digest);
-        let film = Self {
-            tracks: Arc::new(tracks),
+        // The usual cut is needed at once, and tells whether the renditions fit together.
+        let presentation = Presentation::new(parts.clone(), usual)?;
+        let cuts: [_; 1 + LENGTHS] = std::array::from_fn(|_| OnceCell::new());
+        if let Some(cut) = cuts.first() {
+            let _ = cut.set(Arc::new(presentation));
+        }
+        Ok(Self {
+            parts: Arc::new(parts),
             digest: all.finalize().into(),
             media_digest,
             usual,
-            cuts: std::array::from_fn(|_| OnceCell::new()),
+            cuts,
             weight: u32::try_from(weight).unwrap_or(u32::MAX),
-        };
-        // The usual cut is needed at once, and tells whether the renditions fit together.
-        let presentation = Arc::new(film.tracks.cut(usual)?);
-        if let Some(cut) = film.cuts.first() {
-            let _ = cut.set(presentation);
-        }
-        Ok(film)
+        })
     }
 
     /// The length of segments that a view asks for.
@@ -109,22 +98,12 @@ impl Film {
         let at = segment_s.map_or(0, |seconds| usize::from(seconds).saturating_sub(1));
         let cell = self.cuts.get(at).ok_or_else(Fault::not_found)?;
         let make = async || {
-            let (tracks, length) = (Arc::clone(&self.tracks), self.length(segment_s));
+            let (parts, length) = (Arc::clone(&self.parts), self.length(segment_s));
             // Walking over all samples of a long film takes milliseconds, which other answers must not wait for.
-            tokio::task::spawn_blocking(move || tracks.cut(length).map(Arc::new)).await?
+            let work = move || Presentation::new(Parts::clone(&parts), length);
+            Ok(Arc::new(tokio::task::spawn_blocking(work).await??))
         };
         cell.get_or_try_init(make).await.cloned()
-    }
-
-    /// The text of that name.
-    pub(crate) fn text(&self, id: &RenditionId) -> Option<&text::Track> {
-        self.tracks.texts.iter().find(|text| text.id == *id)
-    }
-}
-
-impl Tracks {
-    fn cut(&self, length: Duration) -> Result<Presentation, Fault> {
-        Ok(Presentation::new(self.sources.clone(), length)?)
     }
 }
 
@@ -159,6 +138,7 @@ fn source(rendition: &Rendition, index: &[u8], mezzanine: Option<u64>) -> Result
         Some(_) => Ok(Source {
             id: rendition.id.clone(),
             language: rendition.language.clone(),
+            label: rendition.label.clone(),
             index: Arc::new(index),
         }),
     }

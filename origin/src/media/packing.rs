@@ -31,6 +31,9 @@ impl<'a> Parts<'a> {
             segment: rendition.segment(number),
         };
         let rendition = cut.find(id)?;
+        if !is_in(rendition, flavour) {
+            return None;
+        }
         let companion = match flavour {
             Flavour::Cmaf => None,
             Flavour::Ts => cut.companion(rendition),
@@ -48,6 +51,29 @@ impl<'a> Parts<'a> {
         };
         let exists = parts.tracks().any(|track| track.segment.is_some());
         exists.then_some(parts)
+    }
+}
+
+impl<'a> Parts<'a> {
+    /// One I-frame as a segment of its own, without sound; none when the film has no such I-frame.
+    pub(super) fn find_iframe(
+        cut: &'a Presentation,
+        id: &RenditionId,
+        number: u32,
+        flavour: Flavour,
+    ) -> Option<Self> {
+        let rendition = cut.find(id)?;
+        if !is_in(rendition, flavour) {
+            return None;
+        }
+        let segment = rendition.iframe(number)?;
+        Some(Self {
+            video: Some(Track {
+                rendition,
+                segment: Some(segment),
+            }),
+            audio: None,
+        })
     }
 }
 
@@ -120,6 +146,10 @@ impl Parts<'_> {
         })?;
         Ok(Bytes::from(packed).into())
     }
+}
+
+fn is_in(rendition: &Rendition, flavour: Flavour) -> bool {
+    flavour == Flavour::Cmaf || ts::carries(rendition.index())
 }
 
 /// Nothing of a protected film leaves as it lies.

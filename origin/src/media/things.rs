@@ -1,6 +1,6 @@
 //! What an address turns out to be in a film, and the text that is written of it.
 
-use std::time::Duration;
+use std::{borrow::Cow, ops::Range, time::Duration};
 
 use bytes::Bytes;
 use contracts::{
@@ -20,12 +20,11 @@ pub(crate) enum Thing<'a> {
     Master(Flavour),
     Manifest,
     Playlist(&'a RenditionId, Flavour),
-    /// The playlist of the sheets.
-    Images,
+    Iframes(&'a RenditionId, Flavour),
     Init(&'a Rendition),
     Segment(Parts<'a>, u32, Flavour),
-    /// The cues from one moment until just before another.
-    Cues(&'a text::Track, Duration, Duration, Flavour),
+    /// The cues of an interval.
+    Cues(&'a text::Track, Range<Duration>, Flavour),
     /// All cues.
     Subtitles(&'a text::Track),
     /// A sheet and its length in bytes.
@@ -41,7 +40,6 @@ impl<'a> Thing<'a> {
         cut: &'a Presentation,
         item: &'a Item,
     ) -> Option<Self> {
-        let film = &published.film;
         let sheets = published.edition.asset.thumbs.as_ref();
         let sheet = |number: u32| {
             let at = usize::try_from(number).ok()?.checked_sub(1)?;
@@ -51,83 +49,64 @@ impl<'a> Thing<'a> {
         match item {
             Item::Master(flavour) => Some(Self::Master(*flavour)),
             Item::Manifest => Some(Self::Manifest),
-            Item::Playlist(id, Flavour::Cmaf) if id.as_str() == THUMBS => {
-                sheets.map(|_| Self::Images)
+            Item::Playlist(id, flavour) => {
+                let exists = cut.find(id).is_some()
+                    || cut.text(id).is_some()
+                    || (sheets.is_some() && id.as_str() == THUMBS);
+                exists.then_some(Self::Playlist(id, *flavour))
             }
-            Item::Playlist(id, flavour) => cut.find(id).map(|_| Self::Playlist(id, *flavour)),
+            Item::Iframes(id, flavour) => {
+                let picture = cut.find(id)?.video().is_some();
+                picture.then_some(Self::Iframes(id, *flavour))
+            }
             Item::Init(id) => cut.find(id).map(Self::Init),
             Item::Segment(id, number, flavour) => Parts::find(cut, id, *number, *flavour)
                 .map(|parts| Self::Segment(parts, *number, *flavour)),
+            Item::Iframe(id, number, flavour) => Parts::find_iframe(cut, id, *number, *flavour)
+                .map(|parts| Self::Segment(parts, *number, *flavour)),
             Item::Cues(id, number, flavour) => {
-                let (start, end) = interval(cut, *number)?;
-                let text = film.text(id)?;
-                Some(Self::Cues(text, start, end, *flavour))
+                let interval = cut.interval(*number)?;
+                Some(Self::Cues(cut.text(id)?, interval, *flavour))
             }
-            Item::Subtitles(id) | Item::Captions(id) => film.text(id).map(Self::Subtitles),
+            Item::Subtitles(id) | Item::Captions(id) => cut.text(id).map(Self::Subtitles),
             Item::Sheet(id, number) if id.as_str() == THUMBS => sheet(*number),
             Item::ThumbnailSheet(number) => sheet(*number),
             Item::Sprite(id) if id.as_str() == THUMBS => sheets.map(|_| Self::Sprite("sheet_")),
             Item::ThumbnailSprite => sheets.map(|_| Self::Sprite("sprite_")),
-            Item::Sheet(..)
-            | Item::Sprite(_)
-            | Item::Iframes(..)
-            | Item::Iframe(..)
-            | Item::Key(_)
-            | Item::Poster => None,
+            Item::Sheet(..) | Item::Sprite(_) | Item::Key(_) | Item::Poster => None,
         }
     }
 
-    /// Writes what is text; none when nothing of the film passes the filter, or the thing is no text.
+    /// Writes what is text; none when nothing of the film passes the filter, or the flavour cannot carry it, or the
+    /// thing is no text.
     pub(super) fn write(&self, job: &Job<'_>) -> Result<Option<Bytes>, Fault> {
-        let Job { cut, .. } = job;
-        let film = cut.duration();
+        let mut cut = Cow::Borrowed(job.cut);
+        if let Some(only) = &job.asked.only {
+            match job.cut.only(only) {
+                Some(filtered) => cut = Cow::Owned(filtered),
+                None => return Ok(None),
+            }
+        }
+        must_be_clear(job.lock)?;
         let text = match self {
-            Self::Master(flavour) => {
-                must_be_clear(job.lock)?;
-                hls::master(cut, *flavour)
+            Self::Master(flavour) => hls::master(&cut, *flavour),
+            Self::Manifest => dash::manifest(&cut),
+            Self::Playlist(id, flavour) => hls::playlist(&cut, id, *flavour),
+            Self::Iframes(id, flavour) => hls::iframes(&cut, id, *flavour),
+            Self::Cues(text, interval, flavour) => {
+                let Range { start, end } = *interval;
+                Some(text::segment(&text.document, start, end, *flavour))
             }
-            Self::Manifest => {
-                must_be_clear(job.lock)?;
-                dash::manifest(cut)
-            }
-            Self::Playlist(id, flavour) => {
-                must_be_clear(job.lock)?;
-                return Ok(hls::playlist(cut, id, *flavour).map(Bytes::from));
-            }
-            Self::Cues(text, start, end, flavour) => {
-                text::segment(&text.document, *start, *end, *flavour)
-            }
-            Self::Subtitles(text) => text::webvtt::write(&text.document),
-            Self::Images | Self::Sprite(_) => {
-                let Some(sheets) = &job.published.edition.asset.thumbs else {
-                    return Ok(None);
-                };
-                match self {
-                    // Each cue's text is the name of a sheet, which is another in this room.
-                    Self::Sprite(name) => {
-                        let sprite = thumbs::vtt(sheets, film, "");
-                        sprite.replace("\nsheet_", &format!("\n{name}"))
-                    }
-                    _ => thumbs::playlist(sheets, film),
-                }
-            }
-            Self::Init(_) | Self::Segment(..) | Self::Sheet(..) => return Ok(None),
+            Self::Subtitles(text) => Some(text::webvtt::write(&text.document)),
+            Self::Sprite(name) => job.cut.thumbs().map(|sheets| {
+                // Each cue's text is the name of a sheet, which is another in another room.
+                let sprite = thumbs::vtt(sheets, job.cut.duration(), "");
+                sprite.replace("\nsheet_", &format!("\n{name}"))
+            }),
+            Self::Init(_) | Self::Segment(..) | Self::Sheet(..) => None,
         };
-        Ok(Some(text.into()))
+        Ok(text.map(Bytes::from))
     }
-}
-
-/// When a segment begins and ends.
-fn interval(cut: &Presentation, number: u32) -> Option<(Duration, Duration)> {
-    let reference = cut.videos().next().or_else(|| cut.audios().next())?;
-    let segment = reference.segment(number)?;
-    let timescale = u128::from(reference.index().track().timescale);
-    let moment = |ticks: u64| {
-        let nanos = u128::from(ticks) * 1_000_000_000 / timescale;
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-    };
-    let end = segment.start.saturating_add(segment.duration);
-    Some((moment(segment.start), moment(end)))
 }
 
 /// The rendition that the sheets are in URLs.
