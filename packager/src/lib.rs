@@ -32,6 +32,7 @@ pub mod index;
 mod lengths;
 mod presentation;
 mod rates;
+mod rendition;
 mod source;
 pub mod text;
 pub mod thumbs;
@@ -39,5 +40,5 @@ mod timeline;
 pub mod ts;
 
 pub use error::Error;
-pub use presentation::{Parts, Presentation, Rendition, Segment, Source};
+pub use presentation::{IFrame, Parts, Presentation, Rendition, Segment, Source};
 pub use rates::Rates;

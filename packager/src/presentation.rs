@@ -6,13 +6,14 @@ use contracts::{address::Flavour, asset::Thumbs, id::RenditionId};
 
 use crate::{
     Error,
-    index::{Index, Media, Sample, Video},
+    index::{Index, Media, Sample},
     lengths,
-    rates::{Measured, Packing, Rates},
+    rates::Rates,
     text,
     timeline::{Instant, Timeline},
-    ts,
 };
+
+pub use crate::rendition::{IFrame, Rendition, Segment, Source};
 
 /// A film that can be played: renditions that share their segment boundaries, subtitles and thumbnails beside them.
 ///
@@ -53,49 +54,6 @@ struct Whole {
 struct Text {
     track: text::Track,
     rates: [Rates; 2],
-}
-
-/// One rendition of a film, with the places where it is cut.
-#[derive(Debug, Clone)]
-pub struct Rendition {
-    id: RenditionId,
-    language: Option<String>,
-    label: Option<String>,
-    index: Arc<Index>,
-    /// Places in the sample table where segments begin, and its length; segment `n` is `cuts[n - 1]..cuts[n]`.
-    cuts: Arc<[usize]>,
-    /// Places of the I-frames in the sample table; none for sound.
-    heads: Arc<[usize]>,
-    segment_rates: Measured,
-    iframe_rates: Measured,
-}
-
-/// What a film is made of: one rendition as ingest published it.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// The rendition's name in URLs.
-    pub id: RenditionId,
-    /// BCP 47 tag of the language, for sound.
-    pub language: Option<String>,
-    /// What viewers choose it by, where the language does not say enough.
-    pub label: Option<String>,
-    /// The index of its mezzanine.
-    pub index: Arc<Index>,
-}
-
-/// The plan of one segment of one rendition; times are ticks of the rendition's timescale.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Segment {
-    /// Counted from 1.
-    pub number: u32,
-    /// When its first sample is presented.
-    pub start: u64,
-    /// How long it lasts on the screen: until the next segment's start.
-    pub duration: u64,
-    /// Its samples in the index.
-    pub samples: Range<usize>,
-    /// The bytes of the mezzanine that hold all of them, box headers between them included.
-    pub bytes: Range<u64>,
 }
 
 impl Presentation {
@@ -141,7 +99,7 @@ impl Presentation {
     pub fn only(&self, wanted: &[RenditionId]) -> Option<Self> {
         let renditions = self.renditions.iter();
         let renditions: Vec<_> = renditions
-            .filter(|rendition| wanted.contains(&rendition.id))
+            .filter(|rendition| wanted.contains(&rendition.id()))
             .cloned()
             .collect();
         if renditions.is_empty() {
@@ -196,7 +154,9 @@ impl Presentation {
     /// The picture or sound of that name.
     #[must_use]
     pub fn find(&self, id: &RenditionId) -> Option<&Rendition> {
-        self.renditions.iter().find(|rendition| rendition.id == *id)
+        self.renditions
+            .iter()
+            .find(|rendition| rendition.id() == id)
     }
 
     /// The subtitles of that name.
@@ -277,7 +237,7 @@ impl Whole {
             .iter()
             .find(|rendition| rendition.video().is_none() && rendition.is_in(Flavour::Ts));
         let ends = renditions.iter().map(|rendition| {
-            let index = &rendition.index;
+            let index = rendition.index();
             ticks_to_duration(index.end(), index.track().timescale)
         });
         let duration = ends.max().unwrap_or_default();
@@ -304,145 +264,6 @@ impl Text {
             Flavour::Cmaf => cmaf,
             Flavour::Ts => ts,
         }
-    }
-}
-
-impl Rendition {
-    fn new(source: Source, timeline: &Timeline) -> Result<Self, Error> {
-        let Source {
-            id,
-            language,
-            label,
-            index,
-        } = source;
-        let cuts = cuts(&index, timeline)?;
-        let is_video = matches!(index.track().media, Media::Video(_));
-        let samples = index.samples().iter().enumerate();
-        let heads = samples.filter(|(_, sample)| is_video && sample.sync);
-        let mut rendition = Self {
-            id,
-            language,
-            label,
-            heads: heads.map(|(at, _)| at).collect(),
-            index,
-            cuts: cuts.into(),
-            segment_rates: Measured::default(),
-            iframe_rates: Measured::default(),
-        };
-        let heavy = rendition.segments().any(|segment| {
-            segment.bytes.end.saturating_sub(segment.bytes.start) > MAX_SEGMENT_BYTES
-        });
-        if heavy {
-            return Err(Error::Presentation("a segment is larger than 64 MiB"));
-        }
-        rendition.segment_rates = Measured::of(&rendition.index, rendition.segments());
-        rendition.iframe_rates = Measured::of(&rendition.index, rendition.iframes());
-        Ok(rendition)
-    }
-
-    /// Its name in URLs.
-    #[must_use]
-    pub fn id(&self) -> &RenditionId {
-        &self.id
-    }
-
-    /// BCP 47 tag of its language.
-    #[must_use]
-    pub fn language(&self) -> Option<&str> {
-        self.language.as_deref()
-    }
-
-    /// What viewers choose it by, where its language does not say enough.
-    #[must_use]
-    pub fn label(&self) -> Option<&str> {
-        self.label.as_deref()
-    }
-
-    /// The index of its mezzanine.
-    #[must_use]
-    pub fn index(&self) -> &Arc<Index> {
-        &self.index
-    }
-
-    /// The facts of its pictures; none when it carries sound.
-    #[must_use]
-    pub fn video(&self) -> Option<&Video> {
-        match &self.index.track().media {
-            Media::Video(video) => Some(video),
-            Media::Audio(_) => None,
-        }
-    }
-
-    /// How many segments it has.
-    #[must_use]
-    pub fn segment_count(&self) -> u32 {
-        u32::try_from(self.cuts.len().saturating_sub(1)).unwrap_or(u32::MAX)
-    }
-
-    /// The plan of a segment, counted from 1; none behind the last.
-    #[must_use]
-    pub fn segment(&self, number: u32) -> Option<Segment> {
-        let at = usize::try_from(number).ok()?.checked_sub(1)?;
-        let (&from, &to) = (self.cuts.get(at)?, self.cuts.get(at + 1)?);
-        let samples = self.index.samples();
-        let (first, last) = (samples.get(from)?, samples.get(to.checked_sub(1)?)?);
-        let end = samples
-            .get(to)
-            .map_or_else(|| self.index.end(), Sample::pts);
-        Some(Segment {
-            number,
-            start: first.pts(),
-            duration: end.saturating_sub(first.pts()),
-            samples: from..to,
-            bytes: first.offset..last.end(),
-        })
-    }
-
-    /// The plans of all segments.
-    pub fn segments(&self) -> impl Iterator<Item = Segment> {
-        (1..=self.segment_count()).filter_map(|number| self.segment(number))
-    }
-
-    /// The plan of an I-frame as a segment of its own, counted from 1 over the film; none behind the last, and none
-    /// for sound. It lasts until the next one (RFC 8216 §4.3.3.6).
-    #[must_use]
-    pub fn iframe(&self, number: u32) -> Option<Segment> {
-        let place = usize::try_from(number).ok()?.checked_sub(1)?;
-        let samples = self.index.samples();
-        let at = *self.heads.get(place)?;
-        let sample = samples.get(at)?;
-        let next = self
-            .heads
-            .get(place + 1)
-            .and_then(|next| samples.get(*next));
-        let end = next.map_or_else(|| self.index.end(), Sample::pts);
-        Some(Segment {
-            number,
-            start: sample.pts(),
-            duration: end.saturating_sub(sample.pts()),
-            samples: at..at + 1,
-            bytes: sample.offset..sample.end(),
-        })
-    }
-
-    /// The plans of all I-frames.
-    pub fn iframes(&self) -> impl Iterator<Item = Segment> {
-        (1..=u32::MAX).map_while(|number| self.iframe(number))
-    }
-
-    /// Whether segments of a flavour can carry it.
-    pub(crate) fn is_in(&self, flavour: Flavour) -> bool {
-        flavour == Flavour::Cmaf || ts::carries(&self.index)
-    }
-
-    /// What its segments take of a line.
-    pub(crate) fn rates(&self, packing: Packing) -> Rates {
-        self.segment_rates.rates(packing)
-    }
-
-    /// What its I-frames take of a line, one by one.
-    pub(crate) fn iframe_rates(&self, packing: Packing) -> Rates {
-        self.iframe_rates.rates(packing)
     }
 }
 
@@ -478,33 +299,6 @@ fn timeline(sources: &[Source], target: Duration) -> Result<Timeline, Error> {
     Timeline::of_audio(first.index.track().timescale, start, end, target)
 }
 
-/// Finds where the timeline cuts a sample table. Segments without samples are allowed at the end only.
-fn cuts(index: &Index, timeline: &Timeline) -> Result<Vec<usize>, Error> {
-    let samples = index.samples();
-    let timescale = index.track().timescale;
-    let audio = matches!(index.track().media, Media::Audio(_));
-    let mut cuts = vec![0];
-    let mut from = 0;
-    for start in timeline.starts().skip(1) {
-        let start = start.ticks_from(timescale);
-        let rest = samples.get(from..).unwrap_or_default();
-        let reached = |sample: &Sample| (audio || sample.sync) && sample.pts() >= start;
-        let Some(step) = rest.iter().position(reached) else {
-            break;
-        };
-        if step == 0 {
-            return Err(Error::Presentation(
-                "a rendition has a hole as long as a segment",
-            ));
-        }
-        from += step;
-        cuts.push(from);
-    }
-    cuts.push(samples.len());
-    Ok(cuts)
-}
-
 /// The name of the thumbnails in URLs.
 pub(crate) const THUMBS: &str = "thumbs";
 const FLAVOURS: [Flavour; 2] = [Flavour::Cmaf, Flavour::Ts];
-const MAX_SEGMENT_BYTES: u64 = 64 << 20;

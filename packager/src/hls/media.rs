@@ -42,7 +42,10 @@ pub(super) fn iframes(rendition: &Rendition, flavour: Flavour) -> Option<String>
         Flavour::Cmaf => MAP_OF_IFRAMES,
         Flavour::Ts => IFRAMES,
     };
-    let lengths = lengths::between(rendition, rendition.iframes());
+    let lengths = lengths::between(
+        rendition,
+        rendition.iframes().map(|iframe| iframe.segment()),
+    );
     let mut out = String::new();
     let target = lengths::target(lengths.iter().copied());
     head(&mut out, version, target);
