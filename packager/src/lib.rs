@@ -10,7 +10,9 @@
 //! 3. [`Presentation::new`] puts the renditions on one timeline and cuts it at GOPs that all share;
 //! 4. [`hls::master`], [`hls::playlist`] and [`dash::manifest`] write what players read first;
 //! 5. [`Rendition::segment`] plans a segment: its samples and the one range of the mezzanine that holds them;
-//! 6. [`fmp4::init`], [`fmp4::segment`] and [`ts::segment`] pack it.
+//! 6. [`fmp4::init`], [`fmp4::segment`] and [`ts::segment`] pack it;
+//! 7. for a protected film, [`protect::Protection`] says with which key a rendition is encrypted, and
+//!    [`protect::signalling`] how its players are told.
 //!
 //! Beside it go [`text`], subtitles on the same timeline, and [`thumbs`], the pictures along a player's time line.
 //!
@@ -19,6 +21,7 @@
 //! - The segments of a rendition partition its samples; decoding times continue over every boundary.
 //! - The first picture and the first sound present at 0 (later only if the mezzanine says so); there are no edit lists.
 //! - A sample is compared with its CRC before it is packed: a changed mezzanine is an error, not a wrong byte.
+//! - Of two samples encrypted in counter mode under one key, no two share an initialization vector.
 //! - The same input gives the same bytes, on every machine, at every time.
 
 mod boxes;
@@ -31,6 +34,7 @@ pub mod hls;
 pub mod index;
 mod lengths;
 mod presentation;
+pub mod protect;
 mod rates;
 mod rendition;
 mod source;

@@ -56,7 +56,7 @@ impl Measured {
         let length = |ticks| ticks_to_duration(ticks, index.track().timescale);
         let (mut measured, mut sums, mut ticks) = (Self::default(), [0u64; 3], 0u64);
         for segment in segments {
-            let clear = fmp4::segment_length(index, &segment);
+            let clear = fmp4::segment_length(index, &segment, None);
             let count = u64::try_from(segment.samples.len()).unwrap_or(u64::MAX);
             let told = count.saturating_mul(ENCRYPTION_A_SAMPLE);
             let encrypted = clear.saturating_add(told + ENCRYPTION_A_SEGMENT);

@@ -82,7 +82,7 @@ fn an_init_segment_bears_the_record_of_the_mezzanine() {
         ("opus.audio-en.mp4", b"Opus", b"dOps"),
     ] {
         let mezzanine = clip(name);
-        let init = fmp4::init(&indexed(&mezzanine));
+        let init = fmp4::init(&indexed(&mezzanine), None);
         assert_eq!(around(&init, record), around(&mezzanine, record), "{name}");
         let entry = around(&init, entry);
         assert!(entry.windows(4).any(|kind| kind == record), "{name}");
@@ -118,7 +118,7 @@ fn renamed(name: &str, from: &[u8; 4], to: &[u8; 4]) -> Vec<u8> {
 fn sets_may_be_in_band_only_if_the_record_has_them_all_too() {
     let index = indexed(&renamed("hevc.72p.mp4", b"hvc1", b"hev1"));
     assert_eq!(index.track().codec(), "hvc1.1.6.L30.90");
-    assert!(fmp4::init(&index).windows(4).any(|kind| kind == b"hvc1"));
+    assert!(fmp4::init(&index, None).windows(4).any(|kind| kind == b"hvc1"));
 
     let mut bytes = renamed("hevc.72p.mp4", b"hvc1", b"hev1");
     let record = bytes.windows(4).position(|kind| kind == b"hvcC").unwrap() + 4;
@@ -226,7 +226,7 @@ fn the_foretold_length_and_share_hold_for_every_codec() {
         for id in ["72p", "audio-en"] {
             let (rendition, _) = film.rendition(id);
             for (segment, bytes) in rendition.segments().zip(film.cmaf(id).iter().skip(1)) {
-                let length = fmp4::segment_length(rendition.index(), &segment);
+                let length = fmp4::segment_length(rendition.index(), &segment, None);
                 assert_eq!(length, bytes.len() as u64, "{name} {id}");
             }
         }
