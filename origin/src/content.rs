@@ -47,6 +47,15 @@ impl Content {
         self.length
     }
 
+    /// All of it in one piece, with room for a block of padding.
+    pub(crate) fn joined(&self) -> Vec<u8> {
+        let mut whole = Vec::with_capacity(self.length + 16);
+        for chunk in &self.chunks {
+            whole.extend_from_slice(chunk);
+        }
+        whole
+    }
+
     /// A part of it; `range` lies within the body.
     pub(crate) fn slice(&self, range: Range<usize>) -> Self {
         let mut at = 0;
@@ -133,10 +142,6 @@ mod tests {
         Content::new([&b"abc"[..], b"", b"defg", b"h"].map(Bytes::from_static))
     }
 
-    fn joined(content: &Content) -> Vec<u8> {
-        content.chunks.iter().flatten().copied().collect()
-    }
-
     #[test]
     fn every_slice_of_chunks_is_the_slice_of_the_whole() {
         let (content, whole) = (content(), b"abcdefgh");
@@ -145,7 +150,7 @@ mod tests {
             for end in start + 1..=8 {
                 let part = content.slice(start..end);
                 assert_eq!(part.len(), end - start);
-                assert_eq!(joined(&part), whole[start..end]);
+                assert_eq!(part.joined(), whole[start..end]);
             }
         }
     }

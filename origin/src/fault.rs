@@ -45,7 +45,11 @@ impl From<store::Error> for Fault {
 
 impl From<packager::Error> for Fault {
     fn from(error: packager::Error) -> Self {
-        Self::corrupt(error.to_string())
+        let reason = match error {
+            packager::Error::Keys(_) => Reason::Keys,
+            _ => Reason::Corrupt,
+        };
+        Self::new(reason, error.to_string())
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use contracts::{
     address::{Address, Flavour, Item, KeyFormat, Protection, View},
     asset::Asset,
-    keys::{ContentKeys, System},
+    keys::System,
 };
+use packager::protect;
 use sha2::{Digest, Sha256};
 
 use crate::{fault::Fault, keys::Keys};
@@ -14,8 +15,7 @@ use crate::{fault::Fault, keys::Keys};
 /// The encryption of what an address names.
 #[derive(Clone)]
 pub(crate) struct Lock {
-    pub(crate) method: Protection,
-    pub(crate) keys: Arc<ContentKeys>,
+    pub(crate) protection: Arc<protect::Protection>,
     /// Stands for all that the keys do to the bytes.
     pub(crate) digest: [u8; 32],
 }
@@ -72,9 +72,8 @@ impl Lock {
         }
         let document = serde_json::to_vec(&*keys).unwrap_or_default();
         Ok(Some(Self {
-            method,
+            protection: Arc::new(protect::Protection::new(&keys, method, key_format)?),
             digest: Sha256::digest(document).into(),
-            keys,
         }))
     }
 }
@@ -111,18 +110,17 @@ fn method(
         (_, None) => Protection::Cbcs,
         (_, Some(method)) => method,
     };
+    // Players who decipher whole segments know nothing of licences.
     let whole = method == Protection::Aes128;
     let is_known = match room {
-        Room::Packed(Flavour::Cmaf) => method != Protection::SampleAes,
-        Room::Packed(Flavour::Ts) => matches!(method, Protection::Aes128 | Protection::SampleAes),
-        Room::Dash => !whole && method != Protection::SampleAes && key_format.is_none(),
+        Room::Packed(Flavour::Cmaf) => !(whole && key_format == Some(KeyFormat::ClearKey)),
+        Room::Packed(Flavour::Ts) => whole && key_format != Some(KeyFormat::ClearKey),
+        Room::Dash => !whole && key_format.is_none(),
         Room::Key => key_format != Some(KeyFormat::ClearKey),
         Room::Clear => true,
     };
-    // Whole segments, and samples of transport streams, are deciphered by players who know nothing of licences.
-    let by_identity = whole || method == Protection::SampleAes;
-    let is_known = is_known && !(by_identity && key_format == Some(KeyFormat::ClearKey));
-    is_known.then_some(method)
+    // Samples inside transport streams are not encrypted one by one yet.
+    (is_known && method != Protection::SampleAes).then_some(method)
 }
 
 /// The system without which the film is not offered so.
@@ -152,7 +150,7 @@ mod tests {
 
     #[test]
     fn cmaf_is_cbcs_and_a_transport_stream_aes_128_unless_a_view_says_otherwise() {
-        use Protection::{Aes128, Cbcs, Cenc, SampleAes};
+        use Protection::{Aes128, Cbcs, Cenc};
         for (path, method) in [
             ("/v/a/master.m3u8", Cbcs),
             ("/v/a/manifest.mpd", Cbcs),
@@ -167,7 +165,6 @@ mod tests {
             ("/v/a/master_ts.m3u8", Aes128),
             ("/v/a/x/segment_1.ts", Aes128),
             ("/v/a/@aes128/x/segment_1.ts", Aes128),
-            ("/v/a/@sampleaes/x/segment_1.ts", SampleAes),
         ] {
             assert_eq!(of(path), Some(method), "{path}");
         }
@@ -182,6 +179,9 @@ mod tests {
             "/v/a/@cenc/master_ts.m3u8",
             "/v/a/@cbcs/x/segment_1.ts",
             "/v/a/@sampleaes/x/segment_1.m4s",
+            "/v/a/@sampleaes/x/segment_1.ts",
+            "/v/a/@sampleaes/x/content.key",
+            "/v/a/@sampleaes/text-en/segment_1.vtt",
             "/v/a/@aes128,clearkey/x/segment_1.ts",
             "/v/a/@clearkey/x/segment_1.ts",
             "/v/a/@clearkey/x/content.key",

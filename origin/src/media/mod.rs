@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use contracts::{address::Flavour, asset::Asset, reason::Reason};
 use moka::future::Cache;
-use packager::{Presentation, fmp4};
+use packager::{Presentation, Rendition, fmp4};
 use store::{Key, layout};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -77,12 +77,10 @@ impl Media {
         tag: &str,
     ) -> Result<Content, Fault> {
         match thing {
-            Thing::Init(rendition) => {
-                packing::must_be_clear(job.lock)?;
-                Ok(Bytes::from(fmp4::init(rendition.index())).into())
-            }
+            Thing::Init(rendition) => init(job, rendition),
+            Thing::Key(rendition) => key(job, rendition),
             Thing::Segment(parts, number, flavour) => {
-                self.segment(job, &parts, number, flavour).await
+                self.segment(job, parts, number, flavour).await
             }
             Thing::Sheet(number, bytes) => {
                 self.sheet(&job.published.edition.asset, number, bytes)
@@ -107,7 +105,7 @@ impl Media {
     async fn segment(
         &self,
         job: &Job<'_>,
-        parts: &Parts<'_>,
+        parts: Parts,
         number: u32,
         flavour: Flavour,
     ) -> Result<Content, Fault> {
@@ -122,7 +120,13 @@ impl Media {
             }
         }
         let timer = self.metrics.pack_seconds(flavour).start_timer();
-        let packed = parts.pack(number, flavour, &sources, job.lock);
+        let packed = if Parts::is_work(flavour, job.lock) {
+            let lock = job.lock.cloned();
+            let work = move || parts.pack(number, flavour, &sources, lock.as_ref());
+            tokio::task::spawn_blocking(work).await?
+        } else {
+            parts.pack(number, flavour, &sources, None)
+        };
         timer.observe_duration();
         Ok(packed?.holding(claim))
     }
@@ -154,6 +158,27 @@ impl Media {
             Err(_) => Err(Fault::new(Reason::Busy, "the memory for packing is taken")),
         }
     }
+}
+
+fn init(job: &Job<'_>, rendition: &Rendition) -> Result<Content, Fault> {
+    let Some(lock) = job.lock else {
+        return Ok(Bytes::from(fmp4::init(rendition.index(), None)).into());
+    };
+    // A codec whose pictures cannot be encrypted so is not offered so.
+    let alone = job.cut.only(std::slice::from_ref(rendition.id()));
+    match alone.map(|alone| lock.protection.covers(&alone)) {
+        Some(Err(packager::Error::Unsupported(_))) | None => return Err(Fault::not_found()),
+        Some(covered) => covered?,
+    }
+    let track = lock.protection.track(rendition)?;
+    Ok(Bytes::from(fmp4::init(rendition.index(), Some(&track))).into())
+}
+
+/// The key as it is. Whoever may fetch the segments may fetch it: its film says so (`identity`), or it is no address.
+fn key(job: &Job<'_>, rendition: &Rendition) -> Result<Content, Fault> {
+    let lock = job.lock.ok_or_else(Fault::not_found)?;
+    let track = lock.protection.track(rendition)?;
+    Ok(Bytes::copy_from_slice(&track.key().value().0).into())
 }
 
 fn missing(key: &Key) -> Fault {

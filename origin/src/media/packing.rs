@@ -2,33 +2,36 @@
 
 use bytes::Bytes;
 use contracts::{address::Flavour, id::RenditionId};
-use packager::{Presentation, Rendition, Segment, fmp4, ts};
+use packager::{IFrame, Presentation, Rendition, Segment, fmp4, protect, ts};
 
 use crate::{content::Content, fault::Fault, lock::Lock};
 
 /// What a segment is packed from: the picture's share, the sound's, or both.
-pub(crate) struct Parts<'a> {
-    video: Option<Track<'a>>,
-    audio: Option<Track<'a>>,
+pub(crate) struct Parts {
+    video: Option<Track>,
+    audio: Option<Track>,
 }
 
 /// A rendition and, unless it has ended before, its share of the segment.
-pub(super) struct Track<'a> {
-    pub(super) rendition: &'a Rendition,
+pub(super) struct Track {
+    pub(super) rendition: Rendition,
     pub(super) segment: Option<Segment>,
+    /// The plan of an I-frame, if the segment is one.
+    iframe: Option<IFrame>,
 }
 
-impl<'a> Parts<'a> {
+impl Parts {
     /// Finds what a segment is made of; none when the film has no such segment.
     pub(super) fn find(
-        cut: &'a Presentation,
+        cut: &Presentation,
         id: &RenditionId,
         number: u32,
         flavour: Flavour,
     ) -> Option<Self> {
-        let track = |rendition: &'a Rendition| Track {
-            rendition,
+        let track = |rendition: &Rendition| Track {
+            rendition: rendition.clone(),
             segment: rendition.segment(number),
+            iframe: None,
         };
         let rendition = cut.find(id)?;
         if !is_in(rendition, flavour) {
@@ -54,10 +57,10 @@ impl<'a> Parts<'a> {
     }
 }
 
-impl<'a> Parts<'a> {
+impl Parts {
     /// One I-frame as a segment of its own, without sound; none when the film has no such I-frame.
     pub(super) fn find_iframe(
-        cut: &'a Presentation,
+        cut: &Presentation,
         id: &RenditionId,
         number: u32,
         flavour: Flavour,
@@ -66,44 +69,51 @@ impl<'a> Parts<'a> {
         if !is_in(rendition, flavour) {
             return None;
         }
-        let segment = rendition.iframe(number)?;
+        let iframe = rendition.iframe(number)?;
         Some(Self {
             video: Some(Track {
-                rendition,
-                segment: Some(segment),
+                rendition: rendition.clone(),
+                segment: Some(iframe.segment()),
+                iframe: Some(iframe),
             }),
             audio: None,
         })
     }
 }
 
-impl Parts<'_> {
+impl Parts {
     /// Picture, then sound.
-    pub(super) fn tracks(&self) -> impl Iterator<Item = &Track<'_>> {
+    pub(super) fn tracks(&self) -> impl Iterator<Item = &Track> {
         self.video.iter().chain(&self.audio)
     }
 
     /// Bytes of memory that source and packed form take together, at most.
     pub(super) fn weight(&self, flavour: Flavour, lock: Option<&Lock>) -> u64 {
-        let of = |track: &Track<'_>| {
+        let of = |track: &Track| {
             let Some(segment) = &track.segment else {
                 return 0;
             };
             let index = track.rendition.index();
             let source = segment.bytes.end - segment.bytes.start;
-            source.saturating_add(match flavour {
-                // The samples stay where they were read, unless they are encrypted.
-                Flavour::Cmaf if lock.is_none() => {
-                    fmp4::segment_length(index, segment).saturating_sub(source)
-                }
-                Flavour::Cmaf => fmp4::segment_length(index, segment).saturating_mul(2),
+            let packed = match flavour {
+                Flavour::Cmaf => fmp4::segment_length(index, segment, None),
                 Flavour::Ts => ts::share_at_most(index, segment),
-            })
+            };
+            match flavour {
+                // The samples stay where they were read, unless they are encrypted.
+                Flavour::Cmaf if lock.is_none() => source.saturating_add(HEAD),
+                _ => source.saturating_add(packed).saturating_add(HEAD),
+            }
         };
         self.tracks().map(of).fold(0, u64::saturating_add)
     }
 
-    /// Packs the segment out of what was read of each track.
+    /// Whether packing takes so long that other answers must not wait for it.
+    pub(super) fn is_work(flavour: Flavour, lock: Option<&Lock>) -> bool {
+        flavour == Flavour::Ts || lock.is_some()
+    }
+
+    /// Packs the segment out of what was read of each track, and encrypts it.
     pub(super) fn pack(
         &self,
         number: u32,
@@ -111,22 +121,44 @@ impl Parts<'_> {
         sources: &[Bytes; 2],
         lock: Option<&Lock>,
     ) -> Result<Content, Fault> {
-        must_be_clear(lock)?;
-        match flavour {
-            Flavour::Cmaf => self.pack_cmaf(sources),
-            Flavour::Ts => self.pack_ts(number, sources),
+        let track = self.tracks().next().ok_or_else(Fault::not_found)?;
+        let protection = lock.map(|lock| lock.protection.track(&track.rendition));
+        let protection = protection.transpose()?;
+        match (flavour, &protection) {
+            (Flavour::Cmaf, None) => self.pack_cmaf(sources, None),
+            (Flavour::Cmaf, Some(key)) if key.scheme().is_some() => {
+                self.pack_cmaf(sources, Some(key))
+            }
+            (Flavour::Cmaf, Some(key)) => {
+                Ok(seal(key, number, self.pack_cmaf(sources, None)?.joined()))
+            }
+            (Flavour::Ts, None) => Ok(Bytes::from(self.pack_ts(number, sources)?).into()),
+            (Flavour::Ts, Some(key)) => Ok(seal(key, number, self.pack_ts(number, sources)?)),
         }
     }
 
-    fn pack_cmaf(&self, sources: &[Bytes; 2]) -> Result<Content, Fault> {
+    fn pack_cmaf(
+        &self,
+        sources: &[Bytes; 2],
+        key: Option<&protect::Track<'_>>,
+    ) -> Result<Content, Fault> {
         let track = self.tracks().next().zip(sources.first());
         let (track, source) = track.ok_or_else(Fault::not_found)?;
-        let segment = track.segment.as_ref().ok_or_else(Fault::not_found)?;
-        let packed = fmp4::segment(track.rendition.index(), segment, source)?;
-        Ok(Bytes::from(packed).into())
+        let index = track.rendition.index();
+        let packed = match (&track.iframe, &track.segment) {
+            (Some(iframe), _) => fmp4::iframe(index, iframe, source, key),
+            (None, Some(segment)) => fmp4::segment(index, segment, source, key),
+            (None, None) => return Err(Fault::not_found()),
+        };
+        match packed {
+            Ok(packed) => Ok(Content::new(packed.into_pieces())),
+            // A codec whose pictures cannot be encrypted so is not offered so.
+            Err(packager::Error::Unsupported(_)) if key.is_some() => Err(Fault::not_found()),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    fn pack_ts(&self, number: u32, sources: &[Bytes; 2]) -> Result<Content, Fault> {
+    fn pack_ts(&self, number: u32, sources: &[Bytes; 2]) -> Result<Vec<u8>, Fault> {
         let mut streams = self.tracks().zip(sources).map(|(track, source)| {
             let part = track.segment.as_ref().map(|segment| ts::Part {
                 segment,
@@ -139,23 +171,23 @@ impl Parts<'_> {
         });
         let video = self.video.as_ref().and_then(|_| streams.next());
         let audio = streams.next();
-        let packed = ts::segment(&ts::Input {
+        Ok(ts::segment(&ts::Input {
             number,
             video,
             audio,
-        })?;
-        Ok(Bytes::from(packed).into())
+        })?)
     }
+}
+
+/// Encrypts a whole segment.
+fn seal(key: &protect::Track<'_>, number: u32, segment: Vec<u8>) -> Content {
+    let sealed = protect::aes128::encrypt(key.key(), u64::from(number), segment);
+    Bytes::from(sealed).into()
 }
 
 fn is_in(rendition: &Rendition, flavour: Flavour) -> bool {
     flavour == Flavour::Cmaf || ts::carries(rendition.index())
 }
 
-/// Nothing of a protected film leaves as it lies.
-pub(super) fn must_be_clear(lock: Option<&Lock>) -> Result<(), Fault> {
-    match lock {
-        None => Ok(()),
-        Some(_) => Err(Fault::keys("this origin does not encrypt so")),
-    }
-}
+/// What the boxes of a segment take at most beside its samples, but for long segments of many.
+const HEAD: u64 = 64 << 10;

@@ -9,10 +9,7 @@ use contracts::{
 };
 use packager::{Presentation, Rendition, dash, hls, text, thumbs};
 
-use super::{
-    Job,
-    packing::{Parts, must_be_clear},
-};
+use super::{Job, packing::Parts};
 use crate::{fault::Fault, library::Published};
 
 /// Something that a film has.
@@ -22,9 +19,11 @@ pub(crate) enum Thing<'a> {
     Playlist(&'a RenditionId, Flavour),
     Iframes(&'a RenditionId, Flavour),
     Init(&'a Rendition),
-    Segment(Parts<'a>, u32, Flavour),
+    Segment(Parts, u32, Flavour),
     /// The cues of an interval.
     Cues(&'a text::Track, Range<Duration>, Flavour),
+    /// The key of a rendition, as it is.
+    Key(&'a Rendition),
     /// All cues.
     Subtitles(&'a text::Track),
     /// A sheet and its length in bytes.
@@ -73,7 +72,8 @@ impl<'a> Thing<'a> {
             Item::ThumbnailSheet(number) => sheet(*number),
             Item::Sprite(id) if id.as_str() == THUMBS => sheets.map(|_| Self::Sprite("sheet_")),
             Item::ThumbnailSprite => sheets.map(|_| Self::Sprite("sprite_")),
-            Item::Sheet(..) | Item::Sprite(_) | Item::Key(_) | Item::Poster => None,
+            Item::Key(id) => cut.find(id).map(Self::Key),
+            Item::Sheet(..) | Item::Sprite(_) | Item::Poster => None,
         }
     }
 
@@ -87,7 +87,9 @@ impl<'a> Thing<'a> {
                 None => return Ok(None),
             }
         }
-        must_be_clear(job.lock)?;
+        if job.lock.is_some() {
+            return Err(Fault::keys("playlists of protected films are not written"));
+        }
         let text = match self {
             Self::Master(flavour) => hls::master(&cut, *flavour),
             Self::Manifest => dash::manifest(&cut),
@@ -103,7 +105,7 @@ impl<'a> Thing<'a> {
                 let sprite = thumbs::vtt(sheets, job.cut.duration(), "");
                 sprite.replace("\nsheet_", &format!("\n{name}"))
             }),
-            Self::Init(_) | Self::Segment(..) | Self::Sheet(..) => None,
+            Self::Init(_) | Self::Segment(..) | Self::Sheet(..) | Self::Key(_) => None,
         };
         Ok(text.map(Bytes::from))
     }
