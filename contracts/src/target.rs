@@ -9,7 +9,7 @@
 //! Browsers resolve `%2e%2e` and `\` before they send, so no player is hurt; whatever else sends
 //! them wants to be read in two ways by two readers.
 
-use crate::reason::Reason;
+use crate::{address::Address, id::RenditionId, reason::Reason};
 
 /// The longest path without its token, in bytes.
 pub const MAX_PATH: usize = 1024;
@@ -113,6 +113,69 @@ pub fn delivery_directives(query: Option<&str>) -> Result<Option<String>, Reason
     Ok((!joined.is_empty()).then(|| joined.join("&")))
 }
 
+/// What a viewer's target names, as keys and parents see it: the path, the delivery directives, and for a list of
+/// renditions the ones that the viewer's token is for. `r` in the viewer's own query counts for nothing.
+///
+/// # Errors
+/// As [`delivery_directives`].
+pub fn of_viewer(target: Target<'_>, renditions: &[RenditionId]) -> Result<String, Reason> {
+    joined(target, filter(target.path, renditions))
+}
+
+/// What a tier's target names: as [`of_viewer`], with `r` as the edge wrote it.
+///
+/// # Errors
+/// As [`delivery_directives`] and [`renditions`].
+pub fn of_tier(target: Target<'_>) -> Result<String, Reason> {
+    joined(target, filter(target.path, &renditions(target)?))
+}
+
+/// The renditions to which a tier's target narrows a master playlist or a DASH manifest; empty: all.
+///
+/// # Errors
+/// [`Reason::Target`] when they are not sorted or not unique, or the path is another: each set has one
+/// spelling.
+pub fn renditions(target: Target<'_>) -> Result<Vec<RenditionId>, Reason> {
+    let mut values = pairs(target.query).filter_map(|(name, value)| (name == "r").then_some(value));
+    let Some(value) = values.next() else {
+        return Ok(Vec::new());
+    };
+    let parsed = value.split(',').map(RenditionId::parse);
+    let renditions: Vec<_> = parsed
+        .collect::<Result<_, _>>()
+        .map_err(|_| Reason::Target)?;
+    let canonical = filter(target.path, &renditions).is_some_and(|filter| filter == value);
+    if canonical && values.next().is_none() {
+        Ok(renditions)
+    } else {
+        Err(Reason::Target)
+    }
+}
+
+/// The value of `r` for a path and the renditions of a token; none where it changes nothing.
+fn filter(path: &str, renditions: &[RenditionId]) -> Option<String> {
+    let lists = Address::parse(path).is_ok_and(|address| address.item.lists_renditions());
+    if renditions.is_empty() || !lists {
+        return None;
+    }
+    let mut names: Vec<&str> = renditions.iter().map(RenditionId::as_str).collect();
+    names.sort_unstable();
+    names.dedup();
+    Some(names.join(","))
+}
+
+fn joined(target: Target<'_>, filter: Option<String>) -> Result<String, Reason> {
+    let path = target.path;
+    let filter = filter.map(|renditions| format!("r={renditions}"));
+    let directives = delivery_directives(target.query)?;
+    Ok(
+        match directives.into_iter().chain(filter).collect::<Vec<_>>() {
+            query if query.is_empty() => path.to_owned(),
+            query => format!("{path}?{}", query.join("&")),
+        },
+    )
+}
+
 fn is_count(value: &str) -> bool {
     matches!(value.len(), 1..=10) && value.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -171,6 +234,34 @@ mod tests {
             Some(Reason::Target)
         );
         assert_eq!(parse("/~/v/a").err(), Some(Reason::Malformed));
+    }
+
+    #[test]
+    fn a_token_for_some_renditions_names_a_list_of_its_own() {
+        let ids = ["audio-en", "720p", "audio-en"].map(|id| RenditionId::parse(id).unwrap());
+        let name = |target| of_viewer(parse(target).unwrap(), &ids);
+        let list = "/v/a/master.m3u8?r=720p,audio-en";
+        assert_eq!(name("/v/a/master.m3u8?r=2160p&x").as_deref(), Ok(list));
+        assert_eq!(
+            name("/v/a/@2s/manifest.mpd?_HLS_msn=1").as_deref(),
+            Ok("/v/a/@2s/manifest.mpd?_HLS_msn=1&r=720p,audio-en")
+        );
+        let playlist = "/v/a/720p/playlist.m3u8";
+        assert_eq!(name(playlist).as_deref(), Ok(playlist));
+        let all = of_viewer(parse("/v/a/master.m3u8?r=720p").unwrap(), &[]);
+        assert_eq!(all.as_deref(), Ok("/v/a/master.m3u8"));
+        assert_eq!(of_tier(parse(list).unwrap()).as_deref(), Ok(list));
+    }
+
+    #[test]
+    fn a_set_of_renditions_has_one_spelling_between_tiers() {
+        for query in ["r=", "r=b,a", "r=a,a", "r=a,", "r=A", "r=a&r=b", "r=a&r=a"] {
+            let target = format!("/v/f/master.m3u8?{query}");
+            let refused = of_tier(parse(&target).unwrap());
+            assert_eq!(refused, Err(Reason::Target), "{query}");
+        }
+        let segment = parse("/v/f/a/segment_1.ts?r=a").unwrap();
+        assert_eq!(of_tier(segment), Err(Reason::Target));
     }
 
     #[test]

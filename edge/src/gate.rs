@@ -117,10 +117,14 @@ impl Admission for Gate {
             }),
             None if self.public_without_token => Ok(Admitted {
                 condition: Condition::Public,
-                ..Admitted::readdress(facts.target)?
+                ..self.readmit(facts.target)?
             }),
             None => Err(Reason::Missing),
         }
+    }
+
+    fn readmit(&self, target: &str) -> Result<Admitted, Reason> {
+        token::readmit(target).map(Admitted::to)
     }
 }
 

@@ -33,11 +33,16 @@ impl Admission for Hop {
         if !self.knows(facts.headers.get(HOP)) {
             return Err(Reason::Hop);
         }
-        if target::parse(facts.target)?.token.is_some() {
+        self.readmit(facts.target)
+    }
+
+    fn readmit(&self, target: &str) -> Result<Admitted, Reason> {
+        let target = target::parse(target)?;
+        if target.token.is_some() {
             // An edge has taken it off; whoever sends one here is no edge of ours.
             return Err(Reason::Target);
         }
-        Admitted::readdress(facts.target)
+        target::of_tier(target).map(Admitted::to)
     }
 }
 

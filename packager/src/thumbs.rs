@@ -34,7 +34,11 @@ pub fn facts(thumbs: &Thumbs, film: Duration) -> Facts {
         ..
     } = *thumbs;
     let side = |tile: u32, count: u32| tile.saturating_mul(count);
-    let rates = sheets(thumbs, film).map(|sheet| rate(u64::from(sheet.bytes), sheet.duration()));
+    // RFC 8216 §4.1 takes no peak over less than half the target duration: a last sheet of one tile is none.
+    let longest = sheets(thumbs, film).map(|sheet| sheet.duration()).max();
+    let least = longest.unwrap_or_default() / 2;
+    let rates =
+        sheets(thumbs, film).map(|sheet| rate(u64::from(sheet.bytes), sheet.duration().max(least)));
     Facts {
         tile: (width, height),
         sheet: (side(width, columns), side(height, rows)),
@@ -130,6 +134,9 @@ impl Sheet {
 fn sheets(thumbs: &Thumbs, film: Duration) -> impl Iterator<Item = Sheet> {
     let (interval, full) = (interval(thumbs), per_sheet(thumbs));
     let all = thumbs.tiles.min(MAX_TILES);
+    // What begins within the last, broken millisecond could not be written as an interval.
+    let film =
+        Duration::from_secs(film.as_secs()) + Duration::from_millis(film.subsec_millis().into());
     (0..)
         .zip(&thumbs.sheet_bytes)
         .map_while(move |(at, &bytes)| {

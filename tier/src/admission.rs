@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use contracts::reason::Reason;
-use contracts::target;
 use http::HeaderMap;
 
 /// What a request shows at the door.
@@ -44,24 +43,23 @@ pub trait Admission: Send + Sync + 'static {
     /// # Errors
     /// The reason, which goes into logs and metrics; the client sees its status only.
     fn admit(&self, facts: &Facts<'_>) -> Result<Admitted, Reason>;
+
+    /// Reads the address out of the target of a request that was admitted before, without asking whether it may be
+    /// fetched: for what this node asks of its parents on behalf of the request.
+    ///
+    /// # Errors
+    /// A target that could not have been admitted.
+    fn readmit(&self, target: &str) -> Result<Admitted, Reason>;
 }
 
 impl Admitted {
-    /// Reads the address out of a target without asking whether it may be fetched: for a
-    /// background refresh on behalf of a request that was admitted before.
-    ///
-    /// # Errors
-    /// [`Reason::Target`] outside the target grammar.
-    pub fn readdress(target: &str) -> Result<Self, Reason> {
-        let parts = target::parse(target)?;
-        let address = match target::delivery_directives(parts.query)? {
-            Some(directives) => format!("{}?{directives}", parts.path),
-            None => parts.path.to_owned(),
-        };
-        Ok(Self {
+    /// An address that may be given without further condition, outside of any session.
+    #[must_use]
+    pub const fn to(address: String) -> Self {
+        Self {
             address,
             session: None,
             condition: Condition::None,
-        })
+        }
     }
 }

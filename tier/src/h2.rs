@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::future::poll_fn;
 use http::{HeaderMap, Method, header};
@@ -22,11 +22,15 @@ use pingora::protocols::http::custom::server::Session as CustomSession;
 use pingora::protocols::http::v2::server::HttpSession;
 use pingora::protocols::l4::socket::SocketAddr;
 
+use crate::headers;
+
 /// One request and its answer on an HTTP/2 stream.
 ///
 /// A session that is dropped before its answer is complete resets the stream.
 pub(crate) struct Session {
     inner: HttpSession,
+    /// The request's target as it came, whatever became of it since.
+    target: Box<[u8]>,
     /// The request was HEAD: no byte of a body may be sent, though Pingora hands over what a
     /// parent's answer to GET brings when it is not stored.
     head: bool,
@@ -55,6 +59,7 @@ impl Session {
             let _ = request.insert_header(header::HOST, authority);
         }
         Self {
+            target: inner.req_header().raw_path().into(),
             head: inner.req_header().method == Method::HEAD,
             inner,
             body: None,
@@ -302,15 +307,7 @@ impl CustomSession for Session {
     }
 
     fn pseudo_raw_h1_request_header(&self) -> Bytes {
-        let request = self.inner.req_header();
-        let mut raw = BytesMut::with_capacity(512);
-        raw.extend_from_slice(request.method.as_str().as_bytes());
-        raw.extend_from_slice(b" ");
-        raw.extend_from_slice(request.raw_path());
-        raw.extend_from_slice(b" HTTP/1.1\r\n");
-        request.header_to_h1_wire(&mut raw);
-        raw.extend_from_slice(b"\r\n");
-        raw.freeze()
+        headers::as_http1(self.inner.req_header(), &self.target)
     }
 
     fn enable_retry_buffering(&mut self) {

@@ -1,5 +1,6 @@
 //! The fields that tiers add, read and remove: `Cache-Status`, `CDN-Loop`, CORS, private ones.
 
+use bytes::{Bytes, BytesMut};
 use contracts::header::{ACCESS, ACCESS_PUBLIC, PRIVATE_PREFIX, SURROGATE_KEY};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -9,6 +10,23 @@ use pingora::prelude::Result;
 pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// `CDN-Loop` (RFC 8586).
 pub(crate) const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+
+/// A request as HTTP/1.1 would write it, from which Pingora makes its background requests. The target is the one that
+/// came, as it is on connections that speak HTTP/1.1: whoever admitted it can read it again.
+pub(crate) fn as_http1(request: &RequestHeader, target: &[u8]) -> Bytes {
+    let mut raw = BytesMut::with_capacity(512);
+    for part in [
+        request.method.as_str().as_bytes(),
+        b" ",
+        target,
+        b" HTTP/1.1\r\n",
+    ] {
+        raw.extend_from_slice(part);
+    }
+    request.header_to_h1_wire(&mut raw);
+    raw.extend_from_slice(b"\r\n");
+    raw.freeze()
+}
 
 /// What a viewer-facing node adds to its answers; a tier that serves tiers has none.
 #[derive(Clone, Debug)]

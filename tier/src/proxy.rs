@@ -391,7 +391,7 @@ impl Proxy {
     fn admit(&self, session: &mut Session, ctx: &Context) -> Result<Admitted, Reason> {
         let target = raw_target(session).ok_or(Reason::Target)?;
         if ctx.internal {
-            return Admitted::readdress(&target);
+            return self.admission.readmit(&target);
         }
         let request = session.req_header();
         if !matches!(request.method, Method::GET | Method::HEAD) {

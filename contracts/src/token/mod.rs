@@ -19,7 +19,7 @@ mod verify;
 pub use claims::{Claims, Countries};
 pub use keyring::{Key, KeyRing, KeyRingError, Version};
 pub use mint::MintError;
-pub use verify::{Accepted, Request, admit, verify};
+pub use verify::{Accepted, Request, admit, readmit, verify};
 
 /// Seconds by which a token may be used before its not-before time.
 pub const NOT_BEFORE_SKEW_S: u64 = 30;

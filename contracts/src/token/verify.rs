@@ -32,7 +32,7 @@ pub struct Request<'a> {
 pub struct Accepted {
     /// The path without the token.
     pub path: String,
-    /// The path with the delivery directives that are part of an object's identity.
+    /// The path with what is part of an object's identity: delivery directives, and `r` for a list of renditions.
     pub cache_key: String,
     /// The playback session, when the token names one.
     pub session: Option<SessionId>,
@@ -44,13 +44,9 @@ pub struct Accepted {
 
 impl Accepted {
     fn new(target: Target<'_>) -> Result<Self, Reason> {
-        let directives = target::delivery_directives(target.query)?;
         Ok(Self {
             path: target.path.to_owned(),
-            cache_key: match directives {
-                Some(directives) => format!("{}?{directives}", target.path),
-                None => target.path.to_owned(),
-            },
+            cache_key: target::of_viewer(target, &[])?,
             session: None,
             renditions: Vec::new(),
             expires: None,
@@ -77,9 +73,31 @@ pub fn admit(ring: &KeyRing, request: &Request<'_>) -> Result<Option<Accepted>, 
     let accepted = Accepted::new(target)?;
     match presented(target)? {
         Presented::Nothing => Ok(None),
-        Presented::Token(token) => by_token(ring, request, token, accepted).map(Some),
+        Presented::Token(token) => {
+            let accepted = by_token(ring, request, token, accepted)?;
+            let cache_key = target::of_viewer(target, &accepted.renditions)?;
+            Ok(Some(Accepted {
+                cache_key,
+                ..accepted
+            }))
+        }
         Presented::Plain(plain) => by_signature(ring, request.now, &plain, accepted).map(Some),
     }
+}
+
+/// What a target names that was admitted before, as [`Accepted::cache_key`] said then. Nothing is verified: this is
+/// for a node that asks its parent again on behalf of an admitted request.
+///
+/// # Errors
+/// A target or token that could not have been admitted.
+pub fn readmit(target: &str) -> Result<String, Reason> {
+    let target = target::parse(target)?;
+    let Presented::Token(token) = presented(target)? else {
+        return target::of_viewer(target, &[]);
+    };
+    let claims = token.split('.').nth(2).ok_or(Reason::Malformed)?;
+    let claims = Claims::parse(&decode(claims)?)?;
+    target::of_viewer(target, &claims.renditions)
 }
 
 enum Presented<'a> {

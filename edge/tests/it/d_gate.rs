@@ -9,7 +9,7 @@ use tier::Protocol;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::h1;
-use crate::house::{House, NOW, PROTOCOLS, signed};
+use crate::house::{House, NOW, PROTOCOLS, signed, signed_for};
 use crate::origin::{Gate, HANG_UP, Origin, Reply, field, path};
 
 const PATH: &str = "/v/a/720p/segment_1.m4s";
@@ -477,6 +477,47 @@ impl Write for Log {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_token_for_some_renditions_gets_a_list_of_its_own_also_when_it_is_refreshed() {
+    for protocol in PROTOCOLS {
+        let origin = Origin::start(|head| {
+            Reply::ok(path(head).to_owned())
+                .field("cache-control", "max-age=0, stale-while-revalidate=600")
+        })
+        .await;
+        let house = House::with(&origin, |_| {}).await;
+        let client = house.client(protocol);
+        let all = "/v/a/master.m3u8";
+        let some = "/v/a/master.m3u8?r=720p,audio-en";
+        let target = signed_for(&["audio-en", "720p"], all);
+        for list in [
+            format!("{target}?r=2160p"),
+            signed(some),
+            target.clone(),
+            signed_for(&["720p", "audio-en"], "/v/a/@2s/manifest.mpd"),
+        ] {
+            let got = client.get(&list, &[]).await;
+            let expected = match list.as_str() {
+                list if list.ends_with(".mpd") => "/v/a/@2s/manifest.mpd?r=720p,audio-en",
+                list if list.starts_with(&target) => some,
+                _ => all,
+            };
+            assert_eq!(got.bytes(), expected, "{list} over {protocol}");
+        }
+        // The third one was stale, and was asked for again.
+        origin.until(4).await;
+        let heads = origin.heads();
+        let mut asked: Vec<&str> = heads.iter().map(|head| path(head)).collect();
+        asked.sort_unstable();
+        let manifest = "/v/a/@2s/manifest.mpd?r=720p,audio-en";
+        assert_eq!(asked, [manifest, all, some, some], "over {protocol}");
+        let other = signed_for(&["720p"], "/v/a/@2s/1080p/segment_1.m4s");
+        assert_eq!(client.get(&other, &[]).await.status, 403);
+        let own = signed_for(&["720p"], "/v/a/@2s/720p/segment_1.m4s");
+        assert_eq!(client.get(&own, &[]).await.status, 200);
     }
 }
 

@@ -90,12 +90,21 @@ impl House {
 
 /// A target with a token for everything under `/v/`, valid now.
 pub fn signed(path: &str) -> String {
+    signed_for(&[], path)
+}
+
+/// A path with a token for some renditions only.
+pub fn signed_for(renditions: &[&str], path: &str) -> String {
     let ring = KeyRing::from_json(include_str!(
         "../../../contracts/tests/data/native_token.json"
     ))
     .unwrap();
     let key = ring.find("k1").unwrap();
-    let claims = contracts::token::Claims::new("/v/", UnixSeconds(NOW + 3600));
+    let mut claims = contracts::token::Claims::new("/v/", UnixSeconds(NOW + 3600));
+    claims.renditions = renditions
+        .iter()
+        .map(|id| contracts::id::RenditionId::parse(id).unwrap())
+        .collect();
     let token = key.mint(&claims).unwrap();
     format!("/~{token}{path}")
 }

@@ -53,7 +53,9 @@ impl Maps {
                 let before = maps.parts.len();
                 slices.map(sample, scheme, &mut maps.parts)?;
                 if maps.parts.len() - before > MOST_PARTS {
-                    return Err(Error::Unsupported("a picture has too many slices to be encrypted"));
+                    return Err(Error::Unsupported(
+                        "a picture has too many slices to be encrypted",
+                    ));
                 }
             }
             maps.ends.push(maps.parts.len());
@@ -63,7 +65,10 @@ impl Maps {
 
     /// The parts of the `at`th sample of the segment.
     pub(crate) fn sample(&self, at: usize) -> &[Subsample] {
-        let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
+        let start = at
+            .checked_sub(1)
+            .and_then(|before| self.ends.get(before))
+            .copied();
         let end = self.ends.get(at).copied().unwrap_or_default();
         self.parts.get(start.unwrap_or(0)..end).unwrap_or_default()
     }
@@ -109,11 +114,18 @@ impl Slices {
     ///
     /// In `cenc` the encrypted part is whole blocks, and what is left of a unit is clear with what follows; in
     /// `cbcs` it goes to the unit's end.
-    pub(super) fn map(&mut self, sample: &[u8], scheme: Scheme, out: &mut Vec<Subsample>) -> Result<(), Error> {
+    pub(super) fn map(
+        &mut self,
+        sample: &[u8],
+        scheme: Scheme,
+        out: &mut Vec<Subsample>,
+    ) -> Result<(), Error> {
         let mut clear = 0;
         for unit in nal_units(sample) {
             let unit = unit?;
-            let body = self.clear_head(unit)?.map_or(0, |head| unit.len().saturating_sub(head));
+            let body = self
+                .clear_head(unit)?
+                .map_or(0, |head| unit.len().saturating_sub(head));
             let protected = match scheme {
                 Scheme::Cenc => body - body % BLOCK,
                 Scheme::Cbcs => body,
@@ -149,7 +161,11 @@ fn push(out: &mut Vec<Subsample>, mut clear: usize, protected: usize) {
 }
 
 /// Calls `each` with every encrypted part of a sample.
-pub(super) fn protected(mut sample: &mut [u8], parts: &[Subsample], mut each: impl FnMut(&mut [u8])) {
+pub(super) fn protected(
+    mut sample: &mut [u8],
+    parts: &[Subsample],
+    mut each: impl FnMut(&mut [u8]),
+) {
     for part in parts {
         let clear = usize::from(part.clear);
         let length = usize::try_from(part.protected).unwrap_or(usize::MAX);

@@ -68,17 +68,10 @@ pub fn carries(index: &Index) -> bool {
 /// [`Error::Mismatch`] when a part's bytes are not what was indexed, [`Error::Corrupt`] when they hold no whole
 /// NAL units, [`Error::Unsupported`] for a codec, an audio frame or a reordering that a transport stream cannot carry.
 pub fn segment(input: &Input<'_>) -> Result<Vec<u8>, Error> {
-    let pictures = input
-        .video
-        .map(|stream| pictures(stream.index))
-        .transpose()?;
-    if input.audio.is_some_and(|stream| !carries(stream.index)) {
-        return Err(NO_PLACE);
-    }
+    let carriage = carriage(input)?;
     let share = |stream: Option<Stream<'_>>| stream.map_or(0, |stream| stream.capacity());
     let clock_on_video = input.video.is_some_and(|stream| stream.part.is_some());
     let mut mux = Mux::new(share(input.video) + share(input.audio));
-    let carriage = pictures.map(|(_, carriage)| carriage);
     tables::write(&mut mux, input, carriage, clock_on_video);
 
     let mut sound = match input.audio {
@@ -175,6 +168,15 @@ impl Stream<'_> {
 
 fn to_u64(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+/// How the pictures are carried; refuses an input of which a track has no place in the stream.
+fn carriage(input: &Input<'_>) -> Result<Option<&'static Carriage>, Error> {
+    if input.audio.is_some_and(|stream| !carries(stream.index)) {
+        return Err(NO_PLACE);
+    }
+    let pictures = input.video.map(|stream| pictures(stream.index));
+    Ok(pictures.transpose()?.map(|(_, carriage)| carriage))
 }
 
 /// The facts of a track of pictures and how it is carried.

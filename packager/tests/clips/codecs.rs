@@ -118,7 +118,11 @@ fn renamed(name: &str, from: &[u8; 4], to: &[u8; 4]) -> Vec<u8> {
 fn sets_may_be_in_band_only_if_the_record_has_them_all_too() {
     let index = indexed(&renamed("hevc.72p.mp4", b"hvc1", b"hev1"));
     assert_eq!(index.track().codec(), "hvc1.1.6.L30.90");
-    assert!(fmp4::init(&index, None).windows(4).any(|kind| kind == b"hvc1"));
+    assert!(
+        fmp4::init(&index, None)
+            .windows(4)
+            .any(|kind| kind == b"hvc1")
+    );
 
     let mut bytes = renamed("hevc.72p.mp4", b"hvc1", b"hev1");
     let record = bytes.windows(4).position(|kind| kind == b"hvcC").unwrap() + 4;

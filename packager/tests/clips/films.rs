@@ -74,9 +74,13 @@ impl Film {
     /// The same film, cut into segments of another length.
     pub(crate) fn cut_by(self, seconds: u64) -> Self {
         let renditions = self.presentation.renditions().iter();
-        let parts = renditions.map(|rendition| (rendition.id().as_str(), (**rendition.index()).clone()));
+        let parts =
+            renditions.map(|rendition| (rendition.id().as_str(), (**rendition.index()).clone()));
         let presentation = present_by(parts.collect(), seconds);
-        Self { presentation, ..self }
+        Self {
+            presentation,
+            ..self
+        }
     }
 
     fn of(files: &[(&str, &str)]) -> Self {
@@ -111,7 +115,9 @@ impl Film {
             let packed = fmp4::segment(index, &segment, &source, None).unwrap();
             packed.into_bytes().to_vec()
         });
-        std::iter::once(fmp4::init(index, None)).chain(segments).collect()
+        std::iter::once(fmp4::init(index, None))
+            .chain(segments)
+            .collect()
     }
 
     /// The same of an encrypted rendition.
@@ -126,7 +132,9 @@ impl Film {
             assert!(packed.length() <= bound);
             packed.into_bytes().to_vec()
         });
-        std::iter::once(fmp4::init(index, Some(&track))).chain(segments).collect()
+        std::iter::once(fmp4::init(index, Some(&track)))
+            .chain(segments)
+            .collect()
     }
 
     /// Every transport stream segment of a rendition.

@@ -59,6 +59,9 @@ fn manifests_learn_the_sheet_and_its_heaviest_rate() {
     assert_eq!(facts.sheet_duration, Duration::from_secs(8));
     // 8000 bytes in 5.25 s weigh more than 9000 in 8 s.
     assert_eq!(facts.bandwidth, 12_191);
+    // But in a quarter of a second they are one sheet among others, not a peak.
+    let facts = thumbs::facts(&seven(), Duration::from_millis(8250));
+    assert_eq!(facts.bandwidth, 16_000);
 }
 
 #[test]
@@ -103,6 +106,17 @@ fn numbers_that_contradict_each_other_give_fewer_tiles_and_no_panic() {
         assert_eq!(sheets, tiles.min(1), "{thumbs:?}");
         assert!(thumbs::facts(thumbs, FILM).bandwidth > 0);
     }
+    let broken = Duration::from_micros(8_000_500);
+    assert_eq!(
+        thumbs::vtt(&seven(), broken, "").matches(" --> ").count(),
+        4
+    );
+    assert_eq!(
+        thumbs::playlist(&seven(), broken)
+            .matches("#EXTINF")
+            .count(),
+        1
+    );
     let short = thumbs::vtt(&seven(), Duration::from_secs(3), "");
     assert_eq!(short.matches(" --> ").count(), 2);
 }

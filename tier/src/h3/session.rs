@@ -23,10 +23,13 @@ use super::metrics::Metrics;
 use super::outbound::Outbound;
 use super::reply::Reply;
 use super::settings::Settings;
+use crate::headers;
 
 /// A request, its body, and the way back for its response.
 pub(super) struct Session {
     request: RequestHeader,
+    /// The request's target as it came, whatever became of it since.
+    target: Box<[u8]>,
     inbound: Inbound,
     reply: Reply,
     connection: Connection,
@@ -88,6 +91,7 @@ impl Session {
         };
         Self {
             reply: Reply::new(outbound, &request.header.method, settings.write),
+            target: request.header.raw_path().into(),
             request: request.header,
             inbound,
             connection,
@@ -329,14 +333,7 @@ impl Custom for Session {
 
     /// The request as HTTP/1.1, from which pingora makes its background requests.
     fn pseudo_raw_h1_request_header(&self) -> Bytes {
-        let mut raw = BytesMut::with_capacity(512);
-        raw.extend_from_slice(self.request.method.as_str().as_bytes());
-        raw.extend_from_slice(b" ");
-        raw.extend_from_slice(self.request.raw_path());
-        raw.extend_from_slice(b" HTTP/1.1\r\n");
-        self.request.header_to_h1_wire(&mut raw);
-        raw.extend_from_slice(b"\r\n");
-        raw.freeze()
+        headers::as_http1(&self.request, &self.target)
     }
 
     fn enable_retry_buffering(&mut self) {
