@@ -26,7 +26,7 @@ pub(crate) fn of_film(film: &Film, asked: &Asked, lock: Option<&Lock>, access: &
     hash.update(lock.map_or([0; 32], |lock| lock.digest));
     hash.update(access);
     hash.update(asked.address.path());
-    for rendition in asked.only.iter().flatten() {
+    for rendition in &asked.only {
         hash.update(format!(",{rendition}"));
     }
     quoted(hash)

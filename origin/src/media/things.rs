@@ -81,8 +81,8 @@ impl<'a> Thing<'a> {
     /// thing is no text.
     pub(super) fn write(&self, job: &Job<'_>) -> Result<Option<Bytes>, Fault> {
         let mut cut = Cow::Borrowed(job.cut);
-        if let Some(only) = &job.asked.only {
-            match job.cut.only(only) {
+        if !job.asked.only.is_empty() {
+            match job.cut.only(&job.asked.only) {
                 Some(filtered) => cut = Cow::Owned(filtered),
                 None => return Ok(None),
             }
