@@ -21,7 +21,6 @@
 //! - The segments of a rendition partition its samples; decoding times continue over every boundary.
 //! - The first picture and the first sound present at 0 (later only if the mezzanine says so); there are no edit lists.
 //! - A sample is compared with its CRC before it is packed: a changed mezzanine is an error, not a wrong byte.
-//! - Of two samples encrypted in counter mode under one key, no two share an initialization vector.
 //! - The same input gives the same bytes, on every machine, at every time.
 
 mod boxes;

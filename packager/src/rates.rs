@@ -5,8 +5,7 @@ use std::time::Duration;
 use contracts::address::Flavour;
 
 use crate::{
-    fmp4,
-    index::Index,
+    index::{Index, Media},
     presentation::{Segment, ticks_to_duration},
     ts,
 };
@@ -50,15 +49,18 @@ impl Packing {
 }
 
 impl Measured {
-    /// Walks the samples of all segments.
-    pub(crate) fn of(index: &Index, segments: impl Iterator<Item = Segment>) -> Self {
+    /// Walks the samples of all segments, each with its length in clear CMAF.
+    pub(crate) fn of(index: &Index, segments: impl Iterator<Item = (Segment, u64)>) -> Self {
+        let a_sample = match index.track().media {
+            Media::Video(_) => ENCRYPTION_A_PICTURE,
+            Media::Audio(_) => ENCRYPTION_A_SOUND,
+        };
         let carried = ts::carries(index);
         let length = |ticks| ticks_to_duration(ticks, index.track().timescale);
         let (mut measured, mut sums, mut ticks) = (Self::default(), [0u64; 3], 0u64);
-        for segment in segments {
-            let clear = fmp4::segment_length(index, &segment, None);
+        for (segment, clear) in segments {
             let count = u64::try_from(segment.samples.len()).unwrap_or(u64::MAX);
-            let told = count.saturating_mul(ENCRYPTION_A_SAMPLE);
+            let told = count.saturating_mul(a_sample);
             let encrypted = clear.saturating_add(told + ENCRYPTION_A_SEGMENT);
             let ts = if carried {
                 ts::share_at_most(index, &segment)
@@ -119,6 +121,8 @@ pub(crate) fn rate(bytes: u64, length: Duration) -> u64 {
 
 /// An initialization vector, the count of subsamples and four of them, and the size of it all: `senc` and `saiz`
 /// (ISO/IEC 23001-7 §7.2, ISO/IEC 14496-12 §8.7.8). The number of slices is not in the index; more than four are rare.
-const ENCRYPTION_A_SAMPLE: u64 = 8 + 2 + 4 * 6 + 1;
+const ENCRYPTION_A_PICTURE: u64 = 8 + 2 + 4 * 6 + 1;
+/// An initialization vector: frames of sound are encrypted whole.
+const ENCRYPTION_A_SOUND: u64 = 8;
 /// The boxes' heads, or the padding of a segment that is encrypted as a whole.
 const ENCRYPTION_A_SEGMENT: u64 = 16 + 17 + 20;

@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use contracts::{address::Flavour, id::RenditionId};
 
 use crate::{
-    Error,
+    Error, fmp4,
     index::{Index, Media, Sample, Video},
     rates::{Measured, Packing, Rates},
     timeline::Timeline,
@@ -113,11 +113,16 @@ impl Rendition {
         if heavy {
             return Err(Error::Presentation("a segment is larger than 64 MiB"));
         }
-        rendition.segment_rates = Measured::of(&rendition.index, rendition.segments());
-        rendition.iframe_rates = Measured::of(
-            &rendition.index,
-            rendition.iframes().map(|iframe| iframe.segment()),
-        );
+        let index = &*rendition.index;
+        let segments = rendition
+            .segments()
+            .map(|segment| (segment.clone(), fmp4::segment_length(index, &segment, None)));
+        rendition.segment_rates = Measured::of(index, segments);
+        let index = &*rendition.index;
+        let iframes = rendition
+            .iframes()
+            .map(|iframe| (iframe.segment(), fmp4::iframe_length(index, &iframe, None)));
+        rendition.iframe_rates = Measured::of(index, iframes);
         Ok(rendition)
     }
 

@@ -4,13 +4,24 @@ mod sets;
 mod write;
 
 use crate::{
+    Error,
     dash::write::{bound, exact},
     presentation::{Presentation, ticks_to_duration},
+    protect::Protection,
 };
 
-/// Writes the manifest of a film. Its segments are those of the CMAF playlists.
-#[must_use]
-pub fn manifest(film: &Presentation) -> Option<String> {
+/// Writes the manifest of a film; none where whole segments or transport streams are encrypted, which it cannot
+/// tell. Its segments are those of the CMAF playlists.
+///
+/// # Errors
+/// [`Error::Keys`] when a rendition has no key.
+pub fn manifest(
+    film: &Presentation,
+    protection: Option<&Protection>,
+) -> Result<Option<String>, Error> {
+    if protection.is_some_and(|protection| protection.scheme().is_none()) {
+        return Ok(None);
+    }
     let longest = film
         .renditions()
         .iter()
@@ -30,11 +41,11 @@ pub fn manifest(film: &Presentation) -> Option<String> {
          mediaPresentationDuration=\"{duration}\" maxSegmentDuration=\"{longest}\" minBufferTime=\"{longest}\">\n\
          <Period id=\"0\" start=\"PT0S\">\n"
     );
-    let mut sets = sets::Sets::new(film);
-    sets.videos(&mut out);
-    sets.audios(&mut out);
+    let mut sets = sets::Sets::new(film, protection);
+    sets.videos(&mut out)?;
+    sets.audios(&mut out)?;
     sets.texts(&mut out);
     sets.thumbnails(&mut out);
     out.push_str("</Period>\n</MPD>\n");
-    Some(out)
+    Ok(Some(out))
 }

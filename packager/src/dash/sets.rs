@@ -2,14 +2,16 @@
 
 use std::fmt::Write;
 
-use contracts::address::Flavour;
+use contracts::{address::Flavour, keys::KeyId};
 
 use crate::{
+    Error,
     codec::{Colour, FourCc},
     dash::write::{Escaped, descriptor, template},
     hls::is_tag,
     index::{Media, Range, Video, greatest_common_divisor},
     presentation::{Presentation, Rendition, THUMBS},
+    protect::Protection,
     rates::Packing,
     thumbs,
 };
@@ -17,6 +19,7 @@ use crate::{
 /// Writes adaptation sets one after another, each with a number of its own.
 pub(super) struct Sets<'a> {
     film: &'a Presentation,
+    protection: Option<&'a Protection>,
     packing: Packing,
     next: u32,
 }
@@ -26,6 +29,7 @@ pub(super) struct Sets<'a> {
 struct VideoKey {
     codec: FourCc,
     range: Range,
+    key: Option<KeyId>,
 }
 
 /// What the sounds of a set have in common.
@@ -34,37 +38,36 @@ struct AudioKey<'a> {
     codec: FourCc,
     language: Option<&'a str>,
     label: Option<&'a str>,
+    key: Option<KeyId>,
 }
 
 impl<'a> Sets<'a> {
-    pub(super) fn new(film: &'a Presentation) -> Self {
+    pub(super) fn new(film: &'a Presentation, protection: Option<&'a Protection>) -> Self {
         Self {
             film,
-            packing: Packing::Clear,
+            protection,
+            packing: Packing::of(Flavour::Cmaf, protection.is_some()),
             next: 1,
         }
     }
 
-    /// Pictures of one codec are one choice: their segments align, so a player may switch at any boundary.
-    pub(super) fn videos(&mut self, out: &mut String) {
-        let pairs = self
-            .film
-            .videos()
-            .filter_map(|rendition| Some((video_key(rendition.video()?), rendition)));
-        let sets = gather(pairs);
-        let first = self.next;
-        let all: Vec<(u32, &VideoKey)> = (first..).zip(sets.iter().map(|(key, _)| key)).collect();
-        for (number, (key, videos)) in (first..).zip(&sets) {
-            let mut others = String::new();
-            for (other, _) in all
-                .iter()
-                .filter(|(other, its)| *other != number && its.range == key.range)
-            {
-                let comma = if others.is_empty() { "" } else { "," };
-                let _ = write!(others, "{comma}{other}");
-            }
-            self.video(out, videos, &others);
+    /// Pictures of one codec are one choice: their segments align, so a player may switch at any boundary. Where
+    /// they have several keys, each key has a set, and the sets say that they belong together.
+    pub(super) fn videos(&mut self, out: &mut String) -> Result<(), Error> {
+        let mut pairs = Vec::new();
+        for rendition in self.film.videos() {
+            pairs.extend(self.video_key(rendition)?.map(|key| (key, rendition)));
         }
+        let sets = gather(pairs);
+        let numbered: Vec<_> = (self.next..).zip(&sets).collect();
+        for (number, (key, videos)) in &numbered {
+            let others = numbered.iter().filter(|(other, (its, _))| {
+                other != number && (its.codec, its.range) == (key.codec, key.range)
+            });
+            let others: Vec<String> = others.map(|(other, _)| other.to_string()).collect();
+            self.video(out, videos, &others.join(","));
+        }
+        Ok(())
     }
 
     fn video(&mut self, out: &mut String, videos: &[&Rendition], others: &str) {
@@ -79,6 +82,7 @@ impl<'a> Sets<'a> {
             "<AdaptationSet id=\"{id}\" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" \
              startWithSAP=\"1\" maxWidth=\"{width}\" maxHeight=\"{height}\">"
         );
+        self.content_protection(out, videos);
         if let Some(video) = videos.first().and_then(|video| video.video()) {
             light(out, video);
         }
@@ -128,11 +132,11 @@ impl<'a> Sets<'a> {
     }
 
     /// Sounds of one language, codec and label are one choice.
-    pub(super) fn audios(&mut self, out: &mut String) {
-        let pairs = self
-            .film
-            .audios()
-            .filter_map(|sound| Some((audio_key(sound)?, sound)));
+    pub(super) fn audios(&mut self, out: &mut String) -> Result<(), Error> {
+        let mut pairs = Vec::new();
+        for sound in self.film.audios() {
+            pairs.extend(self.audio_key(sound)?.map(|key| (key, sound)));
+        }
         let sets = gather(pairs);
         let main = sets.first().map(|(key, _)| (key.language, key.label));
         for (key, sounds) in &sets {
@@ -140,6 +144,7 @@ impl<'a> Sets<'a> {
             let is_main = main == Some((key.language, key.label));
             self.audio(out, key, sounds, if is_main { "main" } else { "alternate" });
         }
+        Ok(())
     }
 
     fn audio(&mut self, out: &mut String, key: &AudioKey<'_>, sounds: &[&Rendition], role: &str) {
@@ -150,6 +155,7 @@ impl<'a> Sets<'a> {
         );
         language(out, key.language);
         out.push_str(">\n");
+        self.content_protection(out, sounds);
         label(out, key.label);
         descriptor(out, "Role", ROLE, role);
         let shared = shared_template(sounds);
@@ -239,6 +245,48 @@ impl<'a> Sets<'a> {
         );
     }
 
+    /// The members of a set have one key.
+    fn content_protection(&self, out: &mut String, members: &[&Rendition]) {
+        let first = members.first().copied();
+        if let (Some(protection), Some(first)) = (self.protection, first)
+            && let Some(key) = protection.key(first)
+        {
+            out.push_str(&protection.dash_content_protection(key));
+        }
+    }
+
+    fn video_key(&self, rendition: &Rendition) -> Result<Option<VideoKey>, Error> {
+        let Some(video) = rendition.video() else {
+            return Ok(None);
+        };
+        Ok(Some(VideoKey {
+            codec: video.config.entry(),
+            range: video.range(),
+            key: self.key(rendition)?,
+        }))
+    }
+
+    fn audio_key(&self, sound: &'a Rendition) -> Result<Option<AudioKey<'a>>, Error> {
+        let Media::Audio(config) = &sound.index().track().media else {
+            return Ok(None);
+        };
+        Ok(Some(AudioKey {
+            codec: config.entry(),
+            language: sound.language().filter(|language| is_tag(language)),
+            label: sound.label(),
+            key: self.key(sound)?,
+        }))
+    }
+
+    fn key(&self, rendition: &Rendition) -> Result<Option<KeyId>, Error> {
+        let Some(protection) = self.protection else {
+            return Ok(None);
+        };
+        let key = protection.key(rendition);
+        let key = key.ok_or(Error::Keys("none is for such a track"))?;
+        Ok(Some(key.id()))
+    }
+
     fn id(&mut self) -> u32 {
         let id = self.next;
         self.next += 1;
@@ -247,9 +295,7 @@ impl<'a> Sets<'a> {
 }
 
 /// Groups by key, groups and members in the order in which they come.
-fn gather<'a, K: PartialEq>(
-    pairs: impl Iterator<Item = (K, &'a Rendition)>,
-) -> Vec<(K, Vec<&'a Rendition>)> {
+fn gather<'a, K: PartialEq>(pairs: Vec<(K, &'a Rendition)>) -> Vec<(K, Vec<&'a Rendition>)> {
     let mut groups: Vec<(K, Vec<&'a Rendition>)> = Vec::new();
     for (key, rendition) in pairs {
         match groups.iter_mut().find(|(its, _)| *its == key) {
@@ -258,24 +304,6 @@ fn gather<'a, K: PartialEq>(
         }
     }
     groups
-}
-
-fn video_key(video: &Video) -> VideoKey {
-    VideoKey {
-        codec: video.config.entry(),
-        range: video.range(),
-    }
-}
-
-fn audio_key(sound: &Rendition) -> Option<AudioKey<'_>> {
-    let Media::Audio(config) = &sound.index().track().media else {
-        return None;
-    };
-    Some(AudioKey {
-        codec: config.entry(),
-        language: sound.language().filter(|language| is_tag(language)),
-        label: sound.label(),
-    })
 }
 
 /// Tells of light that is not standard. Who does not know HLG sees a fair picture of it, hence a supplement; PQ must

@@ -1,12 +1,16 @@
 //! The HLS multivariant playlist: every combination of picture and sound that a player may choose.
 
+use std::fmt::Write;
+
 use contracts::address::Flavour;
 
 use crate::{
+    Error,
     codec::Sound,
-    hls::{is_tag, names::Names, write::Tag},
+    hls::{is_tag, key_tags, media::KEY_FORMATS, names::Names, write::Tag},
     index::{Media, Range, Video},
     presentation::{Presentation, Rendition, THUMBS},
+    protect::Protection,
     rates::{Packing, Rates},
     thumbs,
 };
@@ -16,15 +20,29 @@ use crate::{
 /// In [`Flavour::Cmaf`] every sound is a rendition of its own, in a group for each codec; in [`Flavour::Ts`] the
 /// default sound is muxed into the variants and only further ones are fetched apart. A film without picture has a
 /// variant for each codec.
-#[must_use]
-pub fn master(film: &Presentation, flavour: Flavour) -> Option<String> {
-    let plan = Plan::of(film, flavour)?;
+///
+/// # Errors
+/// [`Error::Keys`] when the film's systems bring no key to players of such playlists.
+pub fn master(
+    film: &Presentation,
+    flavour: Flavour,
+    protection: Option<&Protection>,
+) -> Result<Option<String>, Error> {
+    let Some(plan) = Plan::of(film, flavour, protection.is_some()) else {
+        return Ok(None);
+    };
+    let keys = plan.session_keys(protection)?;
     let mut out = String::from("#EXTM3U\n");
-    if plan.has_media() {
+    if !keys.is_empty() {
+        let _ = writeln!(out, "#EXT-X-VERSION:{KEY_FORMATS}");
+    } else if plan.has_media() {
         // Older players would play the variants without sound or subtitles (RFC 8216 §7).
         out.push_str("#EXT-X-VERSION:4\n");
     }
     out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+    for key in keys {
+        let _ = writeln!(out, "#EXT-X-SESSION-KEY:{key}");
+    }
     for group in plan.groups.iter().filter(|group| plan.is_told(group)) {
         plan.sounds(&mut out, group);
     }
@@ -41,7 +59,7 @@ pub fn master(film: &Presentation, flavour: Flavour) -> Option<String> {
         plan.iframes(&mut out, video);
     }
     plan.thumbnails(&mut out);
-    Some(out)
+    Ok(Some(out))
 }
 
 /// What of a film a flavour offers.
@@ -62,7 +80,7 @@ struct Group<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn of(film: &'a Presentation, flavour: Flavour) -> Option<Self> {
+    fn of(film: &'a Presentation, flavour: Flavour, encrypted: bool) -> Option<Self> {
         let carried = |rendition: &&Rendition| rendition.is_in(flavour);
         let videos: Vec<_> = film.videos().filter(carried).collect();
         if videos.is_empty() && film.videos().next().is_some() {
@@ -89,11 +107,28 @@ impl<'a> Plan<'a> {
         Some(Self {
             film,
             flavour,
-            packing: Packing::of(flavour, false),
+            packing: Packing::of(flavour, encrypted),
             videos,
             groups,
             muxed,
         })
+    }
+
+    /// What DRM systems may fetch before playlists are read (RFC 8216 §4.3.4.5), each key once. The key as it is lies
+    /// beside a playlist, and W3C Clear Key has nothing to fetch it from but its playlist's player.
+    fn session_keys(&self, protection: Option<&Protection>) -> Result<Vec<String>, Error> {
+        let mut keys = Vec::new();
+        let sounds = self.groups.iter().flat_map(|group| &group.sounds);
+        for rendition in self.videos.iter().chain(sounds) {
+            for tag in key_tags(rendition, protection)? {
+                let clear_key = tag.key_format.as_deref() == Some("org.w3.clearkey");
+                let attributes = tag.attributes();
+                if tag.is_for_session() && !clear_key && !keys.contains(&attributes) {
+                    keys.push(attributes);
+                }
+            }
+        }
+        Ok(keys)
     }
 
     fn has_media(&self) -> bool {

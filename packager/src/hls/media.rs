@@ -1,11 +1,18 @@
 //! HLS media playlists: the segments of a picture or a sound, and its I-frames.
 
+use std::fmt::Write;
+
 use contracts::address::Flavour;
 
 use crate::{
-    hls::write::{head, segments},
+    Error,
+    hls::{
+        key_tags,
+        write::{head, segments},
+    },
     lengths,
     presentation::{Presentation, Rendition},
+    protect::{Protection, signalling::hls::KeyTag},
 };
 
 /// Writes the playlist of a rendition's segments; none in a flavour that cannot carry it.
@@ -13,31 +20,38 @@ pub(super) fn playlist(
     film: &Presentation,
     rendition: &Rendition,
     flavour: Flavour,
-) -> Option<String> {
+    protection: Option<&Protection>,
+) -> Result<Option<String>, Error> {
     if !rendition.is_in(flavour) {
-        return None;
+        return Ok(None);
     }
+    let keys = key_tags(rendition, protection)?;
     let version = match flavour {
         Flavour::Cmaf => MAP,
         Flavour::Ts => FRACTIONS,
     };
     let mut out = String::new();
+    let version = version.max(version_of(&keys));
     head(&mut out, version, film.target_duration(flavour));
     out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
-    initialization(&mut out, flavour);
+    initialization(&mut out, flavour, &keys);
     let lengths = lengths::of(film, rendition, flavour);
     segments(&mut out, &lengths, "segment_", extension(flavour));
-    Some(out)
+    Ok(Some(out))
 }
 
 /// Writes the playlist of a rendition's I-frames (RFC 8216 §4.3.3.6); none for sound.
 ///
 /// Its target duration is its own: RFC 8216 §6.2.4 asks for one value of the playlists of a film, except of these.
-pub(super) fn iframes(rendition: &Rendition, flavour: Flavour) -> Option<String> {
-    if !rendition.is_in(flavour) {
-        return None;
+pub(super) fn iframes(
+    rendition: &Rendition,
+    flavour: Flavour,
+    protection: Option<&Protection>,
+) -> Result<Option<String>, Error> {
+    if !rendition.is_in(flavour) || rendition.video().is_none() {
+        return Ok(None);
     }
-    rendition.video()?;
+    let keys = key_tags(rendition, protection)?;
     let version = match flavour {
         Flavour::Cmaf => MAP_OF_IFRAMES,
         Flavour::Ts => IFRAMES,
@@ -48,11 +62,11 @@ pub(super) fn iframes(rendition: &Rendition, flavour: Flavour) -> Option<String>
     );
     let mut out = String::new();
     let target = lengths::target(lengths.iter().copied());
-    head(&mut out, version, target);
+    head(&mut out, version.max(version_of(&keys)), target);
     out.push_str("#EXT-X-I-FRAMES-ONLY\n");
-    initialization(&mut out, flavour);
+    initialization(&mut out, flavour, &keys);
     segments(&mut out, &lengths, "iframe_", extension(flavour));
-    Some(out)
+    Ok(Some(out))
 }
 
 /// Writes the playlist of subtitles, which are cut where the film is cut.
@@ -67,10 +81,24 @@ pub(super) fn subtitles(film: &Presentation, flavour: Flavour) -> String {
     out
 }
 
-fn initialization(out: &mut String, flavour: Flavour) {
+/// A key holds for what stands behind it: the initialization segment, never encrypted, stands before.
+fn initialization(out: &mut String, flavour: Flavour, keys: &[KeyTag]) {
     if flavour == Flavour::Cmaf {
         out.push_str("#EXT-X-MAP:URI=\"init.mp4\"\n");
     }
+    for key in keys {
+        let _ = writeln!(out, "#EXT-X-KEY:{}", key.attributes());
+    }
+}
+
+/// The version that key tags need.
+fn version_of(keys: &[KeyTag]) -> u32 {
+    let of = |key: &KeyTag| match key {
+        key if key.key_format.is_some() || key.method != "AES-128" => KEY_FORMATS,
+        key if key.iv.is_some() => IVS,
+        _ => 1,
+    };
+    keys.iter().map(of).max().unwrap_or(1)
 }
 
 const fn extension(flavour: Flavour) -> &'static str {
@@ -80,10 +108,14 @@ const fn extension(flavour: Flavour) -> &'static str {
     }
 }
 
-/// Fractions in `EXTINF` (RFC 8216 §7, as all below).
+/// `IV` in `EXT-X-KEY` (RFC 8216 §7, as all below).
+const IVS: u32 = 2;
+/// Fractions in `EXTINF`.
 const FRACTIONS: u32 = 3;
 /// `EXT-X-I-FRAMES-ONLY`.
 const IFRAMES: u32 = 4;
+/// `KEYFORMAT` in `EXT-X-KEY`; encrypted samples came with it.
+pub(super) const KEY_FORMATS: u32 = 5;
 /// `EXT-X-MAP` in a playlist of I-frames.
 const MAP_OF_IFRAMES: u32 = 5;
 /// `EXT-X-MAP` elsewhere.
