@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use contracts::{
-    address::{Address, Flavour, Item, KeyFormat, Protection, View},
+    address::{Address, Flavour, Item, KeyFormat, Protection, TEXT, View},
     asset::Asset,
     keys::System,
 };
-use packager::protect;
+use packager::{Presentation, Rendition, protect};
 use sha2::{Digest, Sha256};
 
-use crate::{fault::Fault, keys::Keys};
+use crate::{fault::Fault, keys::Keys, media::THUMBS};
 
 /// The encryption of what an address names.
 #[derive(Clone)]
@@ -76,10 +76,32 @@ impl Lock {
             digest: Sha256::digest(document).into(),
         }))
     }
+
+    /// Whether a rendition can be encrypted so: a codec whose pictures cannot is not offered so.
+    ///
+    /// # Errors
+    /// [`Reason::Keys`](contracts::reason::Reason::Keys) when no key is for such a rendition.
+    pub(crate) fn can_encrypt(
+        &self,
+        film: &Presentation,
+        rendition: &Rendition,
+    ) -> Result<bool, Fault> {
+        let Some(alone) = film.only(std::slice::from_ref(rendition.id())) else {
+            return Ok(false);
+        };
+        match self.protection.covers(&alone) {
+            Ok(()) => Ok(true),
+            Err(packager::Error::Unsupported(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
-const fn room(item: &Item) -> Room {
+fn room(item: &Item) -> Room {
     match item {
+        Item::Playlist(id, _) if id.as_str() == THUMBS || id.as_str().starts_with(TEXT) => {
+            Room::Clear
+        }
         Item::Master(flavour)
         | Item::Playlist(_, flavour)
         | Item::Iframes(_, flavour)

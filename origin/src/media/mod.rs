@@ -18,7 +18,7 @@ use crate::{
 };
 use packing::Parts;
 
-pub(crate) use things::Thing;
+pub(crate) use things::{THUMBS, Thing};
 
 /// Makes bodies.
 pub(crate) struct Media {
@@ -164,11 +164,8 @@ fn init(job: &Job<'_>, rendition: &Rendition) -> Result<Content, Fault> {
     let Some(lock) = job.lock else {
         return Ok(Bytes::from(fmp4::init(rendition.index(), None)).into());
     };
-    // A codec whose pictures cannot be encrypted so is not offered so.
-    let alone = job.cut.only(std::slice::from_ref(rendition.id()));
-    match alone.map(|alone| lock.protection.covers(&alone)) {
-        Some(Err(packager::Error::Unsupported(_))) | None => return Err(Fault::not_found()),
-        Some(covered) => covered?,
+    if !lock.can_encrypt(job.cut, rendition)? {
+        return Err(Fault::not_found());
     }
     let track = lock.protection.track(rendition)?;
     Ok(Bytes::from(fmp4::init(rendition.index(), Some(&track))).into())

@@ -80,21 +80,18 @@ impl<'a> Thing<'a> {
     /// Writes what is text; none when nothing of the film passes the filter, or the flavour cannot carry it, or the
     /// thing is no text.
     pub(super) fn write(&self, job: &Job<'_>) -> Result<Option<Bytes>, Fault> {
-        let mut cut = Cow::Borrowed(job.cut);
-        if !job.asked.only.is_empty() {
-            match job.cut.only(&job.asked.only) {
-                Some(filtered) => cut = Cow::Owned(filtered),
-                None => return Ok(None),
-            }
-        }
-        if job.lock.is_some() {
-            return Err(Fault::keys("playlists of protected films are not written"));
-        }
+        let protection = job.lock.map(|lock| &*lock.protection);
         let text = match self {
-            Self::Master(flavour) => hls::master(&cut, *flavour),
-            Self::Manifest => dash::manifest(&cut),
-            Self::Playlist(id, flavour) => hls::playlist(&cut, id, *flavour),
-            Self::Iframes(id, flavour) => hls::iframes(&cut, id, *flavour),
+            Self::Master(flavour) => match offered(job)? {
+                Some(cut) => hls::master(&cut, *flavour, protection)?,
+                None => None,
+            },
+            Self::Manifest => match offered(job)? {
+                Some(cut) => dash::manifest(&cut, protection)?,
+                None => None,
+            },
+            Self::Playlist(id, flavour) => hls::playlist(job.cut, id, *flavour, protection)?,
+            Self::Iframes(id, flavour) => hls::iframes(job.cut, id, *flavour, protection)?,
             Self::Cues(text, interval, flavour) => {
                 let Range { start, end } = *interval;
                 Some(text::segment(&text.document, start, end, *flavour))
@@ -111,5 +108,35 @@ impl<'a> Thing<'a> {
     }
 }
 
+/// The film as a listing names it: what the token is for, and what can be encrypted as it is asked for. None when
+/// nothing is left.
+fn offered<'a>(job: &Job<'a>) -> Result<Option<Cow<'a, Presentation>>, Fault> {
+    let mut cut = Cow::Borrowed(job.cut);
+    if !job.asked.only.is_empty() {
+        match cut.only(&job.asked.only) {
+            Some(filtered) => cut = Cow::Owned(filtered),
+            None => return Ok(None),
+        }
+    }
+    let Some(lock) = job.lock else {
+        return Ok(Some(cut));
+    };
+    let mut names: Vec<RenditionId> = cut.texts().map(|text| text.id.clone()).collect();
+    names.extend(RenditionId::parse(THUMBS));
+    let mut all = true;
+    for rendition in cut.renditions() {
+        if lock.can_encrypt(&cut, rendition)? {
+            names.push(rendition.id().clone());
+        } else {
+            all = false;
+        }
+    }
+    Ok(if all {
+        Some(cut)
+    } else {
+        cut.only(&names).map(Cow::Owned)
+    })
+}
+
 /// The rendition that the sheets are in URLs.
-const THUMBS: &str = "thumbs";
+pub(crate) const THUMBS: &str = "thumbs";

@@ -188,12 +188,17 @@ impl House {
 
     /// Another origin over the same store, as after a restart.
     pub(crate) async fn another(&self) -> Running {
-        let config = Config {
+        self.another_with(|_| {}).await
+    }
+
+    pub(crate) async fn another_with(&self, change: impl FnOnce(&mut Config)) -> Running {
+        let mut config = Config {
             listen: "127.0.0.1:0".to_owned(),
             internal: "127.0.0.1:0".to_owned(),
             store: format!("file://{}", self.folder.path().join("store").display()),
             ..Config::default()
         };
+        change(&mut config);
         origin::start(config.check().unwrap()).await.unwrap()
     }
 
