@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, serve::ListenerExt};
 use prometheus::Registry;
 use runtime::{
     internal::{self, Health},
@@ -162,6 +162,8 @@ fn address(listener: &TcpListener, configured: SocketAddr) -> SocketAddr {
 
 async fn serve(listener: TcpListener, origin: Arc<Origin>, mut shutdown: Shutdown) {
     let router = Router::new().fallback(handle).with_state(origin);
+    // Only costs latency when it fails.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let served = axum::serve(listener, router)
         .with_graceful_shutdown(async move { shutdown.requested().await })
         .await;
