@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use contracts::asset::{Kind, Rendition};
-use packager::{Presentation, Source, index::Index};
+use packager::{Parts, Presentation, Source, index::Index};
 
 use super::{Refusal, ladder::Ladder, probe::Facts};
 
@@ -83,9 +83,14 @@ fn check_film(made: &[Made<'_>]) -> Result<(), Refusal> {
     let sources = made.iter().map(|made| Source {
         id: made.rendition.id.clone(),
         language: made.rendition.language.clone(),
+        label: made.rendition.label.clone(),
         index: Arc::clone(made.index),
     });
-    Presentation::new(sources.collect(), SEGMENT)
+    let parts = Parts {
+        sources: sources.collect(),
+        ..Parts::default()
+    };
+    Presentation::new(parts, SEGMENT)
         .map(drop)
         .map_err(|error| Refusal::Unplayable {
             why: error.to_string(),
