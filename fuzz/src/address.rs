@@ -26,7 +26,9 @@ pub fn check(data: &[u8]) {
     };
     assert!(target::is_path(parsed.path) && parsed.path.len() <= target::MAX_PATH);
     for renditions in [&[][..], &["720p", "audio-en"]] {
-        let ids = renditions.iter().map(|id| RenditionId::parse(id).expect("an id"));
+        let ids = renditions
+            .iter()
+            .map(|id| RenditionId::parse(id).expect("an id"));
         let ids: Vec<RenditionId> = ids.collect();
         if let Ok(name) = target::of_viewer(parsed, &ids) {
             settled(&name);

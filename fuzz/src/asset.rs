@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use contracts::asset::Asset;
-use packager::{
-    text::webvtt,
-    thumbs,
-};
+use packager::{text::webvtt, thumbs};
 
 /// Reads `data` and writes what players are told of its thumbnails.
 pub fn check(data: &[u8]) {
@@ -14,7 +11,10 @@ pub fn check(data: &[u8]) {
         return;
     };
     let again = serde_json::to_vec(&asset).expect("an asset is JSON");
-    assert_eq!(serde_json::from_slice::<Asset>(&again).expect("its own text"), asset);
+    assert_eq!(
+        serde_json::from_slice::<Asset>(&again).expect("its own text"),
+        asset
+    );
     let Some(told) = &asset.thumbs else { return };
     let film = Duration::from_millis(asset.duration_ms);
     let _ = thumbs::facts(told, film);

@@ -29,7 +29,12 @@ pub fn check(data: &[u8]) {
     };
     // RFC 6381 §3.2: nothing that would need quoting beyond the quotes of an attribute.
     let codec = track.codec();
-    assert!(!codec.is_empty() && codec.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.'));
+    assert!(
+        !codec.is_empty()
+            && codec
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
+    );
     let file = [0, 0, 0, 1, 0x65];
     let sample = Sample {
         offset: 0,

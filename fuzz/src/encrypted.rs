@@ -13,7 +13,10 @@ use packager::{
     protect::{Protection, Scheme, aes128},
 };
 
-use super::packing::{boxes, mdat, range, samples};
+use super::{
+    packing::{boxes, mdat, range, samples},
+    sample_aes,
+};
 
 /// Encrypts the first segments of a rendition in both schemes and decrypts them again.
 pub fn check(film: &Presentation, rendition: &Rendition, file: &Bytes) {
@@ -44,6 +47,9 @@ pub fn check(film: &Presentation, rendition: &Rendition, file: &Bytes) {
         }
     }
     whole(film, rendition, file);
+    for segment in rendition.segments().take(4) {
+        sample_aes::check(rendition, &segment, file, &STREAM);
+    }
 }
 
 /// Decrypts a segment by what it says itself and compares its samples.
@@ -72,7 +78,11 @@ fn decrypted(segment: &[u8], scheme: Scheme, video: bool, samples: &[&[u8]]) {
         if video {
             let told: usize = parts.iter().map(|(clear, hidden)| clear + hidden).sum();
             assert_eq!(told, sample.len(), "clear and protected add up");
-            assert!(parts.iter().all(|(_, hidden)| scheme == Scheme::Cbcs || hidden % 16 == 0));
+            assert!(
+                parts
+                    .iter()
+                    .all(|(_, hidden)| scheme == Scheme::Cbcs || hidden % 16 == 0)
+            );
         }
         undo(scheme, video, iv, bytes, &parts);
         assert!(bytes == *sample, "{scheme:?} gives the sample back");
@@ -89,7 +99,10 @@ fn places(segment: &[u8], traf: &[u8], lengths: &[usize]) {
         return;
     };
     let told: Vec<usize> = match saiz[4] {
-        0 => saiz[9..].iter().map(|length| usize::from(*length)).collect(),
+        0 => saiz[9..]
+            .iter()
+            .map(|length| usize::from(*length))
+            .collect(),
         all => vec![usize::from(all); lengths.len()],
     };
     assert_eq!(told, lengths);
@@ -113,7 +126,10 @@ fn undo(scheme: Scheme, video: bool, iv: [u8; 16], sample: &mut [u8], parts: &[(
         match scheme {
             Scheme::Cenc => {
                 for byte in part {
-                    let mut block = u128::from_be_bytes(iv).wrapping_add(used / 16).to_be_bytes().into();
+                    let mut block = u128::from_be_bytes(iv)
+                        .wrapping_add(used / 16)
+                        .to_be_bytes()
+                        .into();
                     CIPHER.encrypt_block(&mut block);
                     *byte ^= block[(used % 16) as usize];
                     used += 1;
@@ -125,31 +141,48 @@ fn undo(scheme: Scheme, video: bool, iv: [u8; 16], sample: &mut [u8], parts: &[(
 }
 
 /// Undoes cipher block chaining over one block of `every`.
-fn chain(iv: [u8; 16], part: &mut [u8], every: usize) {
+pub fn chain(iv: [u8; 16], part: &mut [u8], every: usize) {
     let mut before = iv;
     for block in part.chunks_exact_mut(16).step_by(every) {
         let hidden: [u8; 16] = (&*block).try_into().expect("sixteen bytes");
         let mut clear = hidden.into();
         CIPHER.decrypt_block(&mut clear);
         let clear = clear.iter().zip(before).map(|(byte, before)| byte ^ before);
-        block.iter_mut().zip(clear).for_each(|(byte, clear)| *byte = clear);
+        block
+            .iter_mut()
+            .zip(clear)
+            .for_each(|(byte, clear)| *byte = clear);
         before = hidden;
     }
 }
 
 /// A whole segment, and its padding.
 fn whole(film: &Presentation, rendition: &Rendition, file: &Bytes) {
-    let Some(segment) = rendition.segment(1) else { return };
-    let packed = fmp4::segment(rendition.index(), &segment, &file.slice(range(&segment.bytes)), None);
+    let Some(segment) = rendition.segment(1) else {
+        return;
+    };
+    let packed = fmp4::segment(
+        rendition.index(),
+        &segment,
+        &file.slice(range(&segment.bytes)),
+        None,
+    );
     let clear = packed.expect("it was packed before").into_bytes();
     assert!(WHOLE.covers(film).is_ok());
     let key = WHOLE.key(rendition).expect("its key is for all");
     let mut hidden = aes128::encrypt(key, 1, clear.to_vec());
-    assert_eq!(hidden.len() as u64, aes128::encrypted_length(clear.len() as u64));
+    assert_eq!(
+        hidden.len() as u64,
+        aes128::encrypted_length(clear.len() as u64)
+    );
     chain(IV, &mut hidden, 1);
     let (body, padding) = hidden.split_at(clear.len());
     assert!(body == clear);
-    assert!(padding.iter().all(|byte| usize::from(*byte) == padding.len()));
+    assert!(
+        padding
+            .iter()
+            .all(|byte| usize::from(*byte) == padding.len())
+    );
 }
 
 /// The body of the first such box inside the boxes of `data`.
@@ -166,18 +199,24 @@ fn take<'a>(bytes: &mut &'a [u8], count: usize) -> &'a [u8] {
 
 /// The clear and the protected length of each part of an entry.
 fn parts(entries: &mut &[u8]) -> Vec<(usize, usize)> {
-    let number = |bytes: &[u8]| bytes.iter().fold(0, |value, byte| value << 8 | usize::from(*byte));
+    let number = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(0, |value, byte| value << 8 | usize::from(*byte))
+    };
     let count = number(take(entries, 2));
     let part = |_| (number(take(entries, 2)), number(take(entries, 4)));
     (0..count).map(part).collect()
 }
 
 const KEY: [u8; 16] = *b"0123456789abcdef";
-const IV: [u8; 16] = [0x5a; 16];
+/// The vector of all keys here.
+pub const IV: [u8; 16] = [0x5a; 16];
 static CIPHER: LazyLock<Aes128> = LazyLock::new(|| Aes128::new(&KEY.into()));
 static PROTECTIONS: LazyLock<[Protection; 2]> =
     LazyLock::new(|| [Method::Cenc, Method::Cbcs].map(protection));
 static WHOLE: LazyLock<Protection> = LazyLock::new(|| protection(Method::Aes128));
+static STREAM: LazyLock<Protection> = LazyLock::new(|| protection(Method::SampleAes));
 
 fn protection(method: Method) -> Protection {
     let (kid, key, iv) = (hex::encode([7; 16]), hex::encode(KEY), hex::encode(IV));

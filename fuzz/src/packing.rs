@@ -5,17 +5,19 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use bytes::Bytes;
 use contracts::{address::Flavour, id::RenditionId};
 use packager::{
-    Error, Presentation, Rendition, Segment, Source,
+    Error, Parts, Presentation, Rendition, Segment, Source,
     codec::nal_units,
     dash, fmp4, hls,
     index::{Index, Media, Sample},
+    protect::Key,
     ts,
 };
 
-use super::{demux, encrypted};
+use super::{demux, encrypted, muxed};
 
 /// Makes a film of an index, writes its playlists, and packs its segments out of `file`, which the index describes.
 pub fn check(index: Index, file: &[u8]) {
+    muxed::check(&index, file);
     let Some(film) = film(index) else { return };
     let file = Bytes::copy_from_slice(file);
     manifests(&film);
@@ -50,7 +52,7 @@ pub fn refuses(index: &Index) {
         for segment in rendition.segments().take(MOST_SEGMENTS) {
             let outcome = fmp4::segment(rendition.index(), &segment, &Bytes::new(), None);
             assert!(matches!(outcome, Err(Error::Mismatch { .. })));
-            let outcome = ts(rendition, &segment, &[]);
+            let outcome = ts(rendition, &segment, &[], None);
             assert!(outcome.is_err());
         }
     }
@@ -90,12 +92,22 @@ pub fn boxes(mut data: &[u8]) -> Vec<([u8; 4], &[u8])> {
 }
 
 fn film(index: Index) -> Option<Presentation> {
-    let source = Source {
-        id: RenditionId::parse("any").expect("a rendition's name"),
+    film_of([("any", index)])
+}
+
+/// Makes a film of renditions, if they are one. Its segments are all of its samples.
+pub fn film_of<const N: usize>(parts: [(&str, Index); N]) -> Option<Presentation> {
+    let sources = parts.map(|(id, index)| Source {
+        id: RenditionId::parse(id).expect("a rendition's name"),
         language: None,
+        label: None,
         index: Arc::new(index),
+    });
+    let parts = Parts {
+        sources: sources.into(),
+        ..Parts::default()
     };
-    let film = Presentation::new(vec![source], Duration::from_secs(4)).ok()?;
+    let film = Presentation::new(parts, Duration::from_secs(4)).ok()?;
     for rendition in film.renditions() {
         let mut next = 0;
         for segment in rendition.segments() {
@@ -108,12 +120,18 @@ fn film(index: Index) -> Option<Presentation> {
     Some(film)
 }
 
+/// Writes everything that a clear film's players read first.
 fn manifests(film: &Presentation) {
-    let _ = dash::manifest(film);
+    let manifest = dash::manifest(film, None).expect("a clear film needs no keys");
+    assert!(manifest.is_some());
     for flavour in [Flavour::Cmaf, Flavour::Ts] {
-        let _ = hls::master(film, flavour);
+        let master = hls::master(film, flavour, None).expect("a clear film needs no keys");
         for rendition in film.renditions() {
-            assert!(hls::playlist(film, rendition.id(), flavour).is_some());
+            let playlist = hls::playlist(film, rendition.id(), flavour, None);
+            let playlist = playlist.expect("a clear film needs no keys");
+            assert_eq!(playlist.is_some(), master.is_some());
+            let iframes = hls::iframes(film, rendition.id(), flavour, None);
+            assert!(iframes.is_ok());
         }
     }
 }
@@ -135,7 +153,12 @@ fn cmaf(rendition: &Rendition, segment: &Segment, file: &Bytes) {
 }
 
 /// Packs a transport stream segment of the rendition alone.
-fn ts(rendition: &Rendition, segment: &Segment, mezzanine: &[u8]) -> Result<Vec<u8>, Error> {
+pub fn ts(
+    rendition: &Rendition,
+    segment: &Segment,
+    mezzanine: &[u8],
+    key: Option<&Key>,
+) -> Result<Vec<u8>, Error> {
     let stream = Some(ts::Stream {
         index: rendition.index(),
         part: Some(ts::Part { segment, mezzanine }),
@@ -145,12 +168,17 @@ fn ts(rendition: &Rendition, segment: &Segment, mezzanine: &[u8]) -> Result<Vec<
         None => (None, stream),
     };
     let number = segment.number;
-    ts::segment(&ts::Input { number, video, audio })
+    ts::segment(&ts::Input {
+        number,
+        video,
+        audio,
+        key,
+    })
 }
 
 fn transport(rendition: &Rendition, segment: &Segment, file: &[u8]) {
     let index = rendition.index();
-    let Ok(packed) = ts(rendition, segment, &file[range(&segment.bytes)]) else {
+    let Ok(packed) = ts(rendition, segment, &file[range(&segment.bytes)], None) else {
         return;
     };
     assert!(ts::carries(index));
@@ -166,19 +194,30 @@ fn transport(rendition: &Rendition, segment: &Segment, file: &[u8]) {
     }
     assert!(stream.audio.is_empty());
     assert_eq!(stream.video.len(), samples.len());
-    for ((pes, sample), at) in stream.video.iter().zip(samples).zip(segment.samples.clone()) {
+    for ((pes, sample), at) in stream
+        .video
+        .iter()
+        .zip(samples)
+        .zip(segment.samples.clone())
+    {
         let sync = index.samples()[at].sync;
         assert!(pes.data == access_unit(&index.track().media, sample, sync));
     }
 }
 
 /// What a sample is in byte stream format.
-fn access_unit(media: &Media, sample: &[u8], sync: bool) -> Vec<u8> {
+pub fn access_unit(media: &Media, sample: &[u8], sync: bool) -> Vec<u8> {
     let Media::Video(video) = media else {
         unreachable!("sound has no access units")
     };
     let hevc = &video.config.entry() == b"hvc1";
-    let kind = |unit: &[u8]| if hevc { unit[0] >> 1 & 0x3f } else { unit[0] & 0x1f };
+    let kind = |unit: &[u8]| {
+        if hevc {
+            unit[0] >> 1 & 0x3f
+        } else {
+            unit[0] & 0x1f
+        }
+    };
     let (delimiter, set, delimiter_kind): (&[u8], _, _) = if hevc {
         (&[0x46, 0x01, 0x50], 33, 35)
     } else {
@@ -191,7 +230,11 @@ fn access_unit(media: &Media, sample: &[u8], sync: bool) -> Vec<u8> {
     if sync && !units.iter().any(|unit| kind(unit) == set) {
         written.extend(video.config.parameter_sets());
     }
-    written.extend(units.into_iter().filter(|unit| kind(unit) != delimiter_kind));
+    written.extend(
+        units
+            .into_iter()
+            .filter(|unit| kind(unit) != delimiter_kind),
+    );
     written
         .iter()
         .flat_map(|unit| [&[0, 0, 0, 1], *unit].concat())
@@ -199,4 +242,4 @@ fn access_unit(media: &Media, sample: &[u8], sync: bool) -> Vec<u8> {
 }
 
 /// Segments of an input that are packed: enough for every shape, few enough for many inputs.
-const MOST_SEGMENTS: usize = 24;
+pub const MOST_SEGMENTS: usize = 24;

@@ -37,7 +37,14 @@ pub fn check(data: &[u8]) {
         media: Media::Video(video),
     };
     let length = file.len() as u64;
-    if let Ok(index) = Index::new(track, samples, File { length, sha256: [0; 32] }) {
+    if let Ok(index) = Index::new(
+        track,
+        samples,
+        File {
+            length,
+            sha256: [0; 32],
+        },
+    ) {
         packing::check(index, &file);
     }
 }
@@ -79,12 +86,17 @@ fn samples(units: &[(&[u8], bool)]) -> (Vec<Sample>, Vec<u8>) {
 }
 
 fn avc_record(sets: &[&[u8]]) -> Vec<u8> {
-    let (sequences, pictures): (Vec<&[u8]>, Vec<&[u8]>) =
-        sets.iter().partition(|set| avc::nal_type(set) == avc::NAL_SPS);
+    let (sequences, pictures): (Vec<&[u8]>, Vec<&[u8]>) = sets
+        .iter()
+        .partition(|set| avc::nal_type(set) == avc::NAL_SPS);
     let mut record = vec![1, 0x64, 0, 0x1f, 0xff, 0xe0 | sequences.len() as u8];
-    sequences.iter().for_each(|set| with_length(&mut record, set));
+    sequences
+        .iter()
+        .for_each(|set| with_length(&mut record, set));
     record.push(pictures.len() as u8);
-    pictures.iter().for_each(|set| with_length(&mut record, set));
+    pictures
+        .iter()
+        .for_each(|set| with_length(&mut record, set));
     record
 }
 

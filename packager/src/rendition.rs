@@ -113,6 +113,14 @@ impl Rendition {
         if heavy {
             return Err(Error::Presentation("a segment is larger than 64 MiB"));
         }
+        if rendition
+            .segments()
+            .any(|segment| segment.samples.len() > MAX_SEGMENT_SAMPLES)
+        {
+            return Err(Error::Presentation(
+                "a segment has more than 262144 samples",
+            ));
+        }
         let index = &*rendition.index;
         let segments = rendition
             .segments()
@@ -261,3 +269,5 @@ fn cuts(index: &Index, timeline: &Timeline) -> Result<Vec<usize>, Error> {
 }
 
 const MAX_SEGMENT_BYTES: u64 = 64 << 20;
+/// An hour at 72 pictures a second. Containers spend more on a sample than the smallest samples are long.
+const MAX_SEGMENT_SAMPLES: usize = 1 << 18;

@@ -27,6 +27,14 @@ impl Timeline {
             .split_first()
             .ok_or(Error::Presentation("there is no picture"))?;
         let timescale = reference.track().timescale;
+        if !videos
+            .iter()
+            .all(|video| heads(video).is_sorted_by(|a, b| a < b))
+        {
+            return Err(Error::Presentation(
+                "pictures that begin GOPs are not shown in the order in which they are decoded",
+            ));
+        }
         let mut heads = heads(reference);
         for other in others {
             let clock = other.track().timescale;

@@ -74,7 +74,13 @@ pub fn segment(input: &Input<'_>) -> Result<Vec<u8>, Error> {
     let carriage = carriage(input)?;
     let share = |stream: Option<Stream<'_>>| stream.map_or(0, |stream| stream.capacity());
     let clock_on_video = input.video.is_some_and(|stream| stream.part.is_some());
-    let mut mux = Mux::new(share(input.video) + share(input.audio));
+    let length = share(input.video) + share(input.audio);
+    if length > MAX_BYTES {
+        return Err(Error::Unsupported(
+            "a transport stream segment of it is larger than 96 MiB",
+        ));
+    }
+    let mut mux = Mux::new(length);
     tables::write(
         &mut mux,
         input,
@@ -370,6 +376,9 @@ fn frames_a_pes(index: &Index) -> usize {
     usize::try_from(frames).unwrap_or(1).clamp(1, FRAMES_A_PES)
 }
 
+/// Half as much again as a segment takes of a mezzanine at most. Parameter sets before every picture of a few bytes, or
+/// a packet for each of them, would make more of it.
+const MAX_BYTES: usize = 96 << 20;
 const FRAMES_A_PES: usize = 8;
 const MAX_PES_BYTES: u32 = 60_000;
 const PES_VIDEO: usize = 19;

@@ -14,6 +14,7 @@ mod damage;
 mod decoded;
 mod demux;
 mod films;
+mod hostile;
 mod iframes;
 mod indexes;
 mod locked;

@@ -53,9 +53,21 @@ fn escaped(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
+            '\u{fffe}' | '\u{ffff}' => {}
             letter if letter.is_control() => {}
             letter => out.push(letter),
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn text_keeps_nothing_that_xml_forbids() {
+        let text = escaped("https://l.example/?a=1&b=<\u{7}\u{fffe}\u{ffff}\u{fffd}>");
+        assert_eq!(text, "https://l.example/?a=1&amp;b=&lt;\u{fffd}&gt;");
+    }
 }
