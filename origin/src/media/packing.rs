@@ -175,6 +175,7 @@ impl Parts {
             number,
             video,
             audio,
+            key: None,
         })?)
     }
 }
