@@ -76,6 +76,32 @@ fn a_protected_film_in_encrypted_segments() {
 }
 
 #[test]
+fn a_protected_film_in_encrypted_elementary_streams() {
+    locked("sampleaes", &ALL, Method::SampleAes, None);
+}
+
+#[test]
+fn schemes_of_one_container_are_not_told_in_the_other() {
+    let film = film().presentation;
+    let id = RenditionId::parse("90p").unwrap();
+    for (method, flavour) in [
+        (Method::Cbcs, Flavour::Ts),
+        (Method::Cenc, Flavour::Ts),
+        (Method::SampleAes, Flavour::Cmaf),
+    ] {
+        let protection = protection(&ALL, method, None);
+        let outcomes = [
+            hls::master(&film, flavour, Some(&protection)),
+            hls::playlist(&film, &id, flavour, Some(&protection)),
+            hls::iframes(&film, &id, flavour, Some(&protection)),
+        ];
+        for outcome in outcomes {
+            assert!(matches!(outcome, Ok(None)), "{method:?}");
+        }
+    }
+}
+
+#[test]
 fn a_manifest_cannot_tell_of_encrypted_segments() {
     let protection = protection(&["identity"], Method::Aes128, None);
     let manifest = dash::manifest(&film().presentation, Some(&protection));
