@@ -121,7 +121,9 @@ impl<'a> Plan<'a> {
     fn session_keys(&self, protection: Option<&Protection>) -> Result<Vec<String>, Error> {
         let mut keys = Vec::new();
         let sounds = self.groups.iter().flat_map(|group| &group.sounds);
-        for rendition in self.videos.iter().chain(sounds) {
+        // What lies inside the segments of pictures has their key.
+        let apart = sounds.filter(|sound| !self.is_muxed(sound));
+        for rendition in self.videos.iter().chain(apart) {
             for tag in key_tags(rendition, protection)? {
                 let clear_key = tag.key_format.as_deref() == Some("org.w3.clearkey");
                 let attributes = tag.attributes();

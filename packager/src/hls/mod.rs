@@ -59,13 +59,11 @@ pub fn iframes(
     }
 }
 
-/// Whether segments of a flavour can be encrypted so: samples by the schemes of CMAF there only, whole segments
-/// everywhere, and what `SAMPLE-AES` does to elementary streams in transport streams only.
+/// Whether segments of a flavour can be encrypted so: `cenc` and `cbcs` are schemes of CMAF.
 fn has_method(flavour: Flavour, protection: Option<&Protection>) -> bool {
     match protection.map(Protection::method) {
-        None | Some(Method::Aes128) => true,
+        None | Some(Method::Aes128 | Method::SampleAes) => true,
         Some(Method::Cenc | Method::Cbcs) => flavour == Flavour::Cmaf,
-        Some(Method::SampleAes) => flavour == Flavour::Ts,
     }
 }
 
