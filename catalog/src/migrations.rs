@@ -8,14 +8,14 @@
 use async_trait::async_trait;
 use sea_orm::sea_query::{ColumnDef, Index, Table};
 use sea_orm::{DbErr, DeriveIden, DeriveMigrationName};
-use sea_orm_migration::{MigrationTrait, MigratorTrait, SchemaManager};
+use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
 
 /// All migrations, oldest first.
 pub(crate) struct Migrations;
 
 impl MigratorTrait for Migrations {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First)]
+        vec![Box::new(First), Box::new(Second)]
     }
 }
 
@@ -28,6 +28,7 @@ enum Videos {
     Id,
     Title,
     Privacy,
+    Protected,
     State,
     Progress,
     Failure,
@@ -128,5 +129,31 @@ impl MigrationTrait for First {
             .col(Sessions::ExpiresUnixS)
             .to_owned();
         manager.create_index(expiring).await
+    }
+}
+
+/// Films learn whether they are protected; those that were there are not.
+struct Second;
+
+impl MigrationName for Second {
+    // The derived name is the file's, and the first migration has it.
+    fn name(&self) -> &'static str {
+        "protected"
+    }
+}
+
+#[async_trait]
+impl MigrationTrait for Second {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let protected = ColumnDef::new(Videos::Protected)
+            .boolean()
+            .not_null()
+            .default(false)
+            .to_owned();
+        let altered = Table::alter()
+            .table(Videos::Table)
+            .add_column(protected)
+            .to_owned();
+        manager.alter_table(altered).await
     }
 }

@@ -20,6 +20,9 @@ pub(crate) struct Initiate {
     #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^(public|unlisted|private)$")]
     pub(crate) privacy: Privacy,
+    /// Whether the film leaves the house encrypted only.
+    #[serde(default)]
+    pub(crate) protected: bool,
     /// The file's media type.
     pub(crate) content_type: Option<String>,
 }

@@ -58,6 +58,7 @@ async fn begin(
         id: upload.video.clone(),
         title,
         privacy: wish.privacy,
+        protected: wish.protected,
     };
     app.videos.create(video).await?;
     app.uploads.create(&upload).await?;

@@ -137,6 +137,7 @@ impl House {
             id: video,
             title: "v".to_owned(),
             privacy: Privacy::Public,
+            protected: false,
         };
         catalog.videos.create(new).await.unwrap();
         let uploads = Arc::new(Embedded::new(catalog.connection().clone()));

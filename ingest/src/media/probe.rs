@@ -17,7 +17,8 @@ use super::{
 pub struct Facts {
     /// The picture.
     pub picture: Picture,
-    /// The sound, one of each language, the preferred first; empty for a silent film.
+    /// The sound, the preferred first; empty for a silent film. Further tracks of one language are
+    /// here where the file tells them apart by name.
     pub sounds: Vec<Sound>,
     /// The length that the file as a whole announces.
     pub announced: Option<Duration>,
@@ -47,6 +48,10 @@ pub struct Sound {
     pub mono: bool,
     /// Its language as a BCP 47 tag, when the file tells it.
     pub language: Option<String>,
+    /// Which track of its language it is, counted from 1.
+    pub turn: u32,
+    /// Its name in the file, where there are several of its language.
+    pub label: Option<String>,
 }
 
 /// Why there are no facts.
@@ -192,20 +197,40 @@ fn square(width: u32, height: u32, aspect: Option<&str>) -> (u32, u32) {
     }
 }
 
-/// The first track of each language.
+/// The first track of each language, and those further ones that have a name of their own: else
+/// viewers could not tell them apart.
 fn sounds(streams: &[&Stream]) -> Vec<Sound> {
-    let mut languages = HashSet::new();
-    streams
-        .iter()
-        .filter(|stream| stream.channels > 0)
-        .map(|stream| Sound {
+    let mut sounds: Vec<Sound> = Vec::new();
+    for stream in streams.iter().filter(|stream| stream.channels > 0) {
+        let language = stream.tags.language.as_deref().and_then(language);
+        let label = stream.tags.name();
+        let earlier = sounds.iter().filter(|sound| sound.language == language);
+        let alike: Vec<&Sound> = earlier.collect();
+        let known = label.is_none() || alike.iter().any(|sound| sound.label == label);
+        if !alike.is_empty() && known {
+            continue;
+        }
+        let turn = u32::try_from(alike.len()).unwrap_or(u32::MAX);
+        sounds.push(Sound {
             stream: stream.index,
             mono: stream.channels == 1,
-            language: stream.tags.language.as_deref().and_then(language),
-        })
-        .filter(|sound| languages.insert(sound.language.clone()))
-        .take(MAX_SOUNDS)
-        .collect()
+            language,
+            turn: turn.saturating_add(1),
+            label,
+        });
+    }
+    sounds.truncate(MAX_SOUNDS);
+    let several: HashSet<Option<String>> = sounds
+        .iter()
+        .filter(|sound| sound.turn > 1)
+        .map(|sound| sound.language.clone())
+        .collect();
+    for sound in &mut sounds {
+        if !several.contains(&sound.language) {
+            sound.label = None;
+        }
+    }
+    sounds
 }
 
 /// ISO 639-2 as files carry it, to the shortest code, as BCP 47 (RFC 5646 §2.2.1) wants it.
@@ -317,8 +342,31 @@ struct Disposition {
 struct Tags {
     language: Option<String>,
     rotate: Option<String>,
+    title: Option<String>,
+    handler_name: Option<String>,
     #[serde(rename = "DURATION")]
     duration: Option<String>,
+}
+
+impl Tags {
+    /// What a track is called, unless only the program that wrote it left its own name.
+    fn name(&self) -> Option<String> {
+        let handler = self.handler_name.as_deref().filter(|name| {
+            let name = name.to_ascii_lowercase();
+            !["handler", "media", "mainconcept"]
+                .iter()
+                .any(|usual| name.contains(usual))
+        });
+        let name = self.title.as_deref().or(handler)?.trim();
+        // Labels stand between quotes in playlists.
+        let name: String = name
+            .chars()
+            .filter(|char| !char.is_control())
+            .map(|char| if char == '"' { '\'' } else { char })
+            .take(MAX_LABEL)
+            .collect();
+        (!name.is_empty()).then_some(name)
+    }
 }
 
 #[derive(Deserialize)]
@@ -329,6 +377,8 @@ struct SideData {
 const MAX_JSON: usize = 4 << 20;
 const MAX_SIDE: u32 = 16_384;
 const MAX_SOUNDS: usize = 16;
+/// The longest name of a track that is kept, in characters.
+const MAX_LABEL: usize = 100;
 /// ffmpeg's names of the containers that are taken; none of them refers to other files.
 const FORMATS: &str =
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,flv,asf,ogg,mxf,h264,hevc,ivf,dv,nut";
@@ -426,22 +476,36 @@ mod tests {
     }
 
     #[test]
-    fn sound_is_kept_once_a_language_the_preferred_first() {
+    fn sound_is_kept_once_a_language_or_name_the_preferred_first() {
         let video = r#"{"index":0,"codec_type":"video","width":16,"height":16}"#;
         let others = r#"{"index":2,"codec_type":"audio","channels":1,"tags":{"language":"eng"},"disposition":{"default":1}},
             {"index":3,"codec_type":"audio","channels":2,"tags":{"language":"en"}},
-            {"index":4,"codec_type":"audio","channels":2}"#;
+            {"index":4,"codec_type":"audio","channels":2},
+            {"index":5,"codec_type":"audio","channels":2,"tags":{"language":"en","title":" The \"director\"\u0007 "}},
+            {"index":6,"codec_type":"audio","channels":2,"tags":{"language":"eng","title":"The 'director'"}},
+            {"index":7,"codec_type":"audio","channels":2,"tags":{"handler_name":"SoundHandler"}},
+            {"index":8,"codec_type":"audio","channels":2,"tags":{"language":"ger","handler_name":"Hörfilm"}}"#;
         let sounds = of(&format!("{video},{SOUND},{others}")).unwrap().sounds;
         let told: Vec<_> = sounds
             .iter()
-            .map(|s| (s.stream, s.mono, s.language.as_deref()))
+            .map(|s| {
+                (
+                    s.stream,
+                    s.mono,
+                    s.language.as_deref(),
+                    s.turn,
+                    s.label.as_deref(),
+                )
+            })
             .collect();
         assert_eq!(
             told,
             [
-                (2, true, Some("en")),
-                (1, false, Some("de")),
-                (4, false, None)
+                (2, true, Some("en"), 1, None),
+                (1, false, Some("de"), 1, None),
+                (4, false, None, 1, None),
+                (5, false, Some("en"), 2, Some("The 'director'")),
+                (8, false, Some("de"), 2, Some("Hörfilm")),
             ]
         );
     }
