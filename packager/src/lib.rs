@@ -12,6 +12,8 @@
 //! 5. [`Rendition::segment`] plans a segment: its samples and the one range of the mezzanine that holds them;
 //! 6. [`fmp4::init`], [`fmp4::segment`] and [`ts::segment`] pack it.
 //!
+//! Beside it go [`text`], subtitles on the same timeline, and [`thumbs`], the pictures along a player's time line.
+//!
 //! Invariants:
 //! - Bytes from outside give a value or an [`Error`], never a panic, and never size an allocation by their word alone.
 //! - The segments of a rendition partition its samples; decoding times continue over every boundary.
@@ -30,8 +32,11 @@ pub mod index;
 mod presentation;
 mod rates;
 mod source;
+pub mod text;
+pub mod thumbs;
 mod timeline;
 pub mod ts;
 
 pub use error::Error;
 pub use presentation::{Presentation, Rendition, Segment, Source};
+pub use rates::Rates;

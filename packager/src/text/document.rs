@@ -103,15 +103,21 @@ impl Draft {
         if cue.end <= cue.start {
             return Ok(());
         }
-        let number = self.cues.len() + 1;
-        if number > MAX_CUES {
+        if self.cues.len() >= MAX_CUES {
             return Err(Error::TooManyCues);
         }
         let id = cue.id.as_ref().map_or(0, String::len);
-        if id + cue.settings.len() + cue.text.len() > MAX_BLOCK_BYTES {
-            return Err(Error::CueTooLarge { cue: number });
-        }
+        self.check_size(id + cue.settings.len() + cue.text.len())?;
         self.cues.push(cue);
+        Ok(())
+    }
+
+    /// Whether the next cue may hold so many bytes.
+    pub(super) fn check_size(&self, bytes: usize) -> Result<(), Error> {
+        if bytes > MAX_BLOCK_BYTES {
+            let cue = self.cues.len() + 1;
+            return Err(Error::CueTooLarge { cue });
+        }
         Ok(())
     }
 

@@ -24,7 +24,7 @@ pub enum Error {
     /// One cue holds more than [`MAX_BLOCK_BYTES`].
     #[error("cue {cue} is larger than {MAX_BLOCK_BYTES} bytes")]
     CueTooLarge {
-        /// Which of the file's cues, counted from 1.
+        /// Which of the cues that are kept, counted from 1.
         cue: usize,
     },
     /// Its styles and regions hold more than [`MAX_BLOCK_BYTES`].

@@ -46,8 +46,13 @@ impl<'a> Lines<'a> {
         self.next()
     }
 
-    /// Takes lines as long as they are wanted.
-    pub(super) fn take_while(&mut self, wanted: impl Fn(&str) -> bool) -> Vec<&'a str> {
-        std::iter::from_fn(|| self.next_if(&wanted)).collect()
+    /// Takes lines as long as they are wanted, and returns them as they stand, without the last one's LF.
+    pub(super) fn take_while(&mut self, wanted: impl Fn(&str) -> bool) -> &'a str {
+        let from = self.rest.unwrap_or_default();
+        let mut taken = 0;
+        while let Some(line) = self.next_if(&wanted) {
+            taken += line.len() + 1;
+        }
+        from.get(..taken.saturating_sub(1)).unwrap_or_default()
     }
 }

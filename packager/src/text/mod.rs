@@ -17,7 +17,7 @@ mod lines;
 mod markup;
 mod segment;
 pub mod srt;
-mod time;
+pub(crate) mod time;
 mod track;
 pub mod webvtt;
 

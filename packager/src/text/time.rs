@@ -3,18 +3,18 @@
 use std::{fmt::Write, time::Duration};
 
 /// What stands between the two moments of a cue.
-pub(super) const ARROW: &str = "-->";
+pub(crate) const ARROW: &str = "-->";
 
 /// How a format writes a moment.
-pub(super) struct Notation {
+pub(crate) struct Notation {
     /// What may stand between seconds and milliseconds.
-    pub(super) points: &'static [char],
+    pub(crate) points: &'static [char],
     /// Whether numbers must have all their digits: two, of milliseconds three.
-    pub(super) padded: bool,
+    pub(crate) padded: bool,
 }
 
 /// Reads a cue's timing line: when it starts, when it ends, and what else the line says.
-pub(super) fn read_line<'a>(
+pub(crate) fn read_line<'a>(
     line: &'a str,
     notation: &Notation,
 ) -> Option<(Duration, Duration, &'a str)> {
@@ -48,19 +48,21 @@ fn read<'a>(text: &'a str, notation: &Notation) -> Option<(Duration, &'a str)> {
     let hours = hours.parse::<u64>().ok()?;
     let minutes = hours.checked_mul(60)?.checked_add(below_60(minutes)?)?;
     let seconds = minutes.checked_mul(60)?.checked_add(below_60(seconds)?)?;
-    let millis = seconds.checked_mul(1000)?.checked_add(millis.parse().ok()?)?;
+    let millis = seconds
+        .checked_mul(1000)?
+        .checked_add(millis.parse().ok()?)?;
     Some((Duration::from_millis(millis), rest))
 }
 
 /// Writes a moment with all digits, hours included.
-pub(super) fn write(out: &mut String, moment: Duration) {
+fn write(out: &mut String, moment: Duration) {
     let (seconds, millis) = (moment.as_secs(), moment.subsec_millis());
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     let _ = write!(out, "{hours:02}:{minutes:02}:{seconds:02}.{millis:03}");
 }
 
 /// Writes a cue's timing line, without settings and end of line.
-pub(super) fn write_line(out: &mut String, start: Duration, end: Duration) {
+pub(crate) fn write_line(out: &mut String, start: Duration, end: Duration) {
     write(out, start);
     let _ = write!(out, " {ARROW} ");
     write(out, end);
@@ -72,7 +74,7 @@ fn digits(text: &str) -> (&str, &str) {
 }
 
 /// What may stand around moments (ASCII whitespace, but for the ends of lines).
-pub(super) const SPACE: [char; 3] = [' ', '\t', '\u{c}'];
+pub(crate) const SPACE: [char; 3] = [' ', '\t', '\u{c}'];
 
 fn skip_space(text: &str) -> &str {
     text.trim_start_matches(SPACE)

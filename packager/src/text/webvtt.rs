@@ -78,22 +78,22 @@ fn block(first: &str, lines: &mut Lines<'_>) -> Option<Found> {
         return None;
     }
     match first.trim_end_matches(SPACE) {
-        "STYLE" => Some(Found::Head(Block::Style(body.join("\n")))),
-        "REGION" => Some(Found::Head(Block::Region(body.join("\n")))),
+        "STYLE" => Some(Found::Head(Block::Style(body.to_owned()))),
+        "REGION" => Some(Found::Head(Block::Region(body.to_owned()))),
         _ => None,
     }
 }
 
 /// Reads the text of a cue; none if its timings are broken, but then the text is skipped too.
 fn cue(id: Option<&str>, timings: &str, lines: &mut Lines<'_>) -> Option<Cue> {
-    let text = lines.take_while(is_body).join("\n");
+    let text = lines.take_while(is_body);
     let (start, end, settings) = time::read_line(timings, &NOTATION)?;
     Some(Cue {
         id: id.map(str::to_owned),
         start,
         end,
         settings: settings.trim_matches(SPACE).to_owned(),
-        text,
+        text: text.to_owned(),
     })
 }
 

@@ -18,3 +18,5 @@ mod playlists;
 mod properties;
 mod segments;
 mod streams;
+mod text;
+mod thumbs;
