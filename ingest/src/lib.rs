@@ -27,6 +27,7 @@ mod metrics;
 mod pipeline;
 mod schema;
 mod start;
+pub mod texts;
 pub mod upload;
 
 pub use config::{Config, Settings};

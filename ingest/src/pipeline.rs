@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use catalog::videos::{Event, Video, Videos};
 use contracts::{
     asset::{Asset, Kind},
@@ -31,6 +30,7 @@ use crate::{
         transcode::{self, Mezzanine, Order},
     },
     metrics::Metrics,
+    texts::Publishing,
 };
 
 /// The programs and what they may take.
@@ -62,6 +62,7 @@ pub(crate) enum Failure {
 #[derive(Clone)]
 pub(crate) struct Pipeline {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) publishing: Publishing,
     pub(crate) videos: Arc<dyn Videos>,
     pub(crate) tools: Tools,
     pub(crate) work: PathBuf,
@@ -130,9 +131,6 @@ impl Pipeline {
         if !confirm.await? {
             return Err(Failure::Lost);
         }
-        if self.is_overtaken(video, generation).await? {
-            return Err(Failure::Lost);
-        }
         let asset = Asset {
             video: video.id.clone(),
             generation,
@@ -146,7 +144,7 @@ impl Pipeline {
             thumbs: Some(sheets.thumbs),
             protected: video.protected,
         };
-        self.reveal(&asset).await?;
+        self.reveal(asset).await?;
         self.forget_earlier(job).await;
         Ok(())
     }
@@ -269,29 +267,15 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Whether a later attempt has made the film exist already: who lost the job without knowing it
-    /// must not put an earlier generation in its place.
-    async fn is_overtaken(&self, video: &Video, generation: Generation) -> Result<bool, Error> {
-        let Some(bytes) = self.store.read(&layout::asset(&video.id)).await? else {
-            return Ok(false);
-        };
-        let Ok(asset) = serde_json::from_slice::<Asset>(&bytes) else {
-            tracing::error!(video.id = %video.id, "asset.json of {} is unreadable; it is replaced", video.id);
-            return Ok(false);
-        };
-        Ok(asset.generation >= generation)
-    }
-
     /// Writes the one file that makes the film exist, then tells the catalogue.
-    async fn reveal(&self, asset: &Asset) -> Result<(), Error> {
-        let json = serde_json::to_vec_pretty(asset)
-            .map_err(|fault| Error::Tool(format!("asset.json cannot be written: {fault}")))?;
-        let key = layout::asset(&asset.video);
-        self.store.put(&key, Bytes::from(json)).await?;
-        let duration_ms = asset.duration_ms;
+    async fn reveal(&self, asset: Asset) -> Result<(), Failure> {
+        let (video, duration_ms) = (asset.video.clone(), asset.duration_ms);
+        if !self.publishing.reveal(asset).await? {
+            return Err(Failure::Lost);
+        }
         let event = Event::Published { duration_ms };
-        self.videos.advance(&asset.video, event).await?;
-        Ok(())
+        let told = self.videos.advance(&video, event).await;
+        told.map(drop).map_err(|error| Error::from(error).into())
     }
 
     /// Removes what earlier attempts left. Failing to costs room, not correctness.

@@ -111,11 +111,7 @@ const TABLES: [&str; 4] = [
 /// Uploads whose time is over are looked for all the time.
 const UPLOADS_DUE: [&str; 1] =
     ["CREATE INDEX ingest_uploads_due ON ingest_uploads (state, expires_unix_s)"];
-/// A row of `ingest_films` is what those wait for who change what is published of a film.
-const TEXTS: [&str; 2] = [
-    "CREATE TABLE ingest_films (
-        video TEXT PRIMARY KEY,
-        changes BIGINT NOT NULL)",
+const TEXTS: [&str; 1] = [
     "CREATE TABLE ingest_texts (
         video TEXT NOT NULL,
         language TEXT NOT NULL,
