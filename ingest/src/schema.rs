@@ -111,13 +111,11 @@ const TABLES: [&str; 4] = [
 /// Uploads whose time is over are looked for all the time.
 const UPLOADS_DUE: [&str; 1] =
     ["CREATE INDEX ingest_uploads_due ON ingest_uploads (state, expires_unix_s)"];
-const TEXTS: [&str; 1] = [
-    "CREATE TABLE ingest_texts (
+const TEXTS: [&str; 1] = ["CREATE TABLE ingest_texts (
         video TEXT NOT NULL,
         language TEXT NOT NULL,
         label TEXT,
-        PRIMARY KEY (video, language))",
-];
+        PRIMARY KEY (video, language))"];
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -104,7 +104,9 @@ async fn whole(body: &mut BodyDataStream, length: Option<u64>) -> Result<Vec<u8>
 fn canonical(file: &[u8]) -> Result<(Put, Bytes), Problem> {
     let document = text::parse(file).map_err(|fault| Problem::no_subtitles(&fault.to_string()))?;
     if document.cues().is_empty() {
-        return Err(Problem::no_subtitles("the file has no cue that can be shown"));
+        return Err(Problem::no_subtitles(
+            "the file has no cue that can be shown",
+        ));
     }
     let file = Bytes::from(text::webvtt::write(&document));
     let answer = Put {
@@ -181,7 +183,8 @@ fn label(label: Option<String>) -> Result<Option<String>, Problem> {
         label.chars().count() <= MAX_LABEL && !label.chars().any(|c| c.is_control() || c == '"')
     };
     if !label.as_ref().is_none_or(fits) {
-        let detail = "label has at most 100 characters, no control characters and no double quotes.";
+        let detail =
+            "label has at most 100 characters, no control characters and no double quotes.";
         return Err(Problem::bad_request(detail));
     }
     Ok(label)

@@ -64,7 +64,11 @@ async fn one_at_a_time_changes_a_film(one: Arc<dyn Texts>, other: Arc<dyn Texts>
         let (texts, film, holders) = (Arc::clone(texts), film.clone(), Arc::clone(&holders));
         tokio::spawn(async move {
             let mut change = texts.change(&film).await.unwrap();
-            assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "another holds it");
+            assert_eq!(
+                holders.fetch_add(1, Ordering::SeqCst),
+                0,
+                "another holds it"
+            );
             let tag = format!("a{}", char::from(b'a' + at));
             change.put(&text(&tag, None)).await.unwrap();
             tokio::task::yield_now().await;

@@ -33,7 +33,8 @@ impl Language {
             rest.split('-').collect()
         };
         let formed = subtags.iter().all(|subtag| {
-            (1..=8).contains(&subtag.len()) && subtag.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            (1..=8).contains(&subtag.len())
+                && subtag.bytes().all(|byte| byte.is_ascii_alphanumeric())
         });
         // A single character introduces what follows it.
         let open = subtags.last().is_some_and(|last| last.len() == 1);
@@ -134,8 +135,21 @@ mod tests {
             assert_eq!(language.rendition().as_str(), format!("text-{tag}"));
         }
         for fault in [
-            "", "e", "x-y", "1a", "en-", "-en", "en--us", "en_us", "en us", "en-x", "en/us", "ën",
-            "zh-hant-tw-x", "en-123456789", "a-b",
+            "",
+            "e",
+            "x-y",
+            "1a",
+            "en-",
+            "-en",
+            "en--us",
+            "en_us",
+            "en us",
+            "en-x",
+            "en/us",
+            "ën",
+            "zh-hant-tw-x",
+            "en-123456789",
+            "a-b",
         ] {
             assert_eq!(Language::parse(fault), None, "{fault}");
         }

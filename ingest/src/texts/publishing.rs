@@ -132,7 +132,10 @@ impl Publishing {
             .retain(|rendition| rendition.kind != Kind::Text);
         for text in change.list().await? {
             let id = text.language.rendition();
-            let file = self.store.read(&layout::subtitles(&asset.video, id)).await?;
+            let file = self
+                .store
+                .read(&layout::subtitles(&asset.video, id))
+                .await?;
             let Some(file) = file else {
                 tracing::error!(video.id = %asset.video, rendition = %id, "the file of {id} is gone");
                 continue;
