@@ -25,12 +25,17 @@ const POLL: Duration = Duration::from_millis(500);
 const PATIENT_POLLS: u32 = 20;
 /// More than any chunk: a server that asks for more is not followed.
 const MAX_CHUNK: u64 = 1 << 30;
+/// The largest file of subtitles that ingest takes.
+const MAX_SUBTITLES: u64 = 16 << 20;
+
 pub(crate) async fn run(options: &cli::Add) -> anyhow::Result<ExitCode> {
     let api = Api::find(&options.api)?;
     let title = options.title.clone().unwrap_or_else(|| stem(&options.file));
     let wish = Wish {
         title,
         privacy: options.privacy.clone(),
+        protected: options.protected,
+        subtitles: options.subtitles.clone(),
         resume: options.resume.clone(),
     };
     let added = upload(&api, &options.file, &wish).await?;
@@ -67,6 +72,10 @@ pub(crate) struct Wish {
     pub(crate) title: String,
     /// `public`, `unlisted` or `private`.
     pub(crate) privacy: String,
+    /// Whether it leaves the house encrypted only.
+    pub(crate) protected: bool,
+    /// What goes with it.
+    pub(crate) subtitles: Vec<cli::Subtitles>,
     /// An upload to go on with.
     pub(crate) resume: Option<String>,
 }
@@ -77,6 +86,7 @@ pub(crate) async fn upload(api: &Api, path: &Path, wish: &Wish) -> anyhow::Resul
         .await
         .with_context(|| format!("cannot open {}", path.display()))?;
     let size = file.metadata().await?.len();
+    let subtitles = read_subtitles(&wish.subtitles).await?;
     let upload = match &wish.resume {
         Some(id) => {
             api.json(api.request(Method::GET, &format!("/v1/videos/upload/{id}")))
@@ -90,6 +100,7 @@ pub(crate) async fn upload(api: &Api, path: &Path, wish: &Wish) -> anyhow::Resul
                 "sha256": sha256,
                 "title": wish.title,
                 "privacy": wish.privacy,
+                "protected": wish.protected,
             });
             api.json(
                 api.request(Method::POST, "/v1/videos/upload/initiate")
@@ -108,6 +119,16 @@ pub(crate) async fn upload(api: &Api, path: &Path, wish: &Wish) -> anyhow::Resul
         );
     }
     eprintln!("upload {id}; if it is cut off, go on with --resume {id}");
+    // Before the film, which may take hours: what is wrong with them is told at once.
+    let video = text(&upload, "video_id")?;
+    for (subtitles, bytes) in subtitles {
+        send_subtitles(api, video, &subtitles, bytes)
+            .await
+            .with_context(|| {
+                let (language, file) = (&subtitles.language, subtitles.file.display());
+                format!("the subtitles {language}={file} were not taken; mend or leave them out, and go on with --resume {id}")
+            })?;
+    }
     send_chunks(api, &mut file, size, &upload, &place(&upload, &id, "chunk"))
         .await
         .with_context(|| format!("the upload was cut off; go on with --resume {id}"))?;
@@ -116,6 +137,50 @@ pub(crate) async fn upload(api: &Api, path: &Path, wish: &Wish) -> anyhow::Resul
         .json(api.request(Method::POST, &place).json(&json!({})))
         .await?;
     Ok(text(&done, "video_id")?.to_owned())
+}
+
+/// Reads what goes with a film before anything is sent.
+async fn read_subtitles(
+    subtitles: &[cli::Subtitles],
+) -> anyhow::Result<Vec<(cli::Subtitles, Bytes)>> {
+    let mut read = Vec::new();
+    let mut languages = BTreeSet::new();
+    for one in subtitles {
+        let file = one.file.display();
+        if !languages.insert(&one.language) {
+            bail!("there are two files of subtitles in {}", one.language);
+        }
+        let opened = File::open(&one.file).await;
+        let opened = opened.with_context(|| format!("cannot open {file}"))?;
+        let mut bytes = Vec::new();
+        opened
+            .take(MAX_SUBTITLES + 1)
+            .read_to_end(&mut bytes)
+            .await
+            .with_context(|| format!("cannot read {file}"))?;
+        if bytes.len() as u64 > MAX_SUBTITLES {
+            bail!("{file} is larger than the 16 MiB that subtitles may have");
+        }
+        read.push((one.clone(), bytes.into()));
+    }
+    Ok(read)
+}
+
+async fn send_subtitles(
+    api: &Api,
+    video: &str,
+    subtitles: &cli::Subtitles,
+    bytes: Bytes,
+) -> anyhow::Result<()> {
+    let place = format!("/v1/videos/{video}/subtitles/{}", subtitles.language);
+    let request = api.request(Method::PUT, &place).body(bytes);
+    let stored = api.json(request).await?;
+    let guessed = stored.get("encoding").and_then(Value::as_str);
+    if let Some(guessed) = guessed.filter(|encoding| *encoding != "utf-8") {
+        let file = subtitles.file.display();
+        eprintln!("{file} is not UTF-8 and was read as {guessed}; see that its letters are right");
+    }
+    Ok(())
 }
 
 async fn send_chunks(
@@ -178,6 +243,7 @@ pub(crate) async fn wait_until_ready(api: &Api, video: &str) -> anyhow::Result<V
         let asked = api.request(Method::GET, &format!("/v1/videos/{video}/status"));
         let status = match api.json(asked).await {
             Ok(status) => status,
+            Err(error) if error.is::<Refused>() => return Err(error),
             // An encode takes long; a control plane that restarts meanwhile is waited for.
             Err(_) if failures < PATIENT_POLLS => {
                 failures += 1;
