@@ -74,6 +74,7 @@ async fn take(
         subtitles: told(&text),
         ..answer
     };
+    tracing::info!(video.id = %video.id, rendition = %text.language.rendition(), "{} of {} are taken", text.language.rendition(), video.id);
     let worker = Arc::clone(app);
     // A client that gives up waiting must not leave it half done.
     let stored = tokio::spawn(async move { worker.publishing.put(&video.id, &text, file).await });

@@ -1,8 +1,6 @@
 //! What a publisher's file is: its streams, as ffprobe tells them.
 
-use std::{
-    collections::HashSet, ffi::OsString, fs::File, io, io::Read, path::Path, time::Duration,
-};
+use std::{ffi::OsString, fs::File, io, io::Read, path::Path, time::Duration};
 
 use serde::Deserialize;
 
@@ -10,6 +8,7 @@ use super::{
     Refusal,
     child::{self, End, Limits},
     rate::Rate,
+    sound::{self, Sound},
 };
 
 /// What was found in a file.
@@ -37,21 +36,6 @@ pub struct Picture {
     pub rate: Rate,
     /// The length that the stream announces.
     pub announced: Option<Duration>,
-}
-
-/// One track of sound.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sound {
-    /// Which stream of the file it is.
-    pub stream: u32,
-    /// Whether it has one channel; with more it is mixed down to two.
-    pub mono: bool,
-    /// Its language as a BCP 47 tag, when the file tells it.
-    pub language: Option<String>,
-    /// Which track of its language it is, counted from 1.
-    pub turn: u32,
-    /// Its name in the file, where there are several of its language.
-    pub label: Option<String>,
 }
 
 /// Why there are no facts.
@@ -137,7 +121,7 @@ fn facts(json: &[u8]) -> Result<Facts, Refusal> {
         streams.sort_by_key(|stream| stream.disposition.default == 0);
         streams
     };
-    let sounds = sounds(&of("audio"));
+    let sounds = sound::choose(&of("audio"));
     let Some(picture) = of("video").into_iter().next() else {
         return Err(if sounds.is_empty() {
             Refusal::NoPicture
@@ -197,55 +181,6 @@ fn square(width: u32, height: u32, aspect: Option<&str>) -> (u32, u32) {
     }
 }
 
-/// The first track of each language, and those further ones that have a name of their own: else
-/// viewers could not tell them apart.
-fn sounds(streams: &[&Stream]) -> Vec<Sound> {
-    let mut sounds: Vec<Sound> = Vec::new();
-    for stream in streams.iter().filter(|stream| stream.channels > 0) {
-        let language = stream.tags.language.as_deref().and_then(language);
-        let label = stream.tags.name();
-        let earlier = sounds.iter().filter(|sound| sound.language == language);
-        let alike: Vec<&Sound> = earlier.collect();
-        let known = label.is_none() || alike.iter().any(|sound| sound.label == label);
-        if !alike.is_empty() && known {
-            continue;
-        }
-        let turn = u32::try_from(alike.len()).unwrap_or(u32::MAX);
-        sounds.push(Sound {
-            stream: stream.index,
-            mono: stream.channels == 1,
-            language,
-            turn: turn.saturating_add(1),
-            label,
-        });
-    }
-    sounds.truncate(MAX_SOUNDS);
-    let several: HashSet<Option<String>> = sounds
-        .iter()
-        .filter(|sound| sound.turn > 1)
-        .map(|sound| sound.language.clone())
-        .collect();
-    for sound in &mut sounds {
-        if !several.contains(&sound.language) {
-            sound.label = None;
-        }
-    }
-    sounds
-}
-
-/// ISO 639-2 as files carry it, to the shortest code, as BCP 47 (RFC 5646 §2.2.1) wants it.
-fn language(code: &str) -> Option<String> {
-    let code = code.to_ascii_lowercase();
-    let plain = matches!(code.len(), 2 | 3) && code.bytes().all(|byte| byte.is_ascii_lowercase());
-    if !plain || matches!(code.as_str(), "und" | "mis" | "mul" | "zxx") {
-        return None;
-    }
-    let short = SHORT_CODES
-        .iter()
-        .find(|(long, _)| long.split(' ').any(|long| long == code));
-    Some(short.map_or(code, |(_, short)| (*short).to_owned()))
-}
-
 fn seconds(text: Option<&str>) -> Option<Duration> {
     let seconds: f64 = text?.parse().ok()?;
     Duration::try_from_secs_f64(seconds)
@@ -295,8 +230,8 @@ struct Format {
 }
 
 #[derive(Deserialize)]
-struct Stream {
-    index: u32,
+pub(super) struct Stream {
+    pub(super) index: u32,
     #[serde(default)]
     codec_type: String,
     #[serde(default)]
@@ -308,11 +243,11 @@ struct Stream {
     avg_frame_rate: Option<String>,
     duration: Option<String>,
     #[serde(default)]
-    channels: u32,
+    pub(super) channels: u32,
     #[serde(default)]
     disposition: Disposition,
     #[serde(default)]
-    tags: Tags,
+    pub(super) tags: Tags,
     #[serde(default)]
     side_data_list: Vec<SideData>,
 }
@@ -339,34 +274,13 @@ struct Disposition {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Tags {
-    language: Option<String>,
+pub(super) struct Tags {
+    pub(super) language: Option<String>,
     rotate: Option<String>,
-    title: Option<String>,
-    handler_name: Option<String>,
+    pub(super) title: Option<String>,
+    pub(super) handler_name: Option<String>,
     #[serde(rename = "DURATION")]
     duration: Option<String>,
-}
-
-impl Tags {
-    /// What a track is called, unless only the program that wrote it left its own name.
-    fn name(&self) -> Option<String> {
-        let handler = self.handler_name.as_deref().filter(|name| {
-            let name = name.to_ascii_lowercase();
-            !["handler", "media", "mainconcept"]
-                .iter()
-                .any(|usual| name.contains(usual))
-        });
-        let name = self.title.as_deref().or(handler)?.trim();
-        // Labels stand between quotes in playlists.
-        let name: String = name
-            .chars()
-            .filter(|char| !char.is_control())
-            .map(|char| if char == '"' { '\'' } else { char })
-            .take(MAX_LABEL)
-            .collect();
-        (!name.is_empty()).then_some(name)
-    }
 }
 
 #[derive(Deserialize)]
@@ -376,58 +290,9 @@ struct SideData {
 
 const MAX_JSON: usize = 4 << 20;
 const MAX_SIDE: u32 = 16_384;
-const MAX_SOUNDS: usize = 16;
-/// The longest name of a track that is kept, in characters.
-const MAX_LABEL: usize = 100;
 /// ffmpeg's names of the containers that are taken; none of them refers to other files.
 const FORMATS: &str =
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,flv,asf,ogg,mxf,h264,hevc,ivf,dv,nut";
-/// ISO 639-2 codes (bibliographic and terminological) and their ISO 639-1 code.
-const SHORT_CODES: [(&str, &str); 42] = [
-    ("ara", "ar"),
-    ("bul", "bg"),
-    ("cat", "ca"),
-    ("ces cze", "cs"),
-    ("dan", "da"),
-    ("deu ger", "de"),
-    ("ell gre", "el"),
-    ("eng", "en"),
-    ("spa", "es"),
-    ("est", "et"),
-    ("fas per", "fa"),
-    ("fin", "fi"),
-    ("fra fre", "fr"),
-    ("gle", "ga"),
-    ("heb", "he"),
-    ("hin", "hi"),
-    ("hrv", "hr"),
-    ("hun", "hu"),
-    ("hye arm", "hy"),
-    ("ind", "id"),
-    ("isl ice", "is"),
-    ("ita", "it"),
-    ("jpn", "ja"),
-    ("kor", "ko"),
-    ("lit", "lt"),
-    ("lav", "lv"),
-    ("msa may", "ms"),
-    ("nld dut", "nl"),
-    ("nor", "no"),
-    ("pol", "pl"),
-    ("por", "pt"),
-    ("ron rum", "ro"),
-    ("rus", "ru"),
-    ("slk slo", "sk"),
-    ("slv", "sl"),
-    ("srp", "sr"),
-    ("swe", "sv"),
-    ("tha", "th"),
-    ("tur", "tr"),
-    ("ukr", "uk"),
-    ("vie", "vi"),
-    ("zho chi", "zh"),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;

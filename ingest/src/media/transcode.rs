@@ -17,7 +17,8 @@ use super::{
     child::{self, End, Limits},
     ladder::{Ladder, Rung},
     length::Bound,
-    probe::{self, Facts, Sound},
+    probe::{self, Facts},
+    sound::Sound,
 };
 
 /// What is to be made of which file.
