@@ -27,6 +27,9 @@ pub enum Error {
         /// The sample's place in decoding order, from 0.
         sample: usize,
     },
+    /// A film's keys do not fit it, or cannot be used.
+    #[error("the film's keys cannot be used: {0}")]
+    Keys(&'static str),
     /// Renditions of one film do not fit together.
     #[error("the renditions do not make a film: {0}")]
     Presentation(&'static str),

@@ -10,13 +10,16 @@
 //! 3. [`Presentation::new`] puts the renditions on one timeline and cuts it at GOPs that all share;
 //! 4. [`hls::master`], [`hls::playlist`] and [`dash::manifest`] write what players read first;
 //! 5. [`Rendition::segment`] plans a segment: its samples and the one range of the mezzanine that holds them;
-//! 6. [`fmp4::init`], [`fmp4::segment`] and [`ts::segment`] pack it.
+//! 6. [`fmp4::init`], [`fmp4::segment`] and [`ts::segment`] pack it;
+//! 7. for a protected film, [`protect::Protection`] says with which key a rendition is encrypted, and
+//!    [`protect::signalling`] how its players are told.
 //!
 //! Invariants:
 //! - Bytes from outside give a value or an [`Error`], never a panic, and never size an allocation by their word alone.
 //! - The segments of a rendition partition its samples; decoding times continue over every boundary.
 //! - The first picture and the first sound present at 0 (later only if the mezzanine says so); there are no edit lists.
 //! - A sample is compared with its CRC before it is packed: a changed mezzanine is an error, not a wrong byte.
+//! - Of two samples encrypted in counter mode under one key, no two share an initialization vector.
 //! - The same input gives the same bytes, on every machine, at every time.
 
 mod boxes;
@@ -28,10 +31,11 @@ pub mod fmp4;
 pub mod hls;
 pub mod index;
 mod presentation;
+pub mod protect;
 mod rates;
 mod source;
 mod timeline;
 pub mod ts;
 
 pub use error::Error;
-pub use presentation::{Presentation, Rendition, Segment, Source};
+pub use presentation::{IFrame, Presentation, Rendition, Segment, Source};

@@ -24,6 +24,8 @@ pub struct Rendition {
     index: Arc<Index>,
     /// Places in the sample table where segments begin, and its length; segment `n` is `cuts[n - 1]..cuts[n]`.
     cuts: Vec<usize>,
+    /// Places of the pictures that decoding can begin with; none of sound.
+    heads: Vec<usize>,
 }
 
 /// What a film is made of: one rendition as ingest published it.
@@ -50,6 +52,36 @@ pub struct Segment {
     pub samples: Range<usize>,
     /// The bytes of the mezzanine that hold all of them, box headers between them included.
     pub bytes: Range<u64>,
+}
+
+/// The plan of one picture that decoding can begin with, as a segment of its own; times are ticks of the
+/// rendition's timescale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IFrame {
+    /// Counted from 1 over the film.
+    pub number: u32,
+    /// When it is presented.
+    pub start: u64,
+    /// How long it stays on the screen: until the next such picture, or the film's end.
+    pub duration: u64,
+    /// Its place in the index.
+    pub sample: usize,
+    /// The bytes of the mezzanine that hold it.
+    pub bytes: Range<u64>,
+}
+
+impl IFrame {
+    /// The plan of a segment that holds it alone.
+    #[must_use]
+    pub fn segment(&self) -> Segment {
+        Segment {
+            number: self.number,
+            start: self.start,
+            duration: self.duration,
+            samples: self.sample..self.sample + 1,
+            bytes: self.bytes.clone(),
+        }
+    }
 }
 
 impl Presentation {
@@ -129,11 +161,13 @@ impl Rendition {
             index,
         } = source;
         let cuts = cuts(&index, timeline)?;
+        let heads = heads(&index);
         let rendition = Self {
             id,
             language,
             index,
             cuts,
+            heads,
         };
         let heavy = rendition.segments().any(|segment| {
             segment.bytes.end.saturating_sub(segment.bytes.start) > MAX_SEGMENT_BYTES
@@ -194,6 +228,35 @@ impl Rendition {
             samples: from..to,
             bytes: first.offset..last.end(),
         })
+    }
+
+    /// How many pictures it has that decoding can begin with; 0 for sound.
+    #[must_use]
+    pub fn iframe_count(&self) -> u32 {
+        u32::try_from(self.heads.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The plan of such a picture, counted from 1; none behind the last.
+    #[must_use]
+    pub fn iframe(&self, number: u32) -> Option<IFrame> {
+        let at = usize::try_from(number).ok()?.checked_sub(1)?;
+        let &place = self.heads.get(at)?;
+        let samples = self.index.samples();
+        let sample = samples.get(place)?;
+        let next = self.heads.get(at + 1).and_then(|next| samples.get(*next));
+        let end = next.map_or_else(|| self.index.end(), Sample::pts);
+        Some(IFrame {
+            number,
+            start: sample.pts(),
+            duration: end.saturating_sub(sample.pts()),
+            sample: place,
+            bytes: sample.offset..sample.end(),
+        })
+    }
+
+    /// The plans of all pictures that decoding can begin with.
+    pub fn iframes(&self) -> impl Iterator<Item = IFrame> {
+        (1..=self.iframe_count()).filter_map(|number| self.iframe(number))
     }
 
     /// The plans of all segments.
@@ -263,6 +326,17 @@ fn cuts(index: &Index, timeline: &Timeline) -> Result<Vec<usize>, Error> {
     }
     cuts.push(samples.len());
     Ok(cuts)
+}
+
+/// The places of the sync samples of pictures.
+fn heads(index: &Index) -> Vec<usize> {
+    match index.track().media {
+        Media::Video(_) => {
+            let places = index.samples().iter().enumerate();
+            places.filter(|(_, sample)| sample.sync).map(|(at, _)| at).collect()
+        }
+        Media::Audio(_) => Vec::new(),
+    }
 }
 
 const MAX_SEGMENT_BYTES: u64 = 64 << 20;

@@ -24,7 +24,7 @@ impl Rates {
         let (mut peak, mut bytes, mut ticks) = (0, 0u64, 0u64);
         for segment in rendition.segments() {
             let size = match flavour {
-                Flavour::Cmaf => fmp4::segment_length(index, &segment),
+                Flavour::Cmaf => fmp4::segment_length(index, &segment, None),
                 Flavour::Ts => ts::share_at_most(index, &segment),
             };
             peak = peak.max(rate(size, segment.duration, timescale));

@@ -1,6 +1,12 @@
 //! The bytes of a segment as they were read from the mezzanine, checked sample by sample.
 
-use crate::{Error, index::Index, presentation::Segment};
+use std::ops::Range;
+
+use crate::{
+    Error,
+    index::{Index, Sample},
+    presentation::Segment,
+};
 
 /// A segment's bytes; every sample is compared with its CRC before it is used.
 pub(crate) struct Bytes<'a> {
@@ -27,18 +33,21 @@ impl<'a> Bytes<'a> {
     /// The bytes of the sample at a place of the index.
     pub(crate) fn sample(&self, at: usize) -> Result<&'a [u8], Error> {
         let mismatch = Error::Mismatch { sample: at };
-        let Some(sample) = self.index.samples().get(at) else {
-            return Err(mismatch);
-        };
-        let found = sample
-            .offset
-            .checked_sub(self.base)
-            .and_then(|start| usize::try_from(start).ok())
-            .zip(usize::try_from(sample.size).ok())
-            .and_then(|(start, size)| self.bytes.get(start..start.checked_add(size)?));
-        match found {
-            Some(bytes) if crc32c::crc32c(bytes) == sample.crc => Ok(bytes),
+        let wanted = self.index.samples().get(at).map(|sample| sample.crc);
+        match self.bytes.get(self.place(at)?) {
+            Some(bytes) if Some(crc32c::crc32c(bytes)) == wanted => Ok(bytes),
             _ => Err(mismatch),
         }
+    }
+
+    /// Where the sample lies in the bytes that were read.
+    pub(crate) fn place(&self, at: usize) -> Result<Range<usize>, Error> {
+        let place = |sample: &Sample| {
+            let start = usize::try_from(sample.offset.checked_sub(self.base)?).ok()?;
+            let end = start.checked_add(usize::try_from(sample.size).ok()?)?;
+            (end <= self.bytes.len()).then_some(start..end)
+        };
+        let found = self.index.samples().get(at).and_then(place);
+        found.ok_or(Error::Mismatch { sample: at })
     }
 }

@@ -2,13 +2,15 @@
 
 use crate::{
     codec::aac,
-    fmp4::write::Writer,
+    fmp4::{protected, write::Writer},
     index::{Index, Media, Video},
+    protect::Track,
 };
 
-/// Writes the initialization segment of a track.
+/// Writes the initialization segment of a track; of an encrypted one, with what its players must know.
 #[must_use]
-pub fn init(index: &Index) -> Vec<u8> {
+pub fn init(index: &Index, protection: Option<&Track<'_>>) -> Vec<u8> {
+    let protection = protected::by_samples(protection);
     let mut out = Writer(Vec::with_capacity(1024));
     out.boxed(b"ftyp", |out| {
         out.bytes(b"cmfc");
@@ -17,7 +19,7 @@ pub fn init(index: &Index) -> Vec<u8> {
     });
     out.boxed(b"moov", |out| {
         movie_header(out, index.track().timescale);
-        track(out, index);
+        track(out, index, protection);
         out.boxed(b"mvex", |out| {
             out.full(b"trex", 0, 0, |out| {
                 out.u32(TRACK_ID);
@@ -25,6 +27,9 @@ pub fn init(index: &Index) -> Vec<u8> {
                 out.zeros(12);
             });
         });
+        if let Some(protection) = protection {
+            protected::systems(out, protection);
+        }
     });
     out.0
 }
@@ -46,7 +51,7 @@ fn movie_header(out: &mut Writer, timescale: u32) {
     });
 }
 
-fn track(out: &mut Writer, index: &Index) {
+fn track(out: &mut Writer, index: &Index, protection: Option<&Track<'_>>) {
     let media = &index.track().media;
     out.boxed(b"trak", |out| {
         track_header(out, media);
@@ -70,7 +75,7 @@ fn track(out: &mut Writer, index: &Index) {
                         out.full(b"url ", 0, 1, |_| {}); // in this file
                     });
                 });
-                out.boxed(b"stbl", |out| sample_tables(out, media));
+                out.boxed(b"stbl", |out| sample_tables(out, media, protection));
             });
         });
     });
@@ -122,12 +127,12 @@ fn handler(out: &mut Writer, media: &Media) {
     });
 }
 
-fn sample_tables(out: &mut Writer, media: &Media) {
+fn sample_tables(out: &mut Writer, media: &Media, protection: Option<&Track<'_>>) {
     out.full(b"stsd", 0, 0, |out| {
         out.u32(1);
         match media {
-            Media::Video(video) => visual_entry(out, video),
-            Media::Audio(config) => audio_entry(out, config),
+            Media::Video(video) => visual_entry(out, video, protection),
+            Media::Audio(config) => audio_entry(out, config, protection),
         }
     });
     out.full(b"stts", 0, 0, |out| out.u32(0));
@@ -136,8 +141,9 @@ fn sample_tables(out: &mut Writer, media: &Media) {
     out.full(b"stco", 0, 0, |out| out.u32(0));
 }
 
-fn visual_entry(out: &mut Writer, video: &Video) {
-    out.boxed(b"avc1", |out| {
+fn visual_entry(out: &mut Writer, video: &Video, protection: Option<&Track<'_>>) {
+    let kind = if protection.is_some() { b"encv" } else { b"avc1" };
+    out.boxed(kind, |out| {
         out.zeros(6);
         out.u16(1); // data reference
         out.zeros(16);
@@ -160,11 +166,15 @@ fn visual_entry(out: &mut Writer, video: &Video) {
                 out.u32(vertical);
             });
         }
+        if let Some(protection) = protection {
+            protected::information(out, b"avc1", protection);
+        }
     });
 }
 
-fn audio_entry(out: &mut Writer, config: &aac::Config) {
-    out.boxed(b"mp4a", |out| {
+fn audio_entry(out: &mut Writer, config: &aac::Config, protection: Option<&Track<'_>>) {
+    let kind = if protection.is_some() { b"enca" } else { b"mp4a" };
+    out.boxed(kind, |out| {
         out.zeros(6);
         out.u16(1); // data reference
         out.zeros(8);
@@ -186,6 +196,9 @@ fn audio_entry(out: &mut Writer, config: &aac::Config) {
                 out.descriptor(0x06, |out| out.u8(0x02));
             });
         });
+        if let Some(protection) = protection {
+            protected::information(out, b"mp4a", protection);
+        }
     });
 }
 

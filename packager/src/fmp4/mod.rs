@@ -2,7 +2,10 @@
 
 mod init;
 mod media;
+mod packed;
+mod protected;
 mod write;
 
 pub use init::init;
-pub use media::{segment, segment_length};
+pub use media::{iframe, iframe_length, segment, segment_length};
+pub use packed::Packed;

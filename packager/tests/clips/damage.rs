@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use bytes::Bytes;
 use packager::{
     Error, fmp4,
     index::{self, Index},
@@ -91,10 +92,11 @@ fn a_changed_byte_of_media_is_found_before_it_is_packed() {
         let mut damaged = source.to_vec();
         let place = index.samples()[sample].offset - segment.bytes.start;
         damaged[usize::try_from(place).unwrap() + 3] ^= 1;
-        let outcome = fmp4::segment(index, &segment, &damaged);
+        let outcome = fmp4::segment(index, &segment, &damaged.into(), None);
         assert!(matches!(outcome, Err(Error::Mismatch { sample: found }) if found == sample));
     }
-    assert!(fmp4::segment(index, &segment, &source[1..]).is_err());
+    let short = Bytes::copy_from_slice(&source[1..]);
+    assert!(fmp4::segment(index, &segment, &short, None).is_err());
 }
 
 /// A box of its type and parts.

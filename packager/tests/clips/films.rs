@@ -2,10 +2,12 @@
 
 use std::{io::Cursor, path::PathBuf, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use contracts::id::RenditionId;
 use packager::{
     Presentation, Rendition, Source, fmp4,
     index::{self, Index},
+    protect::Protection,
     ts,
 };
 
@@ -48,7 +50,25 @@ pub(crate) fn radio() -> Film {
     Film::of(&[("audio-en", "film.audio-en.mp4")])
 }
 
+/// The clear twin of a vector of encryption.
+pub(crate) fn vector(kind: &str) -> Film {
+    let parts = ["init.mp4", "1.m4s"].map(|file| clip(&format!("cenc/clear-{kind}/{file}")));
+    let bytes = parts.concat();
+    Film {
+        presentation: present(vec![("any", indexed(&bytes))]),
+        mezzanines: vec![bytes],
+    }
+}
+
 impl Film {
+    /// The same film, cut into segments of another length.
+    pub(crate) fn cut_by(self, seconds: u64) -> Self {
+        let renditions = self.presentation.renditions().iter();
+        let parts = renditions.map(|rendition| (rendition.id().as_str(), (**rendition.index()).clone()));
+        let presentation = present_by(parts.collect(), seconds);
+        Self { presentation, ..self }
+    }
+
     fn of(files: &[(&str, &str)]) -> Self {
         let mezzanines: Vec<_> = files.iter().map(|(_, file)| clip(file)).collect();
         let parts = files
@@ -77,10 +97,26 @@ impl Film {
         let (rendition, mezzanine) = self.rendition(id);
         let index = rendition.index();
         let segments = rendition.segments().map(|segment| {
-            let source = &mezzanine[range(&segment.bytes)];
-            fmp4::segment(index, &segment, source).unwrap()
+            let source = Bytes::copy_from_slice(&mezzanine[range(&segment.bytes)]);
+            let packed = fmp4::segment(index, &segment, &source, None).unwrap();
+            packed.into_bytes().to_vec()
         });
-        std::iter::once(fmp4::init(index)).chain(segments).collect()
+        std::iter::once(fmp4::init(index, None)).chain(segments).collect()
+    }
+
+    /// The same of an encrypted rendition.
+    pub(crate) fn encrypted(&self, id: &str, protection: &Protection) -> Vec<Vec<u8>> {
+        let (rendition, mezzanine) = self.rendition(id);
+        let index = rendition.index();
+        let track = protection.track(rendition).unwrap();
+        let segments = rendition.segments().map(|segment| {
+            let source = Bytes::copy_from_slice(&mezzanine[range(&segment.bytes)]);
+            let packed = fmp4::segment(index, &segment, &source, Some(&track)).unwrap();
+            let bound = fmp4::segment_length(index, &segment, Some(&track));
+            assert!(packed.length() <= bound);
+            packed.into_bytes().to_vec()
+        });
+        std::iter::once(fmp4::init(index, Some(&track))).chain(segments).collect()
     }
 
     /// Every transport stream segment of a rendition.
@@ -130,12 +166,17 @@ impl Film {
 }
 
 pub(crate) fn present(parts: Vec<(&str, Index)>) -> Presentation {
+    present_by(parts, 4)
+}
+
+/// Cut near each multiple of this many seconds.
+pub(crate) fn present_by(parts: Vec<(&str, Index)>, seconds: u64) -> Presentation {
     let sources = parts.into_iter().map(|(id, index)| Source {
         id: RenditionId::parse(id).unwrap(),
         language: id.strip_prefix("audio-").map(str::to_owned),
         index: Arc::new(index),
     });
-    Presentation::new(sources.collect(), Duration::from_secs(4)).unwrap()
+    Presentation::new(sources.collect(), Duration::from_secs(seconds)).unwrap()
 }
 
 pub(crate) fn range(bytes: &std::ops::Range<u64>) -> std::ops::Range<usize> {

@@ -39,7 +39,7 @@ fn a_segment_is_as_long_as_was_foretold() {
     for (film, id) in [(film(), "90p"), (film(), "audio-en"), (silent(), "72p")] {
         let (rendition, _) = film.rendition(id);
         for (segment, bytes) in rendition.segments().zip(film.cmaf(id).iter().skip(1)) {
-            let length = fmp4::segment_length(rendition.index(), &segment);
+            let length = fmp4::segment_length(rendition.index(), &segment, None);
             assert_eq!(length, bytes.len() as u64);
         }
     }

@@ -1,0 +1,58 @@
+//! How players learn which keys they need and who gives them: `pssh` boxes, HLS key tags, DASH elements.
+
+pub mod dash;
+pub mod hls;
+pub mod playready;
+pub mod pssh;
+pub mod widevine;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use contracts::keys::KeyId;
+
+/// Base64 with padding (RFC 4648 §4).
+fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// Two lower-case hexadecimal digits a byte.
+fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+/// The text form of RFC 9562 §4.
+fn uuid(id: &[u8; 16]) -> String {
+    let digits = hexadecimal(id);
+    let groups = [0..8, 8..12, 12..16, 16..20, 20..32].map(|group| digits.get(group).unwrap_or_default());
+    groups.join("-")
+}
+
+/// The bytes of a key's name in Microsoft's order: the first three fields of the UUID are little-endian.
+#[must_use]
+pub fn guid(id: KeyId) -> [u8; 16] {
+    let [a, b, c, d, e, f, g, h, rest @ ..] = id.0;
+    let mut guid = [d, c, b, a, f, e, h, g, 0, 0, 0, 0, 0, 0, 0, 0];
+    for (place, byte) in guid.iter_mut().skip(8).zip(rest) {
+        *place = byte;
+    }
+    guid
+}
+
+/// Text as XML character data or an attribute's value.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            letter if letter.is_control() => {}
+            letter => out.push(letter),
+        }
+    }
+    out
+}
