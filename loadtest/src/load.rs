@@ -15,6 +15,8 @@ use crate::server::Server;
 pub(crate) struct Line {
     pub(crate) server: &'static str,
     pub(crate) film: &'static str,
+    /// The short name of the kind.
+    pub(crate) name: &'static str,
     pub(crate) what: String,
     pub(crate) connections: usize,
     pub(crate) requests: usize,
@@ -37,6 +39,8 @@ pub(crate) struct Line {
 #[derive(Clone, Debug)]
 pub(crate) struct Kind {
     pub(crate) film: &'static str,
+    /// A short name, to find it again.
+    pub(crate) name: &'static str,
     pub(crate) what: String,
     /// Taken in turn.
     pub(crate) paths: Vec<String>,
@@ -83,12 +87,7 @@ pub(crate) fn measure(
     line(name, kind, connections, rounds)
 }
 
-fn round(
-    server: &Server,
-    clients: &mut [Client],
-    kind: &Kind,
-    time: Duration,
-) -> Result<Round> {
+fn round(server: &Server, clients: &mut [Client], kind: &Kind, time: Duration) -> Result<Round> {
     let before = server.time()?;
     let start = Instant::now();
     let parts = std::thread::scope(|scope| {
@@ -154,12 +153,16 @@ fn line(server: &'static str, kind: &Kind, connections: usize, rounds: Vec<Round
     });
     let cpu_us = Figure::of(costs.collect()).context("no round was measured")?;
     let body = ratio(count(bytes), count(requests));
-    let mut times: Vec<f64> = rounds.into_iter().flat_map(|round| round.first_bytes_ms).collect();
+    let mut times: Vec<f64> = rounds
+        .into_iter()
+        .flat_map(|round| round.first_bytes_ms)
+        .collect();
     times.sort_by(f64::total_cmp);
     let at = |hundredths| percentile(&times, hundredths).unwrap_or_default();
     Ok(Line {
         server,
         film: kind.film,
+        name: kind.name,
         what: kind.what.clone(),
         connections,
         requests,
@@ -181,6 +184,7 @@ mod tests {
     fn a_line_sums_rounds_up_in_the_units_that_it_names() {
         let kind = Kind {
             film: "short",
+            name: "fMP4",
             what: "segment".to_owned(),
             paths: vec!["/a".to_owned()],
         };

@@ -25,15 +25,6 @@ impl Figure {
     pub(crate) fn spread(&self) -> f64 {
         ratio(self.most - self.least, self.median) * 100.0
     }
-
-    /// The same measurements in another unit.
-    pub(crate) fn times(self, factor: f64) -> Self {
-        Self {
-            median: self.median * factor,
-            least: self.least * factor,
-            most: self.most * factor,
-        }
-    }
 }
 
 /// The value below or at which `hundredths` of the sorted samples lie, between two neighbours in proportion.
@@ -72,7 +63,6 @@ mod tests {
             }
         );
         assert!((figure.spread() - 800.0 / 3.0).abs() < 1e-9);
-        assert!((figure.times(2.0).most - 18.0).abs() < 1e-9);
         assert_eq!(Figure::of(Vec::new()), None);
     }
 

@@ -1,21 +1,23 @@
 //! Part A: the packager alone, in this process and on one thread.
 
 use std::any::Any;
-use std::fs::File;
 use std::os::unix::fs::FileExt as _;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use contracts::address::Flavour;
+use contracts::address::{Flavour, Protection as Method};
+use packager::fmp4::Packed;
 use packager::index::Index;
+use packager::protect::{Key, Protection, Track, aes128};
 use packager::{Presentation, Rendition, Segment, Source, dash, fmp4, hls, ts};
 use serde::Serialize;
 
 use crate::machine::{thread_faults, thread_time};
 use crate::maths::{Figure, count, ratio};
-use crate::publish::{Ready, SEGMENT, Shelf};
+use crate::publish::{self, Ready, SEGMENT, Shelf};
 
 /// How long and how often everything is repeated.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +56,13 @@ impl Output {
             held: Box::new(made),
         }
     }
+
+    fn packed(made: Packed) -> Self {
+        Self {
+            bytes: usize::try_from(made.length()).unwrap_or(usize::MAX),
+            held: Box::new(made),
+        }
+    }
 }
 
 /// Something to measure; it is given the number of the call, to take another segment each time.
@@ -61,6 +70,20 @@ struct Job<'a> {
     film: &'static str,
     what: String,
     work: Box<dyn Fn(usize) -> Result<Output> + 'a>,
+}
+
+impl<'a> Job<'a> {
+    fn new(
+        film: &Ready,
+        what: impl Into<String>,
+        work: impl Fn(usize) -> Result<Output> + 'a,
+    ) -> Self {
+        Self {
+            film: film.name,
+            what: what.into(),
+            work: Box::new(work),
+        }
+    }
 }
 
 /// A segment with the bytes that it is packed of.
@@ -85,117 +108,180 @@ pub(crate) fn run(shelf: &Shelf, effort: Effort) -> Result<Vec<Line>> {
 fn jobs(film: &Ready) -> Result<Vec<Job<'_>>> {
     let picture = film.presentation.videos().last().context("no picture")?;
     let sound = film.presentation.audios().next().context("no sound")?;
-    let pictures = Arc::new(cuts(film, picture)?);
-    let sounds = Arc::new(cuts(film, sound)?);
-    let name = film.name;
-    let job = |what: &str, work: Box<dyn Fn(usize) -> Result<Output>>| Job {
-        film: name,
-        what: what.to_owned(),
-        work,
-    };
-    let mut jobs = Vec::new();
-    let _ = &job;
-    jobs.extend(reads(film, picture, &pictures)?);
-    jobs.extend(segments(name, picture, &pictures, &sounds));
+    let pictures = Rc::new(cuts(film, picture)?);
+    let sounds = Rc::new(cuts(film, sound)?);
+    let mut jobs = vec![read(film, picture, &pictures)?];
+    jobs.extend(fragments(film, picture, &pictures)?);
+    jobs.extend(fragments(film, sound, &sounds)?);
+    jobs.extend(transports(film, picture, &pictures, &sounds)?);
+    jobs.push(iframes(film, picture)?);
     jobs.extend(lists(film, picture));
     jobs.extend(indexes(film));
     Ok(jobs)
 }
 
 /// What lies before packing at the origin: the one ranged read of the mezzanine, here out of the page cache.
-fn reads<'a>(
+fn read<'a>(film: &'a Ready, picture: &Rendition, cuts: &Rc<Vec<Cut<'a>>>) -> Result<Job<'a>> {
+    let file = film.open(picture.id())?;
+    let cuts = Rc::clone(cuts);
+    let work = move |at| {
+        let cut = pick(&cuts, at)?;
+        let mut buffer = vec![0; cut.source.len()];
+        file.read_exact_at(&mut buffer, cut.segment.bytes.start)?;
+        Ok(Output::new(buffer))
+    };
+    let what = format!("reading a segment's range, {}", picture.id());
+    Ok(Job::new(film, what, work))
+}
+
+/// A rendition's segments as fMP4, in the clear and encrypted in each way.
+fn fragments<'a>(
+    film: &'a Ready,
+    rendition: &Rendition,
+    cuts: &Rc<Vec<Cut<'a>>>,
+) -> Result<Vec<Job<'a>>> {
+    let id = rendition.id();
+    let mut jobs = Vec::new();
+    for (name, method) in [
+        ("clear", None),
+        ("cenc", Some(Method::Cenc)),
+        ("cbcs", Some(Method::Cbcs)),
+    ] {
+        let protection = method.map(protection).transpose()?;
+        // A rendition that cannot be encrypted is found out now, not while the clock runs.
+        if let Some(protection) = &protection {
+            protection.track(rendition)?;
+        }
+        let (rendition, cuts) = (rendition.clone(), Rc::clone(cuts));
+        let work = move |at| {
+            let track = protection
+                .as_ref()
+                .map(|way| way.track(&rendition))
+                .transpose()?;
+            pick(&cuts, at)?
+                .fragment(track.as_ref())
+                .map(Output::packed)
+        };
+        jobs.push(Job::new(film, format!("fMP4 segment, {name}, {id}"), work));
+    }
+    let (key, cuts) = (key(Method::Aes128, rendition)?, Rc::clone(cuts));
+    let work = move |at| {
+        let cut = pick(&cuts, at)?;
+        let whole = cut.fragment(None)?.pieces().concat();
+        Ok(Output::new(aes128::encrypt(
+            &key,
+            cut.segment.number.into(),
+            whole,
+        )))
+    };
+    jobs.push(Job::new(film, format!("fMP4 segment, AES-128, {id}"), work));
+    Ok(jobs)
+}
+
+/// Transport stream segments of picture and sound, in the clear and encrypted as a whole.
+fn transports<'a>(
     film: &'a Ready,
     picture: &Rendition,
-    pictures: &Arc<Vec<Cut<'a>>>,
+    pictures: &Rc<Vec<Cut<'a>>>,
+    sounds: &Rc<Vec<Cut<'a>>>,
 ) -> Result<Vec<Job<'a>>> {
-    let track = film.tracks.iter().find(|track| track.id == *picture.id());
-    let file = File::open(&track.context("no such track")?.file)?;
-    let pictures = Arc::clone(pictures);
-    Ok(vec![Job {
-        film: film.name,
-        what: format!("read of a segment's range, {}", picture.id()),
-        work: Box::new(move |at| {
-            let cut = pick(&pictures, at)?;
-            let mut buffer = vec![0; cut.source.len()];
-            file.read_exact_at(&mut buffer, cut.segment.bytes.start)?;
-            Ok(Output::new(buffer))
-        }),
-    }])
-}
-
-fn segments<'a>(
-    film: &'static str,
-    picture: &Rendition,
-    pictures: &Arc<Vec<Cut<'a>>>,
-    sounds: &Arc<Vec<Cut<'a>>>,
-) -> Vec<Job<'a>> {
     let id = picture.id();
-    let (clear, tone) = (Arc::clone(pictures), Arc::clone(sounds));
-    let (video, audio) = (Arc::clone(pictures), Arc::clone(sounds));
-    vec![
-        Job {
+    let (video, audio) = (Rc::clone(pictures), Rc::clone(sounds));
+    let clear = move |at| transport(pick(&video, at)?, pick(&audio, at)?).map(Output::new);
+    let (video, audio) = (Rc::clone(pictures), Rc::clone(sounds));
+    let key = key(Method::Aes128, picture)?;
+    let locked = move |at| {
+        let cut = pick(&video, at)?;
+        let whole = transport(cut, pick(&audio, at)?)?;
+        Ok(Output::new(aes128::encrypt(
+            &key,
+            cut.segment.number.into(),
+            whole,
+        )))
+    };
+    Ok(vec![
+        Job::new(film, format!("TS segment, clear, {id} with sound"), clear),
+        Job::new(
             film,
-            what: format!("fMP4 segment, {id}"),
-            work: Box::new(move |at| fragment(pick(&clear, at)?)),
-        },
-        Job {
-            film,
-            what: "fMP4 segment, sound".to_owned(),
-            work: Box::new(move |at| fragment(pick(&tone, at)?)),
-        },
-        Job {
-            film,
-            what: format!("TS segment, {id} with sound"),
-            work: Box::new(move |at| transport(pick(&video, at)?, pick(&audio, at)?)),
-        },
-    ]
+            format!("TS segment, AES-128, {id} with sound"),
+            locked,
+        ),
+    ])
 }
 
-fn fragment(cut: &Cut<'_>) -> Result<Output> {
-    Ok(Output::new(fmp4::segment(
-        cut.index,
-        &cut.segment,
-        &cut.source,
-    )?))
+fn iframes<'a>(film: &'a Ready, picture: &'a Rendition) -> Result<Job<'a>> {
+    let file = film.open(picture.id())?;
+    let mut plans = Vec::new();
+    for number in spread(picture.iframe_count()) {
+        let plan = picture.iframe(number).context("no such I-frame")?;
+        let mut source = vec![0; usize::try_from(plan.bytes.end - plan.bytes.start)?];
+        file.read_exact_at(&mut source, plan.bytes.start)?;
+        plans.push((plan, Bytes::from(source)));
+    }
+    let work = move |at| {
+        let (plan, source) = pick(&plans, at)?;
+        let packed = fmp4::iframe(picture.index(), plan, source, None)?;
+        Ok(Output::packed(packed))
+    };
+    Ok(Job::new(
+        film,
+        format!("fMP4 I-frame, clear, {}", picture.id()),
+        work,
+    ))
 }
 
-fn transport(video: &Cut<'_>, audio: &Cut<'_>) -> Result<Output> {
-    Ok(Output::new(ts::segment(&ts::Input {
+fn transport(video: &Cut<'_>, audio: &Cut<'_>) -> Result<Vec<u8>> {
+    Ok(ts::segment(&ts::Input {
         number: video.segment.number,
         video: Some(video.stream()),
         audio: Some(audio.stream()),
-    })?))
+    })?)
+}
+
+fn protection(method: Method) -> Result<Protection> {
+    Ok(Protection::new(
+        &publish::keys(publish::LOCKED)?,
+        method,
+        None,
+    )?)
+}
+
+fn key(method: Method, rendition: &Rendition) -> Result<Key> {
+    let protection = protection(method)?;
+    protection
+        .key(rendition)
+        .cloned()
+        .context("no key for such a track")
 }
 
 fn lists<'a>(film: &'a Ready, picture: &'a Rendition) -> Vec<Job<'a>> {
     let whole = &film.presentation;
-    let job = |what: &str, work: Box<dyn Fn() -> Option<Vec<u8>> + 'a>| Job {
-        film: film.name,
-        what: what.to_owned(),
-        work: Box::new(move |_| Ok(Output::new(work().context("there is no such list")?))),
+    let playlist = |flavour| {
+        move |_| {
+            let text = hls::playlist(whole, picture.id(), flavour);
+            Ok(Output::new(text.context("there is no such playlist")?))
+        }
     };
-    let media = |flavour| move || hls::playlist(whole, picture.id(), flavour).map(String::into);
     vec![
-        job(
-            "init segment",
-            Box::new(move || Some(fmp4::init(picture.index()))),
-        ),
-        job(
-            "HLS master",
-            Box::new(move || Some(hls::master(whole, Flavour::Cmaf).into())),
-        ),
-        job("HLS media playlist, fMP4", Box::new(media(Flavour::Cmaf))),
-        job("HLS media playlist, TS", Box::new(media(Flavour::Ts))),
-        job(
-            "DASH MPD",
-            Box::new(move || Some(dash::manifest(whole).into())),
-        ),
+        Job::new(film, "init segment", |_| {
+            Ok(Output::new(fmp4::init(picture.index(), None)))
+        }),
+        Job::new(film, "HLS master", |_| {
+            Ok(Output::new(hls::master(whole, Flavour::Cmaf)))
+        }),
+        Job::new(film, "HLS media playlist, fMP4", playlist(Flavour::Cmaf)),
+        Job::new(film, "HLS media playlist, TS", playlist(Flavour::Ts)),
+        Job::new(film, "DASH MPD", |_| Ok(Output::new(dash::manifest(whole)))),
     ]
 }
 
 /// What a film costs when it is first asked for.
 fn indexes(film: &Ready) -> Vec<Job<'_>> {
-    let encoded: Vec<_> = film.tracks.iter().map(|track| track.index.encode()).collect();
+    let encoded: Vec<_> = film
+        .tracks
+        .iter()
+        .map(|track| track.index.encode())
+        .collect();
     let decode = move |_| {
         let decoded = encoded.iter().map(|bytes| Index::decode(bytes));
         let decoded = decoded.collect::<Result<Vec<_>, _>>()?;
@@ -217,20 +303,29 @@ fn indexes(film: &Ready) -> Vec<Job<'_>> {
     };
     let count = film.tracks.len();
     vec![
-        Job {
-            film: film.name,
-            what: format!("decoding the indexes of {count} renditions"),
-            work: Box::new(decode),
-        },
-        Job {
-            film: film.name,
-            what: format!("cutting {count} renditions into segments"),
-            work: Box::new(cut),
-        },
+        Job::new(
+            film,
+            format!("decoding the indexes of {count} renditions"),
+            decode,
+        ),
+        Job::new(
+            film,
+            format!("cutting {count} renditions into segments"),
+            cut,
+        ),
     ]
 }
 
 impl Cut<'_> {
+    fn fragment(&self, track: Option<&Track<'_>>) -> Result<Packed> {
+        Ok(fmp4::segment(
+            self.index,
+            &self.segment,
+            &self.source,
+            track,
+        )?)
+    }
+
     fn stream(&self) -> ts::Stream<'_> {
         ts::Stream {
             index: self.index,
@@ -243,9 +338,8 @@ impl Cut<'_> {
 }
 
 /// Segments from all over a film, at most [`CUTS`].
-fn cuts<'a>(film: &'a Ready, rendition: &'a Rendition) -> Result<Vec<Cut<'a>>> {
-    let track = film.tracks.iter().find(|track| track.id == *rendition.id());
-    let file = File::open(&track.context("no such track")?.file)?;
+fn cuts<'a>(film: &Ready, rendition: &'a Rendition) -> Result<Vec<Cut<'a>>> {
+    let file = film.open(rendition.id())?;
     let mut cuts = Vec::new();
     for number in spread(rendition.segment_count()) {
         let segment = rendition.segment(number).context("no such segment")?;
@@ -285,7 +379,11 @@ fn measure(job: &Job<'_>, effort: Effort) -> Result<Line> {
         warm.push(micros(thread_time() - before) / count(calls));
     }
     let bytes = count(bytes) / count(calls * effort.rounds);
-    let kept = calls.min(KEPT_BYTES.checked_div((job.work)(0)?.bytes).unwrap_or(calls));
+    let kept = calls.min(
+        KEPT_BYTES
+            .checked_div((job.work)(0)?.bytes)
+            .unwrap_or(calls),
+    );
     if bytes >= LARGE && kept > 0 {
         for _ in 0..effort.rounds {
             let mut outputs = Vec::with_capacity(kept);
@@ -341,7 +439,10 @@ mod tests {
     fn segments_are_taken_from_all_over_a_film_and_never_the_last() {
         assert_eq!(spread(15), (1..=13).collect::<Vec<_>>());
         let long = spread(1800);
-        assert_eq!((long.len(), long.first(), long.last()), (15, Some(&1), Some(&1681)));
+        assert_eq!(
+            (long.len(), long.first(), long.last()),
+            (15, Some(&1), Some(&1681))
+        );
         assert_eq!(spread(1), [1]);
         assert_eq!(spread(0), [1]);
     }

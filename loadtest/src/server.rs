@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use crate::machine::{self, Cores};
+use crate::publish::Published;
 
 /// A running server; dropped, it is killed.
 pub(crate) struct Server {
@@ -32,10 +33,16 @@ struct Listen {
 
 impl Server {
     /// Starts an origin with its defaults over a store, with one worker thread.
-    pub(crate) fn origin(program: &Path, store: &str, folder: &Path, cores: Cores) -> Result<Self> {
+    pub(crate) fn origin(
+        program: &Path,
+        published: &Published,
+        folder: &Path,
+        cores: Cores,
+    ) -> Result<Self> {
         let config = folder.join("origin.toml");
+        let Published { store, keys } = published;
         let text = format!(
-            "listen = \"127.0.0.1:0\"\ninternal = \"127.0.0.1:0\"\nstore = \"{store}\"\n"
+            "listen = \"127.0.0.1:0\"\ninternal = \"127.0.0.1:0\"\nstore = \"{store}\"\nkeys = \"{keys}\"\n"
         );
         fs::write(&config, text).context("cannot write the origin's configuration")?;
         let mut command = Command::new(program);
