@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let folder = &arguments.folder;
+    let folder = &std::path::absolute(&arguments.folder)?;
     let films = media::make(&folder.join("media"))?;
     let environment = report::environment(arguments.millrace.as_deref(), arguments);
     let shelf = publish::index(&films)?;
@@ -77,7 +77,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         };
         report.http = bench.run(&shelf, arguments.nginx.as_deref())?;
     }
-    report.peers = peers::run(&shelf.short, folder, arguments.shaka.as_deref(), cores)?;
+    report.peers = peers::run(&shelf.short, folder, arguments.shaka.as_deref(), cores);
     report.compare();
     report.print()?;
     let file = folder.join("packager.json");

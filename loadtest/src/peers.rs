@@ -47,12 +47,7 @@ struct Call {
 }
 
 /// Runs ffmpeg, and shaka-packager if it is there.
-pub(crate) fn run(
-    film: &Ready,
-    folder: &Path,
-    shaka: Option<&Path>,
-    cores: Cores,
-) -> Result<Peers> {
+pub(crate) fn run(film: &Ready, folder: &Path, shaka: Option<&Path>, cores: Cores) -> Peers {
     let mut peers = Peers::default();
     let bench = Bench {
         film,
@@ -65,12 +60,14 @@ pub(crate) fn run(
         Path::new("ffmpeg"),
         "-version",
         &FFMPEG,
-    )?;
+    );
     match shaka {
-        Some(program) => bench.all(&mut peers, "shaka-packager", program, "--version", &SHAKA)?,
-        None => peers.missing.push("shaka-packager".to_owned()),
+        Some(program) => bench.all(&mut peers, "shaka-packager", program, "--version", &SHAKA),
+        None => peers
+            .missing
+            .push("shaka-packager: it is missing".to_owned()),
     }
-    Ok(peers)
+    peers
 }
 
 struct Bench<'a> {
@@ -87,16 +84,19 @@ impl Bench<'_> {
         program: &Path,
         asked: &str,
         calls: &[Call],
-    ) -> Result<()> {
+    ) {
         if version(program, asked).is_none() {
-            peers.missing.push(name.to_owned());
-            return Ok(());
+            peers.missing.push(format!("{name}: it is missing"));
+            return;
         }
         for call in calls {
             eprintln!("{name}: {}", call.what);
-            peers.lines.push(self.measure(name, program, call)?);
+            match self.measure(name, program, call) {
+                Ok(line) => peers.lines.push(line),
+                // Whatever ails another program is no reason to lose what was measured.
+                Err(error) => peers.missing.push(format!("{name}: {error:#}")),
+            }
         }
-        Ok(())
     }
 
     fn measure(&self, name: &'static str, program: &Path, call: &Call) -> Result<Line> {

@@ -206,7 +206,7 @@ impl Report {
         }
         table.print(out)?;
         for program in &self.peers.missing {
-            writeln!(out, "not measured, for it is missing: {program}")?;
+            writeln!(out, "not measured: {program}")?;
         }
         let mut table = Table::new(
             "nginx-vod-module: NOT of this run; CPU µs a request, ours over one connection",
