@@ -8,19 +8,28 @@
 use async_trait::async_trait;
 use sea_orm::sea_query::{ColumnDef, Index, Table};
 use sea_orm::{DbErr, DeriveIden, DeriveMigrationName};
-use sea_orm_migration::{MigrationTrait, MigratorTrait, SchemaManager};
+use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
 
 /// All migrations, oldest first.
 pub(crate) struct Migrations;
 
 impl MigratorTrait for Migrations {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First)]
+        vec![Box::new(First), Box::new(SealedKeys)]
     }
 }
 
 #[derive(DeriveMigrationName)]
 struct First;
+
+struct SealedKeys;
+
+/// The derived name is the file's, and it is taken.
+impl MigrationName for SealedKeys {
+    fn name(&self) -> &str {
+        "sealed_keys"
+    }
+}
 
 #[derive(DeriveIden)]
 enum Videos {
@@ -48,6 +57,14 @@ enum Sessions {
     PositionMs,
     IdempotencyKey,
     RequestDigest,
+}
+
+#[derive(DeriveIden)]
+enum ContentKeys {
+    Table,
+    Video,
+    Sealed,
+    CreatedUnixS,
 }
 
 #[async_trait]
@@ -128,5 +145,27 @@ impl MigrationTrait for First {
             .col(Sessions::ExpiresUnixS)
             .to_owned();
         manager.create_index(expiring).await
+    }
+}
+
+#[async_trait]
+impl MigrationTrait for SealedKeys {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let video = ColumnDef::new(ContentKeys::Video)
+            .string()
+            .not_null()
+            .primary_key()
+            .to_owned();
+        let table = Table::create()
+            .table(ContentKeys::Table)
+            .col(video)
+            .col(ColumnDef::new(ContentKeys::Sealed).blob().not_null())
+            .col(
+                ColumnDef::new(ContentKeys::CreatedUnixS)
+                    .big_integer()
+                    .not_null(),
+            )
+            .to_owned();
+        manager.create_table(table).await
     }
 }

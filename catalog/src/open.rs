@@ -13,6 +13,7 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 
 use crate::error::Error;
+use crate::keys::{self, Keys};
 use crate::migrations::Migrations;
 use crate::sessions::{self, Sessions};
 use crate::videos::{self, Videos};
@@ -29,6 +30,8 @@ pub struct Catalog {
     pub videos: Arc<dyn Videos>,
     /// Playback sessions.
     pub sessions: Arc<dyn Sessions>,
+    /// Sealed content keys.
+    pub keys: Arc<dyn Keys>,
     db: DatabaseConnection,
     lock: Option<PathBuf>,
 }
@@ -50,6 +53,7 @@ pub async fn open(address: &str, clock: Arc<dyn Clock>) -> Result<Catalog, Error
             Arc::clone(&clock),
         )),
         sessions: Arc::new(sessions::embedded::Embedded::new(db.clone())),
+        keys: Arc::new(keys::embedded::Embedded::new(db.clone())),
         db,
         lock,
     };

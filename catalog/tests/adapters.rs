@@ -14,6 +14,7 @@ async fn the_embedded_catalogue_keeps_its_promises_in_memory() {
     let catalog = catalog::open("sqlite::memory:", clock()).await.unwrap();
     catalog::videos::conformance::all(catalog.videos.as_ref()).await;
     catalog::sessions::conformance::all(catalog.sessions.as_ref()).await;
+    catalog::keys::conformance::all(catalog.keys.as_ref()).await;
 }
 
 #[tokio::test]
@@ -23,6 +24,7 @@ async fn the_embedded_catalogue_keeps_its_promises_in_a_file() {
     let catalog = catalog::open(&address, clock()).await.unwrap();
     catalog::videos::conformance::all(catalog.videos.as_ref()).await;
     catalog::sessions::conformance::all(catalog.sessions.as_ref()).await;
+    catalog::keys::conformance::all(catalog.keys.as_ref()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,11 +20,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::Settings;
+use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::operator::Operator;
 use crate::problem::Problem;
 use crate::signer::Signer;
-use crate::{page, playback, status, videos};
+use crate::{keys, page, playback, status, videos};
 
 /// The largest body of a request, in bytes.
 const BODY: usize = 64 * 1024;
@@ -42,6 +43,7 @@ pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) signer: Signer,
     pub(crate) operator: Operator,
+    pub(crate) keys: Option<Keys>,
     pub(crate) metrics: Metrics,
     pub(crate) request_ids: RequestIds,
 }
@@ -75,6 +77,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let document: Arc<str> = document.to_json().unwrap_or_default().into();
     let version_1 = version_1
         .route("/v1/openapi.json", get(description))
+        .route("/v1/keys/{video}", get(keys::show))
         .route("/v1/videos/upload/{*rest}", any(to_ingest))
         .route("/v/{id}/{file}", get(videos::logical))
         .layer(Extension(document))

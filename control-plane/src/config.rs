@@ -1,10 +1,12 @@
 //! The control plane's configuration: what may be set, and what it becomes once it was checked.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ::config::{Problem, Problems, Span};
+use contracts::keys::System;
 use serde::{Deserialize, Serialize};
 
 /// The keys of `config/control.toml`; as environment variables, `MILLRACE_CONTROL__<KEY>`.
@@ -44,6 +46,27 @@ pub struct Config {
     pub token_margin: Span,
     /// How often a player is asked for a heartbeat, 5 s to 10 m. Default `30s`.
     pub heartbeat: Span,
+    /// What protected films are encrypted with.
+    pub drm: DrmConfig,
+}
+
+/// `[drm]`: content keys, which origins ask for at `/v1/keys/{video}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DrmConfig {
+    /// File with the key under which content keys are sealed in the catalogue, 64 hexadecimal digits. Whoever has
+    /// it and the catalogue has every film; without it no sealed key opens again. Empty: there are no content
+    /// keys, and protected films are not served. Default empty.
+    pub key_encryption_key: String,
+    /// File with the credential that origins show in `millrace-hop`. Needed with `key_encryption_key`. Default
+    /// empty.
+    pub hop_secret: String,
+    /// Which systems may give the keys to players: `identity` (whoever may fetch the segments gets the key too),
+    /// `clearkey`, `widevine`, `playready`, `fairplay`. Default `["identity", "clearkey"]`.
+    pub systems: Vec<System>,
+    /// Where players ask for licences, by system; manifests say so where the system's way is to say it. Default
+    /// none.
+    pub license_urls: BTreeMap<System, String>,
 }
 
 /// One entry of `edges`.
@@ -74,6 +97,18 @@ impl Default for Config {
             allowed_origins: Vec::new(),
             token_margin: Span::seconds(4 * 3600),
             heartbeat: Span::seconds(30),
+            drm: DrmConfig::default(),
+        }
+    }
+}
+
+impl Default for DrmConfig {
+    fn default() -> Self {
+        Self {
+            key_encryption_key: String::new(),
+            hop_secret: String::new(),
+            systems: vec![System::Identity, System::ClearKey],
+            license_urls: BTreeMap::new(),
         }
     }
 }
@@ -105,6 +140,21 @@ pub struct Settings {
     pub token_margin: Duration,
     /// How often a heartbeat is wished.
     pub heartbeat: Duration,
+    /// What protected films are encrypted with.
+    pub drm: Drm,
+}
+
+/// [`DrmConfig`], checked.
+#[derive(Clone, Debug)]
+pub struct Drm {
+    /// The file of the key-encryption key.
+    pub key_encryption_key: Option<PathBuf>,
+    /// The file of the credential that origins show.
+    pub hop_secret: Option<PathBuf>,
+    /// Which systems may give the keys to players.
+    pub systems: Vec<System>,
+    /// Where players ask for licences.
+    pub license_urls: BTreeMap<System, String>,
 }
 
 impl Config {
@@ -163,8 +213,41 @@ impl Config {
             allowed_origins,
             token_margin: self.token_margin.0,
             heartbeat: self.heartbeat.0,
+            drm: self.drm.check(&mut problems),
         };
         problems.or(settings)
+    }
+}
+
+impl DrmConfig {
+    fn check(self, problems: &mut Problems) -> Drm {
+        if self.key_encryption_key.is_empty() != self.hop_secret.is_empty() {
+            problems.add(
+                "drm.hop_secret",
+                "and `drm.key_encryption_key` belong together: give both or none",
+            );
+        }
+        let mut systems = self.systems;
+        if systems.is_empty() {
+            problems.add("drm.systems", "must name a system");
+        }
+        systems.sort_unstable();
+        systems.dedup();
+        for (system, url) in &self.license_urls {
+            if !systems.contains(system) {
+                problems.add(
+                    "drm.license_urls",
+                    "names a system that is not in `drm.systems`",
+                );
+            }
+            base(problems, "drm.license_urls", url);
+        }
+        Drm {
+            key_encryption_key: file(self.key_encryption_key),
+            hop_secret: file(self.hop_secret),
+            systems,
+            license_urls: self.license_urls,
+        }
     }
 }
 

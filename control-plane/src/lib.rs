@@ -4,7 +4,8 @@
 //! 1. [`start()`] opens the catalogue, reads the keyring, and listens;
 //! 2. `app` holds the routes: the same router under `/v1` and `/api/v1`;
 //! 3. `playback` starts a session: `signer` mints its token, `edges` chooses where it plays;
-//! 4. `videos` tells what the site has; `page` serves the watch page.
+//! 4. `keys` hands protected films' keys to origins: drawn once, sealed in the catalogue by `vault`;
+//! 5. `videos` tells what the site has; `page` serves the watch page.
 //!
 //! What always holds: no video byte passes here; every refusal is an `application/problem+json`;
 //! no token and no key reaches a log.
@@ -14,6 +15,7 @@ pub mod config;
 mod edges;
 mod error;
 mod keeping;
+mod keys;
 mod metrics;
 mod operator;
 mod page;
@@ -22,6 +24,7 @@ mod problem;
 mod signer;
 mod start;
 mod status;
+mod vault;
 mod videos;
 
 pub use error::Error;

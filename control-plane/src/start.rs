@@ -16,6 +16,7 @@ use crate::app::{self, App, RequestIds};
 use crate::config::Settings;
 use crate::error::Error;
 use crate::keeping;
+use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::operator::Operator;
 use crate::signer::Signer;
@@ -48,6 +49,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let metrics = Metrics::new(&registry)?;
     let operator = Operator::load(settings.operator_key.as_deref())?;
     let signer = Signer::load(settings.keys.clone())?;
+    let keys = Keys::load(&settings.drm)?;
     let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
     let (listener, listen) = bind(settings.listen).await?;
     let (inner, internal_address) = bind(settings.internal).await?;
@@ -62,6 +64,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         clock,
         signer,
         operator,
+        keys,
         metrics,
         request_ids: RequestIds::new(format!("{:016x}", getrandom::u64()?)),
     });

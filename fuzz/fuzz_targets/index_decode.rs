@@ -28,10 +28,10 @@ fuzz_target!(|data: &[u8]| {
         let _ = hls::playlist(&film, &id, flavour);
     }
     for rendition in film.renditions() {
-        let _ = fmp4::init(rendition.index());
+        let _ = fmp4::init(rendition.index(), None);
         for segment in rendition.segments() {
             // Nobody has the bytes: packing must say so.
-            assert!(fmp4::segment(rendition.index(), &segment, &[]).is_err());
+            assert!(fmp4::segment(rendition.index(), &segment, &Default::default(), None).is_err());
         }
     }
 });

@@ -118,8 +118,9 @@ fn audio_set(out: &mut String, audio: &Rendition, at: usize) {
         let _ = write!(out, " audioSamplingRate=\"{}\"", config.sample_rate());
     }
     out.push_str(">\n");
-    if let Media::Audio(config) = media {
-        let layout = config.channel_configuration();
+    if let Media::Audio(config) = media
+        && let Some(layout) = config.channel_configuration()
+    {
         let _ = writeln!(
             out,
             "<AudioChannelConfiguration schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" value=\"{layout}\"/>"

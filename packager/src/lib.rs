@@ -1,6 +1,6 @@
 //! From a mezzanine to playable bytes: pure functions, no async, no sockets, no clock.
 //!
-//! A mezzanine is a CMAF file with one track, H.264 or AAC, in fragments: what
+//! A mezzanine is a CMAF file with one track in fragments, H.264, H.265, AV1 or VP9, AAC or Opus: what
 //! `ffmpeg … -c:v libx264 … -movflags +cmaf+frag_keyframe` writes for pictures. For sound one must add
 //! `+delay_moov -use_editlist 1`, or the file does not tell how much of its beginning is encoder priming.
 //!
@@ -13,6 +13,8 @@
 //! 6. [`fmp4::init`], [`fmp4::segment`] and [`ts::segment`] pack it;
 //! 7. for a protected film, [`protect::Protection`] says with which key a rendition is encrypted, and
 //!    [`protect::signalling`] how its players are told.
+//!
+//! Beside it go [`text`], subtitles on the same timeline, and [`thumbs`], the pictures along a player's time line.
 //!
 //! Invariants:
 //! - Bytes from outside give a value or an [`Error`], never a panic, and never size an allocation by their word alone.
@@ -34,8 +36,11 @@ mod presentation;
 pub mod protect;
 mod rates;
 mod source;
+pub mod text;
+pub mod thumbs;
 mod timeline;
 pub mod ts;
 
 pub use error::Error;
 pub use presentation::{IFrame, Presentation, Rendition, Segment, Source};
+pub use rates::Rates;

@@ -8,6 +8,7 @@ use crate::{
     Error,
     index::{Index, Media, Sample, Video},
     timeline::{Instant, Timeline},
+    ts,
 };
 
 /// A film that can be played: renditions that share their segment boundaries.
@@ -127,10 +128,13 @@ impl Presentation {
         self.renditions.iter().find(|rendition| rendition.id == *id)
     }
 
-    /// The sound that is carried inside a rendition's transport stream segments: the default for pictures.
+    /// The sound that is carried inside a rendition's transport stream segments: for pictures, the first sound that
+    /// such a stream can carry.
     #[must_use]
     pub fn companion(&self, rendition: &Rendition) -> Option<&Rendition> {
-        rendition.video().and_then(|_| self.audios().next())
+        rendition
+            .video()
+            .and_then(|_| self.audios().find(|audio| ts::carries(audio.index())))
     }
 
     /// How many transport stream segments a rendition has: sound may outlast the picture that it is muxed with.
@@ -333,7 +337,10 @@ fn heads(index: &Index) -> Vec<usize> {
     match index.track().media {
         Media::Video(_) => {
             let places = index.samples().iter().enumerate();
-            places.filter(|(_, sample)| sample.sync).map(|(at, _)| at).collect()
+            places
+                .filter(|(_, sample)| sample.sync)
+                .map(|(at, _)| at)
+                .collect()
         }
         Media::Audio(_) => Vec::new(),
     }

@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod drm;
 mod house;
 mod keys;
 mod log;

@@ -124,7 +124,7 @@ const SEGMENT: Duration = Duration::from_secs(4);
 mod tests {
     use contracts::id::RenditionId;
     use packager::{
-        codec::{aac, avc},
+        codec::{self, aac, avc},
         index::{File, Media, Sample, Track, Video},
     };
 
@@ -182,9 +182,11 @@ mod tests {
             height: 240,
             pixel_aspect: None,
             colour: None,
-            config: avc::Config::parse(&AVCC).unwrap(),
+            config: codec::Picture::Avc(avc::Config::parse(&AVCC).unwrap()),
         });
-        let audio = Media::Audio(aac::Config::parse(&[0x11, 0x90]).unwrap());
+        let audio = Media::Audio(codec::Sound::Aac(
+            aac::Config::parse(&[0x11, 0x90]).unwrap(),
+        ));
         let pictures = [rate.frame_ticks(); 250];
         let picture = index(video, rate.timescale(), &pictures, rate.gop_frames());
         let sound = index(audio, 48_000, frames, 1);

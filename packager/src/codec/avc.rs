@@ -1,6 +1,10 @@
-//! H.264: the decoder configuration record and the NAL units of a sample (ISO/IEC 14496-15 §5).
+//! H.264: the decoder configuration record (ISO/IEC 14496-15 §5.3.3).
 
-use crate::{Error, bytes::Reader};
+use crate::{
+    Error,
+    bytes::Reader,
+    codec::nal::{MAX_RECORD, parameter_set},
+};
 
 /// An `AVCDecoderConfigurationRecord` and the parameter sets found in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,37 +67,7 @@ impl Config {
 }
 
 fn parameter_sets(reader: &mut Reader<'_>, count: u8) -> Result<Vec<Vec<u8>>, Error> {
-    (0..count)
-        .map(|_| {
-            let length = reader.u16()?;
-            if length == 0 {
-                return Err(reader.corrupt());
-            }
-            Ok(reader.take(usize::from(length))?.to_vec())
-        })
-        .collect()
-}
-
-/// The NAL units of one sample, each without its length; an overrun or an empty unit is an error.
-pub fn nal_units(sample: &[u8]) -> impl Iterator<Item = Result<&[u8], Error>> {
-    let mut reader = Reader::new("NAL unit", sample);
-    let mut failed = false;
-    std::iter::from_fn(move || {
-        if failed || reader.rest().is_empty() {
-            return None;
-        }
-        let unit = unit(&mut reader);
-        failed = unit.is_err();
-        Some(unit)
-    })
-}
-
-fn unit<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Error> {
-    let length = reader.u32()?;
-    if length == 0 {
-        return Err(reader.corrupt());
-    }
-    reader.take(usize::try_from(length).map_err(|_| reader.corrupt())?)
+    (0..count).map(|_| parameter_set(reader)).collect()
 }
 
 /// The type of a NAL unit (ITU-T H.264 §7.4.1); 0 for an empty one.
@@ -106,8 +80,6 @@ pub fn nal_type(unit: &[u8]) -> u8 {
 pub const NAL_SPS: u8 = 7;
 /// NAL unit type of an access unit delimiter.
 pub const NAL_AUD: u8 = 9;
-
-const MAX_RECORD: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -136,14 +108,5 @@ mod tests {
         for end in 0..whole.len() {
             assert!(Config::parse(&whole[..end]).is_err(), "cut at {end}");
         }
-    }
-
-    #[test]
-    fn a_nal_unit_that_overruns_its_sample_is_an_error() {
-        let sample = [0, 0, 0, 2, 0x65, 1, 0, 0, 0, 9, 0x41];
-        let units: Vec<_> = nal_units(&sample).collect();
-        assert_eq!(units.len(), 2);
-        assert_eq!(*units[0].as_ref().unwrap(), [0x65, 1]);
-        assert!(units[1].is_err());
     }
 }

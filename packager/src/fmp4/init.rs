@@ -1,7 +1,7 @@
 //! The initialization segment: what a decoder needs, and not a sample.
 
 use crate::{
-    codec::aac,
+    codec::{Sound, aac},
     fmp4::{protected, write::Writer},
     index::{Index, Media, Video},
     protect::Track,
@@ -132,7 +132,7 @@ fn sample_tables(out: &mut Writer, media: &Media, protection: Option<&Track<'_>>
         out.u32(1);
         match media {
             Media::Video(video) => visual_entry(out, video, protection),
-            Media::Audio(config) => audio_entry(out, config, protection),
+            Media::Audio(sound) => audio_entry(out, sound, protection),
         }
     });
     out.full(b"stts", 0, 0, |out| out.u32(0));
@@ -142,8 +142,8 @@ fn sample_tables(out: &mut Writer, media: &Media, protection: Option<&Track<'_>>
 }
 
 fn visual_entry(out: &mut Writer, video: &Video, protection: Option<&Track<'_>>) {
-    let kind = if protection.is_some() { b"encv" } else { b"avc1" };
-    out.boxed(kind, |out| {
+    let kind = protection.map_or_else(|| video.config.entry(), |_| *b"encv");
+    out.boxed(&kind, |out| {
         out.zeros(6);
         out.u16(1); // data reference
         out.zeros(16);
@@ -156,7 +156,9 @@ fn visual_entry(out: &mut Writer, video: &Video, protection: Option<&Track<'_>>)
         out.zeros(32);
         out.u16(24);
         out.u16(u16::MAX);
-        out.boxed(b"avcC", |out| out.bytes(video.config.record()));
+        out.boxed(&video.config.config_box(), |out| {
+            out.bytes(video.config.record());
+        });
         if let Some(colour) = &video.colour {
             out.boxed(b"colr", |out| out.bytes(colour));
         }
@@ -167,38 +169,48 @@ fn visual_entry(out: &mut Writer, video: &Video, protection: Option<&Track<'_>>)
             });
         }
         if let Some(protection) = protection {
-            protected::information(out, b"avc1", protection);
+            protected::information(out, &video.config.entry(), protection);
         }
     });
 }
 
-fn audio_entry(out: &mut Writer, config: &aac::Config, protection: Option<&Track<'_>>) {
-    let kind = if protection.is_some() { b"enca" } else { b"mp4a" };
-    out.boxed(kind, |out| {
+fn audio_entry(out: &mut Writer, sound: &Sound, protection: Option<&Track<'_>>) {
+    let kind = protection.map_or_else(|| sound.entry(), |_| *b"enca");
+    out.boxed(&kind, |out| {
         out.zeros(6);
         out.u16(1); // data reference
         out.zeros(8);
-        out.u16(config.channels());
+        out.u16(sound.channels());
         out.u16(16);
         out.zeros(4);
-        // Rates that 16.16 cannot hold are told by the AudioSpecificConfig alone.
-        out.u32(u16::try_from(config.sample_rate()).map_or(0, |rate| u32::from(rate) << 16));
-        out.full(b"esds", 0, 0, |out| {
-            out.descriptor(0x03, |out| {
-                out.u16(0);
-                out.u8(0);
-                out.descriptor(0x04, |out| {
-                    out.u8(0x40); // MPEG-4 audio
-                    out.u8(0x15); // an audio stream
-                    out.zeros(11);
-                    out.descriptor(0x05, |out| out.bytes(config.specific()));
-                });
-                out.descriptor(0x06, |out| out.u8(0x02));
-            });
-        });
-        if let Some(protection) = protection {
-            protected::information(out, b"mp4a", protection);
+        // Rates that 16.16 cannot hold are told by the configuration alone.
+        out.u32(u16::try_from(sound.sample_rate()).map_or(0, |rate| u32::from(rate) << 16));
+        match sound {
+            Sound::Aac(config) => elementary_stream(out, config),
+            Sound::Opus(config) => out.boxed(&sound.config_box(), |out| {
+                out.bytes(config.record());
+            }),
         }
+        if let Some(protection) = protection {
+            protected::information(out, &sound.entry(), protection);
+        }
+    });
+}
+
+/// The `esds` box (ISO/IEC 14496-14 §6.7.2).
+fn elementary_stream(out: &mut Writer, config: &aac::Config) {
+    out.full(b"esds", 0, 0, |out| {
+        out.descriptor(0x03, |out| {
+            out.u16(0);
+            out.u8(0);
+            out.descriptor(0x04, |out| {
+                out.u8(0x40); // MPEG-4 audio
+                out.u8(0x15); // an audio stream
+                out.zeros(11);
+                out.descriptor(0x05, |out| out.bytes(config.specific()));
+            });
+            out.descriptor(0x06, |out| out.u8(0x02));
+        });
     });
 }
 

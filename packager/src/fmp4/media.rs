@@ -96,7 +96,12 @@ fn pack(
 }
 
 /// A new head, and slices of the source: one where samples lie side by side.
-fn clear(segment: &Segment, layout: &Layout<'_>, source: &source::Bytes<'_>, mezzanine: &Bytes) -> Result<Packed, Error> {
+fn clear(
+    segment: &Segment,
+    layout: &Layout<'_>,
+    source: &source::Bytes<'_>,
+    mezzanine: &Bytes,
+) -> Result<Packed, Error> {
     let mut out = Writer(Vec::with_capacity(layout.total() - layout.data));
     layout.write_head(&mut out, None);
     let mut pieces = vec![Bytes::from(out.0)];

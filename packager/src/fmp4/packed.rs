@@ -26,7 +26,10 @@ impl Packed {
     /// The length of all pieces together.
     #[must_use]
     pub fn length(&self) -> u64 {
-        let lengths = self.0.iter().map(|piece| u64::try_from(piece.len()).unwrap_or(u64::MAX));
+        let lengths = self
+            .0
+            .iter()
+            .map(|piece| u64::try_from(piece.len()).unwrap_or(u64::MAX));
         lengths.sum()
     }
 

@@ -112,7 +112,11 @@ impl<'a> Auxiliary<'a> {
     fn write_places(&self, out: &mut Writer, at: usize) {
         let count = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
         out.full(b"saiz", 0, 0, |out| {
-            let same = if self.table() == 0 { self.entries().next() } else { None };
+            let same = if self.table() == 0 {
+                self.entries().next()
+            } else {
+                None
+            };
             out.u8(same.map_or(0, byte));
             out.u32(count);
             if same.is_none() {
@@ -142,19 +146,29 @@ impl<'a> Auxiliary<'a> {
     /// How many bytes `senc` says of each sample.
     fn entries(&self) -> impl Iterator<Item = usize> {
         let fixed = fixed(self.track, self.video);
-        self.maps.samples().map(move |parts| fixed + parts.len() * PART)
+        self.maps
+            .samples()
+            .map(move |parts| fixed + parts.len() * PART)
     }
 
     /// The bytes of `saiz` that tell the length of each entry, where they differ.
     fn table(&self) -> usize {
         let mut entries = self.entries();
         let first = entries.next();
-        if entries.all(|entry| Some(entry) == first) { 0 } else { self.places.len() }
+        if entries.all(|entry| Some(entry) == first) {
+            0
+        } else {
+            self.places.len()
+        }
     }
 }
 
 /// The most that the boxes of `samples` with these sizes take: every encrypted part holds a block and a header.
-pub(super) fn size_at_most(index: &Index, track: &Track<'_>, sizes: impl Iterator<Item = u32>) -> usize {
+pub(super) fn size_at_most(
+    index: &Index,
+    track: &Track<'_>,
+    sizes: impl Iterator<Item = u32>,
+) -> usize {
     let video = matches!(index.track().media, Media::Video(_));
     let fixed = fixed(track, video);
     let smallest = match track.scheme() {
@@ -166,18 +180,28 @@ pub(super) fn size_at_most(index: &Index, track: &Track<'_>, sizes: impl Iterato
         let parts = (size / smallest + size / usize::from(u16::MAX) + 1).min(MOST_PARTS);
         fixed + if video { parts * PART } else { 0 }
     };
-    let (count, told) = sizes.fold((0, 0), |(count, told), size| (count + 1, told + entry(size)));
+    let (count, told) = sizes.fold((0, 0), |(count, told), size| {
+        (count + 1, told + entry(size))
+    });
     sum(if video { count } else { 0 }, told)
 }
 
 /// The boxes around a table of lengths and the entries.
 fn sum(table: usize, told: usize) -> usize {
-    if told == 0 { SENC } else { SAIZ + table + SAIO + SENC + told }
+    if told == 0 {
+        SENC
+    } else {
+        SAIZ + table + SAIO + SENC + told
+    }
 }
 
 /// What an entry of `senc` holds beside its parts: a vector, and how many parts there are.
 fn fixed(track: &Track<'_>, video: bool) -> usize {
-    let vector = if track.scheme() == Some(Scheme::Cenc) { 8 } else { 0 };
+    let vector = if track.scheme() == Some(Scheme::Cenc) {
+        8
+    } else {
+        0
+    };
     vector + if video { 2 } else { 0 }
 }
 

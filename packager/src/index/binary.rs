@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! "mrix" | version u16 | timescale u32 | file length u64 | SHA-256 of the file
-//! kind u8: 1 video: width u16, height u16, pixel aspect u32 u32 (0 0: not said), colr u32 + bytes, avcC u32 + bytes
-//!          2 audio: AudioSpecificConfig u32 + bytes
+//! kind u8: 1 H.264, 3 H.265, 4 AV1, 5 VP9: width u16, height u16, pixel aspect u32 u32 (0 0: not said),
+//!            colr u32 + bytes, record of avcC, hvcC, av1C or vpcC u32 + bytes
+//!          2 AAC, 6 Opus: AudioSpecificConfig or record of dOps u32 + bytes
 //! first dts u64 | sample count u32 | samples | CRC-32C of all before it, u32
 //! sample: varint(gap since the last sample's end << 1 | sync) varint(size) varint(duration) varint(zigzag(cts)) crc u32
 //! ```
@@ -12,7 +13,7 @@
 use crate::{
     Error,
     bytes::Reader,
-    codec::{aac, avc},
+    codec::{Picture, Sound, aac, av1, avc, hevc, opus, vp9},
     index::{File, Index, Media, Sample, Track, Video},
 };
 
@@ -68,7 +69,12 @@ impl Index {
 fn encode_media(out: &mut Vec<u8>, media: &Media) {
     match media {
         Media::Video(video) => {
-            out.push(KIND_VIDEO);
+            out.push(match &video.config {
+                Picture::Avc(_) => KIND_AVC,
+                Picture::Hevc(_) => KIND_HEVC,
+                Picture::Av1(_) => KIND_AV1,
+                Picture::Vp9(_) => KIND_VP9,
+            });
             out.extend(video.width.to_be_bytes());
             out.extend(video.height.to_be_bytes());
             let (horizontal, vertical) = video.pixel_aspect.unwrap_or((0, 0));
@@ -77,9 +83,13 @@ fn encode_media(out: &mut Vec<u8>, media: &Media) {
             blob(out, video.colour.as_deref().unwrap_or_default());
             blob(out, video.config.record());
         }
-        Media::Audio(config) => {
-            out.push(KIND_AUDIO);
+        Media::Audio(Sound::Aac(config)) => {
+            out.push(KIND_AAC);
             blob(out, config.specific());
+        }
+        Media::Audio(Sound::Opus(config)) => {
+            out.push(KIND_OPUS);
+            blob(out, config.record());
         }
     }
 }
@@ -96,8 +106,12 @@ fn decode(body: &[u8]) -> Result<Index, Error> {
     if reader.take(MAGIC.len())? != MAGIC {
         return Err(Error::Index("it does not begin like one"));
     }
-    if reader.u16()? != VERSION {
-        return Err(Error::Index("it is of another version"));
+    match reader.u16()? {
+        VERSION => {}
+        0..VERSION => {
+            return Err(Error::Index("it is of an older version: build it anew"));
+        }
+        _ => return Err(Error::Index("it is of a newer version")),
     }
     let timescale = reader.u32()?;
     let length = reader.u64()?;
@@ -109,7 +123,7 @@ fn decode(body: &[u8]) -> Result<Index, Error> {
 
 fn decode_media(reader: &mut Reader<'_>) -> Result<Media, Error> {
     match reader.u8()? {
-        KIND_VIDEO => {
+        kind @ (KIND_AVC | KIND_HEVC | KIND_AV1 | KIND_VP9) => {
             let (width, height) = (reader.u16()?, reader.u16()?);
             let aspect = (reader.u32()?, reader.u32()?);
             let colour = take_blob(reader)?;
@@ -118,11 +132,27 @@ fn decode_media(reader: &mut Reader<'_>) -> Result<Media, Error> {
                 height,
                 pixel_aspect: (aspect.0 > 0 && aspect.1 > 0).then_some(aspect),
                 colour: (!colour.is_empty()).then(|| colour.to_vec()),
-                config: avc::Config::parse(take_blob(reader)?)?,
+                config: picture(kind, take_blob(reader)?)?,
             }))
         }
-        KIND_AUDIO => Ok(Media::Audio(aac::Config::parse(take_blob(reader)?)?)),
-        _ => Err(Error::Index("its track is neither video nor audio")),
+        KIND_AAC => {
+            let config = aac::Config::parse(take_blob(reader)?)?;
+            Ok(Media::Audio(Sound::Aac(config)))
+        }
+        KIND_OPUS => {
+            let config = opus::Config::parse(take_blob(reader)?)?;
+            Ok(Media::Audio(Sound::Opus(config)))
+        }
+        _ => Err(Error::Index("its track is of no codec that is packed")),
+    }
+}
+
+fn picture(kind: u8, record: &[u8]) -> Result<Picture, Error> {
+    match kind {
+        KIND_HEVC => hevc::Config::parse(record).map(Picture::Hevc),
+        KIND_AV1 => av1::Config::parse(record).map(Picture::Av1),
+        KIND_VP9 => vp9::Config::parse(record).map(Picture::Vp9),
+        _ => avc::Config::parse(record).map(Picture::Avc),
     }
 }
 
@@ -198,9 +228,13 @@ fn unzigzag(value: u64) -> Result<i32, Error> {
 }
 
 const MAGIC: [u8; 4] = *b"mrix";
-const VERSION: u16 = 1;
-const KIND_VIDEO: u8 = 1;
-const KIND_AUDIO: u8 = 2;
+const VERSION: u16 = 2;
+const KIND_AVC: u8 = 1;
+const KIND_AAC: u8 = 2;
+const KIND_HEVC: u8 = 3;
+const KIND_AV1: u8 = 4;
+const KIND_VP9: u8 = 5;
+const KIND_OPUS: u8 = 6;
 /// Four varints of a byte each and the CRC.
 const SMALLEST_SAMPLE: usize = 8;
 const SHORT: Error = Error::Index("its contents contradict each other");

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     Error,
     boxes::Kind,
+    codec::{Sound, opus},
     index::{
         File, Index, Media, Sample,
         fragment::{Context, Fragment, Raw},
@@ -14,7 +15,8 @@ use crate::{
     },
 };
 
-/// Builds the index of a CMAF mezzanine: one track of H.264 or AAC in fragments, from its first byte to its last.
+/// Builds the index of a CMAF mezzanine: one track in fragments, of a codec that
+/// [`codec`](crate::codec) knows, from its first byte to its last.
 ///
 /// Memory is a few dozen bytes a sample; media data is only streamed through. The file is read twice.
 ///
@@ -197,7 +199,10 @@ fn append(samples: &mut Vec<Sample>, fragment: Fragment, moof: u64) -> Result<()
 fn present(header: &Header, samples: &mut Vec<Sample>) -> Result<(), Error> {
     let bounds = || Error::Unsupported("its times are out of bounds");
     let signed = |ticks: u64| i64::try_from(ticks).map_err(|_| bounds());
-    if let Media::Audio(_) = header.track.media {
+    if let Media::Audio(sound) = &header.track.media {
+        if let (Sound::Opus(config), Some(first)) = (sound, samples.first_mut()) {
+            shorten_by_pre_skip(config, header, first);
+        }
         let early = samples
             .partition_point(|sample| signed(sample.dts).is_ok_and(|dts| dts + header.shift < 0));
         samples.drain(..early);
@@ -226,6 +231,23 @@ fn present(header: &Header, samples: &mut Vec<Sample>) -> Result<(), Error> {
         sample.cts = i32::try_from(cts).map_err(|_| bounds())?;
     }
     Ok(())
+}
+
+/// Lets a first frame of Opus last only as long as it is heard, where the edit list cuts off what the decoder drops.
+///
+/// The decoder drops the pre-skip of its own accord, so the frame must stay, and its rest begins the film.
+fn shorten_by_pre_skip(config: &opus::Config, header: &Header, first: &mut Sample) {
+    let skip = u32::from(config.pre_skip());
+    let start = i64::try_from(first.dts)
+        .ok()
+        .and_then(|dts| dts.checked_add(header.shift));
+    if header.track.timescale == opus::SAMPLE_RATE
+        && start == Some(-i64::from(skip))
+        && first.duration > skip
+    {
+        first.dts += u64::from(skip);
+        first.duration -= skip;
+    }
 }
 
 /// Streams the file for its SHA-256 and for each sample's CRC.

@@ -4,7 +4,7 @@ use crate::{
     Error,
     boxes::{children, descend, find},
     bytes::Reader,
-    codec::{aac, avc},
+    codec::{FourCc, Picture, Sound, aac, opus},
     index::{Media, Track, Video},
 };
 
@@ -144,15 +144,20 @@ fn media(stsd: &[u8]) -> Result<Media, Error> {
     let entry = children(reader.rest())
         .next()
         .ok_or_else(|| reader.corrupt())??;
-    match &entry.kind {
-        b"avc1" | b"avc3" => video(entry.body).map(Media::Video),
-        b"mp4a" => audio(entry.body).map(Media::Audio),
-        _ => Err(Error::Unsupported("its codec is neither H.264 nor AAC")),
-    }
+    let record = match &entry.kind {
+        b"avc1" | b"avc3" => (b"avcC", "no avcC"),
+        b"hvc1" | b"hev1" => (b"hvcC", "no hvcC"),
+        b"av01" => (b"av1C", "no av1C"),
+        b"vp09" => (b"vpcC", "no vpcC"),
+        b"mp4a" => return aac(entry.body).map(|config| Media::Audio(Sound::Aac(config))),
+        b"Opus" => return opus(entry.body).map(|config| Media::Audio(Sound::Opus(config))),
+        _ => return Err(Error::Unsupported(FOREIGN_CODEC)),
+    };
+    video(entry.kind, entry.body, record).map(Media::Video)
 }
 
-/// A visual sample entry (§12.1.3).
-fn video(entry: &[u8]) -> Result<Video, Error> {
+/// A visual sample entry (§12.1.3) and the box that configures its codec.
+fn video(kind: FourCc, entry: &[u8], record: (&FourCc, &'static str)) -> Result<Video, Error> {
     let mut reader = Reader::new("visual sample entry", entry);
     reader.skip(24)?;
     let (width, height) = (reader.u16()?, reader.u16()?);
@@ -161,10 +166,8 @@ fn video(entry: &[u8]) -> Result<Video, Error> {
     }
     reader.skip(50)?;
     let inner = reader.rest();
-    let avcc = find(inner, b"avcC")?.ok_or(Error::Corrupt {
-        what: "no avcC",
-        offset: 0,
-    })?;
+    let config = Picture::parse(kind, descend(inner, &[record])?)
+        .unwrap_or(Err(Error::Unsupported(FOREIGN_CODEC)))?;
     let colour = find(inner, b"colr")?.filter(|body| body.len() <= MAX_COLOUR);
     Ok(Video {
         width,
@@ -174,7 +177,7 @@ fn video(entry: &[u8]) -> Result<Video, Error> {
             .transpose()?
             .flatten(),
         colour: colour.map(<[u8]>::to_vec),
-        config: avc::Config::parse(avcc)?,
+        config,
     })
 }
 
@@ -185,7 +188,7 @@ fn pixel_aspect(pasp: &[u8]) -> Result<Option<(u32, u32)>, Error> {
 }
 
 /// An audio sample entry (§12.2.3) whose `esds` holds the AudioSpecificConfig.
-fn audio(entry: &[u8]) -> Result<aac::Config, Error> {
+fn aac(entry: &[u8]) -> Result<aac::Config, Error> {
     let mut reader = Reader::new("audio sample entry", entry);
     reader.skip(28)?;
     let esds = find(reader.rest(), b"esds")?.ok_or(Error::Corrupt {
@@ -208,6 +211,13 @@ fn audio(entry: &[u8]) -> Result<aac::Config, Error> {
     aac::Config::parse(descriptor(&mut decoder, 0x05)?.rest())
 }
 
+/// An audio sample entry of Opus. Its own rate and channel count are a hint at most: `dOps` tells.
+fn opus(entry: &[u8]) -> Result<opus::Config, Error> {
+    let mut reader = Reader::new("audio sample entry", entry);
+    reader.skip(28)?;
+    opus::Config::parse(descend(reader.rest(), &[(b"dOps", "no dOps")])?)
+}
+
 /// One descriptor of the wanted tag (ISO/IEC 14496-1 §8.3.3); its length takes up to four bytes.
 fn descriptor<'a>(reader: &mut Reader<'a>, tag: u8) -> Result<Reader<'a>, Error> {
     if reader.u8()? != tag {
@@ -224,6 +234,7 @@ fn descriptor<'a>(reader: &mut Reader<'a>, tag: u8) -> Result<Reader<'a>, Error>
     Ok(Reader::new("esds", reader.take(length)?))
 }
 
+const FOREIGN_CODEC: &str = "its codec is none of H.264, H.265, AV1 and VP9, nor AAC or Opus";
 /// An ICC profile may be megabytes; the numbers that players use take 19 bytes.
 const MAX_COLOUR: usize = 64;
 /// Far from where its sum with a media time could overflow.

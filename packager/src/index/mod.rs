@@ -7,7 +7,7 @@ mod header;
 
 use crate::{
     Error,
-    codec::{aac, avc},
+    codec::{Colour, Picture, Sound},
 };
 
 pub use build::build;
@@ -49,10 +49,10 @@ pub enum Media {
     /// Pictures.
     Video(Video),
     /// Sound.
-    Audio(aac::Config),
+    Audio(Sound),
 }
 
-/// The facts of an H.264 track.
+/// The facts of a track of pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Video {
     /// Width in coded pixels.
@@ -64,7 +64,18 @@ pub struct Video {
     /// Body of the `colr` box, where there is one.
     pub colour: Option<Vec<u8>>,
     /// The decoder configuration.
-    pub config: avc::Config,
+    pub config: Picture,
+}
+
+/// How bright pictures may be, in the words of HLS's `VIDEO-RANGE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Range {
+    /// Standard dynamic range.
+    Sdr,
+    /// High, by the transfer function of ITU-R BT.2100 that is called HLG.
+    Hlg,
+    /// High, by the transfer function of SMPTE ST 2084, called PQ.
+    Pq,
 }
 
 /// One sample: a coded picture or an audio frame.
@@ -177,13 +188,40 @@ impl Index {
 }
 
 impl Track {
-    /// The codec in the words of RFC 6381 §3.3.
+    /// The codec in the words of RFC 6381 §3.3, as a manifest tells it.
     #[must_use]
     pub fn codec(&self) -> String {
         match &self.media {
-            Media::Video(video) => video.config.codec(),
-            Media::Audio(config) => config.codec(),
+            Media::Video(video) => video.codec(),
+            Media::Audio(sound) => sound.codec(),
         }
+    }
+}
+
+impl Video {
+    /// The codec in the words of RFC 6381 §3.3, as a manifest tells it.
+    #[must_use]
+    pub fn codec(&self) -> String {
+        self.config.codec(self.told_colour())
+    }
+
+    /// How bright the pictures may be, by the transfer function that the container tells; standard where it tells none.
+    #[must_use]
+    pub fn range(&self) -> Range {
+        match self.told_colour().map(|colour| colour.transfer) {
+            Some(TRANSFER_PQ) => Range::Pq,
+            Some(TRANSFER_HLG) => Range::Hlg,
+            _ => Range::Sdr,
+        }
+    }
+
+    /// The `colr` box goes before a codec's own record.
+    fn told_colour(&self) -> Option<Colour> {
+        let own = || match &self.config {
+            Picture::Vp9(config) => Some(config.colour()),
+            Picture::Avc(_) | Picture::Hevc(_) | Picture::Av1(_) => None,
+        };
+        self.colour.as_deref().and_then(Colour::parse).or_else(own)
     }
 }
 
@@ -231,3 +269,6 @@ pub(crate) fn greatest_common_divisor(a: u32, b: u32) -> u32 {
 /// Keeps every sum of two times and every product with a rate within 128 bits.
 const MAX_TICKS: u64 = 1 << 60;
 const MAX_CONFIG_WEIGHT: usize = 4 << 10;
+/// ITU-T H.273 §8.2.
+const TRANSFER_PQ: u16 = 16;
+const TRANSFER_HLG: u16 = 18;

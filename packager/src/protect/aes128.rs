@@ -14,7 +14,9 @@ use crate::protect::Key;
 /// sequence number as a big-endian number of 128 bits.
 #[must_use]
 pub fn encrypt(key: &Key, sequence: u64, mut segment: Vec<u8>) -> Vec<u8> {
-    let iv = key.iv().map_or_else(|| u128::from(sequence).to_be_bytes(), |iv| iv.0);
+    let iv = key
+        .iv()
+        .map_or_else(|| u128::from(sequence).to_be_bytes(), |iv| iv.0);
     let padding = BLOCK - segment.len() % BLOCK;
     let fill = u8::try_from(padding).unwrap_or_default();
     segment.extend(std::iter::repeat_n(fill, padding));

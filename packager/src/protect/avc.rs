@@ -117,7 +117,11 @@ impl Sets {
         let cabac = bits.flag()?;
         let bottom_order = bits.flag()?;
         let groups = bits.ue_to(7)?;
-        let group_change_rate = if groups > 0 { slice_groups(bits, groups)? } else { None };
+        let group_change_rate = if groups > 0 {
+            slice_groups(bits, groups)?
+        } else {
+            None
+        };
         let references = [bits.ue_to(31)?, bits.ue_to(31)?];
         let weighted = bits.flag()?;
         let weighted_bi = bits.u(2)?;
@@ -147,8 +151,14 @@ impl Sets {
         let bits = &mut Bits::new("slice header", unit, 1);
         bits.ue()?; // first macroblock
         let slice = Slice::of(bits.ue_to(9)?);
-        let picture = self.pictures.get(&bits.ue()?).ok_or_else(|| bits.corrupt())?;
-        let sequence = self.sequences.get(&picture.sequence).ok_or_else(|| bits.corrupt())?;
+        let picture = self
+            .pictures
+            .get(&bits.ue()?)
+            .ok_or_else(|| bits.corrupt())?;
+        let sequence = self
+            .sequences
+            .get(&picture.sequence)
+            .ok_or_else(|| bits.corrupt())?;
         if sequence.separate_planes {
             bits.skip(2)?;
         }
@@ -285,7 +295,12 @@ fn slice_groups(bits: &mut Bits<'_>, groups: u32) -> Result<Option<u32>, Error> 
     Ok(None)
 }
 
-fn skip_order(bits: &mut Bits<'_>, sequence: &Sequence, picture: &Picture, field: bool) -> Result<(), Error> {
+fn skip_order(
+    bits: &mut Bits<'_>,
+    sequence: &Sequence,
+    picture: &Picture,
+    field: bool,
+) -> Result<(), Error> {
     let both = picture.bottom_order && !field;
     match sequence.order {
         Order::Least { bits: count } => {
@@ -331,7 +346,12 @@ fn skip_modifications(bits: &mut Bits<'_>, lists: usize) -> Result<(), Error> {
 }
 
 /// §7.3.3.2
-fn skip_weights(bits: &mut Bits<'_>, slice: Slice, references: [u32; 2], chroma: bool) -> Result<(), Error> {
+fn skip_weights(
+    bits: &mut Bits<'_>,
+    slice: Slice,
+    references: [u32; 2],
+    chroma: bool,
+) -> Result<(), Error> {
     bits.ue()?;
     if chroma {
         bits.ue()?;
@@ -378,4 +398,3 @@ const NAL_PPS: u8 = 8;
 const HIGH_PROFILES: [u32; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
 /// Far above every level, and small enough for a product.
 const MAX_MACROBLOCKS: u32 = 1 << 12;
-

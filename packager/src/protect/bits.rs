@@ -96,7 +96,11 @@ impl<'a> Bits<'a> {
         self.current = *self.unit.get(self.at).ok_or_else(|| self.corrupt())?;
         self.at += 1;
         self.left = 8;
-        self.zeros = if self.current == 0 { self.zeros.saturating_add(1) } else { 0 };
+        self.zeros = if self.current == 0 {
+            self.zeros.saturating_add(1)
+        } else {
+            0
+        };
         Ok(())
     }
 }

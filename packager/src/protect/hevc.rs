@@ -56,8 +56,14 @@ impl Sets {
         if (16..=23).contains(&kind) {
             bits.skip(1)?;
         }
-        let picture = self.pictures.get(&bits.ue()?).ok_or_else(|| bits.corrupt())?;
-        let sequence = self.sequences.get(&picture.sequence).ok_or_else(|| bits.corrupt())?;
+        let picture = self
+            .pictures
+            .get(&bits.ue()?)
+            .ok_or_else(|| bits.corrupt())?;
+        let sequence = self
+            .sequences
+            .get(&picture.sequence)
+            .ok_or_else(|| bits.corrupt())?;
         let mut dependent = false;
         if !first {
             dependent = picture.dependent_slices && bits.flag()?;
@@ -92,7 +98,12 @@ enum Slice {
 }
 
 /// What only independent slice segments say.
-fn skip_independent(bits: &mut Bits<'_>, sequence: &Sequence, picture: &Picture, idr: bool) -> Result<(), Error> {
+fn skip_independent(
+    bits: &mut Bits<'_>,
+    sequence: &Sequence,
+    picture: &Picture,
+    idr: bool,
+) -> Result<(), Error> {
     bits.skip(picture.extra_bits)?;
     let slice = match bits.ue_to(2)? {
         0 => Slice::B,
@@ -122,7 +133,14 @@ fn skip_independent(bits: &mut Bits<'_>, sequence: &Sequence, picture: &Picture,
         }
     }
     if slice != Slice::I {
-        skip_prediction(bits, sequence, picture, slice, used_references, motion_prediction)?;
+        skip_prediction(
+            bits,
+            sequence,
+            picture,
+            slice,
+            used_references,
+            motion_prediction,
+        )?;
     }
     bits.se()?; // quantizer
     if picture.chroma_offsets {
@@ -155,7 +173,8 @@ fn short_term(bits: &mut Bits<'_>, sequence: &Sequence) -> Result<u32, Error> {
     let count = u32::try_from(sets.len()).map_err(|_| corrupt())?;
     let at = bits.u(bits_for(count))?;
     let set = usize::try_from(at).ok().and_then(|at| sets.get(at));
-    set.map(ReferencePictures::used).ok_or_else(|| bits.corrupt())
+    set.map(ReferencePictures::used)
+        .ok_or_else(|| bits.corrupt())
 }
 
 /// The long-term references: how many the picture uses.
@@ -167,7 +186,9 @@ fn skip_long_term(bits: &mut Bits<'_>, known: &[bool], order_bits: u32) -> Resul
     for at in 0..from_sequence + own {
         let is_used = if at < from_sequence {
             let place = bits.u(bits_for(candidates))?;
-            let found = usize::try_from(place).ok().and_then(|place| known.get(place));
+            let found = usize::try_from(place)
+                .ok()
+                .and_then(|place| known.get(place));
             *found.ok_or_else(|| bits.corrupt())?
         } else {
             bits.skip(order_bits)?;
@@ -230,7 +251,11 @@ fn skip_prediction(
 }
 
 /// §7.3.6.3, of one layer: no reference is the picture itself.
-fn skip_weights(bits: &mut Bits<'_>, lists: impl Iterator<Item = u32>, chroma: bool) -> Result<(), Error> {
+fn skip_weights(
+    bits: &mut Bits<'_>,
+    lists: impl Iterator<Item = u32>,
+    chroma: bool,
+) -> Result<(), Error> {
     bits.ue()?;
     if chroma {
         bits.se()?;
@@ -238,7 +263,11 @@ fn skip_weights(bits: &mut Bits<'_>, lists: impl Iterator<Item = u32>, chroma: b
     for count in lists {
         let mut weighted = [[false; 16]; 2];
         let [luma, colour] = &mut weighted;
-        let planes = if chroma { &mut [luma, colour][..] } else { &mut [luma] };
+        let planes = if chroma {
+            &mut [luma, colour][..]
+        } else {
+            &mut [luma]
+        };
         for plane in planes {
             for (_, flag) in (0..=count).zip(plane.iter_mut()) {
                 *flag = bits.flag()?;

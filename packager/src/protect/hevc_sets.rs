@@ -1,9 +1,6 @@
 //! What the parameter sets of H.265 say of slice headers (ITU-T H.265 §7.3.2.2, §7.3.2.3, §7.3.7).
 
-use crate::{
-    Error,
-    protect::bits::Bits,
-};
+use crate::{Error, protect::bits::Bits};
 
 /// A sequence parameter set.
 #[derive(Clone)]
@@ -81,7 +78,10 @@ impl Sequence {
             bits.skip(1)?;
         }
         let short_term = short_term_sets(bits)?;
-        let long_term = bits.flag()?.then(|| long_term(bits, order_bits)).transpose()?;
+        let long_term = bits
+            .flag()?
+            .then(|| long_term(bits, order_bits))
+            .transpose()?;
         let motion_prediction = bits.flag()?;
         let blocks = |side: u32| side.div_ceil(1 << block_bits);
         let sequence = Self {
@@ -178,7 +178,10 @@ struct References {
 
 impl References {
     fn push(&mut self, bits: &Bits<'_>, delta: i64, used: bool) -> Result<(), Error> {
-        let place = self.list.get_mut(self.count).ok_or_else(|| bits.corrupt())?;
+        let place = self
+            .list
+            .get_mut(self.count)
+            .ok_or_else(|| bits.corrupt())?;
         *place = (delta, used);
         self.count += 1;
         Ok(())
@@ -213,7 +216,10 @@ pub(super) fn reference_pictures(
             Owner::Sequence => 0,
         };
         let back = usize::try_from(back).map_err(|_| bits.corrupt())? + 1;
-        let from = known.len().checked_sub(back).and_then(|from| known.get(from));
+        let from = known
+            .len()
+            .checked_sub(back)
+            .and_then(|from| known.get(from));
         return foretold(bits, from.ok_or_else(|| bits.corrupt())?);
     }
     let (before, behind) = (bits.ue_to(16)?, bits.ue_to(16)?);

@@ -8,8 +8,8 @@
 //! Pictures are encrypted where they are H.264 or H.265: headers of slices stay clear, for decoders in protected
 //! paths read them. AV1 and VP9 are refused.
 
-mod avc;
 pub mod aes128;
+mod avc;
 mod bits;
 mod cbcs;
 mod cenc;
@@ -80,7 +80,9 @@ pub struct Track<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ivs {
     /// Each sample counts one up from the first sample of the mezzanine.
-    Each { first: u64 },
+    Each {
+        first: u64,
+    },
     Constant([u8; 16]),
 }
 
@@ -89,7 +91,11 @@ impl Protection {
     ///
     /// # Errors
     /// [`Error::Keys`] for a document without keys or with more than one period.
-    pub fn new(keys: &ContentKeys, method: Method, format: Option<KeyFormat>) -> Result<Self, Error> {
+    pub fn new(
+        keys: &ContentKeys,
+        method: Method,
+        format: Option<KeyFormat>,
+    ) -> Result<Self, Error> {
         let [period] = keys.periods.as_slice() else {
             return Err(Error::Keys("they are not of one period"));
         };
@@ -99,7 +105,10 @@ impl Protection {
         if period.keys.is_empty() {
             return Err(Error::Keys("there is none"));
         }
-        let of_tracks = period.keys.iter().map(|key| (Key::new(key), key.tracks.clone()));
+        let of_tracks = period
+            .keys
+            .iter()
+            .map(|key| (Key::new(key), key.tracks.clone()));
         Ok(Self {
             method,
             format,
@@ -142,7 +151,9 @@ impl Protection {
     /// # Errors
     /// [`Error::Keys`] when no key is for such tracks.
     pub fn track(&self, rendition: &Rendition) -> Result<Track<'_>, Error> {
-        let key = self.key(rendition).ok_or(Error::Keys("none is for such a track"))?;
+        let key = self
+            .key(rendition)
+            .ok_or(Error::Keys("none is for such a track"))?;
         Ok(Track {
             protection: self,
             key,
@@ -150,7 +161,9 @@ impl Protection {
                 Method::Cenc => Ivs::Each {
                     first: first_iv(key, rendition),
                 },
-                Method::Cbcs | Method::Aes128 | Method::SampleAes => Ivs::Constant(key.constant_iv()),
+                Method::Cbcs | Method::Aes128 | Method::SampleAes => {
+                    Ivs::Constant(key.constant_iv())
+                }
             },
         })
     }
@@ -171,7 +184,10 @@ impl Protection {
 
     fn key_of(&self, kind: TrackType) -> Option<&Key> {
         let fits = |tracks: &[TrackType]| tracks.is_empty() || tracks.contains(&kind);
-        self.keys.iter().find(|(_, tracks)| fits(tracks)).map(|(key, _)| key)
+        self.keys
+            .iter()
+            .find(|(_, tracks)| fits(tracks))
+            .map(|(key, _)| key)
     }
 }
 
@@ -213,7 +229,12 @@ impl<'a> Track<'a> {
         match self.iv {
             Ivs::Constant(iv) => cbcs::encrypt(self.key, &iv, sample, parts),
             Ivs::Each { .. } => {
-                cenc::encrypt(self.key, self.sample_iv(at).unwrap_or_default(), sample, parts);
+                cenc::encrypt(
+                    self.key,
+                    self.sample_iv(at).unwrap_or_default(),
+                    sample,
+                    parts,
+                );
             }
         }
     }
@@ -226,7 +247,7 @@ pub fn track_type(media: &Media) -> TrackType {
         Media::Audio(_) => TrackType::Audio,
         Media::Video(video) => match video.width.min(video.height) {
             ..=576 => TrackType::Sd,
-            ..=1080 => TrackType::Hd,
+            577..=1080 => TrackType::Hd,
             _ => TrackType::Uhd,
         },
     }
@@ -245,5 +266,8 @@ fn first_iv(key: &Key, rendition: &Rendition) -> u64 {
         .chain_update(rendition.index().file().sha256)
         .chain_update(rendition.id().as_str())
         .finalize();
-    digest.iter().take(8).fold(0, |iv, byte| iv << 8 | u64::from(*byte))
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |iv, byte| iv << 8 | u64::from(*byte))
 }

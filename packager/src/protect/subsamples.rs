@@ -2,7 +2,7 @@
 
 use crate::{
     Error,
-    codec::avc::nal_units,
+    codec::{Picture, nal_units},
     index::Media,
     protect::{Scheme, avc, hevc},
 };
@@ -53,7 +53,9 @@ impl Maps {
                 let before = maps.parts.len();
                 slices.map(sample, scheme, &mut maps.parts)?;
                 if maps.parts.len() - before > MOST_PARTS {
-                    return Err(Error::Unsupported("a picture has too many slices to be encrypted"));
+                    return Err(Error::Unsupported(
+                        "a picture has too many slices to be encrypted",
+                    ));
                 }
             }
             maps.ends.push(maps.parts.len());
@@ -63,7 +65,10 @@ impl Maps {
 
     /// The parts of the `at`th sample of the segment.
     pub(crate) fn sample(&self, at: usize) -> &[Subsample] {
-        let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
+        let start = at
+            .checked_sub(1)
+            .and_then(|before| self.ends.get(before))
+            .copied();
         let end = self.ends.get(at).copied().unwrap_or_default();
         self.parts.get(start.unwrap_or(0)..end).unwrap_or_default()
     }
@@ -78,40 +83,49 @@ impl Slices {
     /// The slices of a track; none for sound, which is encrypted by whole samples.
     pub(super) fn of(media: &Media) -> Result<Option<Self>, Error> {
         match media {
-            Media::Video(video) => Self::avc(video.config.parameter_sets()).map(Some),
+            Media::Video(video) => Self::of_picture(&video.config).map(Some),
             Media::Audio(_) => Ok(None),
         }
     }
 
-    pub(super) fn avc<'a>(sets: impl Iterator<Item = &'a [u8]>) -> Result<Self, Error> {
-        let mut known = avc::Sets::default();
-        for set in sets {
-            known.clear_head(set)?;
+    pub(super) fn of_picture(picture: &Picture) -> Result<Self, Error> {
+        let mut slices = match picture {
+            Picture::Avc(_) => Self::Avc(avc::Sets::default()),
+            Picture::Hevc(_) => Self::Hevc(hevc::Sets::default()),
+            Picture::Av1(_) | Picture::Vp9(_) => {
+                return Err(Error::Unsupported("AV1 and VP9 are not encrypted"));
+            }
+        };
+        for set in picture.parameter_sets() {
+            slices.clear_head(set)?;
         }
-        Ok(Self::Avc(known))
+        Ok(slices)
     }
 
-    pub(super) fn hevc<'a>(sets: impl Iterator<Item = &'a [u8]>) -> Result<Self, Error> {
-        let mut known = hevc::Sets::default();
-        for set in sets {
-            known.clear_head(set)?;
+    /// Takes up a parameter set, or says how long the clear head of a unit with a slice is.
+    fn clear_head(&mut self, unit: &[u8]) -> Result<Option<usize>, Error> {
+        match self {
+            Self::Avc(sets) => sets.clear_head(unit),
+            Self::Hevc(sets) => sets.clear_head(unit),
         }
-        Ok(Self::Hevc(known))
     }
 
     /// Appends the parts of a sample: units without slices, lengths, NAL headers and slice headers stay clear.
     ///
     /// In `cenc` the encrypted part is whole blocks, and what is left of a unit is clear with what follows; in
     /// `cbcs` it goes to the unit's end.
-    pub(super) fn map(&mut self, sample: &[u8], scheme: Scheme, out: &mut Vec<Subsample>) -> Result<(), Error> {
+    pub(super) fn map(
+        &mut self,
+        sample: &[u8],
+        scheme: Scheme,
+        out: &mut Vec<Subsample>,
+    ) -> Result<(), Error> {
         let mut clear = 0;
         for unit in nal_units(sample) {
             let unit = unit?;
-            let head = match self {
-                Self::Avc(sets) => sets.clear_head(unit)?,
-                Self::Hevc(sets) => sets.clear_head(unit)?,
-            };
-            let body = head.map_or(0, |head| unit.len().saturating_sub(head));
+            let body = self
+                .clear_head(unit)?
+                .map_or(0, |head| unit.len().saturating_sub(head));
             let protected = match scheme {
                 Scheme::Cenc => body - body % BLOCK,
                 Scheme::Cbcs => body,
@@ -147,7 +161,11 @@ fn push(out: &mut Vec<Subsample>, mut clear: usize, protected: usize) {
 }
 
 /// Calls `each` with every encrypted part of a sample.
-pub(super) fn protected(mut sample: &mut [u8], parts: &[Subsample], mut each: impl FnMut(&mut [u8])) {
+pub(super) fn protected(
+    mut sample: &mut [u8],
+    parts: &[Subsample],
+    mut each: impl FnMut(&mut [u8]),
+) {
     for part in parts {
         let clear = usize::from(part.clear);
         let length = usize::try_from(part.protected).unwrap_or(usize::MAX);

@@ -3,18 +3,22 @@
 //! Segments are packed one by one, in any order, yet read as one stream: timestamps come from the film's
 //! timeline, tables bear the segment's number as their counter, and every elementary stream ends a segment on
 //! counter 15, so that the next begins with 0.
+//!
+//! H.264, H.265 and AAC have their place in a transport stream; AV1, VP9 and Opus have none ([`carries`]).
 
+mod access_unit;
 mod packet;
 mod pes;
 mod tables;
 
 use crate::{
     Error,
-    codec::aac,
+    codec::{Sound as Codec, aac},
     index::{Index, Media, Sample, Video},
     presentation::Segment,
     source::Bytes,
     ts::{
+        access_unit::Carriage,
         packet::{Mux, Pid},
         pes::{Clock, Pes},
     },
@@ -49,16 +53,26 @@ pub struct Input<'a> {
     pub audio: Option<Stream<'a>>,
 }
 
+/// Whether a transport stream can carry a track.
+#[must_use]
+pub fn carries(index: &Index) -> bool {
+    match &index.track().media {
+        Media::Video(video) => Carriage::of(&video.config).is_some(),
+        Media::Audio(sound) => matches!(sound, Codec::Aac(_)),
+    }
+}
+
 /// Packs a segment. The same input gives the same bytes.
 ///
 /// # Errors
 /// [`Error::Mismatch`] when a part's bytes are not what was indexed, [`Error::Corrupt`] when they hold no whole
-/// NAL units, [`Error::Unsupported`] for an audio frame or a reordering that a transport stream cannot carry.
+/// NAL units, [`Error::Unsupported`] for a codec, an audio frame or a reordering that a transport stream cannot carry.
 pub fn segment(input: &Input<'_>) -> Result<Vec<u8>, Error> {
+    let carriage = carriage(input)?;
     let share = |stream: Option<Stream<'_>>| stream.map_or(0, |stream| stream.capacity());
     let clock_on_video = input.video.is_some_and(|stream| stream.part.is_some());
     let mut mux = Mux::new(share(input.video) + share(input.audio));
-    tables::write(&mut mux, input, clock_on_video);
+    tables::write(&mut mux, input, carriage, clock_on_video);
 
     let mut sound = match input.audio {
         Some(Stream {
@@ -111,10 +125,13 @@ pub fn share_at_most(index: &Index, segment: &Segment) -> u64 {
 }
 
 fn picture_packets(video: &Video, samples: &[Sample]) -> u64 {
-    let config = parameter_sets_length(video);
+    let overhead = |sync: bool| {
+        Carriage::of(&video.config).map_or(0, |carriage| carriage.overhead(&video.config, sync))
+    };
+    let (sync, other) = (overhead(true), overhead(false));
     let of = |sample: &Sample| {
-        let sets = if sample.sync { config } else { 0 };
-        packets(u64::from(sample.size) + to_u64(sets + PES_VIDEO))
+        let overhead = if sample.sync { sync } else { other };
+        packets(u64::from(sample.size) + to_u64(overhead + PES_VIDEO))
     };
     samples.iter().map(of).sum()
 }
@@ -153,17 +170,27 @@ fn to_u64(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-fn parameter_sets_length(video: &Video) -> usize {
-    video
-        .config
-        .parameter_sets()
-        .map(|set| set.len() + pes::START_CODE.len())
-        .sum()
+/// How the pictures are carried; refuses an input of which a track has no place in the stream.
+fn carriage(input: &Input<'_>) -> Result<Option<&'static Carriage>, Error> {
+    if input.audio.is_some_and(|stream| !carries(stream.index)) {
+        return Err(NO_PLACE);
+    }
+    let pictures = input.video.map(|stream| pictures(stream.index));
+    Ok(pictures.transpose()?.map(|(_, carriage)| carriage))
 }
 
-/// Writes access units: delimiter, parameter sets before a sync sample, then the NAL units of the sample.
+/// The facts of a track of pictures and how it is carried.
+fn pictures(index: &Index) -> Result<(&Video, &'static Carriage), Error> {
+    let Media::Video(video) = &index.track().media else {
+        return Err(Error::Presentation("its picture is sound"));
+    };
+    Ok((video, Carriage::of(&video.config).ok_or(NO_PLACE)?))
+}
+
+/// Writes access units.
 struct Picture<'a> {
     video: &'a Video,
+    carriage: &'static Carriage,
     index: &'a Index,
     clock: Clock,
     bytes: Bytes<'a>,
@@ -171,11 +198,10 @@ struct Picture<'a> {
 
 impl<'a> Picture<'a> {
     fn new(index: &'a Index, part: Part<'a>) -> Result<Self, Error> {
-        let Media::Video(video) = &index.track().media else {
-            return Err(Error::Presentation("its picture is sound"));
-        };
+        let (video, carriage) = pictures(index)?;
         Ok(Self {
             video,
+            carriage,
             index,
             clock: Clock::of(index)?,
             bytes: Bytes::new(index, part.segment, part.mezzanine)?,
@@ -193,8 +219,10 @@ impl<'a> Picture<'a> {
     fn write(&self, at: usize, sample: &Sample, last: bool, mux: &mut Mux) -> Result<(), Error> {
         let decode = self.clock.decode(sample);
         let mut pes = Pes::video(self.clock.present(sample), decode, mux.scratch());
-        let sets = sample.sync.then_some(&self.video.config);
-        let outcome = pes.access_unit(self.bytes.sample(at)?, sets);
+        let source = self.bytes.sample(at)?;
+        let outcome = self
+            .carriage
+            .write(&self.video.config, source, sample.sync, &mut pes);
         let bytes = pes.finish();
         outcome?;
         mux.write(
@@ -223,8 +251,10 @@ struct Sound<'a> {
 
 impl<'a> Sound<'a> {
     fn new(index: &'a Index, part: Part<'a>, clock_on: Option<Pid>) -> Result<Self, Error> {
-        let Media::Audio(config) = &index.track().media else {
-            return Err(Error::Presentation("its sound is a picture"));
+        let config = match &index.track().media {
+            Media::Audio(Codec::Aac(config)) => config,
+            Media::Audio(Codec::Opus(_)) => return Err(NO_PLACE),
+            Media::Video(_) => return Err(Error::Presentation("its sound is a picture")),
         };
         Ok(Self {
             index,
@@ -304,7 +334,8 @@ fn frames_a_pes(index: &Index) -> usize {
 
 const FRAMES_A_PES: usize = 8;
 const MAX_PES_BYTES: u32 = 60_000;
-const PES_VIDEO: usize = 19 + 6;
+const PES_VIDEO: usize = 19;
 const PES_AUDIO: usize = 14;
+const NO_PLACE: Error = Error::Unsupported("its codec has no place in a transport stream");
 const TABLE_PACKETS: u64 = 2;
 const COUNTER_ROUND: u64 = 15;

@@ -2,7 +2,6 @@
 
 use crate::{
     Error,
-    codec::avc,
     index::{Index, Sample},
     ts::packet::MASK_33,
 };
@@ -81,36 +80,6 @@ impl Pes {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Writes a sample as an access unit in byte stream format (ITU-T H.264 annex B).
-    pub(super) fn access_unit(
-        &mut self,
-        sample: &[u8],
-        sets: Option<&avc::Config>,
-    ) -> Result<(), Error> {
-        self.push(&DELIMITER);
-        let in_band =
-            |unit: Result<&[u8], Error>| unit.is_ok_and(|unit| avc::nal_type(unit) == avc::NAL_SPS);
-        if let Some(config) = sets
-            && !avc::nal_units(sample).any(in_band)
-        {
-            for set in config.parameter_sets() {
-                self.nal_unit(set);
-            }
-        }
-        for unit in avc::nal_units(sample) {
-            let unit = unit?;
-            if avc::nal_type(unit) != avc::NAL_AUD {
-                self.nal_unit(unit);
-            }
-        }
-        Ok(())
-    }
-
-    fn nal_unit(&mut self, unit: &[u8]) {
-        self.push(&START_CODE);
-        self.push(unit);
-    }
-
     /// Fills in the packet's length; pictures may leave it open (§2.4.3.7).
     pub(super) fn finish(mut self) -> Vec<u8> {
         let length = self.bytes.len().saturating_sub(6);
@@ -140,8 +109,6 @@ fn stamp(prefix: u8, time: u64) -> [u8; 5] {
 
 /// What separates NAL units.
 pub(super) const START_CODE: [u8; 4] = [0, 0, 0, 1];
-/// An access unit delimiter for any kind of slice.
-const DELIMITER: [u8; 6] = [0, 0, 0, 1, 0x09, 0xf0];
 
 const HZ: u64 = 90_000;
 /// The film begins at 10 s, so that no timestamp is negative however deep the reordering.

@@ -2,11 +2,17 @@
 
 use crate::ts::{
     Input,
+    access_unit::Carriage,
     packet::{Mux, Pid},
 };
 
-/// Writes the association and the map. One packet each a segment, so the segment's number is their counter.
-pub(super) fn write(mux: &mut Mux, input: &Input<'_>, clock_on_video: bool) {
+/// Writes the association and the map, whose pictures are carried so. One packet each a segment, so the segment's number is their counter.
+pub(super) fn write(
+    mux: &mut Mux,
+    input: &Input<'_>,
+    pictures: Option<&Carriage>,
+    clock_on_video: bool,
+) {
     let counter = input.number.wrapping_sub(1);
     let [high, low] = PMT_PID.to_be_bytes();
     mux.table(0, &section(0x00, 0, &[0, 1, 0xe0 | high, low]), counter);
@@ -18,8 +24,8 @@ pub(super) fn write(mux: &mut Mux, input: &Input<'_>, clock_on_video: bool) {
     };
     let [high, low] = clock.number().to_be_bytes();
     let mut map = vec![0xe0 | high, low, 0xf0, 0];
-    if input.video.is_some() {
-        stream(&mut map, STREAM_H264, Pid::Video);
+    if let Some(pictures) = pictures {
+        stream(&mut map, pictures.stream_type, Pid::Video);
     }
     if input.audio.is_some() {
         stream(&mut map, STREAM_ADTS, Pid::Audio);
@@ -59,5 +65,4 @@ pub(super) fn crc32_mpeg(bytes: &[u8]) -> u32 {
 }
 
 const PMT_PID: u16 = 0x1000;
-const STREAM_H264: u8 = 0x1b;
 const STREAM_ADTS: u8 = 0x0f;

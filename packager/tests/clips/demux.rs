@@ -65,7 +65,7 @@ pub(crate) fn demux(bytes: &[u8]) -> Stream {
             pid if Some(pid) == map => (clock, kinds) = program(section(payload, 0x02)),
             pid => {
                 let units = match kinds[&pid] {
-                    0x1b => &mut out.video,
+                    0x1b | 0x24 => &mut out.video,
                     0x0f => &mut out.audio,
                     other => panic!("stream type {other}"),
                 };

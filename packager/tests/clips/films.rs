@@ -45,6 +45,16 @@ pub(crate) fn silent() -> Film {
     Film::of(&[("72p", "ntsc.72p.mp4")])
 }
 
+/// 5.4 s of pictures of a codec, and sound that a transport stream can carry.
+pub(crate) fn pictures(clip: &str) -> Film {
+    Film::of(&[("72p", clip), ("audio-en", "film.audio-en.mp4")])
+}
+
+/// A film whose sound has no place in a transport stream.
+pub(crate) fn modern(clip: &str) -> Film {
+    Film::of(&[("72p", clip), ("audio-en", "opus.audio-en.mp4")])
+}
+
 /// Sound without picture.
 pub(crate) fn radio() -> Film {
     Film::of(&[("audio-en", "film.audio-en.mp4")])
@@ -64,9 +74,13 @@ impl Film {
     /// The same film, cut into segments of another length.
     pub(crate) fn cut_by(self, seconds: u64) -> Self {
         let renditions = self.presentation.renditions().iter();
-        let parts = renditions.map(|rendition| (rendition.id().as_str(), (**rendition.index()).clone()));
+        let parts =
+            renditions.map(|rendition| (rendition.id().as_str(), (**rendition.index()).clone()));
         let presentation = present_by(parts.collect(), seconds);
-        Self { presentation, ..self }
+        Self {
+            presentation,
+            ..self
+        }
     }
 
     fn of(files: &[(&str, &str)]) -> Self {
@@ -101,7 +115,9 @@ impl Film {
             let packed = fmp4::segment(index, &segment, &source, None).unwrap();
             packed.into_bytes().to_vec()
         });
-        std::iter::once(fmp4::init(index, None)).chain(segments).collect()
+        std::iter::once(fmp4::init(index, None))
+            .chain(segments)
+            .collect()
     }
 
     /// The same of an encrypted rendition.
@@ -116,7 +132,9 @@ impl Film {
             assert!(packed.length() <= bound);
             packed.into_bytes().to_vec()
         });
-        std::iter::once(fmp4::init(index, Some(&track))).chain(segments).collect()
+        std::iter::once(fmp4::init(index, Some(&track)))
+            .chain(segments)
+            .collect()
     }
 
     /// Every transport stream segment of a rendition.

@@ -15,9 +15,14 @@ fn iframes_are_the_sync_samples_and_fill_the_film() {
     for (film, id) in [(film(), "90p"), (silent(), "72p")] {
         let (rendition, _) = film.rendition(id);
         let index = rendition.index();
-        let sync: Vec<usize> = (0..index.samples().len()).filter(|at| index.samples()[*at].sync).collect();
+        let sync: Vec<usize> = (0..index.samples().len())
+            .filter(|at| index.samples()[*at].sync)
+            .collect();
         let plans: Vec<_> = rendition.iframes().collect();
-        assert_eq!(plans.iter().map(|plan| plan.sample).collect::<Vec<_>>(), sync);
+        assert_eq!(
+            plans.iter().map(|plan| plan.sample).collect::<Vec<_>>(),
+            sync
+        );
         assert_eq!(plans.len(), rendition.iframe_count() as usize);
         let mut next = 0;
         for (plan, number) in plans.iter().zip(1..) {
@@ -25,7 +30,10 @@ fn iframes_are_the_sync_samples_and_fill_the_film() {
             next += plan.duration;
         }
         assert_eq!(next, index.end());
-        assert!(rendition.iframe(0).is_none() && rendition.iframe(rendition.iframe_count() + 1).is_none());
+        assert!(
+            rendition.iframe(0).is_none()
+                && rendition.iframe(rendition.iframe_count() + 1).is_none()
+        );
     }
     assert_eq!(radio().rendition("audio-en").0.iframe_count(), 0);
 }
@@ -47,7 +55,10 @@ fn iframes_together_are_a_track_of_pictures_at_their_times() {
     for (found, plan) in again.samples().iter().zip(rendition.iframes()) {
         let wanted = &index.samples()[plan.sample];
         assert_eq!((found.crc, found.sync), (wanted.crc, true));
-        assert_eq!((found.pts(), u64::from(found.duration)), (wanted.pts(), plan.duration));
+        assert_eq!(
+            (found.pts(), u64::from(found.duration)),
+            (wanted.pts(), plan.duration)
+        );
     }
 }
 
@@ -83,14 +94,19 @@ fn an_iframe_is_a_transport_stream_too() {
             segment: &segment,
             mezzanine: &mezzanine[range(&plan.bytes)],
         };
-        let video = ts::Stream { index, part: Some(part) };
+        let video = ts::Stream {
+            index,
+            part: Some(part),
+        };
         let packed = ts::segment(&ts::Input {
             number: plan.number,
             video: Some(video),
             audio: None,
         });
         let stream = demux(&packed.unwrap());
-        let [picture] = stream.video.as_slice() else { panic!("one picture") };
+        let [picture] = stream.video.as_slice() else {
+            panic!("one picture")
+        };
         assert!(picture.random_access && picture.clock.is_some());
         assert_eq!(picture.pts, 900_000 + plan.start * 90_000 / timescale);
         let last = nal_units(&picture.data).pop().unwrap().to_vec();

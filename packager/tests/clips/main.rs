@@ -9,6 +9,7 @@
     reason = "a test that meets something else than it wants must fail"
 )]
 
+mod codecs;
 mod damage;
 mod decoded;
 mod demux;
@@ -21,3 +22,5 @@ mod protected;
 mod segments;
 mod signalling;
 mod streams;
+mod text;
+mod thumbs;

@@ -7,7 +7,7 @@ use packager::{Presentation, dash, hls};
 
 use crate::{
     films::{clip, film, indexed, present, radio, silent},
-    properties::{audio, video},
+    properties::{AVC, audio, video},
 };
 
 fn golden(name: &str, text: &str) {
@@ -115,7 +115,7 @@ fn stated(film: &Presentation, id: &str, flavour: Flavour) -> (u64, Vec<f64>) {
 fn the_target_duration_is_one_over_all_playlists_of_a_flavour() {
     // Two GOPs of about 4.5 s, the picture rounding up and the sound down, and the other way around.
     for (last_gop, seconds) in [(113, 8.9), (112, 9.0)] {
-        let (picture, _) = video(&[112, last_gop], 12_800, 512, 0, &[20]);
+        let (picture, _) = video(AVC, &[112, last_gop], 12_800, 512, 0, &[20]);
         let (sound, _) = audio(seconds, 48_000, &[20]);
         let film = present(vec![("pic", picture), ("audio-en", sound)]);
         for flavour in [Flavour::Cmaf, Flavour::Ts] {
@@ -131,13 +131,13 @@ fn the_target_duration_is_one_over_all_playlists_of_a_flavour() {
 #[test]
 fn a_last_segment_is_as_long_as_the_sound_that_outlasts_its_picture() {
     // 4 s of picture and 5.504 s of sound: too little more for a segment of its own.
-    let (picture, _) = video(&[100], 12_800, 512, 0, &[20]);
+    let (picture, _) = video(AVC, &[100], 12_800, 512, 0, &[20]);
     let (sound, _) = audio(5.5, 48_000, &[20]);
     let film = present(vec![("pic", picture), ("audio-en", sound)]);
     assert_eq!(stated(&film, "pic", Flavour::Cmaf).1, [4.0]);
     assert_eq!(stated(&film, "pic", Flavour::Ts), (6, vec![5.504]));
     // The sound alone must not be promised longer than it is.
-    let (picture, _) = video(&[100], 12_800, 512, 0, &[20]);
+    let (picture, _) = video(AVC, &[100], 12_800, 512, 0, &[20]);
     let (sound, _) = audio(2.0, 48_000, &[20]);
     let film = present(vec![("pic", picture), ("audio-en", sound)]);
     assert_eq!(stated(&film, "pic", Flavour::Ts).1, [4.0]);

@@ -1,7 +1,7 @@
 //! What holds of every film: any GOPs, any clock, any depth of reordering.
 
 use packager::{
-    codec::{aac, avc},
+    codec::{self, aac, avc, hevc},
     index::{File, Index, Media, Sample, Track, Video},
 };
 use proptest::prelude::*;
@@ -14,6 +14,34 @@ use crate::{
 const AVCC: [u8; 18] = [
     1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 4, 0x67, 0x64, 0, 0x1f, 1, 0, 3, 0x68, 0xee, 0x3c,
 ];
+
+/// A record of H.265 with one small set of each kind.
+const HVCC: [u8; 46] = [
+    1, 1, 0x60, 0, 0, 0, 0x90, 0, 0, 0, 0, 0, 30, 0xf0, 0, 0xfc, 0xfd, 0xf8, 0xf8, 0, 0, 0x0f,
+    3, //
+    0xa0, 0, 1, 0, 3, 0x40, 1, 0x0c, //
+    0xa1, 0, 1, 0, 4, 0x42, 1, 1, 0x60, //
+    0xa2, 0, 1, 0, 1, 0x44,
+];
+
+/// A codec of NAL units: its configuration, and how slices of sync and other samples begin.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Coding {
+    config: fn() -> codec::Picture,
+    sync: &'static [u8],
+    other: &'static [u8],
+}
+
+pub(crate) const AVC: Coding = Coding {
+    config: || codec::Picture::Avc(avc::Config::parse(&AVCC).unwrap()),
+    sync: &[0x65],
+    other: &[0x41],
+};
+pub(crate) const HEVC: Coding = Coding {
+    config: || codec::Picture::Hevc(hevc::Config::parse(&HVCC).unwrap()),
+    sync: &[0x26, 1],
+    other: &[0x02, 1],
+};
 
 /// A sample as a test wants it: what is in it and how long it lasts.
 struct Unit {
@@ -55,15 +83,17 @@ fn lay_out(media: Media, timescale: u32, start: u64, units: Vec<Unit>) -> (Index
 }
 
 /// One slice in a NAL unit; the byte pattern holds no start code.
-fn slice(size: usize, sync: bool) -> Vec<u8> {
-    let mut bytes = u32::try_from(size + 1).unwrap().to_be_bytes().to_vec();
-    bytes.push(if sync { 0x65 } else { 0x41 });
+fn slice(size: usize, head: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(size + head.len()).unwrap();
+    let mut bytes = length.to_be_bytes().to_vec();
+    bytes.extend(head);
     bytes.extend((0..size).map(|at| 1 + u8::try_from(at % 200).unwrap()));
     bytes
 }
 
 /// Closed GOPs: groups of `depth` B-pictures, shown before the picture that is decoded before them.
 pub(crate) fn video(
+    coding: Coding,
     gops: &[usize],
     timescale: u32,
     frame: u32,
@@ -83,20 +113,26 @@ pub(crate) fn video(
             let places = i64::try_from(shown).unwrap() - i64::try_from(decoded).unwrap();
             let size = sizes[units.len() % sizes.len()];
             units.push(Unit {
-                bytes: slice(size, decoded == 0),
+                bytes: slice(
+                    size,
+                    if decoded == 0 {
+                        coding.sync
+                    } else {
+                        coding.other
+                    },
+                ),
                 duration: frame,
                 cts: i32::try_from(places * i64::from(frame)).unwrap(),
                 sync: decoded == 0,
             });
         }
     }
-    let config = avc::Config::parse(&AVCC).unwrap();
     let facts = Video {
         width: 2,
         height: 2,
         pixel_aspect: None,
         colour: None,
-        config,
+        config: (coding.config)(),
     };
     lay_out(Media::Video(facts), timescale, 0, units)
 }
@@ -115,7 +151,7 @@ pub(crate) fn audio(seconds: f64, rate: u32, sizes: &[usize]) -> (Index, Vec<u8>
         sync: true,
     });
     lay_out(
-        Media::Audio(aac::Config::parse(&specific).unwrap()),
+        Media::Audio(codec::Sound::Aac(aac::Config::parse(&specific).unwrap())),
         rate,
         0,
         units.collect(),
@@ -124,6 +160,7 @@ pub(crate) fn audio(seconds: f64, rate: u32, sizes: &[usize]) -> (Index, Vec<u8>
 
 prop_compose! {
     fn any_film()(
+        coding in prop_oneof![Just(AVC), Just(HEVC)],
         gops in prop::collection::vec(1usize..80, 1..24),
         (timescale, frame) in prop_oneof![
             Just((12_800, 512)), Just((15, 1)), Just((24, 1)), Just((30_000, 1001)), Just((50, 1)),
@@ -134,7 +171,7 @@ prop_compose! {
         rate in prop_oneof![Just(48_000u32), Just(44_100)],
         longer in -0.5f64..9.0,
     ) -> Film {
-        let (index, mezzanine) = video(&gops, timescale, frame, depth, &sizes);
+        let (index, mezzanine) = video(coding, &gops, timescale, frame, depth, &sizes);
         let seconds = index.end() as f64 / f64::from(timescale);
         let (sound, recording) = audio((seconds + longer).max(seconds / 2.0), rate, &sizes);
         let presentation = present(vec![("pic", index), ("audio-und", sound)]);

@@ -13,10 +13,16 @@ use packager::{
 };
 use serde_json::json;
 
-use crate::films::{Film, film, radio, range, vector};
+use crate::films::{Film, film, modern, pictures, radio, range, vector};
 
-pub(crate) const PICTURE: (&str, &str) = ("000102030405060708090a0b0c0d0e0f", "69eaa802a6763af979e8d1940fb88392");
-pub(crate) const SOUND: (&str, &str) = ("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff", "100b6c20940f779a4589152b57d2dacb");
+pub(crate) const PICTURE: (&str, &str) = (
+    "000102030405060708090a0b0c0d0e0f",
+    "69eaa802a6763af979e8d1940fb88392",
+);
+pub(crate) const SOUND: (&str, &str) = (
+    "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff",
+    "100b6c20940f779a4589152b57d2dacb",
+);
 
 /// A key for pictures, one for sound, and these systems.
 pub(crate) fn keys(systems: &[&str]) -> ContentKeys {
@@ -53,8 +59,12 @@ fn wanted(film: &Film, id: &str) -> Vec<Vec<u8>> {
     let (rendition, mezzanine) = film.rendition(id);
     let samples = rendition.index().samples();
     let segments = rendition.segments().map(|segment| {
-        let places = samples[segment.samples].iter().map(|sample| sample.offset..sample.end());
-        places.flat_map(|place| mezzanine[range(&place)].to_vec()).collect()
+        let places = samples[segment.samples]
+            .iter()
+            .map(|sample| sample.offset..sample.end());
+        places
+            .flat_map(|place| mezzanine[range(&place)].to_vec())
+            .collect()
     });
     segments.collect()
 }
@@ -78,6 +88,9 @@ fn another_implementation_decrypts_every_segment_to_the_samples_of_the_mezzanine
             (film().cut_by(6), "54p"),
             (vector("264"), "any"),
             (vector("4s"), "any"),
+            (vector("265"), "any"),
+            (pictures("hevc.72p.mp4"), "72p"),
+            (modern("hevc.72p.mp4"), "audio-en"),
             (vector("a264"), "any"),
         ];
         for (film, id) in films {
@@ -97,7 +110,10 @@ fn another_implementation_decrypts_every_segment_to_the_samples_of_the_mezzanine
 /// The encrypted samples of a rendition, side by side over all segments.
 fn encrypted_media(film: &Film, id: &str, protection: &Protection) -> Vec<u8> {
     let parts = film.encrypted(id, protection);
-    parts[1..].iter().flat_map(|segment| media(segment).to_vec()).collect()
+    parts[1..]
+        .iter()
+        .flat_map(|segment| media(segment).to_vec())
+        .collect()
 }
 
 #[test]
@@ -107,10 +123,16 @@ fn a_sample_has_the_same_bytes_in_segments_of_any_length() {
         for id in ["90p", "audio-en"] {
             let short = film().cut_by(2);
             let long = film().cut_by(6);
-            assert_ne!(short.rendition(id).0.segment_count(), long.rendition(id).0.segment_count());
+            assert_ne!(
+                short.rendition(id).0.segment_count(),
+                long.rendition(id).0.segment_count()
+            );
             let bytes = encrypted_media(&short, id, &protection);
             assert!(bytes == encrypted_media(&long, id, &protection));
-            assert_eq!(short.encrypted(id, &protection), film().cut_by(2).encrypted(id, &protection));
+            assert_eq!(
+                short.encrypted(id, &protection),
+                film().cut_by(2).encrypted(id, &protection)
+            );
         }
     }
 }
@@ -148,7 +170,9 @@ fn media_data_that_stay_clear_are_slices_of_the_source() {
         let source = whole.slice(range(&segment.bytes));
         let packed = fmp4::segment(rendition.index(), &segment, &source, None).unwrap();
         let places = source.as_ptr_range();
-        let [_, media @ ..] = packed.pieces() else { panic!("there is no head") };
+        let [_, media @ ..] = packed.pieces() else {
+            panic!("there is no head")
+        };
         assert!(!media.is_empty() && media.len() < segment.samples.len());
         for piece in media {
             assert!(places.contains(&piece.as_ptr()), "a piece is a copy");
@@ -160,22 +184,56 @@ fn media_data_that_stay_clear_are_slices_of_the_source() {
 fn a_track_has_the_key_of_its_class_or_none() {
     let protection = protection(Method::Cbcs);
     let film = film();
-    let id = |rendition: &str| protection.key(film.rendition(rendition).0).unwrap().id().to_string();
+    let id = |rendition: &str| {
+        protection
+            .key(film.rendition(rendition).0)
+            .unwrap()
+            .id()
+            .to_string()
+    };
     assert_eq!([id("54p"), id("audio-en")], [PICTURE.0, SOUND.0]);
     assert!(protection.covers(&film.presentation).is_ok());
     let mut keys = keys(&[]);
     keys.periods[0].keys.pop();
     let deaf = Protection::new(&keys, Method::Cbcs, None).unwrap();
     assert!(deaf.key(radio().rendition("audio-en").0).is_none());
-    assert!(matches!(deaf.covers(&film.presentation), Err(Error::Keys(_))));
+    assert!(matches!(
+        deaf.covers(&film.presentation),
+        Err(Error::Keys(_))
+    ));
     keys.periods[0].keys[0].tracks = vec![TrackType::Uhd];
     let large = Protection::new(&keys, Method::Cbcs, None).unwrap();
     assert!(large.track(film.rendition("90p").0).is_err());
     keys.periods[0].keys[0].tracks.clear();
     let one = Protection::new(&keys, Method::Cbcs, None).unwrap();
-    assert!(one.covers(&film.presentation).is_ok(), "a key without classes is for all");
+    assert!(
+        one.covers(&film.presentation).is_ok(),
+        "a key without classes is for all"
+    );
     keys.periods.push(keys.periods[0].clone());
     assert!(Protection::new(&keys, Method::Cbcs, None).is_err());
+}
+
+#[test]
+fn codecs_without_rules_for_their_slices_are_refused_in_time() {
+    let keys = keys(&["clearkey"]);
+    for clip in ["av1.72p.mp4", "vp9.72p.mp4"] {
+        let film = modern(clip);
+        for method in [Method::Cenc, Method::Cbcs] {
+            let protection = Protection::new(&keys, method, None).unwrap();
+            assert!(matches!(
+                protection.covers(&film.presentation),
+                Err(Error::Unsupported(_))
+            ));
+            let (rendition, mezzanine) = film.rendition("72p");
+            let track = protection.track(rendition).unwrap();
+            let segment = rendition.segment(1).unwrap();
+            let source = Bytes::copy_from_slice(&mezzanine[range(&segment.bytes)]);
+            assert!(fmp4::segment(rendition.index(), &segment, &source, Some(&track)).is_err());
+        }
+        let whole = Protection::new(&keys, Method::Aes128, None).unwrap();
+        assert!(whole.covers(&film.presentation).is_ok());
+    }
 }
 
 #[test]
@@ -192,5 +250,8 @@ fn keys_do_not_show_themselves() {
     let track = protection.track(film.rendition("90p").0).unwrap();
     let text = format!("{protection:?} {track:?}");
     assert!(text.contains(PICTURE.0), "their names are public");
-    assert!(!text.contains("69eaa8") && !text.contains("105, 234"), "{text}");
+    assert!(
+        !text.contains("69eaa8") && !text.contains("105, 234"),
+        "{text}"
+    );
 }

@@ -25,22 +25,30 @@ fn with_key<T>(
 fn tags(systems: &[&str], method: Method, format: Option<KeyFormat>) -> Vec<String> {
     with_key(systems, method, format, |protection, key| {
         let tags = protection.hls_keys(key).unwrap_or_default();
-        tags.iter().map(packager::protect::signalling::hls::KeyTag::attributes).collect()
+        tags.iter()
+            .map(packager::protect::signalling::hls::KeyTag::attributes)
+            .collect()
     })
 }
 
 #[test]
 fn each_system_of_a_film_has_its_tag() {
     let tags = tags(&ALL, Method::Cbcs, None);
-    let [widevine, playready, fairplay] = tags.as_slice() else { panic!("{tags:?}") };
+    let [widevine, playready, fairplay] = tags.as_slice() else {
+        panic!("{tags:?}")
+    };
     // 12 10 kid 48 varint("cbcs") behind the 32 bytes that a pssh box of version 0 begins with.
     assert_eq!(
         widevine,
         "METHOD=SAMPLE-AES,URI=\"data:text/plain;base64,AAAAOHBzc2gAAAAA7e+LqXnWSs6jyCfc1R0h7QAAABgSEAABAgMEBQYHCAkKCwwNDg9I88aJmwY=\",\
          KEYID=0x000102030405060708090a0b0c0d0e0f,KEYFORMAT=\"urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed\",KEYFORMATVERSIONS=\"1\""
     );
-    assert!(playready.starts_with("METHOD=SAMPLE-AES,URI=\"data:text/plain;charset=UTF-16;base64,"));
-    assert!(playready.ends_with("\",KEYFORMAT=\"com.microsoft.playready\",KEYFORMATVERSIONS=\"1\""));
+    assert!(
+        playready.starts_with("METHOD=SAMPLE-AES,URI=\"data:text/plain;charset=UTF-16;base64,")
+    );
+    assert!(
+        playready.ends_with("\",KEYFORMAT=\"com.microsoft.playready\",KEYFORMATVERSIONS=\"1\"")
+    );
     assert_eq!(
         *fairplay,
         format!(
@@ -54,40 +62,67 @@ fn each_system_of_a_film_has_its_tag() {
 fn counter_mode_is_not_for_fairplay() {
     let tags = tags(&ALL, Method::Cenc, None);
     assert_eq!(tags.len(), 2);
-    assert!(tags.iter().all(|tag| tag.starts_with("METHOD=SAMPLE-AES-CTR,")));
+    assert!(
+        tags.iter()
+            .all(|tag| tag.starts_with("METHOD=SAMPLE-AES-CTR,"))
+    );
 }
 
 #[test]
 fn a_view_lists_the_one_format_that_it_names() {
     let identity = ["METHOD=SAMPLE-AES,URI=\"content.key\""];
-    let clear = ["METHOD=SAMPLE-AES,URI=\"data:application/octet-stream;base64,AAECAwQFBgcICQoLDA0ODw==\",\
-                  KEYFORMAT=\"org.w3.clearkey\",KEYFORMATVERSIONS=\"1\""];
-    assert_eq!(tags(&ALL, Method::Cbcs, Some(KeyFormat::Identity)), identity);
+    let clear = [
+        "METHOD=SAMPLE-AES,URI=\"data:application/octet-stream;base64,AAECAwQFBgcICQoLDA0ODw==\",\
+                  KEYFORMAT=\"org.w3.clearkey\",KEYFORMATVERSIONS=\"1\"",
+    ];
+    assert_eq!(
+        tags(&ALL, Method::Cbcs, Some(KeyFormat::Identity)),
+        identity
+    );
     assert_eq!(tags(&ALL, Method::Cbcs, Some(KeyFormat::ClearKey)), clear);
-    assert_eq!(tags(&["clearkey", "identity"], Method::Cbcs, None), identity);
+    assert_eq!(
+        tags(&["clearkey", "identity"], Method::Cbcs, None),
+        identity
+    );
     assert_eq!(tags(&["clearkey"], Method::Cbcs, None), clear);
-    assert_eq!(tags(&["clearkey"], Method::Cbcs, Some(KeyFormat::Identity)), [""; 0]);
+    assert_eq!(
+        tags(&["clearkey"], Method::Cbcs, Some(KeyFormat::Identity)),
+        [""; 0]
+    );
 }
 
 #[test]
 fn whole_segments_take_the_key_as_it_is() {
-    assert_eq!(tags(&ALL, Method::Aes128, None), ["METHOD=AES-128,URI=\"content.key\""]);
+    assert_eq!(
+        tags(&ALL, Method::Aes128, None),
+        ["METHOD=AES-128,URI=\"content.key\""]
+    );
     assert_eq!(tags(&["widevine"], Method::Aes128, None), [""; 0]);
     let mut with_vector = keys(&["identity"]);
     with_vector.periods[0].keys[0].iv = Some(contracts::keys::Iv([0x1f; 16]));
     let protection = Protection::new(&with_vector, Method::Aes128, None).unwrap();
     let film = film();
-    let tags = protection.hls_keys(protection.key(film.rendition("90p").0).unwrap()).unwrap();
+    let tags = protection
+        .hls_keys(protection.key(film.rendition("90p").0).unwrap())
+        .unwrap();
     assert_eq!(
         tags[0].attributes(),
-        format!("METHOD=AES-128,URI=\"content.key\",IV=0x{}", "1f".repeat(16))
+        format!(
+            "METHOD=AES-128,URI=\"content.key\",IV=0x{}",
+            "1f".repeat(16)
+        )
     );
     assert!(!tags[0].is_for_session());
 }
 
 #[test]
 fn a_manifest_names_the_key_and_every_system_that_its_players_take() {
-    let text = with_key(&ALL, Method::Cenc, None, Protection::dash_content_protection);
+    let text = with_key(
+        &ALL,
+        Method::Cenc,
+        None,
+        Protection::dash_content_protection,
+    );
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(
         lines[0],
@@ -102,6 +137,11 @@ fn a_manifest_names_the_key_and_every_system_that_its_players_take() {
     assert!(lines[2].contains(">https://licences.example/wv?a=1&amp;b=2</dashif:Laurl>"));
     assert!(lines[3].contains("<mspr:pro xmlns:mspr=\"urn:microsoft:playready\">"));
     assert_eq!(lines.len(), 4);
-    let whole = with_key(&ALL, Method::Aes128, None, Protection::dash_content_protection);
+    let whole = with_key(
+        &ALL,
+        Method::Aes128,
+        None,
+        Protection::dash_content_protection,
+    );
     assert_eq!(whole, "");
 }

@@ -1,11 +1,11 @@
 //! Transport streams carry the access units of the mezzanine, in time and in order.
 
-use packager::codec::avc;
+use packager::codec::{avc, nal_units as units_of};
 
 use crate::{
     demux::{Stream, adts_frames, demux, nal_units},
     films::{Film, film, present, radio, silent},
-    properties::{audio, video},
+    properties::{AVC, audio, video},
 };
 
 const HZ: u128 = 90_000;
@@ -31,7 +31,7 @@ fn pictures_are_the_same_access_units_in_both_flavours() {
         for (sample, pes) in index.samples().iter().zip(&stream.video) {
             let place = usize::try_from(sample.offset).unwrap();
             let bytes = &mezzanine[place..place + sample.size as usize];
-            let wanted: Vec<&[u8]> = avc::nal_units(bytes).map(Result::unwrap).collect();
+            let wanted: Vec<&[u8]> = units_of(bytes).map(Result::unwrap).collect();
             let found = nal_units(&pes.data);
             assert_eq!(found[0], [0x09, 0xf0], "an access unit delimiter opens it");
             let sets = if sample.sync { 2 } else { 0 };
@@ -138,7 +138,7 @@ fn the_foretold_share_bounds_the_length_closely() {
 
 /// Four seconds of picture with reordering, and this much sound.
 fn outlasted(seconds: f64) -> Film {
-    let (picture, pictures) = video(&[50, 50], 12_800, 512, 2, &[300]);
+    let (picture, pictures) = video(AVC, &[50, 50], 12_800, 512, 2, &[300]);
     let (sound, sounds) = audio(seconds, 48_000, &[200]);
     Film {
         presentation: present(vec![("pic", picture), ("audio-en", sound)]),

@@ -37,7 +37,12 @@ impl Protection {
     }
 
     /// A system's UUID, its name, and what it wants to know; none for systems that DASH players do not take.
-    fn dash_system(&self, system: System, key: &Key, scheme: Scheme) -> Option<([u8; 16], &'static str, String)> {
+    fn dash_system(
+        &self,
+        system: System,
+        key: &Key,
+        scheme: Scheme,
+    ) -> Option<([u8; 16], &'static str, String)> {
         match system {
             System::Widevine => {
                 let pssh = pssh_element(&widevine::pssh(key.id(), scheme));
@@ -47,7 +52,10 @@ impl Protection {
                 let url = self.license_url(System::PlayReady);
                 let mut inside = pssh_element(&playready::pssh(key, scheme, url));
                 let object = base64(&playready::object(key, scheme, url));
-                let _ = write!(inside, "<mspr:pro xmlns:mspr=\"urn:microsoft:playready\">{object}</mspr:pro>");
+                let _ = write!(
+                    inside,
+                    "<mspr:pro xmlns:mspr=\"urn:microsoft:playready\">{object}</mspr:pro>"
+                );
                 Some((playready::SYSTEM, "MSPR 2.0", inside))
             }
             System::ClearKey => Some((CLEAR_KEY, "ClearKey1.0", String::new())),
@@ -58,9 +66,15 @@ impl Protection {
     /// Where licences are asked for.
     fn license_element(&self, system: System) -> String {
         let of = |url: &str| {
-            let kind = if system == System::ClearKey { " licenseType=\"EME-1.0\"" } else { "" };
+            let kind = if system == System::ClearKey {
+                " licenseType=\"EME-1.0\""
+            } else {
+                ""
+            };
             let url = escaped(url);
-            format!("<dashif:Laurl xmlns:dashif=\"https://dashif.org/CPS\"{kind}>{url}</dashif:Laurl>")
+            format!(
+                "<dashif:Laurl xmlns:dashif=\"https://dashif.org/CPS\"{kind}>{url}</dashif:Laurl>"
+            )
         };
         self.license_url(system).map(of).unwrap_or_default()
     }
@@ -73,7 +87,10 @@ impl Protection {
 }
 
 fn pssh_element(pssh: &[u8]) -> String {
-    format!("<cenc:pssh xmlns:cenc=\"urn:mpeg:cenc:2013\">{}</cenc:pssh>", base64(pssh))
+    format!(
+        "<cenc:pssh xmlns:cenc=\"urn:mpeg:cenc:2013\">{}</cenc:pssh>",
+        base64(pssh)
+    )
 }
 
 /// The UUID that DASH-IF gave to W3C Clear Key.

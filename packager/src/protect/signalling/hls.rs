@@ -69,7 +69,11 @@ impl Protection {
     /// # Errors
     /// [`Error::Keys`] when the film's systems bring no key in such a way.
     pub fn hls_keys(&self, key: &Key) -> Result<Vec<KeyTag>, Error> {
-        let tags: Vec<KeyTag> = self.hls_systems().into_iter().map(|system| self.hls_key(system, key)).collect();
+        let tags: Vec<KeyTag> = self
+            .hls_systems()
+            .into_iter()
+            .map(|system| self.hls_key(system, key))
+            .collect();
         if tags.is_empty() {
             return Err(Error::Keys("its systems bring none in this way"));
         }
@@ -91,14 +95,22 @@ impl Protection {
             return found;
         }
         let identity = only(System::Identity);
-        if identity.is_empty() && self.scheme().is_some() { only(System::ClearKey) } else { identity }
+        if identity.is_empty() && self.scheme().is_some() {
+            only(System::ClearKey)
+        } else {
+            identity
+        }
     }
 
     fn hls_key(&self, system: System, key: &Key) -> KeyTag {
         let scheme = self.scheme().unwrap_or(Scheme::Cbcs);
         let (uri, key_format, key_id) = match system {
             System::Identity => (CONTENT_KEY.to_owned(), None, None),
-            System::ClearKey => (data("application/octet-stream", &key.id().0), Some("org.w3.clearkey".to_owned()), None),
+            System::ClearKey => (
+                data("application/octet-stream", &key.id().0),
+                Some("org.w3.clearkey".to_owned()),
+                None,
+            ),
             System::Widevine => (
                 data("text/plain", &widevine::pssh(key.id(), scheme)),
                 Some(format!("urn:uuid:{}", uuid(&widevine::SYSTEM))),
@@ -106,7 +118,11 @@ impl Protection {
             ),
             System::PlayReady => {
                 let object = playready::object(key, scheme, self.license_url(System::PlayReady));
-                (data("text/plain;charset=UTF-16", &object), Some("com.microsoft.playready".to_owned()), None)
+                (
+                    data("text/plain;charset=UTF-16", &object),
+                    Some("com.microsoft.playready".to_owned()),
+                    None,
+                )
             }
             System::FairPlay => (
                 format!("skd://{}", key.id()),
@@ -140,7 +156,9 @@ fn data(kind: &str, bytes: &[u8]) -> String {
 
 /// Quoted strings have neither quotes nor line ends (RFC 8216 §4.2).
 fn quotable(text: &str) -> String {
-    text.chars().filter(|letter| *letter != '"' && !letter.is_control()).collect()
+    text.chars()
+        .filter(|letter| *letter != '"' && !letter.is_control())
+        .collect()
 }
 
 /// The key as it is, beside the playlist.

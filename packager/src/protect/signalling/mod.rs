@@ -17,16 +17,19 @@ fn base64(bytes: &[u8]) -> String {
 /// Two lower-case hexadecimal digits a byte.
 fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+            let _ = write!(out, "{byte:02x}");
+            out
+        })
 }
 
 /// The text form of RFC 9562 §4.
 fn uuid(id: &[u8; 16]) -> String {
     let digits = hexadecimal(id);
-    let groups = [0..8, 8..12, 12..16, 16..20, 20..32].map(|group| digits.get(group).unwrap_or_default());
+    let groups =
+        [0..8, 8..12, 12..16, 16..20, 20..32].map(|group| digits.get(group).unwrap_or_default());
     groups.join("-")
 }
 

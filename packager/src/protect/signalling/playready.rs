@@ -19,10 +19,18 @@ pub fn object(key: &Key, scheme: Scheme, license_url: Option<&str>) -> Vec<u8> {
     let text = header(key, scheme, license_url);
     let record: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let mut out = Vec::with_capacity(record.len() + 10);
-    out.extend(u32::try_from(record.len() + 10).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend(
+        u32::try_from(record.len() + 10)
+            .unwrap_or(u32::MAX)
+            .to_le_bytes(),
+    );
     out.extend(1u16.to_le_bytes()); // one record
     out.extend(1u16.to_le_bytes()); // which is a header
-    out.extend(u16::try_from(record.len()).unwrap_or(u16::MAX).to_le_bytes());
+    out.extend(
+        u16::try_from(record.len())
+            .unwrap_or(u16::MAX)
+            .to_le_bytes(),
+    );
     out.extend(record);
     out
 }

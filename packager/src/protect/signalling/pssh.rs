@@ -15,7 +15,11 @@ pub fn all(protection: &Protection, key: &Key) -> Vec<Vec<u8>> {
     };
     let of = |system: &System| match system {
         System::Widevine => Some(widevine::pssh(key.id(), scheme)),
-        System::PlayReady => Some(playready::pssh(key, scheme, protection.license_url(System::PlayReady))),
+        System::PlayReady => Some(playready::pssh(
+            key,
+            scheme,
+            protection.license_url(System::PlayReady),
+        )),
         System::ClearKey => Some(common(&[key.id()])),
         System::Identity | System::FairPlay => None,
     };

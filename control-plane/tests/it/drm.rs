@@ -1,0 +1,82 @@
+//! Content keys: for origins, drawn once, and nobody's business else.
+
+use std::path::Path;
+
+use contracts::asset::Privacy;
+use contracts::keys::ContentKeys;
+use reqwest::{Method, Response};
+use tempfile::TempDir;
+
+use crate::house::House;
+
+const HOP: &str = "a-credential-of-the-tiers";
+
+fn write(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+async fn house() -> House {
+    House::with(|config, dir: &TempDir| {
+        config.drm.key_encryption_key = write(dir.path(), "kek", &"5a".repeat(32));
+        config.drm.hop_secret = write(dir.path(), "hop", &format!("{HOP}\n"));
+    })
+    .await
+}
+
+async fn ask(house: &House, video: &str, hop: &str) -> Response {
+    let request = house.request(Method::GET, &format!("/v1/keys/{video}"));
+    request.header("millrace-hop", hop).send().await.unwrap()
+}
+
+async fn keys(house: &House, video: &str) -> ContentKeys {
+    let answer = ask(house, video, HOP).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    answer.json().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_film_s_keys_are_drawn_once_and_sealed_in_the_catalogue() {
+    let house = house().await;
+    for film in ["one", "two"] {
+        house.film(film, Privacy::Public).await;
+    }
+    let drawn = keys(&house, "one").await;
+    assert_eq!(drawn.video.as_str(), "one");
+    assert_eq!(keys(&house, "one").await, drawn);
+    assert_ne!(keys(&house, "two").await.periods, drawn.periods);
+    let kept = house
+        .catalog
+        .keys
+        .find(&drawn.video)
+        .await
+        .unwrap()
+        .unwrap();
+    for key in &drawn.periods[0].keys {
+        let shown = kept.windows(16).any(|bytes| bytes == key.key.0);
+        let hex = hex::encode(key.key.0);
+        let written = kept.windows(32).any(|bytes| bytes == hex.as_bytes());
+        assert!(!shown && !written);
+    }
+}
+
+#[tokio::test]
+async fn without_the_credential_there_is_nothing_at_the_address() {
+    let house = house().await;
+    house.film("one", Privacy::Public).await;
+    for hop in ["", "another", "a-credential-of-the-tiers2"] {
+        assert_eq!(ask(&house, "one", hop).await.status(), 404, "{hop:?}");
+    }
+    assert_eq!(ask(&house, "none", HOP).await.status(), 404);
+    assert_eq!(ask(&house, "no%20film", HOP).await.status(), 404);
+}
+
+#[tokio::test]
+async fn without_a_key_encryption_key_there_are_no_content_keys() {
+    let house = House::start().await;
+    house.film("one", Privacy::Public).await;
+    assert_eq!(ask(&house, "one", HOP).await.status(), 404);
+    assert_eq!(ask(&house, "one", "").await.status(), 404);
+}
