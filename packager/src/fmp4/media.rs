@@ -20,7 +20,8 @@ use crate::{
 
 /// Packs a segment out of its bytes of the mezzanine (`segment.bytes`). The same input gives the same bytes.
 ///
-/// What stays clear is not copied: the media data of the outcome are slices of `mezzanine`.
+/// What stays clear is not copied: the media data of the outcome are slices of `mezzanine`. Where whole segments are
+/// encrypted, the outcome is clear still: [`aes128::encrypt`](crate::protect::aes128::encrypt) comes behind.
 ///
 /// # Errors
 /// [`Error::Mismatch`] when `mezzanine` is not what was indexed; of an encrypted track also [`Error::Corrupt`] when

@@ -7,7 +7,7 @@ use contracts::id::RenditionId;
 use packager::{
     Presentation, Rendition, Source, fmp4,
     index::{self, Index},
-    protect::Protection,
+    protect::{Key, Protection},
     ts,
 };
 
@@ -139,14 +139,19 @@ impl Film {
 
     /// Every transport stream segment of a rendition.
     pub(crate) fn ts(&self, id: &str) -> Vec<Vec<u8>> {
+        self.ts_with(id, None)
+    }
+
+    /// The same, its samples encrypted with a key.
+    pub(crate) fn ts_with(&self, id: &str, key: Option<&Key>) -> Vec<Vec<u8>> {
         let (rendition, _) = self.rendition(id);
         let count = self.presentation.ts_segment_count(rendition);
         (1..=count)
-            .map(|number| self.ts_segment(rendition, number))
+            .map(|number| self.ts_segment(rendition, number, key))
             .collect()
     }
 
-    fn ts_segment(&self, rendition: &Rendition, number: u32) -> Vec<u8> {
+    fn ts_segment(&self, rendition: &Rendition, number: u32, key: Option<&Key>) -> Vec<u8> {
         let companion = self.presentation.companion(rendition);
         let tracks = [Some(rendition), companion].map(|track| {
             track.map(|track| {
@@ -178,6 +183,7 @@ impl Film {
             number,
             video,
             audio,
+            key,
         })
         .unwrap()
     }
