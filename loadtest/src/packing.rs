@@ -178,34 +178,35 @@ fn fragments<'a>(
     Ok(jobs)
 }
 
-/// Transport stream segments of picture and sound, in the clear and encrypted as a whole.
+/// Transport stream segments of picture and sound, in the clear and encrypted in each way.
 fn transports<'a>(
     film: &'a Ready,
     picture: &Rendition,
     pictures: &Rc<Vec<Cut<'a>>>,
     sounds: &Rc<Vec<Cut<'a>>>,
 ) -> Result<Vec<Job<'a>>> {
-    let id = picture.id();
-    let (video, audio) = (Rc::clone(pictures), Rc::clone(sounds));
-    let clear = move |at| transport(pick(&video, at)?, pick(&audio, at)?).map(Output::new);
-    let (video, audio) = (Rc::clone(pictures), Rc::clone(sounds));
-    let key = key(Method::Aes128, picture)?;
+    let both = || (Rc::clone(pictures), Rc::clone(sounds));
+    let name = |how: &str| format!("TS segment, {how}, {} with sound", picture.id());
+    let (video, audio) = both();
+    let clear = move |at| transport(pick(&video, at)?, pick(&audio, at)?, None).map(Output::new);
+    let (video, audio) = both();
+    let whole = key(Method::Aes128, picture)?;
     let locked = move |at| {
         let cut = pick(&video, at)?;
-        let whole = transport(cut, pick(&audio, at)?)?;
-        Ok(Output::new(aes128::encrypt(
-            &key,
-            cut.segment.number.into(),
-            whole,
-        )))
+        let clear = transport(cut, pick(&audio, at)?, None)?;
+        let number = cut.segment.number.into();
+        Ok(Output::new(aes128::encrypt(&whole, number, clear)))
+    };
+    let (video, audio) = both();
+    let samples = key(Method::SampleAes, picture)?;
+    let by_samples = move |at| {
+        let packed = transport(pick(&video, at)?, pick(&audio, at)?, Some(&samples));
+        packed.map(Output::new)
     };
     Ok(vec![
-        Job::new(film, format!("TS segment, clear, {id} with sound"), clear),
-        Job::new(
-            film,
-            format!("TS segment, AES-128, {id} with sound"),
-            locked,
-        ),
+        Job::new(film, name("clear"), clear),
+        Job::new(film, name("AES-128"), locked),
+        Job::new(film, name("SAMPLE-AES"), by_samples),
     ])
 }
 
@@ -230,11 +231,12 @@ fn iframes<'a>(film: &'a Ready, picture: &'a Rendition) -> Result<Job<'a>> {
     ))
 }
 
-fn transport(video: &Cut<'_>, audio: &Cut<'_>) -> Result<Vec<u8>> {
+fn transport(video: &Cut<'_>, audio: &Cut<'_>, key: Option<&Key>) -> Result<Vec<u8>> {
     Ok(ts::segment(&ts::Input {
         number: video.segment.number,
         video: Some(video.stream()),
         audio: Some(audio.stream()),
+        key,
     })?)
 }
 
