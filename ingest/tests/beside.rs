@@ -90,10 +90,11 @@ async fn a_mezzanine_begins_with_an_index_that_refers_to_each_of_its_fragments()
     }
 }
 
-/// A grey film that is lighter every second, ten shades over and over.
+/// A white film with one grey picture at the beginning of every second, ten shades over and over.
 fn grey(size: &str, rate: u32, seconds: u32) -> String {
+    let shade = format!("34+18*mod(floor(N/{rate})\\,10)");
     format!(
-        "-f lavfi -i nullsrc=s={size}:r={rate}:d={seconds},geq=lum=34+18*mod(floor(T)\\,10):cb=128:cr=128 \
+        "-f lavfi -i nullsrc=s={size}:r={rate}:d={seconds},geq=lum=if(mod(N\\,{rate})\\,235\\,{shade}):cb=128:cr=128 \
          -pix_fmt yuv420p -c:v libx264 -preset ultrafast"
     )
 }
