@@ -99,7 +99,7 @@ impl Presentation {
     pub fn only(&self, wanted: &[RenditionId]) -> Option<Self> {
         let renditions = self.renditions.iter();
         let renditions: Vec<_> = renditions
-            .filter(|rendition| wanted.contains(&rendition.id()))
+            .filter(|rendition| wanted.contains(rendition.id()))
             .cloned()
             .collect();
         if renditions.is_empty() {

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use contracts::keys::ContentKeys;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -60,6 +61,58 @@ impl Stage {
             "yuv420p",
         ]);
         let made = ffmpeg.arg(folder.path().join("film.mp4")).status().unwrap();
+        assert!(made.success());
+        Self { folder }
+    }
+
+    /// Twelve seconds with what players choose among: two qualities, a tone of 440 Hz in English and
+    /// one of 880 Hz in French; and beside it `lines.srt` with `line 0` for the first two seconds and so on.
+    pub(crate) fn with_choices() -> Self {
+        let folder = TempDir::new().unwrap();
+        let cues: String = (0..6)
+            .map(|n| {
+                let (start, end) = (2 * n, 2 * n + 1);
+                format!(
+                    "{}\n00:00:{start:02},000 --> 00:00:{end:02},900\nline {n}\n\n",
+                    n + 1
+                )
+            })
+            .collect();
+        std::fs::write(folder.path().join("lines.srt"), cues).unwrap();
+        let inputs = [
+            [
+                "-f",
+                "lavfi",
+                "-i",
+                "testsrc2=size=432x240:rate=25:duration=12",
+            ]
+            .as_slice(),
+            &["-f", "lavfi", "-i", "sine=frequency=440:duration=12"],
+            &["-f", "lavfi", "-i", "sine=frequency=880:duration=12"],
+            &["-map", "0", "-map", "1", "-map", "2"],
+            &[
+                "-c:v",
+                "libx264",
+                "-preset",
+                "ultrafast",
+                "-pix_fmt",
+                "yuv420p",
+            ],
+            &["-c:a", "aac", "-metadata:s:a:0", "language=eng"],
+            &[
+                "-metadata:s:a:1",
+                "language=fre",
+                "-disposition:a:0",
+                "default",
+            ],
+            &["film.mp4"],
+        ];
+        let made = Command::new("ffmpeg")
+            .args(["-v", "error", "-nostdin"])
+            .args(inputs.concat())
+            .current_dir(folder.path())
+            .status()
+            .unwrap();
         assert!(made.success());
         Self { folder }
     }
@@ -161,6 +214,41 @@ impl House {
             self.fact(&format!("/edges/{edge}/https")),
             self.video()
         )
+    }
+
+    /// Adds another film, and gives its id once it can be watched.
+    pub(crate) fn add(&self, film: &Path, more: &[&str]) -> String {
+        let film = film.display().to_string();
+        let verb = ["add", &film, "--wait", "--json", "--api", self.fact("/api")];
+        let added = millrace(&[&verb, more].concat());
+        let told = String::from_utf8_lossy(&added.stdout);
+        assert!(
+            added.status.success(),
+            "{told}{}",
+            String::from_utf8_lossy(&added.stderr)
+        );
+        let answer: Value = serde_json::from_str(&told).unwrap();
+        answer["video_id"].as_str().unwrap().to_owned()
+    }
+
+    /// A path of any film at an edge, behind a token for all of the film.
+    pub(crate) fn signed(&self, edge: usize, path: &str) -> String {
+        let keys = self.dir.join("keys.json").display().to_string();
+        let film = path.split('/').nth(2).unwrap();
+        let base = self.fact(&format!("/edges/{edge}/https"));
+        let scope = format!("/v/{film}/");
+        let signed = millrace(&["sign", "--keys", &keys, "--base", base, &scope]);
+        assert!(signed.status.success());
+        let signed = String::from_utf8(signed.stdout).unwrap();
+        format!("{}{}", signed.trim(), path.strip_prefix(&scope).unwrap())
+    }
+
+    /// A film's content keys, asked for as the origin asks.
+    pub(crate) async fn content_keys(&self, film: &str) -> ContentKeys {
+        let hop = std::fs::read_to_string(self.dir.join("hop.secret")).unwrap();
+        let url = format!("{}/v1/keys/{film}", self.fact("/api"));
+        let asked = self.http.get(url).header("millrace-hop", hop.trim());
+        asked.send().await.unwrap().json().await.unwrap()
     }
 
     /// The sum of a counter's samples whose labels hold `label`, at a role.

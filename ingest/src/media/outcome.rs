@@ -115,7 +115,8 @@ fn check_grid(index: &Index, ladder: &Ladder) -> Result<(), Fault> {
     Ok(())
 }
 
-fn length(index: &Index) -> Duration {
+/// How long a mezzanine lasts on the screen, to the microsecond.
+pub(crate) fn length(index: &Index) -> Duration {
     let scale = u64::from(index.track().timescale.max(1));
     let (seconds, rest) = (index.end() / scale, index.end() % scale);
     Duration::from_secs(seconds) + Duration::from_micros(rest * 1_000_000 / scale)

@@ -105,7 +105,7 @@ impl Media {
     async fn segment(
         &self,
         job: &Job<'_>,
-        parts: Parts,
+        parts: Box<Parts>,
         number: u32,
         flavour: Flavour,
     ) -> Result<Content, Fault> {

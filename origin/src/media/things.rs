@@ -19,7 +19,7 @@ pub(crate) enum Thing<'a> {
     Playlist(&'a RenditionId, Flavour),
     Iframes(&'a RenditionId, Flavour),
     Init(&'a Rendition),
-    Segment(Parts, u32, Flavour),
+    Segment(Box<Parts>, u32, Flavour),
     /// The cues of an interval.
     Cues(&'a text::Track, Range<Duration>, Flavour),
     /// The key of a rendition, as it is.
@@ -60,9 +60,9 @@ impl<'a> Thing<'a> {
             }
             Item::Init(id) => cut.find(id).map(Self::Init),
             Item::Segment(id, number, flavour) => Parts::find(cut, id, *number, *flavour)
-                .map(|parts| Self::Segment(parts, *number, *flavour)),
+                .map(|parts| Self::Segment(Box::new(parts), *number, *flavour)),
             Item::Iframe(id, number, flavour) => Parts::find_iframe(cut, id, *number, *flavour)
-                .map(|parts| Self::Segment(parts, *number, *flavour)),
+                .map(|parts| Self::Segment(Box::new(parts), *number, *flavour)),
             Item::Cues(id, number, flavour) => {
                 let interval = cut.interval(*number)?;
                 Some(Self::Cues(cut.text(id)?, interval, *flavour))

@@ -7,7 +7,7 @@ use contracts::address::Flavour;
 use crate::{
     Error,
     codec::Sound,
-    hls::{is_tag, key_tags, media::KEY_FORMATS, names::Names, write::Tag},
+    hls::{has_method, is_tag, key_tags, media::KEY_FORMATS, names::Names, write::Tag},
     index::{Media, Range, Video},
     presentation::{Presentation, Rendition, THUMBS},
     protect::Protection,
@@ -15,7 +15,8 @@ use crate::{
     thumbs,
 };
 
-/// Writes the multivariant playlist; none when the flavour can carry nothing of the film, or not its pictures.
+/// Writes the multivariant playlist; none when the flavour can carry nothing of the film, or not its pictures, or
+/// cannot be encrypted so.
 ///
 /// In [`Flavour::Cmaf`] every sound is a rendition of its own, in a group for each codec; in [`Flavour::Ts`] the
 /// default sound is muxed into the variants and only further ones are fetched apart. A film without picture has a
@@ -28,7 +29,8 @@ pub fn master(
     flavour: Flavour,
     protection: Option<&Protection>,
 ) -> Result<Option<String>, Error> {
-    let Some(plan) = Plan::of(film, flavour, protection.is_some()) else {
+    let plan = Plan::of(film, flavour, protection.is_some());
+    let Some(plan) = plan.filter(|_| has_method(flavour, protection)) else {
         return Ok(None);
     };
     let keys = plan.session_keys(protection)?;
@@ -119,7 +121,9 @@ impl<'a> Plan<'a> {
     fn session_keys(&self, protection: Option<&Protection>) -> Result<Vec<String>, Error> {
         let mut keys = Vec::new();
         let sounds = self.groups.iter().flat_map(|group| &group.sounds);
-        for rendition in self.videos.iter().chain(sounds) {
+        // What lies inside the segments of pictures has their key.
+        let apart = sounds.filter(|sound| !self.is_muxed(sound));
+        for rendition in self.videos.iter().chain(apart) {
             for tag in key_tags(rendition, protection)? {
                 let clear_key = tag.key_format.as_deref() == Some("org.w3.clearkey");
                 let attributes = tag.attributes();
@@ -197,7 +201,8 @@ impl<'a> Plan<'a> {
         for group in std::iter::once(first).chain(told.map(Some)) {
             let muxed = self
                 .muxed
-                .map_or(Rates::default(), |sound| self.rates(sound));
+                .map(|sound| self.rates(sound))
+                .unwrap_or_default();
             let apart = group.map_or(&[][..], |group| group.sounds.as_slice());
             let apart = apart.iter().filter(|sound| !self.is_muxed(sound));
             let heaviest = Rates::heaviest(apart.map(|sound| self.rates(sound)));

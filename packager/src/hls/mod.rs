@@ -5,7 +5,10 @@ mod media;
 mod names;
 mod write;
 
-use contracts::{address::Flavour, id::RenditionId};
+use contracts::{
+    address::{Flavour, Protection as Method},
+    id::RenditionId,
+};
 
 use crate::{
     Error,
@@ -17,7 +20,7 @@ use crate::{
 pub use master::master;
 
 /// Writes the media playlist of a picture, a sound, subtitles, or of the thumbnails; none when the film has no such
-/// rendition, or the flavour cannot carry it. The thumbnails' is of no flavour and counts as CMAF.
+/// rendition, or the flavour cannot carry it or be encrypted so. The thumbnails' is of no flavour and counts as CMAF.
 ///
 /// # Errors
 /// [`Error::Keys`] when the film's systems bring no key to players of this playlist.
@@ -40,7 +43,7 @@ pub fn playlist(
 }
 
 /// Writes the playlist of a picture's I-frames; none when the film has no such rendition, it is sound, or the
-/// flavour cannot carry it.
+/// flavour cannot carry it or be encrypted so.
 ///
 /// # Errors
 /// As [`playlist`].
@@ -53,6 +56,14 @@ pub fn iframes(
     match film.find(id) {
         Some(rendition) => media::iframes(rendition, flavour, protection),
         None => Ok(None),
+    }
+}
+
+/// Whether segments of a flavour can be encrypted so: `cenc` and `cbcs` are schemes of CMAF.
+fn has_method(flavour: Flavour, protection: Option<&Protection>) -> bool {
+    match protection.map(Protection::method) {
+        None | Some(Method::Aes128 | Method::SampleAes) => true,
+        Some(Method::Cenc | Method::Cbcs) => flavour == Flavour::Cmaf,
     }
 }
 

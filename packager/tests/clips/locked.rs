@@ -76,6 +76,28 @@ fn a_protected_film_in_encrypted_segments() {
 }
 
 #[test]
+fn a_protected_film_by_what_hls_calls_sample_encryption() {
+    locked("sampleaes", &ALL, Method::SampleAes, None);
+}
+
+#[test]
+fn schemes_of_cmaf_are_not_told_of_transport_streams() {
+    let film = film().presentation;
+    let id = RenditionId::parse("90p").unwrap();
+    for method in [Method::Cbcs, Method::Cenc] {
+        let protection = protection(&ALL, method, None);
+        let outcomes = [
+            hls::master(&film, Flavour::Ts, Some(&protection)),
+            hls::playlist(&film, &id, Flavour::Ts, Some(&protection)),
+            hls::iframes(&film, &id, Flavour::Ts, Some(&protection)),
+        ];
+        for outcome in outcomes {
+            assert!(matches!(outcome, Ok(None)), "{method:?}");
+        }
+    }
+}
+
+#[test]
 fn a_manifest_cannot_tell_of_encrypted_segments() {
     let protection = protection(&["identity"], Method::Aes128, None);
     let manifest = dash::manifest(&film().presentation, Some(&protection));
