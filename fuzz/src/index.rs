@@ -24,7 +24,7 @@ pub fn check(data: &[u8]) {
 /// A file for an index, and the index with the file's checksums. Each sample is one NAL unit where it is long enough.
 fn made_up(index: &Index) -> (Index, Vec<u8>) {
     let length = usize::try_from(index.file().length).expect("at most MOST");
-    let mut file: Vec<u8> = (0..length).map(|at| (at * 7 >> 3) as u8).collect();
+    let mut file: Vec<u8> = (0..length).map(|at| ((at * 7) >> 3) as u8).collect();
     let mut samples: Vec<Sample> = index.samples().to_vec();
     for sample in &mut samples {
         let place = packing::range(&(sample.offset..sample.end()));
