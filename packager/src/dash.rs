@@ -1,6 +1,6 @@
 //! The DASH manifest (ISO/IEC 23009-1): static, one period, one timeline, relative URLs only.
 
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 use contracts::address::Flavour;
 
@@ -61,6 +61,7 @@ fn video_set(out: &mut String, videos: &[&Rendition]) {
         "<AdaptationSet id=\"1\" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" \
          startWithSAP=\"1\" maxWidth=\"{width}\" maxHeight=\"{height}\">"
     );
+    inband_events(out, videos);
     let shared = shared_template(videos);
     if let Some(template) = &shared {
         out.push_str(template);
@@ -106,6 +107,7 @@ fn audio_set(out: &mut String, audio: &Rendition, at: usize) {
         let _ = write!(out, " lang=\"{language}\"");
     }
     out.push_str(">\n");
+    inband_events(out, &[audio]);
     let role = if at == 0 { "main" } else { "alternate" };
     let _ = writeln!(
         out,
@@ -127,6 +129,39 @@ fn audio_set(out: &mut String, audio: &Rendition, at: usize) {
         );
     }
     out.push_str("</Representation>\n</AdaptationSet>\n");
+}
+
+/// Tells which events come in segments of these renditions (§5.10.3.2), each kind once.
+fn inband_events(out: &mut String, renditions: &[&Rendition]) {
+    let events = renditions
+        .iter()
+        .flat_map(|rendition| rendition.index().events());
+    let kinds: BTreeSet<_> = events
+        .map(|event| (event.scheme.as_str(), event.value.as_str()))
+        .collect();
+    for (scheme, value) in kinds {
+        let (scheme, value) = (escaped(scheme), escaped(value));
+        let _ = writeln!(
+            out,
+            "<InbandEventStream schemeIdUri=\"{scheme}\" value=\"{value}\"/>"
+        );
+    }
+}
+
+/// Text as XML wants it in attributes; characters that XML 1.0 §2.2 forbids are left out.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '"' => out.push_str("&quot;"),
+            '\u{fffe}' | '\u{ffff}' => {}
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 /// Opens a representation with what all have; its ids are of an alphabet that XML leaves alone.
