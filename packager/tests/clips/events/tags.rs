@@ -204,19 +204,13 @@ fn ffprobe_finds_the_tags_and_their_times() {
         );
         let found: serde_json::Value = serde_json::from_slice(&probed.stdout).unwrap();
         assert_eq!(found["streams"][0]["codec_name"], "timed_id3");
-        let packets = found["packets"].as_array().unwrap().iter();
-        let found: Vec<(u64, String)> = packets
-            .map(|packet| {
-                (
-                    packet["pts"].as_u64().unwrap(),
-                    packet["size"].as_str().unwrap().to_owned(),
-                )
-            })
-            .collect();
-        let wanted = wanted().into_iter();
-        let wanted: Vec<_> = wanted
-            .map(|(millis, data)| (millis * 90 + START, data.len().to_string()))
-            .collect();
-        assert_eq!(found, wanted);
+        let packets = found["packets"].as_array().unwrap();
+        assert_eq!(packets.len(), wanted().len());
+        for (packet, (millis, tag)) in packets.iter().zip(wanted()) {
+            assert_eq!(packet["pts"], millis * 90 + START);
+            // Up to release 5.1 it leaves out five bytes, also of what ffmpeg muxed, as if there were a cell header.
+            let size: usize = packet["size"].as_str().unwrap().parse().unwrap();
+            assert!(size == tag.len() || size == tag.len() - 5, "{size}");
+        }
     }
 }
