@@ -177,7 +177,7 @@ fn every_crate_of_the_workspace_has_a_floor_or_is_a_tool() {
     let known: BTreeSet<&str> = FLOORS
         .iter()
         .map(|(name, _)| *name)
-        .chain(["tests", "xtask"])
+        .chain(["tests", "loadtest", "xtask"])
         .collect();
     for (id, name) in &house.names {
         assert!(

@@ -15,7 +15,7 @@ pub(crate) struct Migrations;
 
 impl MigratorTrait for Migrations {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First), Box::new(SealedKeys)]
+        vec![Box::new(First), Box::new(SealedKeys), Box::new(Protected)]
     }
 }
 
@@ -37,6 +37,7 @@ enum Videos {
     Id,
     Title,
     Privacy,
+    Protected,
     State,
     Progress,
     Failure,
@@ -167,5 +168,31 @@ impl MigrationTrait for SealedKeys {
             )
             .to_owned();
         manager.create_table(table).await
+    }
+}
+
+/// Films learn whether they are protected; those that were there are not.
+struct Protected;
+
+impl MigrationName for Protected {
+    // The derived name is the file's, and the first migration has it.
+    fn name(&self) -> &'static str {
+        "protected"
+    }
+}
+
+#[async_trait]
+impl MigrationTrait for Protected {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let protected = ColumnDef::new(Videos::Protected)
+            .boolean()
+            .not_null()
+            .default(false)
+            .to_owned();
+        let altered = Table::alter()
+            .table(Videos::Table)
+            .add_column(protected)
+            .to_owned();
+        manager.alter_table(altered).await
     }
 }

@@ -46,6 +46,8 @@ pub enum Reason {
     Unreachable,
     /// The parent, or the store, took too long.
     TooSlow,
+    /// The keys that a protected film is encrypted with are not known: it is not served in the clear instead.
+    Keys,
     /// More than this node will take on now.
     Busy,
     /// A fault of this node.
@@ -74,7 +76,7 @@ pub enum Retry {
 
 impl Reason {
     /// Every reason, for metrics that want each label from the start.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Target,
         Self::Missing,
         Self::Malformed,
@@ -95,6 +97,7 @@ impl Reason {
         Self::Corrupt,
         Self::Unreachable,
         Self::TooSlow,
+        Self::Keys,
         Self::Busy,
         Self::Internal,
     ];
@@ -123,6 +126,7 @@ impl Reason {
             Self::Corrupt => "corrupt",
             Self::Unreachable => "unreachable",
             Self::TooSlow => "too_slow",
+            Self::Keys => "keys",
             Self::Busy => "busy",
             Self::Internal => "internal",
         }
@@ -150,7 +154,7 @@ impl Reason {
             Self::Loop => 508,
             Self::Corrupt | Self::Unreachable => 502,
             Self::TooSlow => 504,
-            Self::Busy => 503,
+            Self::Keys | Self::Busy => 503,
             Self::Internal => 500,
         }
     }
@@ -159,7 +163,7 @@ impl Reason {
     #[must_use]
     pub const fn blame(self) -> Blame {
         match self {
-            Self::Corrupt | Self::Unreachable | Self::TooSlow => Blame::Upstream,
+            Self::Corrupt | Self::Unreachable | Self::TooSlow | Self::Keys => Blame::Upstream,
             Self::Busy | Self::Internal | Self::Loop => Blame::Us,
             _ => Blame::Client,
         }
@@ -169,7 +173,7 @@ impl Reason {
     #[must_use]
     pub const fn retry(self) -> Retry {
         match self {
-            Self::Unreachable | Self::TooSlow | Self::Busy => Retry::NextParent,
+            Self::Unreachable | Self::TooSlow | Self::Keys | Self::Busy => Retry::NextParent,
             _ => Retry::No,
         }
     }

@@ -54,7 +54,13 @@ pub(crate) struct App {
         title = "Millrace control plane",
         description = "Playback sessions, the catalogue, and where films play. Refusals are application/problem+json. The same paths answer under /api/v1.",
     ),
-    paths(to_ingest, description, videos::logical)
+    paths(
+        to_ingest,
+        subtitles_to_ingest,
+        subtitle_to_ingest,
+        description,
+        videos::logical
+    )
 )]
 struct Document;
 
@@ -79,6 +85,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/openapi.json", get(description))
         .route("/v1/keys/{video}", get(keys::show))
         .route("/v1/videos/upload/{*rest}", any(to_ingest))
+        .route("/v1/videos/{id}/subtitles", any(to_ingest))
+        .route("/v1/videos/{id}/subtitles/{lang}", any(to_ingest))
         .route("/v/{id}/{file}", get(videos::logical))
         .layer(Extension(document))
         .method_not_allowed_fallback(async || Problem::method())
@@ -108,7 +116,7 @@ async fn description(Extension(document): Extension<Arc<str>>) -> Response {
     (json, document.to_string()).into_response()
 }
 
-/// Uploads go to ingest: no video byte passes here.
+/// Uploads and subtitles go to ingest: no video byte passes here.
 #[utoipa::path(method(get, post, put, delete, head), path = "/v1/videos/upload/{rest}", params(("rest" = String, Path, description = "the rest of the path, as ingest has it")),
     responses((status = 307, description = "the same request, at ingest; Location says where")))]
 async fn to_ingest(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -123,6 +131,18 @@ async fn to_ingest(State(app): State<Arc<App>>, request: Request) -> Response {
     }
 }
 
+/// The list of a film's subtitles is at ingest.
+#[utoipa::path(get, path = "/v1/videos/{id}/subtitles", params(("id" = String, Path)),
+    responses((status = 307, description = "the same request, at ingest; Location says where")))]
+#[expect(dead_code, reason = "describes a route of `to_ingest`")]
+const fn subtitles_to_ingest() {}
+
+/// Subtitles are put and removed at ingest.
+#[utoipa::path(method(put, delete), path = "/v1/videos/{id}/subtitles/{lang}", params(("id" = String, Path), ("lang" = String, Path)),
+    responses((status = 307, description = "the same request, at ingest; Location says where")))]
+#[expect(dead_code, reason = "describes a route of `to_ingest`")]
+const fn subtitle_to_ingest() {}
+
 fn cors(origins: &[String]) -> CorsLayer {
     let origins: Vec<HeaderValue> = origins
         .iter()
@@ -130,7 +150,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         .collect();
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
-        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers([
             header::CONTENT_TYPE,
             header::AUTHORIZATION,
@@ -204,6 +224,7 @@ fn family(path: &str) -> &'static str {
         ["v1", "videos"] => "/v1/videos",
         ["v1", "videos", "upload", ..] => "/v1/videos/upload",
         ["v1", "videos", _] => "/v1/videos/{id}",
+        ["v1", "videos", _, "subtitles", ..] => "/v1/videos/{id}/subtitles",
         ["v1", "videos", _, "status"] => "/v1/videos/{id}/status",
         ["v1", "playback", "start"] => "/v1/playback/start",
         ["v1", "playback", _, "heartbeat"] => "/v1/playback/{session}/heartbeat",

@@ -2,6 +2,8 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
+use contracts::id::VideoId;
+
 /// A fault of this machine or its configuration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -22,6 +24,12 @@ pub enum Error {
         table: &'static str,
         /// The column.
         column: &'static str,
+    },
+    /// What is published of a film cannot be read.
+    #[error("asset.json of {video} is unreadable")]
+    Unreadable {
+        /// The film.
+        video: VideoId,
     },
     /// A folder or file of this machine failed.
     #[error("{path}: {source}")]

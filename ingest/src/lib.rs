@@ -6,7 +6,8 @@
 //! 3. a worker takes the job: [`media::probe`] finds out what the file is, [`media::ladder`] which
 //!    renditions it can fill, [`media::transcode`] makes them in one ffmpeg child, and
 //!    [`media::outcome`] looks at what came out;
-//! 4. mezzanines, indexes and poster go to the store under a new generation, `asset.json` last;
+//! 4. mezzanines, indexes, sheets of small pictures and poster go to the store under a new
+//!    generation; `asset.json` comes last, with the subtitles that [`texts`] knows;
 //! 5. the catalogue learns that the video is ready, or why it cannot be.
 //!
 //! What always holds:
@@ -27,6 +28,7 @@ mod metrics;
 mod pipeline;
 mod schema;
 mod start;
+pub mod texts;
 pub mod upload;
 
 pub use config::{Config, Settings};

@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use catalog::videos::{Event, Video, Videos};
 use contracts::{
     asset::{Asset, Kind},
@@ -27,9 +26,11 @@ use crate::{
         length::Bound,
         outcome::{self, Made},
         probe::{self, Facts},
+        still::{self, Sheets},
         transcode::{self, Mezzanine, Order},
     },
     metrics::Metrics,
+    texts::Publishing,
 };
 
 /// The programs and what they may take.
@@ -61,6 +62,7 @@ pub(crate) enum Failure {
 #[derive(Clone)]
 pub(crate) struct Pipeline {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) publishing: Publishing,
     pub(crate) videos: Arc<dyn Videos>,
     pub(crate) tools: Tools,
     pub(crate) work: PathBuf,
@@ -119,16 +121,30 @@ impl Pipeline {
         bound.check(length)?;
         let poster = self.poster(&finished, length, &folder.path).await?;
         self.progress(job, ENCODED + 1).await;
+        let time = bound.time(self.tools.limits.time);
+        let sheets = self.sheets(&finished, &facts, &folder.path, time).await?;
+        self.progress(job, ENCODED + 2).await;
 
         let generation = Generation(job.attempt);
         self.keep(&finished, poster, job, generation).await?;
+        self.keep_sheets(&sheets, job, generation).await?;
         if !confirm.await? {
             return Err(Failure::Lost);
         }
-        if self.is_overtaken(video, generation).await? {
-            return Err(Failure::Lost);
-        }
-        self.reveal(video, &finished, generation, length).await?;
+        let asset = Asset {
+            video: video.id.clone(),
+            generation,
+            title: video.title.clone(),
+            privacy: video.privacy,
+            duration_ms: u64::try_from(length.as_millis()).unwrap_or(u64::MAX),
+            renditions: finished
+                .iter()
+                .map(|finished| finished.mezzanine.rendition.clone())
+                .collect(),
+            thumbs: Some(sheets.thumbs),
+            protected: video.protected,
+        };
+        self.reveal(asset).await?;
         self.forget_earlier(job).await;
         Ok(())
     }
@@ -186,10 +202,47 @@ impl Pipeline {
             ..self.tools.limits
         };
         let mezzanine = &picture.mezzanine.file;
-        transcode::poster(&self.tools.ffmpeg, mezzanine, length / 4, &file, limits)
+        still::poster(&self.tools.ffmpeg, mezzanine, length / 4, &file, limits)
             .await
             .map_err(encoding)?;
         Ok(file)
+    }
+
+    /// Makes the sheets of small pictures from the smallest rung, the cheapest to decode.
+    async fn sheets(
+        &self,
+        finished: &[Finished],
+        facts: &Facts,
+        folder: &Path,
+        time: Duration,
+    ) -> Result<Sheets, Failure> {
+        let picture = finished
+            .iter()
+            .find(|finished| finished.mezzanine.rendition.kind == Kind::Video)
+            .ok_or_else(|| tool("there is no picture to take sheets of".to_owned()))?;
+        let layout = still::Layout::of(&facts.picture, outcome::length(&picture.index));
+        let limits = Limits {
+            time,
+            ..self.tools.limits
+        };
+        let mezzanine = &picture.mezzanine.file;
+        layout
+            .make(&self.tools.ffmpeg, mezzanine, folder, limits)
+            .await
+            .map_err(encoding)
+    }
+
+    async fn keep_sheets(
+        &self,
+        sheets: &Sheets,
+        job: &Job,
+        generation: Generation,
+    ) -> Result<(), Error> {
+        for (number, file) in (1..).zip(&sheets.files) {
+            let key = layout::sheet(&job.video, generation, number);
+            self.store.put_file(&key, file).await?;
+        }
+        Ok(())
     }
 
     /// Stores everything that the film will consist of.
@@ -214,48 +267,15 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Whether a later attempt has made the film exist already: who lost the job without knowing it
-    /// must not put an earlier generation in its place.
-    async fn is_overtaken(&self, video: &Video, generation: Generation) -> Result<bool, Error> {
-        let Some(bytes) = self.store.read(&layout::asset(&video.id)).await? else {
-            return Ok(false);
-        };
-        let Ok(asset) = serde_json::from_slice::<Asset>(&bytes) else {
-            tracing::error!(video.id = %video.id, "asset.json of {} is unreadable; it is replaced", video.id);
-            return Ok(false);
-        };
-        Ok(asset.generation >= generation)
-    }
-
     /// Writes the one file that makes the film exist, then tells the catalogue.
-    async fn reveal(
-        &self,
-        video: &Video,
-        finished: &[Finished],
-        generation: Generation,
-        length: Duration,
-    ) -> Result<(), Error> {
-        let duration_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-        let asset = Asset {
-            video: video.id.clone(),
-            generation,
-            title: video.title.clone(),
-            privacy: video.privacy,
-            duration_ms,
-            renditions: finished
-                .iter()
-                .map(|finished| finished.mezzanine.rendition.clone())
-                .collect(),
-            thumbs: None,
-            protected: false,
-        };
-        let json = serde_json::to_vec_pretty(&asset)
-            .map_err(|fault| Error::Tool(format!("asset.json cannot be written: {fault}")))?;
-        let key = layout::asset(&video.id);
-        self.store.put(&key, Bytes::from(json)).await?;
+    async fn reveal(&self, asset: Asset) -> Result<(), Failure> {
+        let (video, duration_ms) = (asset.video.clone(), asset.duration_ms);
+        if !self.publishing.reveal(asset).await? {
+            return Err(Failure::Lost);
+        }
         let event = Event::Published { duration_ms };
-        self.videos.advance(&video.id, event).await?;
-        Ok(())
+        let told = self.videos.advance(&video, event).await;
+        told.map(drop).map_err(|error| Error::from(error).into())
     }
 
     /// Removes what earlier attempts left. Failing to costs room, not correctness.

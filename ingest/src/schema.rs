@@ -20,7 +20,20 @@ pub(crate) struct Migrations;
 
 impl MigratorTrait for Migrations {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First), Box::new(Second)]
+        vec![
+            Box::new(Step {
+                name: "first",
+                statements: &TABLES,
+            }),
+            Box::new(Step {
+                name: "second",
+                statements: &UPLOADS_DUE,
+            }),
+            Box::new(Step {
+                name: "texts",
+                statements: &TEXTS,
+            }),
+        ]
     }
 
     fn migration_table_name() -> DynIden {
@@ -28,38 +41,25 @@ impl MigratorTrait for Migrations {
     }
 }
 
-struct First;
+/// Statements that are run once, in their order.
+struct Step {
+    name: &'static str,
+    statements: &'static [&'static str],
+}
 
-impl MigrationName for First {
+impl MigrationName for Step {
     fn name(&self) -> &'static str {
-        "first"
+        self.name
     }
 }
 
 #[async_trait]
-impl MigrationTrait for First {
+impl MigrationTrait for Step {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for table in TABLES {
-            manager.get_connection().execute_unprepared(table).await?;
+        for statement in self.statements {
+            let connection = manager.get_connection();
+            connection.execute_unprepared(statement).await?;
         }
-        Ok(())
-    }
-}
-
-struct Second;
-
-impl MigrationName for Second {
-    fn name(&self) -> &'static str {
-        "second"
-    }
-}
-
-#[async_trait]
-impl MigrationTrait for Second {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // Uploads whose time is over are looked for all the time.
-        let index = "CREATE INDEX ingest_uploads_due ON ingest_uploads (state, expires_unix_s)";
-        manager.get_connection().execute_unprepared(index).await?;
         Ok(())
     }
 }
@@ -108,6 +108,14 @@ const TABLES: [&str; 4] = [
         PRIMARY KEY (video, step))",
     "CREATE INDEX ingest_jobs_due ON ingest_jobs (state, due_unix_s)",
 ];
+/// Uploads whose time is over are looked for all the time.
+const UPLOADS_DUE: [&str; 1] =
+    ["CREATE INDEX ingest_uploads_due ON ingest_uploads (state, expires_unix_s)"];
+const TEXTS: [&str; 1] = ["CREATE TABLE ingest_texts (
+        video TEXT NOT NULL,
+        language TEXT NOT NULL,
+        label TEXT,
+        PRIMARY KEY (video, language))"];
 
 #[cfg(test)]
 pub(crate) mod tests {

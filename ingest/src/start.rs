@@ -22,6 +22,7 @@ use crate::{
     metrics::Metrics,
     pipeline::Pipeline,
     schema::Migrations,
+    texts::{self, Publishing},
     upload::{self, Uploads, abandon::Sweep, turn::Turns},
 };
 
@@ -60,8 +61,13 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let queue: Arc<dyn Queue> =
         Arc::new(jobs::embedded::Embedded::new(catalog.connection().clone()));
     let uploads = upload::embedded::Embedded::new(catalog.connection().clone());
+    let publishing = Publishing {
+        store: Arc::clone(&store),
+        texts: Arc::new(texts::embedded::Embedded::new(catalog.clone())),
+    };
     let parts = Parts {
         store,
+        publishing,
         uploads: Arc::new(uploads),
         turns: Arc::default(),
         catalog,
@@ -115,6 +121,7 @@ impl Running {
 /// What the API, the workers and the pulse share.
 struct Parts {
     store: Arc<dyn Store>,
+    publishing: Publishing,
     uploads: Arc<dyn Uploads>,
     turns: Arc<Turns>,
     catalog: Catalog,
@@ -132,6 +139,7 @@ impl Parts {
             turns: Arc::clone(&self.turns),
             videos: Arc::clone(&self.catalog.videos),
             store: Arc::clone(&self.store),
+            publishing: self.publishing.clone(),
             clock: Arc::clone(&self.clock),
             metrics: self.metrics.clone(),
             wake: Arc::clone(&self.wake),
@@ -151,6 +159,7 @@ impl Parts {
             videos: Arc::clone(&self.catalog.videos),
             pipeline: Pipeline {
                 store: Arc::clone(&self.store),
+                publishing: self.publishing.clone(),
                 videos: Arc::clone(&self.catalog.videos),
                 tools: settings.tools.clone(),
                 work: settings.work.clone(),
@@ -167,7 +176,7 @@ impl Parts {
         Sweep {
             uploads: Arc::clone(&self.uploads),
             videos: Arc::clone(&self.catalog.videos),
-            store: Arc::clone(&self.store),
+            publishing: self.publishing.clone(),
             turns: Arc::clone(&self.turns),
             metrics: self.metrics.clone(),
         }

@@ -290,6 +290,16 @@ async fn initiate_tells_everything_that_a_client_needs() {
             "{path}"
         );
     }
+    for (path, methods) in [
+        ("subtitles", &["get"][..]),
+        ("subtitles/{lang}", &["put", "delete"]),
+    ] {
+        let there = &document["paths"][format!("/v1/videos/{{id}}/{path}")];
+        assert!(
+            methods.iter().all(|method| there[method].is_object()),
+            "{path}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

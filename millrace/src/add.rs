@@ -25,12 +25,17 @@ const POLL: Duration = Duration::from_millis(500);
 const PATIENT_POLLS: u32 = 20;
 /// More than any chunk: a server that asks for more is not followed.
 const MAX_CHUNK: u64 = 1 << 30;
+/// The largest file of subtitles that ingest takes.
+const MAX_SUBTITLES: u64 = 16 << 20;
+
 pub(crate) async fn run(options: &cli::Add) -> anyhow::Result<ExitCode> {
     let api = Api::find(&options.api)?;
     let title = options.title.clone().unwrap_or_else(|| stem(&options.file));
     let wish = Wish {
         title,
         privacy: options.privacy.clone(),
+        protected: options.protected,
+        subtitles: options.subtitles.clone(),
         resume: options.resume.clone(),
     };
     let added = upload(&api, &options.file, &wish).await?;
@@ -67,6 +72,10 @@ pub(crate) struct Wish {
     pub(crate) title: String,
     /// `public`, `unlisted` or `private`.
     pub(crate) privacy: String,
+    /// Whether it leaves the house encrypted only.
+    pub(crate) protected: bool,
+    /// What goes with it.
+    pub(crate) subtitles: Vec<cli::Subtitles>,
     /// An upload to go on with.
     pub(crate) resume: Option<String>,
 }
@@ -77,27 +86,8 @@ pub(crate) async fn upload(api: &Api, path: &Path, wish: &Wish) -> anyhow::Resul
         .await
         .with_context(|| format!("cannot open {}", path.display()))?;
     let size = file.metadata().await?.len();
-    let upload = match &wish.resume {
-        Some(id) => {
-            api.json(api.request(Method::GET, &format!("/v1/videos/upload/{id}")))
-                .await?
-        }
-        None => {
-            let sha256 = digest(&mut file, size).await?;
-            let body = json!({
-                "file_name": path.file_name().map(|name| name.to_string_lossy()),
-                "size_bytes": size,
-                "sha256": sha256,
-                "title": wish.title,
-                "privacy": wish.privacy,
-            });
-            api.json(
-                api.request(Method::POST, "/v1/videos/upload/initiate")
-                    .json(&body),
-            )
-            .await?
-        }
-    };
+    let subtitles = read_subtitles(&wish.subtitles).await?;
+    let upload = begin(api, path, &mut file, size, wish).await?;
     let id = text(&upload, "upload_id")?.to_owned();
     if let Some(announced) = upload.get("size_bytes").and_then(Value::as_u64)
         && announced != size
@@ -108,6 +98,16 @@ pub(crate) async fn upload(api: &Api, path: &Path, wish: &Wish) -> anyhow::Resul
         );
     }
     eprintln!("upload {id}; if it is cut off, go on with --resume {id}");
+    // Before the film, which may take hours: what is wrong with them is told at once.
+    let video = text(&upload, "video_id")?;
+    for (subtitles, bytes) in subtitles {
+        send_subtitles(api, video, &subtitles, bytes)
+            .await
+            .with_context(|| {
+                let (language, file) = (&subtitles.language, subtitles.file.display());
+                format!("the subtitles {language}={file} were not taken; mend or leave them out, and go on with --resume {id}")
+            })?;
+    }
     send_chunks(api, &mut file, size, &upload, &place(&upload, &id, "chunk"))
         .await
         .with_context(|| format!("the upload was cut off; go on with --resume {id}"))?;
@@ -116,6 +116,74 @@ pub(crate) async fn upload(api: &Api, path: &Path, wish: &Wish) -> anyhow::Resul
         .json(api.request(Method::POST, &place).json(&json!({})))
         .await?;
     Ok(text(&done, "video_id")?.to_owned())
+}
+
+/// Begins an upload, or asks for what has arrived of the one to go on with.
+async fn begin(
+    api: &Api,
+    path: &Path,
+    file: &mut File,
+    size: u64,
+    wish: &Wish,
+) -> anyhow::Result<Value> {
+    if let Some(id) = &wish.resume {
+        let place = format!("/v1/videos/upload/{id}");
+        return api.json(api.request(Method::GET, &place)).await;
+    }
+    let body = json!({
+        "file_name": path.file_name().map(|name| name.to_string_lossy()),
+        "size_bytes": size,
+        "sha256": digest(file, size).await?,
+        "title": wish.title,
+        "privacy": wish.privacy,
+        "protected": wish.protected,
+    });
+    let request = api.request(Method::POST, "/v1/videos/upload/initiate");
+    api.json(request.json(&body)).await
+}
+
+/// Reads what goes with a film before anything is sent.
+async fn read_subtitles(
+    subtitles: &[cli::Subtitles],
+) -> anyhow::Result<Vec<(cli::Subtitles, Bytes)>> {
+    let mut read = Vec::new();
+    let mut languages = BTreeSet::new();
+    for one in subtitles {
+        let file = one.file.display();
+        if !languages.insert(&one.language) {
+            bail!("there are two files of subtitles in {}", one.language);
+        }
+        let opened = File::open(&one.file).await;
+        let opened = opened.with_context(|| format!("cannot open {file}"))?;
+        let mut bytes = Vec::new();
+        opened
+            .take(MAX_SUBTITLES + 1)
+            .read_to_end(&mut bytes)
+            .await
+            .with_context(|| format!("cannot read {file}"))?;
+        if bytes.len() as u64 > MAX_SUBTITLES {
+            bail!("{file} is larger than the 16 MiB that subtitles may have");
+        }
+        read.push((one.clone(), bytes.into()));
+    }
+    Ok(read)
+}
+
+async fn send_subtitles(
+    api: &Api,
+    video: &str,
+    subtitles: &cli::Subtitles,
+    bytes: Bytes,
+) -> anyhow::Result<()> {
+    let place = format!("/v1/videos/{video}/subtitles/{}", subtitles.language);
+    let request = api.request(Method::PUT, &place).body(bytes);
+    let stored = api.json(request).await?;
+    let guessed = stored.get("encoding").and_then(Value::as_str);
+    if let Some(guessed) = guessed.filter(|encoding| *encoding != "utf-8") {
+        let file = subtitles.file.display();
+        eprintln!("{file} is not UTF-8 and was read as {guessed}; see that its letters are right");
+    }
+    Ok(())
 }
 
 async fn send_chunks(
@@ -178,6 +246,7 @@ pub(crate) async fn wait_until_ready(api: &Api, video: &str) -> anyhow::Result<V
         let asked = api.request(Method::GET, &format!("/v1/videos/{video}/status"));
         let status = match api.json(asked).await {
             Ok(status) => status,
+            Err(error) if error.is::<Refused>() => return Err(error),
             // An encode takes long; a control plane that restarts meanwhile is waited for.
             Err(_) if failures < PATIENT_POLLS => {
                 failures += 1;
@@ -256,4 +325,69 @@ fn number(value: &Value, name: &str) -> anyhow::Result<u64> {
         .get(name)
         .and_then(Value::as_u64)
         .with_context(|| format!("the answer holds no {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::extract::Path as Place;
+    use axum::http::StatusCode;
+    use axum::routing::{get, post, put};
+
+    use super::*;
+
+    async fn serve(router: Router) -> Api {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Api::new(&base, None).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_film_that_the_house_does_not_know_is_not_waited_for() {
+        let refuse = async || (StatusCode::NOT_FOUND, r#"{"detail": "no such video"}"#);
+        let api = serve(Router::new().route("/v1/videos/v/status", get(refuse))).await;
+        let waited = tokio::time::timeout(POLL * PATIENT_POLLS / 2, wait_until_ready(&api, "v"));
+        let error = waited.await.unwrap().unwrap_err();
+        assert!(error.is::<Refused>(), "{error}");
+    }
+
+    #[tokio::test]
+    async fn subtitles_that_are_refused_are_told_before_a_byte_of_the_film_is_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let (film, wrong) = (folder.path().join("film.mp4"), folder.path().join("a.srt"));
+        std::fs::write(&film, "film").unwrap();
+        std::fs::write(&wrong, "nothing").unwrap();
+        let begin = async || {
+            let chunk_size_bytes = 4;
+            axum::Json(
+                json!({"upload_id": "u", "video_id": "v", "chunk_size_bytes": chunk_size_bytes}),
+            )
+        };
+        let refuse = async |Place(language): Place<String>, body: String| {
+            let detail = format!("no cue in {body:?} for {language}");
+            let problem = json!({"detail": detail});
+            (StatusCode::BAD_REQUEST, axum::Json(problem))
+        };
+        // A chunk would be answered 404, and told so.
+        let router = Router::new()
+            .route("/v1/videos/upload/initiate", post(begin))
+            .route("/v1/videos/v/subtitles/{language}", put(refuse));
+        let api = serve(router).await;
+        let wish = Wish {
+            title: "x".to_owned(),
+            privacy: "public".to_owned(),
+            protected: false,
+            subtitles: vec![cli::Subtitles {
+                language: "en".to_owned(),
+                file: wrong.clone(),
+            }],
+            resume: None,
+        };
+        let error = upload(&api, &film, &wish).await.unwrap_err();
+        let told = format!("{error:#}");
+        assert!(told.contains(&format!("en={}", wrong.display())), "{told}");
+        assert!(told.contains("go on with --resume u"), "{told}");
+        assert!(told.contains("no cue in \"nothing\" for en"), "{told}");
+    }
 }

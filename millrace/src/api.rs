@@ -88,9 +88,7 @@ impl Api {
     pub(crate) async fn json(&self, request: RequestBuilder) -> anyhow::Result<Value> {
         read(self.send(request).await?).await
     }
-}
 
-impl Api {
     /// Sends a request and, where the control plane points to ingest, sends it there as well. The
     /// key goes along: it is the same house, named by the control plane that we were told to trust.
     async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {

@@ -100,6 +100,12 @@ pub(crate) struct Add {
     /// Who may watch: public, unlisted or private
     #[arg(long, default_value = "public", value_parser = ["public", "unlisted", "private"])]
     pub(crate) privacy: String,
+    /// Subtitles of the film, WebVTT or SubRip, as `en=FILE`; may be repeated
+    #[arg(long, value_name = "LANGUAGE=FILE", value_parser = Subtitles::parse)]
+    pub(crate) subtitles: Vec<Subtitles>,
+    /// The film leaves the house encrypted only
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) protected: bool,
     /// Go on with an upload that was cut off
     #[arg(long, value_name = "UPLOAD_ID", allow_hyphen_values = true)]
     pub(crate) resume: Option<String>,
@@ -111,6 +117,33 @@ pub(crate) struct Add {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) api: Api,
+}
+
+/// Subtitles to go with a film.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Subtitles {
+    /// Their language, as a BCP 47 tag.
+    pub(crate) language: String,
+    /// Where they are.
+    pub(crate) file: PathBuf,
+}
+
+impl Subtitles {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (language, file) = text
+            .split_once('=')
+            .filter(|(_, file)| !file.is_empty())
+            .ok_or("it must be LANGUAGE=FILE, such as en=film.srt")?;
+        // Whether it is a language, ingest says; it must not be another path.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if language.is_empty() || !language.bytes().all(plain) {
+            return Err(format!("{language:?} is no language such as en or pt-br"));
+        }
+        Ok(Self {
+            language: language.to_ascii_lowercase(),
+            file: file.into(),
+        })
+    }
 }
 
 /// Options of `millrace play`.
@@ -216,4 +249,31 @@ pub(crate) struct Status {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) api: Api,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subtitles(values: &[&str]) -> Result<Vec<Subtitles>, clap::Error> {
+        let named = values.iter().flat_map(|value| ["--subtitles", value]);
+        let words = ["millrace", "add", "film.mp4"].into_iter().chain(named);
+        match Arguments::try_parse_from(words)?.command {
+            Command::Add(add) => Ok(add.subtitles),
+            _ => unreachable!("the verb is add"),
+        }
+    }
+
+    #[test]
+    fn subtitles_are_a_language_and_a_file() {
+        let told = subtitles(&["en=a=b.srt", "pt-BR=c.vtt"]).unwrap();
+        let told: Vec<_> = told
+            .iter()
+            .map(|one| (one.language.as_str(), one.file.to_str().unwrap()))
+            .collect();
+        assert_eq!(told, [("en", "a=b.srt"), ("pt-br", "c.vtt")]);
+        for fault in ["en", "en=", "=a.srt", "../x=a.srt", "e n=a.srt"] {
+            assert!(subtitles(&[fault]).is_err(), "{fault}");
+        }
+    }
 }

@@ -1,13 +1,7 @@
 //! Responses: what was asked for, what the asker has already, a part of it, or a problem.
 
 use axum::{body::Body as Stream, response::Response};
-use bytes::Bytes;
-use contracts::{
-    address::{Address, Flavour, Item},
-    header,
-    id::Generation,
-    reason::Reason,
-};
+use contracts::{address::Address, header, id::Generation, reason::Reason};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{
@@ -16,7 +10,11 @@ use http::{
     },
 };
 
-use crate::range::{self, Wanted};
+use crate::{
+    content::{Absent, Content},
+    dress::{Freshness, content_type, tags},
+    range::{self, Wanted},
+};
 
 /// What an address turned out to be.
 pub(crate) struct Answer {
@@ -30,7 +28,7 @@ pub(crate) struct Answer {
 
 /// The bytes, or the knowledge that the asker has them.
 pub(crate) enum Body {
-    Bytes(Bytes),
+    Content(Content),
     Known,
 }
 
@@ -43,12 +41,8 @@ impl Answer {
         body: Body,
     ) -> Self {
         Self {
-            content_type: content_type(address),
-            cache_control: if is_immutable(address) {
-                IMMUTABLE
-            } else {
-                SHORT
-            },
+            content_type: content_type(&address.item),
+            cache_control: Freshness::of(&address.item).as_str(),
             access,
             tags: format!("{} g:{}/{generation}", tags(address), address.video),
             etag,
@@ -58,7 +52,7 @@ impl Answer {
 
     /// Puts the answer on the wire: 200, 206, 304 or 416 (RFC 9110 §13 to §15).
     pub(crate) fn respond(self, method: &Method, asked: &HeaderMap) -> Response {
-        let mut response = Response::new(Stream::empty());
+        let mut response = Response::new(Stream::new(Absent));
         let headers = response.headers_mut();
         set(headers, CACHE_CONTROL, self.cache_control);
         set(headers, ETAG, &self.etag);
@@ -72,7 +66,7 @@ impl Answer {
             HeaderName::from_static(header::SURROGATE_KEY),
             &self.tags,
         );
-        let Body::Bytes(bytes) = &self.body else {
+        let Body::Content(content) = &self.body else {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return response;
         };
@@ -82,9 +76,9 @@ impl Answer {
         }
         set(headers, CONTENT_TYPE, self.content_type);
         set(headers, ACCEPT_RANGES, "bytes");
-        let length = bytes.len();
+        let length = content.len();
         let part = match self.wanted(method, asked, length) {
-            Wanted::Whole => bytes.clone(),
+            Wanted::Whole => content.clone(),
             Wanted::Part(part) => {
                 let (first, last) = (part.start, part.end - 1);
                 set(
@@ -93,13 +87,13 @@ impl Answer {
                     &format!("bytes {first}-{last}/{length}"),
                 );
                 *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-                bytes.slice(part)
+                content.slice(part)
             }
             Wanted::Unsatisfiable => {
                 set(headers, CONTENT_RANGE, &format!("bytes */{length}"));
                 set(headers, CACHE_CONTROL, "no-store");
                 *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-                Bytes::new()
+                Content::default()
             }
         };
         set(
@@ -108,7 +102,7 @@ impl Answer {
             &part.len().to_string(),
         );
         if *method != Method::HEAD {
-            *response.body_mut() = Stream::from(part);
+            *response.body_mut() = Stream::new(part);
         }
         response
     }
@@ -192,49 +186,3 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
         headers.insert(name, value);
     }
 }
-
-fn content_type(address: &Address) -> &'static str {
-    match &address.item {
-        Item::Master(_) | Item::Playlist(..) | Item::Iframes(..) => "application/vnd.apple.mpegurl",
-        Item::Manifest => "application/dash+xml",
-        Item::Segment(_, _, Flavour::Ts) | Item::Iframe(_, _, Flavour::Ts) => "video/mp2t",
-        Item::Init(rendition) | Item::Segment(rendition, ..) | Item::Iframe(rendition, ..) => {
-            if rendition.as_str().starts_with("audio-") {
-                "audio/mp4"
-            } else {
-                "video/mp4"
-            }
-        }
-        Item::Cues(..)
-        | Item::Subtitles(_)
-        | Item::Sprite(_)
-        | Item::Captions(_)
-        | Item::ThumbnailSprite => "text/vtt",
-        Item::Key(_) => "application/octet-stream",
-        Item::Sheet(..) | Item::Poster | Item::ThumbnailSheet(_) => "image/jpeg",
-    }
-}
-
-fn is_immutable(address: &Address) -> bool {
-    matches!(address.item, Item::Init(_) | Item::Segment(..))
-}
-
-/// The purge tags that an address bears whatever it holds.
-fn tags(address: &Address) -> String {
-    let video = &address.video;
-    let asset = match address.item.rendition() {
-        Some(rendition) => format!("a:{video} r:{video}/{rendition}"),
-        None => format!("a:{video}"),
-    };
-    match address.item {
-        Item::Master(_) | Item::Manifest | Item::Playlist(..) | Item::Iframes(..) => {
-            format!("{asset} k:manifest")
-        }
-        _ => asset,
-    }
-}
-
-/// A segment's URL names the same bytes for as long as its film is published.
-const IMMUTABLE: &str = "public, max-age=31536000, immutable";
-/// A republished film shows within a minute, and an outage does not stop a playing one (RFC 5861).
-const SHORT: &str = "public, max-age=60, stale-while-revalidate=60, stale-if-error=86400";

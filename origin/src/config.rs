@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use config::{ByteSize, Problem, Span};
 use serde::{Deserialize, Serialize};
 
+pub use crate::keys::Source;
+
 /// The keys of `config/origin.toml`; as environment variables, `MILLRACE_ORIGIN__<KEY>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -34,6 +36,19 @@ pub struct Config {
     pub pack_memory: ByteSize,
     /// How long a request waits for that memory before it is answered 503, 1 ms to 1 m. Default `5s`.
     pub pack_wait: Span,
+    /// Memory for playlists, manifests and texts that were written and may be asked for again, at least 1 MiB.
+    /// Default `32MiB`.
+    pub text_memory: ByteSize,
+    /// How long one read of the store, or one question for keys, may take before its request is answered 504,
+    /// 10 ms to 5 m. Default `10s`.
+    pub read_timeout: Span,
+    /// Where the content keys of protected films come from: `file:///an/absolute/folder` with a document
+    /// `{video}.json` a film, or `http://…` or `https://…` of a service that answers `GET {keys}/{video}`, to
+    /// which the credential of `hop_secret` is shown. Empty: protected films are answered 503. Default empty.
+    pub keys: String,
+    /// How long keys are believed before they are asked for again, 1 s to 1 d; they are kept in memory only.
+    /// Longer outlives an outage of the service, shorter sees new keys sooner. Default `5m`.
+    pub keys_ttl: Span,
     /// How long stopping waits for answers under way, up to 1 m. Default `5s`.
     pub drain: Span,
 }
@@ -51,6 +66,10 @@ impl Default for Config {
             index_memory: ByteSize::mib(256),
             pack_memory: ByteSize::mib(256),
             pack_wait: Span::seconds(5),
+            text_memory: ByteSize::mib(32),
+            read_timeout: Span::seconds(10),
+            keys: String::new(),
+            keys_ttl: Span::seconds(300),
             drain: Span::seconds(5),
         }
     }
@@ -79,6 +98,14 @@ pub struct Settings {
     pub pack_memory: u64,
     /// How long a request waits for them.
     pub pack_wait: Duration,
+    /// Bytes for text that was written.
+    pub text_memory: u64,
+    /// How long a read may take.
+    pub read_timeout: Duration,
+    /// Where keys come from; none: nowhere.
+    pub keys: Option<Source>,
+    /// How long keys are believed.
+    pub keys_ttl: Duration,
     /// How long stopping waits.
     pub drain: Duration,
 }
@@ -99,6 +126,15 @@ impl Config {
             index_memory: memory(&mut problems, "index_memory", self.index_memory),
             pack_memory: memory(&mut problems, "pack_memory", self.pack_memory),
             pack_wait: span(&mut problems, "pack_wait", self.pack_wait, 1..=60_000),
+            text_memory: memory(&mut problems, "text_memory", self.text_memory),
+            read_timeout: span(
+                &mut problems,
+                "read_timeout",
+                self.read_timeout,
+                10..=300_000,
+            ),
+            keys: keys(&mut problems, &self.keys),
+            keys_ttl: span(&mut problems, "keys_ttl", self.keys_ttl, 1000..=86_400_000),
             drain: span(&mut problems, "drain", self.drain, 0..=60_000),
             hop_secret: (!self.hop_secret.is_empty()).then(|| PathBuf::from(self.hop_secret)),
             store: self.store,
@@ -163,6 +199,20 @@ fn memory(problems: &mut Vec<Problem>, key: &str, size: ByteSize) -> u64 {
     size.0
 }
 
+fn keys(problems: &mut Vec<Problem>, address: &str) -> Option<Source> {
+    if address.is_empty() {
+        return None;
+    }
+    let source = Source::parse(address);
+    if source.is_none() {
+        problems.push(problem(
+            "keys",
+            "must be file:///an/absolute/folder, or http:// or https:// without user, query and fragment",
+        ));
+    }
+    source
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,6 +254,10 @@ mod tests {
             segment: Span::seconds(7),
             asset_entries: 0,
             pack_memory: ByteSize(5),
+            text_memory: ByteSize(5),
+            keys: "memcached://keys".to_owned(),
+            keys_ttl: Span::millis(1),
+            read_timeout: Span::millis(1),
             ..Config::default()
         };
         let problems = config.check().unwrap_err();
@@ -214,7 +268,17 @@ mod tests {
         keys.sort_unstable();
         assert_eq!(
             keys,
-            ["asset_entries", "listen", "pack_memory", "segment", "store"]
+            [
+                "asset_entries",
+                "keys",
+                "keys_ttl",
+                "listen",
+                "pack_memory",
+                "read_timeout",
+                "segment",
+                "store",
+                "text_memory"
+            ]
         );
     }
 }

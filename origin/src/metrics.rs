@@ -10,7 +10,11 @@ pub(crate) struct Metrics {
     requests: IntCounterVec,
     faults: IntCounterVec,
     indexes: IntCounterVec,
+    keys: IntCounterVec,
+    renders: IntCounterVec,
     pack_seconds: HistogramVec,
+    /// Films read whose indexes do not fit in memory together.
+    pub(crate) oversized_films: IntCounter,
     /// Bytes read from the store.
     pub(crate) read_bytes: IntCounter,
     /// Bytes of bodies handed to the connection.
@@ -55,7 +59,21 @@ impl Metrics {
                 "Films whose indexes were needed, by whether they were in memory (hit) or read (miss)",
                 &["result"],
             )?,
+            keys: counters(
+                "millrace_origin_key_lookups_total",
+                "Times that the key service was asked for a film's keys, by result (found, none, failed)",
+                &["result"],
+            )?,
+            renders: counters(
+                "millrace_origin_text_lookups_total",
+                "Playlists, manifests and texts needed, by whether they were in memory (hit) or written (miss)",
+                &["result"],
+            )?,
             pack_seconds,
+            oversized_films: counter(
+                "millrace_origin_oversized_films_total",
+                "Films read that take more than index_memory, so that every request reads them again",
+            )?,
             read_bytes: counter(
                 "millrace_origin_read_bytes_total",
                 "Bytes read from the store",
@@ -79,6 +97,16 @@ impl Metrics {
 
     pub(crate) fn index_lookup(&self, hit: bool) {
         self.indexes
+            .with_label_values(&[if hit { "hit" } else { "miss" }])
+            .inc();
+    }
+
+    pub(crate) fn key_lookup(&self, result: &str) {
+        self.keys.with_label_values(&[result]).inc();
+    }
+
+    pub(crate) fn text_lookup(&self, hit: bool) {
+        self.renders
             .with_label_values(&[if hit { "hit" } else { "miss" }])
             .inc();
     }

@@ -6,32 +6,39 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use bytes::Bytes;
 use contracts::{
     address::{Address, Item},
-    asset::Asset,
     header,
     reason::Reason,
-    target,
 };
 use http::{Method, Uri, header::HeaderMap};
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::{
     answer::{self, Answer, Body},
-    library::{Fault, Library, Published, access},
-    media::Media,
+    asked::Asked,
+    dress,
+    fault::Fault,
+    keys::Keys,
+    library::{Edition, Library, access},
+    lock::Lock,
+    media::{Job, Media, Thing},
     metrics::Metrics,
+    seldom::Seldom,
+    tag,
 };
 
 /// What answers requests.
 pub(crate) struct Origin {
     pub(crate) library: Library,
     pub(crate) media: Media,
+    /// Where the keys of protected films come from; none: nowhere.
+    pub(crate) keys: Option<Box<dyn Keys>>,
     pub(crate) metrics: Metrics,
     /// What tiers must show; none: nobody is asked.
     pub(crate) hop_secret: Option<Vec<u8>>,
+    /// Bounds how often wrong credentials are told.
+    pub(crate) strangers: Seldom,
 }
 
 /// Answers any request.
@@ -40,10 +47,10 @@ pub(crate) async fn handle(State(origin): State<Arc<Origin>>, request: Request) 
     let mut kind = "none";
     let mut about = None;
     let answered = match origin.admit(&parts.method, &parts.uri, &parts.headers) {
-        Ok(address) => {
-            kind = name(&address);
-            let answered = origin.find(&address, &parts.headers).await;
-            about = Some(address);
+        Ok(asked) => {
+            kind = dress::name(&asked.address.item);
+            let answered = origin.find(&asked, &parts.headers).await;
+            about = Some(asked.address);
             answered
         }
         Err(reason) => Err(Fault::new(reason, "refused before the film was looked for")),
@@ -66,120 +73,94 @@ pub(crate) async fn handle(State(origin): State<Arc<Origin>>, request: Request) 
 
 impl Origin {
     /// The credential, the method, the target; in this order, so that a stranger learns nothing else.
-    fn admit(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Address, Reason> {
+    fn admit(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Asked, Reason> {
         if let Some(secret) = &self.hop_secret {
             let shown = headers
                 .get(header::HOP)
                 .map_or(&b""[..], |value| value.as_bytes());
             if !bool::from(shown.ct_eq(secret)) {
+                self.tell_stranger(shown.is_empty());
                 return Err(Reason::Hop);
             }
         }
         if !matches!(*method, Method::GET | Method::HEAD) {
             return Err(Reason::Method);
         }
-        let text = uri.path_and_query().map_or("", |target| target.as_str());
-        let target = target::parse(text)?;
-        if target.token.is_some() {
-            return Err(Reason::Target);
-        }
-        Address::parse(target.path).map_err(|_| Reason::NotFound)
+        let target = uri.path_and_query().map_or("", |target| target.as_str());
+        Asked::parse(target)
+    }
+
+    /// A tier that was given another secret is a fault of the house, which the operator should see; but whoever
+    /// reaches the port can cause the line.
+    fn tell_stranger(&self, silent: bool) {
+        let Some(before) = self.strangers.may_tell() else {
+            return;
+        };
+        let what = if silent {
+            "without a hop credential"
+        } else {
+            "with a wrong hop credential"
+        };
+        tracing::warn!(
+            untold = before,
+            "refused a request {what}; the next such line comes in a minute at the earliest"
+        );
     }
 
     /// Finds what the address names. Publishing removes the generation before, whose description may be believed
     /// for a moment longer; who meets it then is served the new one.
-    async fn find(&self, address: &Address, headers: &HeaderMap) -> Result<Answer, Fault> {
-        let asset = self.asset(address).await?;
-        match self.answer(Arc::clone(&asset), address, headers).await {
+    async fn find(&self, asked: &Asked, headers: &HeaderMap) -> Result<Answer, Fault> {
+        let edition = self.edition(asked).await?;
+        match self.answer(Arc::clone(&edition), asked, headers).await {
             Err(fault)
-                if fault.reason == Reason::Corrupt && self.library.is_outdated(&asset).await =>
+                if fault.reason == Reason::Corrupt && self.library.is_outdated(&edition).await =>
             {
-                let asset = self.asset(address).await?;
-                self.answer(asset, address, headers).await
+                let edition = self.edition(asked).await?;
+                self.answer(edition, asked, headers).await
             }
             outcome => outcome,
         }
     }
 
-    async fn asset(&self, address: &Address) -> Result<Arc<Asset>, Fault> {
-        let asset = self.library.asset(&address.video).await?;
-        asset.ok_or_else(not_found)
+    async fn edition(&self, asked: &Asked) -> Result<Arc<Edition>, Fault> {
+        let edition = self.library.edition(&asked.address.video).await?;
+        edition.ok_or_else(Fault::not_found)
     }
 
     /// Answers for one state of a film, without making a body that the asker has already.
     async fn answer(
         &self,
-        asset: Arc<Asset>,
-        address: &Address,
+        edition: Arc<Edition>,
+        asked: &Asked,
         headers: &HeaderMap,
     ) -> Result<Answer, Fault> {
-        let access = access(&asset);
+        let Asked { address, .. } = asked;
+        let access = access(&edition.asset);
+        let generation = edition.asset.generation;
         if address.item == Item::Poster {
-            let bytes = self.media.poster(&asset).await?.ok_or_else(not_found)?;
-            let mut digest = Sha256::new_with_prefix(asset.generation.0.to_be_bytes());
-            digest.update(&bytes);
-            let etag = entity_tag(&digest.finalize(), access, address);
-            return Ok(Answer::new(
-                address,
-                asset.generation,
-                access,
-                etag,
-                Body::Bytes(bytes),
-            ));
+            let poster = self.media.poster(&edition.asset).await?;
+            let poster = poster.ok_or_else(Fault::not_found)?;
+            let etag = tag::of_bytes(&poster, generation.0, asked, access);
+            let body = Body::Content(poster.into());
+            return Ok(Answer::new(address, generation, access, etag, body));
         }
-        let published = self.library.film(asset).await?;
-        if !Media::exists(&published, address) {
-            return Err(not_found());
-        }
-        let etag = entity_tag(&published.film.digest, access, address);
+        let published = self.library.film(edition).await?;
+        let cut = published.film.cut(address.view.segment_s).await?;
+        let thing = Thing::find(&published, &cut, &address.item).ok_or_else(Fault::not_found)?;
+        let lock = Lock::of(&published.edition.asset, address, self.keys.as_deref()).await?;
+        let etag = tag::of_film(&published.film, asked, lock.as_ref(), access);
         let body = if answer::is_known(headers, &etag) {
             Body::Known
         } else {
-            Body::Bytes(self.body(&published, address).await?)
+            let job = Job {
+                asked,
+                published: &published,
+                cut: &cut,
+                lock: lock.as_ref(),
+            };
+            Body::Content(self.media.body(&job, thing, &etag).await?)
         };
-        Ok(Answer::new(
-            address,
-            published.asset.generation,
-            access,
-            etag,
-            body,
-        ))
-    }
-
-    async fn body(&self, published: &Published, address: &Address) -> Result<Bytes, Fault> {
-        let body = self.media.body(published, address).await?;
-        body.ok_or_else(not_found)
-    }
-}
-
-fn not_found() -> Fault {
-    Fault::new(Reason::NotFound, "there is no such thing")
-}
-
-/// A strong tag: the film and the address determine every byte (RFC 9110 §8.8.3). Who may watch is part of it, so
-/// that a tier which asks whether its copy is current learns of a change of privacy by a whole answer.
-fn entity_tag(digest: &[u8], access: &str, address: &Address) -> String {
-    let mut hash = Sha256::new();
-    hash.update(digest);
-    hash.update(access);
-    hash.update(address.path());
-    let hash = hash.finalize();
-    format!("\"{}\"", hex::encode(hash.get(..16).unwrap_or_default()))
-}
-
-fn name(address: &Address) -> &'static str {
-    match address.item {
-        Item::Master(_) => "master",
-        Item::Manifest => "manifest",
-        Item::Playlist(..) | Item::Iframes(..) => "playlist",
-        Item::Init(_) => "init",
-        Item::Segment(..) | Item::Iframe(..) => "segment",
-        Item::Cues(..) | Item::Subtitles(_) | Item::Captions(_) => "text",
-        Item::Sheet(..) | Item::Sprite(_) | Item::ThumbnailSprite | Item::ThumbnailSheet(_) => {
-            "thumbs"
-        }
-        Item::Key(_) => "key",
-        Item::Poster => "poster",
+        Ok(Answer::new(address, generation, access, etag, body))
     }
 }
 

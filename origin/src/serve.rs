@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, serve::ListenerExt};
 use prometheus::Registry;
 use runtime::{
     internal::{self, Health},
@@ -12,10 +12,12 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
     config::Settings,
+    keys::{self, Keys},
     library::Library,
     media::Media,
     metrics::Metrics,
     request::{Origin, handle},
+    seldom::Seldom,
     shelf::Shelf,
 };
 
@@ -44,6 +46,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The client of the key service cannot be made.
+    #[error("the keys cannot be asked for")]
+    Keys(#[from] reqwest::Error),
     /// The counters cannot be declared.
     #[error("the metrics cannot be declared")]
     Metrics(#[from] prometheus::Error),
@@ -70,12 +75,21 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let metrics = Metrics::new(&registry)?;
     let health = Health::new();
     let store = store::open(&settings.store)?;
-    let shelf = Arc::new(Shelf::new(store, metrics.clone(), health.clone()));
+    let hop_secret = hop_secret(&settings).await?;
+    let shelf = Shelf::new(
+        store,
+        settings.read_timeout,
+        metrics.clone(),
+        health.clone(),
+    );
+    let shelf = Arc::new(shelf);
     let origin = Arc::new(Origin {
         library: Library::new(Arc::clone(&shelf), &settings, metrics.clone()),
         media: Media::new(shelf, &settings, metrics.clone()),
+        keys: keys(&settings, hop_secret.as_deref(), &metrics)?,
         metrics,
-        hop_secret: hop_secret(&settings).await?,
+        hop_secret,
+        strangers: Seldom::new(Duration::from_secs(60)),
     });
     let listener = bind(settings.listen).await?;
     let internal = bind(settings.internal).await?;
@@ -122,6 +136,20 @@ async fn hop_secret(settings: &Settings) -> Result<Option<Vec<u8>>, Error> {
     Ok(Some(secret))
 }
 
+/// What knows the keys of protected films, and remembers them.
+fn keys(
+    settings: &Settings,
+    hop: Option<&[u8]>,
+    metrics: &Metrics,
+) -> Result<Option<Box<dyn Keys>>, Error> {
+    let Some(source) = &settings.keys else {
+        return Ok(None);
+    };
+    let keys = keys::open(source, hop, settings.read_timeout)?;
+    let cached = keys::Cached::new(keys, settings.keys_ttl, metrics.clone());
+    Ok(Some(Box::new(cached)))
+}
+
 async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address)
         .await
@@ -134,6 +162,8 @@ fn address(listener: &TcpListener, configured: SocketAddr) -> SocketAddr {
 
 async fn serve(listener: TcpListener, origin: Arc<Origin>, mut shutdown: Shutdown) {
     let router = Router::new().fallback(handle).with_state(origin);
+    // Only costs latency when it fails.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let served = axum::serve(listener, router)
         .with_graceful_shutdown(async move { shutdown.requested().await })
         .await;

@@ -22,7 +22,6 @@
 //! - An event of the mezzanine is in exactly one segment, however long segments are.
 //! - The first picture and the first sound present at 0 (later only if the mezzanine says so); there are no edit lists.
 //! - A sample is compared with its CRC before it is packed: a changed mezzanine is an error, not a wrong byte.
-//! - Of two samples encrypted in counter mode under one key, no two share an initialization vector.
 //! - The same input gives the same bytes, on every machine, at every time.
 
 mod boxes;
@@ -33,9 +32,11 @@ mod error;
 pub mod fmp4;
 pub mod hls;
 pub mod index;
+mod lengths;
 mod presentation;
 pub mod protect;
 mod rates;
+mod rendition;
 mod source;
 pub mod text;
 pub mod thumbs;
@@ -43,5 +44,5 @@ mod timeline;
 pub mod ts;
 
 pub use error::Error;
-pub use presentation::{IFrame, Presentation, Rendition, Segment, Source};
+pub use presentation::{IFrame, Parts, Presentation, Rendition, Segment, Source};
 pub use rates::Rates;

@@ -2,110 +2,125 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use contracts::id::RenditionId;
+use contracts::{address::Flavour, asset::Thumbs, id::RenditionId};
 
 use crate::{
     Error,
-    index::{Index, Media, Sample, Video},
+    index::{Index, Media, Sample},
+    lengths,
+    rates::Rates,
+    text,
     timeline::{Instant, Timeline},
-    ts,
 };
 
-/// A film that can be played: renditions that share their segment boundaries.
+pub use crate::rendition::{IFrame, Rendition, Segment, Source};
+
+/// A film that can be played: renditions that share their segment boundaries, subtitles and thumbnails beside them.
+///
+/// Cheap to clone: clones share what was measured of the film.
 #[derive(Debug, Clone)]
 pub struct Presentation {
     renditions: Vec<Rendition>,
+    texts: Vec<Text>,
+    thumbs: Option<Thumbs>,
+    whole: Arc<Whole>,
 }
 
-/// One rendition of a film, with the places where it is cut.
+/// What a film is made of.
+#[derive(Debug, Clone, Default)]
+pub struct Parts {
+    /// Pictures and sounds in the order in which players see them; the first sound is the film's default.
+    pub sources: Vec<Source>,
+    /// Subtitles, in the order in which players see them.
+    pub texts: Vec<text::Track>,
+    /// Sheets of thumbnails, where they were made.
+    pub thumbs: Option<Thumbs>,
+}
+
+/// What stays true of the whole film when some of its renditions are left out.
+#[derive(Debug)]
+struct Whole {
+    /// The sound inside the transport streams of pictures.
+    muxed: Option<Rendition>,
+    /// Where subtitles are cut: the starts of segments, and the film's end.
+    boundaries: Vec<Duration>,
+    duration: Duration,
+    /// `EXT-X-TARGETDURATION` of the playlists of each flavour.
+    targets: [u64; 2],
+}
+
+/// Subtitles and what they take of a line, in each flavour.
 #[derive(Debug, Clone)]
-pub struct Rendition {
-    id: RenditionId,
-    language: Option<String>,
-    index: Arc<Index>,
-    /// Places in the sample table where segments begin, and its length; segment `n` is `cuts[n - 1]..cuts[n]`.
-    cuts: Vec<usize>,
-    /// Places of the pictures that decoding can begin with; none of sound.
-    heads: Vec<usize>,
-}
-
-/// What a film is made of: one rendition as ingest published it.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// The rendition's name in URLs.
-    pub id: RenditionId,
-    /// BCP 47 tag of the language, for sound.
-    pub language: Option<String>,
-    /// The index of its mezzanine.
-    pub index: Arc<Index>,
-}
-
-/// The plan of one segment of one rendition; times are ticks of the rendition's timescale.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Segment {
-    /// Counted from 1.
-    pub number: u32,
-    /// When its first sample is presented.
-    pub start: u64,
-    /// How long it lasts on the screen: until the next segment's start.
-    pub duration: u64,
-    /// Its samples in the index.
-    pub samples: Range<usize>,
-    /// Its events in the index.
-    pub events: Range<usize>,
-    /// The bytes of the mezzanine that hold all of them, box headers between them included.
-    pub bytes: Range<u64>,
-}
-
-/// The plan of one picture that decoding can begin with, as a segment of its own; times are ticks of the
-/// rendition's timescale.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IFrame {
-    /// Counted from 1 over the film.
-    pub number: u32,
-    /// When it is presented.
-    pub start: u64,
-    /// How long it stays on the screen: until the next such picture, or the film's end.
-    pub duration: u64,
-    /// Its place in the index.
-    pub sample: usize,
-    /// The bytes of the mezzanine that hold it.
-    pub bytes: Range<u64>,
-}
-
-impl IFrame {
-    /// The plan of a segment that holds it alone, without events: they come with the pictures around it.
-    #[must_use]
-    pub fn segment(&self) -> Segment {
-        Segment {
-            number: self.number,
-            start: self.start,
-            duration: self.duration,
-            samples: self.sample..self.sample + 1,
-            events: 0..0,
-            bytes: self.bytes.clone(),
-        }
-    }
+struct Text {
+    track: text::Track,
+    rates: [Rates; 2],
 }
 
 impl Presentation {
-    /// Puts renditions on one timeline, cut near each multiple of `target` (taken as 2 to 6 s).
-    ///
-    /// The order of `sources` is kept; the first sound is the film's default.
+    /// Puts a film together, cut near each multiple of `target` (taken as 2 to 6 s). Rates are measured here, once.
     ///
     /// # Errors
     /// [`Error::Presentation`] when there is nothing to play, when pictures share no GOP head with the first
     /// one's, when a rendition has a hole as long as a segment, or when a segment is absurdly large.
-    pub fn new(sources: Vec<Source>, target: Duration) -> Result<Self, Error> {
+    pub fn new(parts: Parts, target: Duration) -> Result<Self, Error> {
+        let Parts {
+            sources,
+            texts,
+            thumbs,
+        } = parts;
         let timeline = timeline(&sources, target)?;
         let renditions = sources
             .into_iter()
             .map(|source| Rendition::new(source, &timeline))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { renditions })
+            .collect::<Result<Vec<_>, _>>()?;
+        let whole = Whole::of(&renditions, &timeline);
+        let texts = texts.into_iter().map(|track| Text {
+            rates: FLAVOURS.map(|flavour| track.rates(&whole.boundaries, flavour)),
+            track,
+        });
+        let mut film = Self {
+            renditions,
+            texts: texts.collect(),
+            thumbs,
+            whole: Arc::new(whole),
+        };
+        let targets = FLAVOURS.map(|flavour| film.longest(flavour));
+        if let Some(whole) = Arc::get_mut(&mut film.whole) {
+            whole.targets = targets;
+        }
+        Ok(film)
     }
 
-    /// All renditions, in the order given.
+    /// The film as it is offered to those who may have some renditions only: all that is left has the same
+    /// segments as in the whole film. None when neither picture nor sound is left.
+    ///
+    /// The sound inside transport streams stays, for their bytes are those of the whole film.
+    #[must_use]
+    pub fn only(&self, wanted: &[RenditionId]) -> Option<Self> {
+        let renditions = self.renditions.iter();
+        let renditions: Vec<_> = renditions
+            .filter(|rendition| wanted.contains(rendition.id()))
+            .cloned()
+            .collect();
+        if renditions.is_empty() {
+            return None;
+        }
+        let texts = self.texts.iter();
+        Some(Self {
+            renditions,
+            texts: texts
+                .filter(|text| wanted.contains(&text.track.id))
+                .cloned()
+                .collect(),
+            thumbs: self
+                .thumbs
+                .clone()
+                .filter(|_| wanted.iter().any(|id| id.as_str() == THUMBS)),
+            whole: Arc::clone(&self.whole),
+        })
+    }
+
+    /// The pictures and sounds, in the order given.
     #[must_use]
     pub fn renditions(&self) -> &[Rendition] {
         &self.renditions
@@ -125,19 +140,50 @@ impl Presentation {
             .filter(|rendition| rendition.video().is_none())
     }
 
-    /// The rendition of that name.
-    #[must_use]
-    pub fn find(&self, id: &RenditionId) -> Option<&Rendition> {
-        self.renditions.iter().find(|rendition| rendition.id == *id)
+    /// The subtitles, in the order given.
+    pub fn texts(&self) -> impl Iterator<Item = &text::Track> {
+        self.texts.iter().map(|text| &text.track)
     }
 
-    /// The sound that is carried inside a rendition's transport stream segments: for pictures, the first sound that
-    /// such a stream can carry.
+    /// The sheets of thumbnails.
+    #[must_use]
+    pub fn thumbs(&self) -> Option<&Thumbs> {
+        self.thumbs.as_ref()
+    }
+
+    /// The picture or sound of that name.
+    #[must_use]
+    pub fn find(&self, id: &RenditionId) -> Option<&Rendition> {
+        self.renditions
+            .iter()
+            .find(|rendition| rendition.id() == id)
+    }
+
+    /// The subtitles of that name.
+    #[must_use]
+    pub fn text(&self, id: &RenditionId) -> Option<&text::Track> {
+        self.texts().find(|text| text.id == *id)
+    }
+
+    /// Where subtitles are cut: the starts of the film's segments from 0 on, and the film's end.
+    #[must_use]
+    pub fn boundaries(&self) -> &[Duration] {
+        &self.whole.boundaries
+    }
+
+    /// The interval that a segment of subtitles covers, counted from 1; none behind the last.
+    #[must_use]
+    pub fn interval(&self, number: u32) -> Option<Range<Duration>> {
+        let at = usize::try_from(number).ok()?.checked_sub(1)?;
+        let (start, end) = (self.boundaries().get(at)?, self.boundaries().get(at + 1)?);
+        Some(*start..*end)
+    }
+
+    /// The sound that is carried inside a rendition's transport stream segments: for pictures, the first sound of
+    /// the whole film that such a stream can carry.
     #[must_use]
     pub fn companion(&self, rendition: &Rendition) -> Option<&Rendition> {
-        rendition
-            .video()
-            .and_then(|_| self.audios().find(|audio| ts::carries(audio.index())))
+        rendition.video().and(self.whole.muxed.as_ref())
     }
 
     /// How many transport stream segments a rendition has: sound may outlast the picture that it is muxed with.
@@ -149,127 +195,75 @@ impl Presentation {
         rendition.segment_count().max(sound)
     }
 
-    /// How long the film lasts.
+    /// How long the whole film lasts, rounded down to the nanosecond.
     #[must_use]
     pub fn duration(&self) -> Duration {
-        let ends = self.renditions.iter().map(|rendition| {
-            let index = &rendition.index;
-            ticks_to_duration(index.end(), index.track().timescale)
-        });
-        ends.max().unwrap_or_default()
+        self.whole.duration
+    }
+
+    /// The target duration of all playlists of a flavour: RFC 8216 §6.2.4 wants one value for all variants and
+    /// renditions.
+    pub(crate) fn target_duration(&self, flavour: Flavour) -> u64 {
+        let [cmaf, ts] = self.whole.targets;
+        match flavour {
+            Flavour::Cmaf => cmaf,
+            Flavour::Ts => ts,
+        }
+    }
+
+    /// The rates of the heaviest subtitles.
+    pub(crate) fn text_rates(&self, flavour: Flavour) -> Rates {
+        Rates::heaviest(self.texts.iter().map(|text| text.rates_in(flavour)))
+    }
+
+    /// The rates of subtitles.
+    pub(crate) fn rates_of_text(&self, id: &RenditionId, flavour: Flavour) -> Option<Rates> {
+        let text = self.texts.iter().find(|text| text.track.id == *id)?;
+        Some(text.rates_in(flavour))
+    }
+
+    fn longest(&self, flavour: Flavour) -> u64 {
+        let texts = self.texts.iter().flat_map(|_| lengths::intervals(self));
+        let renditions = self.renditions.iter();
+        let carried = renditions.filter(|rendition| rendition.is_in(flavour));
+        let all = carried.flat_map(|rendition| lengths::of(self, rendition, flavour));
+        lengths::target(all.chain(texts))
     }
 }
 
-impl Rendition {
-    fn new(source: Source, timeline: &Timeline) -> Result<Self, Error> {
-        let Source {
-            id,
-            language,
-            index,
-        } = source;
-        let cuts = cuts(&index, timeline)?;
-        let heads = heads(&index);
-        let rendition = Self {
-            id,
-            language,
-            index,
-            cuts,
-            heads,
-        };
-        let heavy = rendition.segments().any(|segment| {
-            segment.bytes.end.saturating_sub(segment.bytes.start) > MAX_SEGMENT_BYTES
+impl Whole {
+    fn of(renditions: &[Rendition], timeline: &Timeline) -> Self {
+        let muxed = renditions
+            .iter()
+            .find(|rendition| rendition.video().is_none() && rendition.is_in(Flavour::Ts));
+        let ends = renditions.iter().map(|rendition| {
+            let index = rendition.index();
+            ticks_to_duration(index.end(), index.track().timescale)
         });
-        if heavy {
-            return Err(Error::Presentation("a segment is larger than 64 MiB"));
-        }
-        Ok(rendition)
-    }
-
-    /// Its name in URLs.
-    #[must_use]
-    pub fn id(&self) -> &RenditionId {
-        &self.id
-    }
-
-    /// BCP 47 tag of its language.
-    #[must_use]
-    pub fn language(&self) -> Option<&str> {
-        self.language.as_deref()
-    }
-
-    /// The index of its mezzanine.
-    #[must_use]
-    pub fn index(&self) -> &Arc<Index> {
-        &self.index
-    }
-
-    /// The facts of its pictures; none when it carries sound.
-    #[must_use]
-    pub fn video(&self) -> Option<&Video> {
-        match &self.index.track().media {
-            Media::Video(video) => Some(video),
-            Media::Audio(_) => None,
+        let duration = ends.max().unwrap_or_default();
+        let starts = timeline.starts().skip(1);
+        let starts = starts.map(|start| ticks_to_duration(start.ticks, start.timescale));
+        // Subtitles of the time before a late first picture belong to the first segment.
+        let mut boundaries: Vec<Duration> = std::iter::once(Duration::ZERO)
+            .chain(starts.take_while(|start| *start < duration))
+            .collect();
+        boundaries.push(duration);
+        Self {
+            muxed: muxed.cloned(),
+            boundaries,
+            duration,
+            targets: [1; 2],
         }
     }
+}
 
-    /// How many segments it has.
-    #[must_use]
-    pub fn segment_count(&self) -> u32 {
-        u32::try_from(self.cuts.len().saturating_sub(1)).unwrap_or(u32::MAX)
-    }
-
-    /// The plan of a segment, counted from 1; none behind the last.
-    #[must_use]
-    pub fn segment(&self, number: u32) -> Option<Segment> {
-        let at = usize::try_from(number).ok()?.checked_sub(1)?;
-        let (&from, &to) = (self.cuts.get(at)?, self.cuts.get(at + 1)?);
-        let samples = self.index.samples();
-        let (first, last) = (samples.get(from)?, samples.get(to.checked_sub(1)?)?);
-        let end = samples
-            .get(to)
-            .map_or_else(|| self.index.end(), Sample::pts);
-        Some(Segment {
-            number,
-            start: first.pts(),
-            duration: end.saturating_sub(first.pts()),
-            samples: from..to,
-            events: self.index.events_of(&(from..to)),
-            bytes: first.offset..last.end(),
-        })
-    }
-
-    /// How many pictures it has that decoding can begin with; 0 for sound.
-    #[must_use]
-    pub fn iframe_count(&self) -> u32 {
-        u32::try_from(self.heads.len()).unwrap_or(u32::MAX)
-    }
-
-    /// The plan of such a picture, counted from 1; none behind the last.
-    #[must_use]
-    pub fn iframe(&self, number: u32) -> Option<IFrame> {
-        let at = usize::try_from(number).ok()?.checked_sub(1)?;
-        let &place = self.heads.get(at)?;
-        let samples = self.index.samples();
-        let sample = samples.get(place)?;
-        let next = self.heads.get(at + 1).and_then(|next| samples.get(*next));
-        let end = next.map_or_else(|| self.index.end(), Sample::pts);
-        Some(IFrame {
-            number,
-            start: sample.pts(),
-            duration: end.saturating_sub(sample.pts()),
-            sample: place,
-            bytes: sample.offset..sample.end(),
-        })
-    }
-
-    /// The plans of all pictures that decoding can begin with.
-    pub fn iframes(&self) -> impl Iterator<Item = IFrame> {
-        (1..=self.iframe_count()).filter_map(|number| self.iframe(number))
-    }
-
-    /// The plans of all segments.
-    pub fn segments(&self) -> impl Iterator<Item = Segment> {
-        (1..=self.segment_count()).filter_map(|number| self.segment(number))
+impl Text {
+    fn rates_in(&self, flavour: Flavour) -> Rates {
+        let [cmaf, ts] = self.rates;
+        match flavour {
+            Flavour::Cmaf => cmaf,
+            Flavour::Ts => ts,
+        }
     }
 }
 
@@ -305,49 +299,6 @@ fn timeline(sources: &[Source], target: Duration) -> Result<Timeline, Error> {
     Timeline::of_audio(first.index.track().timescale, start, end, target)
 }
 
-/// Finds where the timeline cuts a sample table. Segments without samples are allowed at the end only.
-fn cuts(index: &Index, timeline: &Timeline) -> Result<Vec<usize>, Error> {
-    let samples = index.samples();
-    let timescale = index.track().timescale;
-    let audio = matches!(index.track().media, Media::Audio(_));
-    let mut cuts = vec![0];
-    let mut from = 0;
-    for start in timeline.starts().skip(1) {
-        let rest = samples.get(from..).unwrap_or_default();
-        let reached = |sample: &Sample| {
-            let pts = Instant {
-                ticks: sample.pts(),
-                timescale,
-            };
-            (audio || sample.sync) && pts.compare(start).is_ge()
-        };
-        let Some(step) = rest.iter().position(reached) else {
-            break;
-        };
-        if step == 0 {
-            return Err(Error::Presentation(
-                "a rendition has a hole as long as a segment",
-            ));
-        }
-        from += step;
-        cuts.push(from);
-    }
-    cuts.push(samples.len());
-    Ok(cuts)
-}
-
-/// The places of the sync samples of pictures.
-fn heads(index: &Index) -> Vec<usize> {
-    match index.track().media {
-        Media::Video(_) => {
-            let places = index.samples().iter().enumerate();
-            places
-                .filter(|(_, sample)| sample.sync)
-                .map(|(at, _)| at)
-                .collect()
-        }
-        Media::Audio(_) => Vec::new(),
-    }
-}
-
-const MAX_SEGMENT_BYTES: u64 = 64 << 20;
+/// The name of the thumbnails in URLs.
+pub(crate) const THUMBS: &str = "thumbs";
+const FLAVOURS: [Flavour; 2] = [Flavour::Cmaf, Flavour::Ts];

@@ -29,17 +29,19 @@ impl Timeline {
         let timescale = reference.track().timescale;
         let mut heads = heads(reference);
         for other in others {
-            let theirs: Vec<Instant> = self::heads(other)
-                .into_iter()
-                .map(|ticks| Instant {
-                    ticks,
-                    timescale: other.track().timescale,
-                })
-                .collect();
+            let clock = other.track().timescale;
+            let at = |ticks, timescale| Instant { ticks, timescale };
+            // Both rise, so one walk finds what they share.
+            let mut theirs = self::heads(other).into_iter().peekable();
             heads.retain(|&ticks| {
+                let ours = at(ticks, timescale);
+                while theirs
+                    .next_if(|their| at(*their, clock).compare(ours).is_lt())
+                    .is_some()
+                {}
                 theirs
-                    .binary_search_by(|their| their.compare(Instant { ticks, timescale }))
-                    .is_ok()
+                    .peek()
+                    .is_some_and(|their| at(*their, clock).compare(ours).is_eq())
             });
         }
         if heads.first().copied() != reference.samples().first().map(Sample::pts) {
@@ -89,6 +91,12 @@ impl Instant {
         let ours = u128::from(self.ticks) * u128::from(other.timescale);
         let theirs = u128::from(other.ticks) * u128::from(self.timescale);
         ours.cmp(&theirs)
+    }
+
+    /// The first tick of another clock that is not before the moment.
+    pub(crate) fn ticks_from(self, timescale: u32) -> u64 {
+        let ticks = u128::from(self.ticks) * u128::from(timescale);
+        u64::try_from(ticks.div_ceil(u128::from(self.timescale))).unwrap_or(u64::MAX)
     }
 
     /// The moment on another clock, rounded down.

@@ -1,5 +1,6 @@
-//! `cargo xtask`: set up, run, test and check the house with one command each.
+//! `cargo xtask`: set up, run, test, check and measure the house with one command each.
 
+mod bench;
 mod check;
 mod run;
 mod setup;
@@ -11,7 +12,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Set up, run, test and check Millrace")]
+#[command(
+    name = "cargo xtask",
+    about = "Set up, run, test, check and measure Millrace"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -33,6 +37,15 @@ enum Command {
     },
     /// Run what must hold before a change lands: format, lints, docs, licences and advisories
     Check,
+    /// Measure what things cost, and print a table
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// What is measured
+        subject: bench::Subject,
+        /// What the bench itself takes: --quick, …
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// Only install what is missing, and build the web page
     Setup,
 }
@@ -40,6 +53,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Up { rest } => return up::run(&rest),
+        Command::Bench { subject, rest } => bench::run(subject, &rest),
         Command::Test { filter } => test::run(filter.as_deref()),
         Command::Check => check::run(),
         Command::Setup => setup::everything(),

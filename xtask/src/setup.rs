@@ -51,6 +51,11 @@ pub(crate) fn house() -> Result<()> {
     web()
 }
 
+/// What `bench` needs.
+pub(crate) fn programs() -> Result<()> {
+    packages(&HOUSE)
+}
+
 /// What `test` and `check` need.
 pub(crate) fn everything() -> Result<()> {
     packages(&HOUSE)?;

@@ -14,9 +14,7 @@ fn start(rest: &[String]) -> Result<std::convert::Infallible> {
     run::run(&mut run::command(
         "cargo build --release --package millrace",
     ))?;
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| run::root().join("target"), Into::into);
-    let program = target.join("release/millrace");
+    let program = run::target().join("release/millrace");
     let mut up = Command::new(&program);
     up.arg("up")
         .arg("--web")

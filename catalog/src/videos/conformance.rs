@@ -34,6 +34,7 @@ async fn make(videos: &dyn Videos, name: &str, privacy: Privacy) -> Video {
         id: id(name),
         title: format!("Film {name}"),
         privacy,
+        protected: name == "new",
     };
     videos.create(new).await.expect("a new id can be made")
 }
@@ -56,11 +57,13 @@ async fn a_new_film_is_uploading_and_its_id_is_taken(videos: &dyn Videos) {
         (made.state, made.progress, made.duration_ms),
         (State::Uploading, 0, None)
     );
+    assert!(made.protected);
     assert_eq!(videos.find(&id("new")).await.expect("find"), Some(made));
     let again = NewVideo {
         id: id("new"),
         title: String::new(),
         privacy: Privacy::Public,
+        protected: false,
     };
     assert!(matches!(
         videos.create(again).await,

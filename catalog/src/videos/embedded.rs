@@ -31,6 +31,7 @@ mod rows {
         pub id: String,
         pub title: String,
         pub privacy: String,
+        pub protected: bool,
         pub state: String,
         pub progress: i32,
         pub failure: Option<String>,
@@ -149,6 +150,7 @@ pub async fn create(
         id: Set(new.id.to_string()),
         title: Set(new.title.clone()),
         privacy: Set(new.privacy.as_str().to_owned()),
+        protected: Set(new.protected),
         state: Set(State::Uploading.as_str().to_owned()),
         progress: Set(0),
         failure: Set(None),
@@ -161,6 +163,7 @@ pub async fn create(
             id: new.id,
             title: new.title,
             privacy: new.privacy,
+            protected: new.protected,
             state: State::Uploading,
             progress: 0,
             failure: None,
@@ -258,6 +261,7 @@ fn video(row: rows::Model) -> Result<Video, Error> {
     Ok(Video {
         id: VideoId::parse(&row.id).map_err(|_| corrupt())?,
         privacy: privacy(&row.privacy).ok_or_else(corrupt)?,
+        protected: row.protected,
         state: State::parse(&row.state).ok_or_else(corrupt)?,
         progress: u8::try_from(row.progress).map_err(|_| corrupt())?,
         duration_ms: row

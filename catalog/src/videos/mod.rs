@@ -22,6 +22,8 @@ pub struct Video {
     pub title: String,
     /// Who may watch.
     pub privacy: Privacy,
+    /// Whether it leaves the house encrypted only.
+    pub protected: bool,
     /// Where it is in its life.
     pub state: State,
     /// How much of its making is done, 0 to 100.
@@ -45,6 +47,8 @@ pub struct NewVideo {
     pub title: String,
     /// Who may watch.
     pub privacy: Privacy,
+    /// Whether it is to leave the house encrypted only.
+    pub protected: bool,
 }
 
 /// The films of a site.

@@ -93,12 +93,15 @@ async fn a_wrong_method_names_the_right_one() {
 }
 
 #[tokio::test]
-async fn uploads_are_sent_to_ingest_with_path_and_query() {
+async fn uploads_and_subtitles_are_sent_to_ingest_with_path_and_query() {
     let house = House::start().await;
     for (method, path) in [
         (Method::POST, "/v1/videos/upload/initiate"),
         (Method::PUT, "/v1/videos/upload/u1/chunk?index=3"),
         (Method::GET, "/api/v1/videos/upload/u1"),
+        (Method::PUT, "/v1/videos/v1/subtitles/pt-br?label=x"),
+        (Method::DELETE, "/v1/videos/v1/subtitles/en"),
+        (Method::GET, "/api/v1/videos/v1/subtitles"),
     ] {
         // Larger than a body of this API may be: the redirect comes before the body is read.
         let answer = house.request(method, path).body(vec![0; 100_000]);

@@ -98,6 +98,7 @@ impl House {
             id: VideoId::parse(id).unwrap(),
             title: format!("Film <{id}>"),
             privacy,
+            protected: false,
         };
         self.catalog.videos.create(new).await.unwrap();
     }

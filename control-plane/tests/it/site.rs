@@ -59,6 +59,7 @@ async fn every_route_is_in_the_description_and_answers() {
         [
             "delete /v1/playback/{session}",
             "delete /v1/videos/upload/{rest}",
+            "delete /v1/videos/{id}/subtitles/{lang}",
             "get /v/{id}/{file}",
             "get /v1/openapi.json",
             "get /v1/status",
@@ -66,11 +67,13 @@ async fn every_route_is_in_the_description_and_answers() {
             "get /v1/videos/upload/{rest}",
             "get /v1/videos/{id}",
             "get /v1/videos/{id}/status",
+            "get /v1/videos/{id}/subtitles",
             "head /v1/videos/upload/{rest}",
             "post /v1/playback/start",
             "post /v1/playback/{session}/heartbeat",
             "post /v1/videos/upload/{rest}",
             "put /v1/videos/upload/{rest}",
+            "put /v1/videos/{id}/subtitles/{lang}",
         ]
     );
 }

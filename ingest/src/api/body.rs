@@ -20,6 +20,9 @@ pub(crate) struct Initiate {
     #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^(public|unlisted|private)$")]
     pub(crate) privacy: Privacy,
+    /// Whether the film leaves the house encrypted only.
+    #[serde(default)]
+    pub(crate) protected: bool,
     /// The file's media type.
     pub(crate) content_type: Option<String>,
 }
@@ -88,4 +91,43 @@ pub(crate) struct Completed {
 #[derive(Deserialize)]
 pub(crate) struct Which {
     pub(crate) index: String,
+}
+
+/// Subtitles that a film has.
+#[derive(Serialize, Default, ToSchema)]
+pub(crate) struct Subtitles {
+    /// The language, as a BCP 47 tag in lower case.
+    pub(crate) language: String,
+    /// The rendition that they are.
+    pub(crate) rendition: String,
+    /// What viewers choose them by, where the language does not say enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) label: Option<String>,
+}
+
+/// Subtitles that are here now.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Put {
+    #[serde(flatten)]
+    pub(crate) subtitles: Subtitles,
+    /// How many cues were found.
+    pub(crate) cues: usize,
+    /// How the bytes were read: `utf-8`, or as a guess `windows-1252`.
+    pub(crate) encoding: &'static str,
+    /// The SHA-256 of what is kept: the same cues as WebVTT.
+    pub(crate) sha256: String,
+}
+
+/// All subtitles of a film.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Texts {
+    pub(crate) video_id: String,
+    /// By language.
+    pub(crate) subtitles: Vec<Subtitles>,
+}
+
+/// What to call subtitles.
+#[derive(Deserialize)]
+pub(crate) struct Label {
+    pub(crate) label: Option<String>,
 }

@@ -174,7 +174,7 @@ fn too_long(expected_bytes: u64, got_bytes: u64) -> Problem {
 }
 
 /// The next bytes of a body; who sends nothing for a minute has gone.
-async fn next(body: &mut BodyDataStream) -> Result<Option<Bytes>, Problem> {
+pub(super) async fn next(body: &mut BodyDataStream) -> Result<Option<Bytes>, Problem> {
     match tokio::time::timeout(STALL, body.next()).await {
         Ok(None) => Ok(None),
         Ok(Some(Ok(frame))) => Ok(Some(frame)),
@@ -183,7 +183,7 @@ async fn next(body: &mut BodyDataStream) -> Result<Option<Bytes>, Problem> {
 }
 
 /// Reads and drops what is left of a body, up to a bound.
-async fn drain(body: &mut BodyDataStream, mut left: u64) {
+pub(super) async fn drain(body: &mut BodyDataStream, mut left: u64) {
     while left > 0 {
         let Ok(Some(frame)) = next(body).await else {
             return;
@@ -192,7 +192,7 @@ async fn drain(body: &mut BodyDataStream, mut left: u64) {
     }
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers
         .get(header::CONTENT_LENGTH)?
         .to_str()

@@ -58,6 +58,7 @@ async fn begin(
         id: upload.video.clone(),
         title,
         privacy: wish.privacy,
+        protected: wish.protected,
     };
     app.videos.create(video).await?;
     app.uploads.create(&upload).await?;
@@ -303,8 +304,8 @@ async fn remove(app: &App, headers: &HeaderMap, id: &str) -> Result<Response, Pr
     if upload.state == upload::State::Complete {
         return Err(Refused::Complete.into());
     }
-    let (uploads, videos, store) = (&*app.uploads, &*app.videos, &*app.store);
-    let removed = abandon(uploads, videos, store, &upload, CANCELLED).await?;
+    let (uploads, videos) = (&*app.uploads, &*app.videos);
+    let removed = abandon(uploads, videos, &app.publishing, &upload, CANCELLED).await?;
     if !removed && is_there(app, &upload).await? {
         return Err(Refused::Complete.into());
     }
@@ -339,7 +340,8 @@ fn title(wish: &Initiate) -> Result<String, Problem> {
     Ok(title)
 }
 
-fn counted(app: &App, outcome: Result<Response, Problem>) -> Result<Response, Problem> {
+/// Counts a refusal.
+pub(super) fn counted(app: &App, outcome: Result<Response, Problem>) -> Result<Response, Problem> {
     if let Err(problem) = &outcome {
         app.metrics.refused(problem.kind());
     }

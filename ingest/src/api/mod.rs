@@ -23,6 +23,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     Error,
     metrics::Metrics,
+    texts::Publishing,
     upload::{Limits, Uploads, turn::Turns},
 };
 
@@ -30,6 +31,7 @@ mod body;
 mod chunk;
 mod life;
 mod problem;
+mod subtitles;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +44,7 @@ pub(crate) struct App {
     pub(crate) turns: Arc<Turns>,
     pub(crate) videos: Arc<dyn Videos>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) publishing: Publishing,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Metrics,
     /// Wakes this process's workers.
@@ -83,7 +86,7 @@ impl App {
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Millrace ingest",
-    description = "Uploading films in chunks. Refusals are application/problem+json. The same paths answer under /api/v1."
+    description = "Uploading films in chunks, and their subtitles. Refusals are application/problem+json. The same paths answer under /api/v1."
 ))]
 struct Document;
 
@@ -93,7 +96,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(life::initiate))
         .routes(routes!(life::show, life::cancel))
         .routes(routes!(life::complete))
-        .routes(routes!(chunk::put));
+        .routes(routes!(chunk::put))
+        .routes(routes!(subtitles::list))
+        .routes(routes!(subtitles::put, subtitles::remove));
     let (routes, document) = OpenApiRouter::with_openapi(Document::openapi())
         .nest("/v1", uploads)
         .split_for_parts();

@@ -57,6 +57,47 @@ impl Problem {
         )
     }
 
+    pub(crate) fn no_video() -> Self {
+        let detail = "There is no video with this id.";
+        let status = StatusCode::NOT_FOUND;
+        Self::new("video-not-found", status, "No such video", detail)
+    }
+
+    pub(crate) fn failed() -> Self {
+        let detail = "This video cannot be made; its status tells why.";
+        Self::new("video-failed", StatusCode::CONFLICT, "Failed video", detail)
+    }
+
+    pub(crate) fn no_text(language: &str) -> Self {
+        let detail = format!("The video has no subtitles in {language:?}.");
+        let status = StatusCode::NOT_FOUND;
+        Self::new("subtitles-not-found", status, "No such subtitles", detail)
+    }
+
+    pub(crate) fn no_subtitles(why: &str) -> Self {
+        let detail = format!("Not taken: {why}. Send WebVTT, or SubRip (.srt).");
+        let status = StatusCode::BAD_REQUEST;
+        Self::new("not-subtitles", status, "No subtitles", detail)
+    }
+
+    pub(crate) fn too_many_texts() -> Self {
+        let detail = "The video has as many subtitles as it may have; remove some first.";
+        let status = StatusCode::CONFLICT;
+        Self::new("too-many-subtitles", status, "Too many subtitles", detail)
+    }
+
+    pub(crate) fn text_too_large() -> Self {
+        let detail = "A file of subtitles has at most 16 MiB.";
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        Self::new("too-large", status, "Body too large", detail)
+    }
+
+    pub(crate) fn bad_language() -> Self {
+        let detail = "The language is a BCP 47 tag of at most 11 characters, such as en or pt-br.";
+        let status = StatusCode::BAD_REQUEST;
+        Self::new("bad-language", status, "Not a language", detail)
+    }
+
     pub(crate) fn no_route() -> Self {
         let detail = "There is nothing at this path; /v1/openapi.json lists what there is.";
         Self::new("not-found", StatusCode::NOT_FOUND, "Nothing here", detail)

@@ -29,6 +29,7 @@ use super::*;
 use crate::{
     jobs::{NewJob, Step},
     schema::Migrations,
+    texts::{self, Texts},
     upload::{State, Upload, embedded::Embedded},
 };
 
@@ -106,6 +107,7 @@ struct House {
     _folder: TempDir,
     uploads: Arc<Embedded>,
     videos: Arc<dyn Videos>,
+    texts: Arc<dyn Texts>,
     inner: Arc<dyn Store>,
     upload: Upload,
 }
@@ -137,6 +139,7 @@ impl House {
             id: video,
             title: "v".to_owned(),
             privacy: Privacy::Public,
+            protected: false,
         };
         catalog.videos.create(new).await.unwrap();
         let uploads = Arc::new(Embedded::new(catalog.connection().clone()));
@@ -144,6 +147,7 @@ impl House {
         Self {
             inner: store::open(&address("file", "store")).unwrap(),
             videos: Arc::clone(&catalog.videos),
+            texts: Arc::new(texts::embedded::Embedded::new(catalog)),
             _folder: folder,
             uploads,
             upload,
@@ -162,11 +166,16 @@ impl House {
 
     fn app(&self, store: Odd) -> Arc<App> {
         let uploads: Arc<dyn Uploads> = Arc::<Embedded>::clone(&self.uploads);
+        let store: Arc<dyn Store> = Arc::new(store);
         Arc::new(App {
             uploads,
             turns: Arc::default(),
             videos: Arc::clone(&self.videos),
-            store: Arc::new(store),
+            publishing: Publishing {
+                store: Arc::clone(&store),
+                texts: Arc::clone(&self.texts),
+            },
+            store,
             clock: Arc::new(Fixed::at(UnixSeconds(5))),
             metrics: Metrics::new(&Registry::new()).unwrap(),
             wake: Arc::default(),

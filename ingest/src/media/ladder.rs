@@ -71,7 +71,7 @@ fn rung(name: &str, (width, height): (u32, u32), rate: Rate) -> Option<Rung> {
 }
 
 /// The largest size of the picture's shape inside the box and not above its own.
-fn fit(width: u32, height: u32, across: u32, down: u32) -> (u32, u32) {
+pub(super) fn fit(width: u32, height: u32, across: u32, down: u32) -> (u32, u32) {
     let (w, h) = (f64::from(width), f64::from(height));
     let scale = (f64::from(across) / w).min(f64::from(down) / h).min(1.0);
     let side = |size: f64, limit: u32| {

@@ -7,6 +7,8 @@ pub mod outcome;
 pub mod probe;
 pub mod rate;
 mod refusal;
+pub mod sound;
+pub mod still;
 pub mod transcode;
 
 pub use refusal::Refusal;

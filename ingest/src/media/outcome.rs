@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use contracts::asset::{Kind, Rendition};
-use packager::{Presentation, Source, index::Index};
+use packager::{Parts, Presentation, Source, index::Index};
 
 use super::{Refusal, ladder::Ladder, probe::Facts};
 
@@ -83,9 +83,14 @@ fn check_film(made: &[Made<'_>]) -> Result<(), Refusal> {
     let sources = made.iter().map(|made| Source {
         id: made.rendition.id.clone(),
         language: made.rendition.language.clone(),
+        label: made.rendition.label.clone(),
         index: Arc::clone(made.index),
     });
-    Presentation::new(sources.collect(), SEGMENT)
+    let parts = Parts {
+        sources: sources.collect(),
+        ..Parts::default()
+    };
+    Presentation::new(parts, SEGMENT)
         .map(drop)
         .map_err(|error| Refusal::Unplayable {
             why: error.to_string(),
@@ -110,7 +115,8 @@ fn check_grid(index: &Index, ladder: &Ladder) -> Result<(), Fault> {
     Ok(())
 }
 
-fn length(index: &Index) -> Duration {
+/// How long a mezzanine lasts on the screen, to the microsecond.
+pub(crate) fn length(index: &Index) -> Duration {
     let scale = u64::from(index.track().timescale.max(1));
     let (seconds, rest) = (index.end() / scale, index.end() % scale);
     Duration::from_secs(seconds) + Duration::from_micros(rest * 1_000_000 / scale)

@@ -1,8 +1,6 @@
 //! What a publisher's file is: its streams, as ffprobe tells them.
 
-use std::{
-    collections::HashSet, ffi::OsString, fs::File, io, io::Read, path::Path, time::Duration,
-};
+use std::{ffi::OsString, fs::File, io, io::Read, path::Path, time::Duration};
 
 use serde::Deserialize;
 
@@ -10,6 +8,7 @@ use super::{
     Refusal,
     child::{self, End, Limits},
     rate::Rate,
+    sound::{self, Sound},
 };
 
 /// What was found in a file.
@@ -17,7 +16,8 @@ use super::{
 pub struct Facts {
     /// The picture.
     pub picture: Picture,
-    /// The sound, one of each language, the preferred first; empty for a silent film.
+    /// The sound, the preferred first; empty for a silent film. Further tracks of one language are
+    /// here where the file tells them apart by name.
     pub sounds: Vec<Sound>,
     /// The length that the file as a whole announces.
     pub announced: Option<Duration>,
@@ -36,17 +36,6 @@ pub struct Picture {
     pub rate: Rate,
     /// The length that the stream announces.
     pub announced: Option<Duration>,
-}
-
-/// One track of sound.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sound {
-    /// Which stream of the file it is.
-    pub stream: u32,
-    /// Whether it has one channel; with more it is mixed down to two.
-    pub mono: bool,
-    /// Its language as a BCP 47 tag, when the file tells it.
-    pub language: Option<String>,
 }
 
 /// Why there are no facts.
@@ -132,7 +121,7 @@ fn facts(json: &[u8]) -> Result<Facts, Refusal> {
         streams.sort_by_key(|stream| stream.disposition.default == 0);
         streams
     };
-    let sounds = sounds(&of("audio"));
+    let sounds = sound::choose(&of("audio"));
     let Some(picture) = of("video").into_iter().next() else {
         return Err(if sounds.is_empty() {
             Refusal::NoPicture
@@ -192,35 +181,6 @@ fn square(width: u32, height: u32, aspect: Option<&str>) -> (u32, u32) {
     }
 }
 
-/// The first track of each language.
-fn sounds(streams: &[&Stream]) -> Vec<Sound> {
-    let mut languages = HashSet::new();
-    streams
-        .iter()
-        .filter(|stream| stream.channels > 0)
-        .map(|stream| Sound {
-            stream: stream.index,
-            mono: stream.channels == 1,
-            language: stream.tags.language.as_deref().and_then(language),
-        })
-        .filter(|sound| languages.insert(sound.language.clone()))
-        .take(MAX_SOUNDS)
-        .collect()
-}
-
-/// ISO 639-2 as files carry it, to the shortest code, as BCP 47 (RFC 5646 §2.2.1) wants it.
-fn language(code: &str) -> Option<String> {
-    let code = code.to_ascii_lowercase();
-    let plain = matches!(code.len(), 2 | 3) && code.bytes().all(|byte| byte.is_ascii_lowercase());
-    if !plain || matches!(code.as_str(), "und" | "mis" | "mul" | "zxx") {
-        return None;
-    }
-    let short = SHORT_CODES
-        .iter()
-        .find(|(long, _)| long.split(' ').any(|long| long == code));
-    Some(short.map_or(code, |(_, short)| (*short).to_owned()))
-}
-
 fn seconds(text: Option<&str>) -> Option<Duration> {
     let seconds: f64 = text?.parse().ok()?;
     Duration::try_from_secs_f64(seconds)
@@ -270,8 +230,8 @@ struct Format {
 }
 
 #[derive(Deserialize)]
-struct Stream {
-    index: u32,
+pub(super) struct Stream {
+    pub(super) index: u32,
     #[serde(default)]
     codec_type: String,
     #[serde(default)]
@@ -283,11 +243,11 @@ struct Stream {
     avg_frame_rate: Option<String>,
     duration: Option<String>,
     #[serde(default)]
-    channels: u32,
+    pub(super) channels: u32,
     #[serde(default)]
     disposition: Disposition,
     #[serde(default)]
-    tags: Tags,
+    pub(super) tags: Tags,
     #[serde(default)]
     side_data_list: Vec<SideData>,
 }
@@ -314,9 +274,11 @@ struct Disposition {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Tags {
-    language: Option<String>,
+pub(super) struct Tags {
+    pub(super) language: Option<String>,
     rotate: Option<String>,
+    pub(super) title: Option<String>,
+    pub(super) handler_name: Option<String>,
     #[serde(rename = "DURATION")]
     duration: Option<String>,
 }
@@ -328,56 +290,9 @@ struct SideData {
 
 const MAX_JSON: usize = 4 << 20;
 const MAX_SIDE: u32 = 16_384;
-const MAX_SOUNDS: usize = 16;
 /// ffmpeg's names of the containers that are taken; none of them refers to other files.
 const FORMATS: &str =
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,flv,asf,ogg,mxf,h264,hevc,ivf,dv,nut";
-/// ISO 639-2 codes (bibliographic and terminological) and their ISO 639-1 code.
-const SHORT_CODES: [(&str, &str); 42] = [
-    ("ara", "ar"),
-    ("bul", "bg"),
-    ("cat", "ca"),
-    ("ces cze", "cs"),
-    ("dan", "da"),
-    ("deu ger", "de"),
-    ("ell gre", "el"),
-    ("eng", "en"),
-    ("spa", "es"),
-    ("est", "et"),
-    ("fas per", "fa"),
-    ("fin", "fi"),
-    ("fra fre", "fr"),
-    ("gle", "ga"),
-    ("heb", "he"),
-    ("hin", "hi"),
-    ("hrv", "hr"),
-    ("hun", "hu"),
-    ("hye arm", "hy"),
-    ("ind", "id"),
-    ("isl ice", "is"),
-    ("ita", "it"),
-    ("jpn", "ja"),
-    ("kor", "ko"),
-    ("lit", "lt"),
-    ("lav", "lv"),
-    ("msa may", "ms"),
-    ("nld dut", "nl"),
-    ("nor", "no"),
-    ("pol", "pl"),
-    ("por", "pt"),
-    ("ron rum", "ro"),
-    ("rus", "ru"),
-    ("slk slo", "sk"),
-    ("slv", "sl"),
-    ("srp", "sr"),
-    ("swe", "sv"),
-    ("tha", "th"),
-    ("tur", "tr"),
-    ("ukr", "uk"),
-    ("vie", "vi"),
-    ("zho chi", "zh"),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -426,22 +341,36 @@ mod tests {
     }
 
     #[test]
-    fn sound_is_kept_once_a_language_the_preferred_first() {
+    fn sound_is_kept_once_a_language_or_name_the_preferred_first() {
         let video = r#"{"index":0,"codec_type":"video","width":16,"height":16}"#;
         let others = r#"{"index":2,"codec_type":"audio","channels":1,"tags":{"language":"eng"},"disposition":{"default":1}},
             {"index":3,"codec_type":"audio","channels":2,"tags":{"language":"en"}},
-            {"index":4,"codec_type":"audio","channels":2}"#;
+            {"index":4,"codec_type":"audio","channels":2},
+            {"index":5,"codec_type":"audio","channels":2,"tags":{"language":"en","title":" The \"director\"\u0007 "}},
+            {"index":6,"codec_type":"audio","channels":2,"tags":{"language":"eng","title":"The 'director'"}},
+            {"index":7,"codec_type":"audio","channels":2,"tags":{"handler_name":"SoundHandler"}},
+            {"index":8,"codec_type":"audio","channels":2,"tags":{"language":"ger","handler_name":"Hörfilm"}}"#;
         let sounds = of(&format!("{video},{SOUND},{others}")).unwrap().sounds;
         let told: Vec<_> = sounds
             .iter()
-            .map(|s| (s.stream, s.mono, s.language.as_deref()))
+            .map(|s| {
+                (
+                    s.stream,
+                    s.mono,
+                    s.language.as_deref(),
+                    s.turn,
+                    s.label.as_deref(),
+                )
+            })
             .collect();
         assert_eq!(
             told,
             [
-                (2, true, Some("en")),
-                (1, false, Some("de")),
-                (4, false, None)
+                (2, true, Some("en"), 1, None),
+                (1, false, Some("de"), 1, None),
+                (4, false, None, 1, None),
+                (5, false, Some("en"), 2, Some("The 'director'")),
+                (8, false, Some("de"), 2, Some("Hörfilm")),
             ]
         );
     }

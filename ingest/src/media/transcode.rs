@@ -17,7 +17,8 @@ use super::{
     child::{self, End, Limits},
     ladder::{Ladder, Rung},
     length::Bound,
-    probe::{self, Facts, Sound},
+    probe::{self, Facts},
+    sound::Sound,
 };
 
 /// What is to be made of which file.
@@ -70,6 +71,7 @@ impl Order<'_> {
         let sounds = self.facts.sounds.iter().filter_map(|sound| {
             Some(Rendition {
                 language: sound.language.clone(),
+                label: sound.label.clone(),
                 ..Rendition::new(sound_id(sound)?, Kind::Audio)
             })
         });
@@ -126,7 +128,7 @@ impl Order<'_> {
             list.extend(files.next().map(OsString::from));
         }
         for (at, sound) in self.facts.sounds.iter().enumerate() {
-            list.extend(sound_arguments(at, sound));
+            list.extend(self.sound_arguments(at, sound));
             list.extend(self.end());
             list.extend(files.next().map(OsString::from));
         }
@@ -174,26 +176,41 @@ impl Order<'_> {
         words(&format!(
             "-map [v{at}] {BARE} -c:v libx264 -preset veryfast -profile:v high -crf 23 -bf 2 \
              -maxrate {peak} -bufsize {} -g {gop} -keyint_min {gop} -sc_threshold 0 -flags +cgop \
-             -video_track_timescale {} {FRAGMENTED}+frag_keyframe -f mp4",
+             -video_track_timescale {} {}+frag_keyframe -f mp4",
             u64::from(peak) * 2,
             self.ladder.rate.timescale(),
+            self.fragmented(),
         ))
     }
-}
 
-fn sound_arguments(at: usize, sound: &Sound) -> Vec<OsString> {
-    let bits = if sound.mono { 96_000 } else { 128_000 };
-    words(&format!(
-        "-map [a{at}] {BARE} -c:a aac -b:a {bits} {FRAGMENTED} -frag_duration 2000000 -f mp4"
-    ))
+    fn sound_arguments(&self, at: usize, sound: &Sound) -> Vec<OsString> {
+        let bits = if sound.mono { 96_000 } else { 128_000 };
+        words(&format!(
+            "-map [a{at}] {BARE} -c:a aac -b:a {bits} {} -frag_duration 2000000 -f mp4",
+            self.fragmented()
+        ))
+    }
+
+    /// How a mezzanine is written. A segment index counts its references in 16 bits (ISO/IEC
+    /// 14496-12 §8.16.3), and a fragment lasts two seconds, at odd rates four thirds of one: what may
+    /// have more has none.
+    fn fragmented(&self) -> String {
+        let indexed = self.bound.output() <= LONGEST_INDEXED;
+        let index = if indexed { "+global_sidx" } else { "" };
+        format!("{FRAGMENTED}{index}")
+    }
 }
 
 fn sound_id(sound: &Sound) -> Option<RenditionId> {
     let language = sound.language.as_deref().unwrap_or("und");
-    RenditionId::parse(&format!("audio-{language}")).ok()
+    let id = match sound.turn {
+        1 => format!("audio-{language}"),
+        turn => format!("audio-{language}-{turn}"),
+    };
+    RenditionId::parse(&id).ok()
 }
 
-fn settle(end: End, limits: Limits) -> Result<(), Fault> {
+pub(super) fn settle(end: End, limits: Limits) -> Result<(), Fault> {
     match end {
         End::Done => Ok(()),
         End::Failed(why) if why.lines().any(is_ours) => Err(Fault::Tool(why)),
@@ -216,36 +233,6 @@ fn is_ours(line: &str) -> bool {
         // A damaged film may be answered with this as well, but then it is not about what is written.
         || (line.contains("Input/output error")
             && WRITING.iter().any(|writing| line.contains(writing)))
-}
-
-/// Makes the still image of a film from its largest mezzanine.
-///
-/// # Errors
-/// [`Fault`] says whether the film or the machine is at fault.
-///
-/// # Cancel safety
-/// Dropping the future kills the child.
-pub async fn poster(
-    ffmpeg: &Path,
-    mezzanine: &Path,
-    at: Duration,
-    into: &Path,
-    limits: Limits,
-) -> Result<(), Fault> {
-    let mut list = words("-hide_banner -nostdin -y -v error");
-    list.extend(["-ss".into(), format!("{:.3}", at.as_secs_f64()).into()]);
-    list.extend(probe::input_limits());
-    list.extend(["-i".into(), mezzanine.into()]);
-    list.extend(words(
-        "-frames:v 1 -q:v 3 -pix_fmt yuvj420p -f image2 -update 1 -vf",
-    ));
-    list.push("scale='min(1280,iw)':-2".into());
-    list.push(into.into());
-    let folder = into.parent().unwrap_or(into);
-    settle(
-        child::run(ffmpeg, &list, folder, limits, |_| ()).await?,
-        limits,
-    )
 }
 
 /// Reads what `-progress` writes.
@@ -291,7 +278,7 @@ impl Progress {
     }
 }
 
-fn words(line: &str) -> Vec<OsString> {
+pub(super) fn words(line: &str) -> Vec<OsString> {
     line.split_whitespace().map(OsString::from).collect()
 }
 
@@ -300,6 +287,8 @@ const BARE: &str = "-map_metadata -1 -map_chapters -1";
 /// Fragments, whose edit list tells where presentation starts: reordered pictures and the sound
 /// encoder's priming both come before 0.
 const FRAGMENTED: &str = "-use_editlist 1 -movflags +cmaf+delay_moov";
+/// 64 800 fragments of four thirds of a second.
+const LONGEST_INDEXED: Duration = Duration::from_secs(24 * 3600);
 const MAX_LINE: usize = 256;
 /// What ffmpeg says when the machine, not the film, is at fault.
 const OURS: [&str; 7] = [
@@ -352,6 +341,8 @@ mod tests {
                 stream: 1,
                 mono: true,
                 language: None,
+                turn: 1,
+                label: None,
             }],
             announced: None,
         };

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use catalog::videos::{Event, Videos};
 use contracts::time::UnixSeconds;
-use store::{Store, layout};
+use store::layout;
 
 use super::{State, Upload, Uploads, turn::Turns};
-use crate::{Error, metrics::Metrics};
+use crate::{Error, metrics::Metrics, texts::Publishing};
 
 /// Gives up an upload that receives; the caller has its turn. `false` when another process completed
 /// or removed it in the meantime.
@@ -17,7 +17,7 @@ use crate::{Error, metrics::Metrics};
 pub(crate) async fn abandon(
     uploads: &dyn Uploads,
     videos: &dyn Videos,
-    store: &dyn Store,
+    publishing: &Publishing,
     upload: &Upload,
     reason: &str,
 ) -> Result<bool, Error> {
@@ -28,6 +28,8 @@ pub(crate) async fn abandon(
         Ok(_) | Err(catalog::Error::Refused { .. } | catalog::Error::NoVideo(_)) => {}
         Err(error) => return Err(error.into()),
     }
+    publishing.forget(&upload.video).await?;
+    let store = &publishing.store;
     let chunks = layout::upload(&upload.id);
     store.delete_prefix(&chunks).await?;
     let removed = uploads.remove(&upload.id).await?;
@@ -40,7 +42,7 @@ pub(crate) async fn abandon(
 pub(crate) struct Sweep {
     pub(crate) uploads: Arc<dyn Uploads>,
     pub(crate) videos: Arc<dyn Videos>,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) publishing: Publishing,
     pub(crate) turns: Arc<Turns>,
     pub(crate) metrics: Metrics,
 }
@@ -66,8 +68,8 @@ impl Sweep {
         let Some(upload) = found.filter(|upload| upload.state == State::Receiving) else {
             return Ok(());
         };
-        let (uploads, videos, store) = (&*self.uploads, &*self.videos, &*self.store);
-        if abandon(uploads, videos, store, &upload, TOO_LATE).await? {
+        let (uploads, videos) = (&*self.uploads, &*self.videos);
+        if abandon(uploads, videos, &self.publishing, &upload, TOO_LATE).await? {
             self.metrics.upload("expired");
             tracing::info!(upload.id = %upload.id, video.id = %upload.video, "upload {} was not finished in time", upload.id);
         }
@@ -88,7 +90,7 @@ mod tests {
     use runtime::clock::System;
 
     use super::*;
-    use crate::{schema::Migrations, upload::embedded::Embedded};
+    use crate::{schema::Migrations, texts, upload::embedded::Embedded};
 
     #[tokio::test]
     async fn a_sweep_gives_up_so_many_at_once_and_none_that_somebody_is_at() {
@@ -102,7 +104,10 @@ mod tests {
         let sweep = Sweep {
             uploads: Arc::new(Embedded::new(catalog.connection().clone())),
             videos: Arc::clone(&catalog.videos),
-            store: store::open(&address("file", "store")).unwrap(),
+            publishing: Publishing {
+                store: store::open(&address("file", "store")).unwrap(),
+                texts: Arc::new(texts::embedded::Embedded::new(catalog.clone())),
+            },
             turns: Arc::default(),
             metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),
         };

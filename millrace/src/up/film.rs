@@ -40,6 +40,8 @@ pub(crate) async fn published(
     let wish = add::Wish {
         title,
         privacy: "public".to_owned(),
+        protected: false,
+        subtitles: Vec::new(),
         resume: None,
     };
     let video = add::upload(api, &path, &wish).await?;

@@ -119,11 +119,13 @@ impl<'a> Plan<'a> {
             self.listen("origin", "internal"),
         );
         let (store, hop) = (self.store(), self.state.text("hop.secret"));
+        let keys = format!("http://{}/v1/keys", self.control);
         toml! {
             listen = listen
             internal = internal
             store = store
             hop_secret = hop
+            keys = keys
         }
     }
 
@@ -193,6 +195,7 @@ impl<'a> Plan<'a> {
         let (listen, internal) = (self.control.clone(), self.listen("control", "internal"));
         let (catalog, keys) = (self.catalog(), self.state.text("keys.json"));
         let ingest = format!("http://{}", self.at("ingest", "http")?);
+        let (kek, hop) = (self.state.text("kek.secret"), self.state.text("hop.secret"));
         let web = self.web.map(Path::canonicalize).transpose();
         let web =
             web.context("the watch page's folder is missing; `cargo xtask setup` builds it")?;
@@ -206,6 +209,9 @@ impl<'a> Plan<'a> {
             keys = keys
             ingest_base = ingest
             web_root = web
+            [drm]
+            key_encryption_key = kek
+            hop_secret = hop
         };
         let mut edges = Vec::new();
         for name in ["edge-1", "edge-2"] {

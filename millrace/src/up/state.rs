@@ -68,16 +68,18 @@ impl State {
         if !keys.exists() {
             let key = json!({
                 "kid": "k1", "ver": "m1", "key_hex": hex::encode(random()?),
-                "scope": ["/v/", "/t/"], "nbf": 0, "exp": 4_102_444_800_u64,
+                "scope": ["/v/", "/t/", "/s/"], "nbf": 0, "exp": 4_102_444_800_u64,
             });
             write_secret(
                 &keys,
                 &serde_json::to_string_pretty(&json!({"keyring": [key]}))?,
             )?;
         }
-        let hop = self.path("hop.secret");
-        if !hop.exists() {
-            write_secret(&hop, &hex::encode(random()?))?;
+        for name in ["hop.secret", "kek.secret"] {
+            let path = self.path(name);
+            if !path.exists() {
+                write_secret(&path, &hex::encode(random()?))?;
+            }
         }
         if !self.path("tls/spki.txt").exists() {
             self.make_certificate()?;

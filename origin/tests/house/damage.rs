@@ -19,7 +19,7 @@ async fn change(house: &House, key: &Key, change: impl FnOnce(&mut Vec<u8>)) {
     house.store.put(key, bytes.into()).await.unwrap();
 }
 
-async fn assert_corrupt(house: &House, path: &str) {
+pub(crate) async fn assert_corrupt(house: &House, path: &str) {
     let faults = "millrace_origin_faults_total{reason=\"corrupt\"}";
     let before = house.counter(faults).await;
     let response = house.get(path).await;

@@ -3,7 +3,7 @@
 use std::{io::Cursor, path::PathBuf, sync::Arc};
 
 use contracts::{
-    asset::{Asset, Kind, Privacy, Rendition},
+    asset::{Asset, Kind, Privacy, Rendition, Thumbs},
     id::{Generation, RenditionId, VideoId},
 };
 use origin::{Running, config::Config};
@@ -77,6 +77,17 @@ impl House {
 
     /// Publishes the clip as ingest does: mezzanines and indexes first, the description last.
     pub(crate) async fn publish(&self, id: &str, generation: u32, privacy: Privacy) {
+        self.publish_with(id, generation, |asset| asset.privacy = privacy)
+            .await;
+    }
+
+    /// As [`House::publish`], with a change to the description.
+    pub(crate) async fn publish_with(
+        &self,
+        id: &str,
+        generation: u32,
+        change: impl FnOnce(&mut Asset),
+    ) {
         let (id, generation) = (video(id), Generation(generation));
         for name in ["54p", "90p", "audio-en"] {
             let bytes = clip(&format!("film.{name}.mp4"));
@@ -95,16 +106,17 @@ impl House {
             .put(&layout::poster(&id), POSTER.into())
             .await
             .unwrap();
-        let asset = Asset {
+        let mut asset = Asset {
             video: id.clone(),
             generation,
             title: "A <film> & its \"title\"".to_owned(),
-            privacy,
+            privacy: Privacy::Public,
             duration_ms: 9300,
             renditions: ["54p", "90p", "audio-en"].map(described).to_vec(),
             thumbs: None,
             protected: false,
         };
+        change(&mut asset);
         let json = serde_json::to_vec(&asset).unwrap();
         self.store
             .put(&layout::asset(&id), json.into())
@@ -112,14 +124,81 @@ impl House {
             .unwrap();
     }
 
+    /// Puts a text where ingest does, and returns how the description names it.
+    pub(crate) async fn put_text(&self, id: &str, name: &str, text: &str) -> Rendition {
+        let place = rendition(name);
+        let key = layout::subtitles(&video(id), &place);
+        self.store.put(&key, text.to_owned().into()).await.unwrap();
+        Rendition {
+            language: name.strip_prefix("text-").map(str::to_owned),
+            label: Some("Captions".to_owned()),
+            sha256: Some(store::Digest::of(text.as_bytes()).to_string()),
+            ..Rendition::new(place, Kind::Text)
+        }
+    }
+
+    /// Puts two sheets of thumbnails of generation 1, and returns how the description tells of them.
+    pub(crate) async fn put_sheets(&self, id: &str) -> Thumbs {
+        for (number, sheet) in (1..).zip(SHEETS) {
+            let key = layout::sheet(&video(id), Generation(1), number);
+            self.store.put(&key, sheet.into()).await.unwrap();
+        }
+        Thumbs {
+            width: 160,
+            height: 90,
+            columns: 2,
+            rows: 2,
+            interval_ms: 1000,
+            tiles: 8,
+            sheet_bytes: SHEETS
+                .map(|sheet| u32::try_from(sheet.len()).unwrap())
+                .to_vec(),
+        }
+    }
+
+    /// The film with English text and thumbnails.
+    pub(crate) async fn publish_rich(&self, id: &str) {
+        let text = self.put_text(id, "text-en", TEXT).await;
+        let thumbs = self.put_sheets(id).await;
+        self.publish_with(id, 1, |asset| {
+            asset.renditions.push(text);
+            asset.thumbs = Some(thumbs);
+        })
+        .await;
+    }
+
+    /// A body that must be there.
+    pub(crate) async fn bytes(&self, path: &str) -> bytes::Bytes {
+        let response = self.get(path).await;
+        assert_eq!(response.status(), 200, "{path}");
+        response.bytes().await.unwrap()
+    }
+
+    /// A text that must be there.
+    pub(crate) async fn text(&self, path: &str) -> String {
+        String::from_utf8(self.bytes(path).await.to_vec()).unwrap()
+    }
+
+    /// The entity tag of something that must be there.
+    pub(crate) async fn tag(&self, path: &str) -> String {
+        let response = self.get(path).await;
+        assert_eq!(response.status(), 200, "{path}");
+        header(&response, "etag").to_owned()
+    }
+
     /// Another origin over the same store, as after a restart.
     pub(crate) async fn another(&self) -> Running {
-        let config = Config {
+        self.another_with(|_| {}).await
+    }
+
+    pub(crate) async fn another_with(&self, change: impl FnOnce(&mut Config)) -> Running {
+        let mut config = Config {
             listen: "127.0.0.1:0".to_owned(),
             internal: "127.0.0.1:0".to_owned(),
             store: format!("file://{}", self.folder.path().join("store").display()),
             ..Config::default()
         };
+        change(&mut config);
         origin::start(config.check().unwrap()).await.unwrap()
     }
 
@@ -160,6 +239,21 @@ impl House {
         found.map_or(0.0, |value| value.trim().parse().unwrap())
     }
 }
+
+/// One cue in the first second, one over the first boundary of segments, one near the end.
+pub(crate) const TEXT: &str = "WEBVTT
+
+00:00:00.500 --> 00:00:01.000
+first
+
+00:00:03.500 --> 00:00:05.000
+second
+
+00:00:09.000 --> 00:00:09.200
+last
+";
+
+pub(crate) const SHEETS: [&[u8]; 2] = [b"\xff\xd8 sheet one \xff\xd9", b"\xff\xd8 two \xff\xd9"];
 
 pub(crate) const POSTER: &[u8] = b"\xff\xd8\xff\xe0 a poster \xff\xd9";
 

@@ -8,4 +8,7 @@
 mod damage;
 mod delivery;
 mod house;
+mod protected;
 mod refusals;
+mod texts;
+mod views;

@@ -136,3 +136,56 @@ async fn a_credential_file_that_is_missing_or_empty_stops_the_start() {
         assert!(matches!(outcome, Err(origin::Error::HopSecret { .. })));
     }
 }
+
+#[tokio::test]
+async fn a_304_over_h2_says_nothing_of_the_length() {
+    let house = House::start().await;
+    let path = "/v/film_1/90p/segment_1.m4s";
+    let tag = house.tag(path).await;
+    let h2 = runtime::http::client().http2_prior_knowledge();
+    for client in [house.client.clone(), h2.build().unwrap()] {
+        let request = client.get(house.url(path)).header("if-none-match", &tag);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 304);
+        assert_eq!(header(&response, "content-length"), "");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_504_and_bad_health() {
+    let house = House::with(|config| config.read_timeout = config::Span::millis(50)).await;
+    let poster = house
+        .folder
+        .path()
+        .join("store/thumbnails/film_1/default.jpg");
+    std::fs::remove_file(&poster).unwrap();
+    // Opening a pipe waits until somebody writes to it.
+    let made = std::process::Command::new("mkfifo").arg(&poster).status();
+    assert!(made.unwrap().success());
+    let slow = "millrace_origin_faults_total{reason=\"too_slow\"}";
+    assert_problem(house.get("/t/film_1/default.jpg").await, 504, "too_slow").await;
+    assert_eq!(house.counter(slow).await, 1.0);
+    let health = format!("http://{}/healthz", house.origin.internal);
+    let health = house.client.get(&health).send().await.unwrap();
+    assert_eq!(health.status(), 503);
+    // Lets the thread that still reads end.
+    let mut both = std::fs::OpenOptions::new();
+    drop(both.read(true).write(true).open(&poster).unwrap());
+}
+
+#[tokio::test]
+async fn a_film_that_outweighs_the_memory_for_indexes_is_served_and_told() {
+    let house = House::with(|config| config.index_memory = config::ByteSize::mib(1)).await;
+    let oversized = "millrace_origin_oversized_films_total";
+    house.bytes("/v/film_1/master.m3u8").await;
+    assert_eq!(house.counter(oversized).await, 0.0);
+    // Twice a text's length is counted: 600 KiB of one cue after another outweigh a MiB.
+    let cue = "00:00:01.000 --> 00:00:02.000\nmany\n\n";
+    let long = format!("WEBVTT\n\n{}", cue.repeat(16_000));
+    let text = house.put_text("heavy", "text-en", &long).await;
+    house
+        .publish_with("heavy", 1, |asset| asset.renditions.push(text))
+        .await;
+    house.bytes("/v/heavy/90p/segment_1.m4s").await;
+    assert_eq!(house.counter(oversized).await, 1.0);
+}

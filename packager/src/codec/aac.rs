@@ -67,6 +67,12 @@ impl Config {
         format!("mp4a.40.{}", self.object_type)
     }
 
+    /// The audio object type: 2 for low complexity, 5 and 29 with spectral band replication.
+    #[must_use]
+    pub fn object_type(&self) -> u8 {
+        self.object_type
+    }
+
     /// Samples a second that come out of the decoder.
     #[must_use]
     pub fn sample_rate(&self) -> u32 {

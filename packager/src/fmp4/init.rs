@@ -7,7 +7,8 @@ use crate::{
     protect::Track,
 };
 
-/// Writes the initialization segment of a track; of an encrypted one, with what its players must know.
+/// Writes the initialization segment of a track; of an encrypted one, with what its players must know. Whether the
+/// codec can be encrypted at all is the question of [`Protection::covers`](crate::protect::Protection::covers).
 #[must_use]
 pub fn init(index: &Index, protection: Option<&Track<'_>>) -> Vec<u8> {
     let protection = protected::by_samples(protection);

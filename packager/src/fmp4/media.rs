@@ -24,7 +24,8 @@ use crate::{
 /// In front of its samples stand the events of the mezzanine's fragments that it is made of, and the first reading of
 /// the producer's clock among them.
 ///
-/// What stays clear is not copied: the media data of the outcome are slices of `mezzanine`.
+/// What stays clear is not copied: the media data of the outcome are slices of `mezzanine`. Where whole segments are
+/// encrypted, the outcome is clear still: [`aes128::encrypt`](crate::protect::aes128::encrypt) comes behind.
 ///
 /// # Errors
 /// [`Error::Mismatch`] when `mezzanine` is not what was indexed; of an encrypted track also [`Error::Corrupt`] when

@@ -1,7 +1,7 @@
 //! Encryption: which key a track has, what of a sample is encrypted with it, and how players are told.
 //!
 //! CMAF is encrypted sample by sample by the rules of ISO/IEC 23001-7, in the schemes `cenc` and `cbcs`; whole
-//! segments of HLS by RFC 8216 §4.3.2.4 (`AES-128`). What is written depends on the film, its keys and the place of
+//! segments of HLS by RFC 8216 §4.3.2.4 (`AES-128`), transport streams also sample by sample (`SAMPLE-AES`). What is written depends on the film, its keys and the place of
 //! a sample in its mezzanine alone: any origin gives the same bytes, and a sample has the same bytes in segments of
 //! any length.
 //!
@@ -16,6 +16,7 @@ mod cenc;
 mod hevc;
 mod hevc_sets;
 mod key;
+pub(crate) mod sample_aes;
 pub mod signalling;
 mod subsamples;
 #[cfg(test)]
@@ -124,13 +125,13 @@ impl Protection {
         self.method
     }
 
-    /// How samples are encrypted; none where whole segments or parts of a transport stream are.
+    /// How samples of CMAF are encrypted; none where whole segments are. `SAMPLE-AES` of CMAF is `cbcs`.
     #[must_use]
     pub fn scheme(&self) -> Option<Scheme> {
         match self.method {
             Method::Cenc => Some(Scheme::Cenc),
-            Method::Cbcs => Some(Scheme::Cbcs),
-            Method::Aes128 | Method::SampleAes => None,
+            Method::Cbcs | Method::SampleAes => Some(Scheme::Cbcs),
+            Method::Aes128 => None,
         }
     }
 
@@ -198,7 +199,7 @@ impl<'a> Track<'a> {
         self.key
     }
 
-    /// How its samples are encrypted; none where whole segments are.
+    /// How its samples are encrypted in CMAF; none where whole segments are, which [`aes128::encrypt`] does.
     #[must_use]
     pub fn scheme(&self) -> Option<Scheme> {
         self.protection.scheme()

@@ -3,6 +3,7 @@
 use crate::{
     Error,
     codec::{self, avc, hevc, nal_units},
+    protect::{Key, sample_aes},
     ts::pes::{Pes, START_CODE},
 };
 
@@ -10,6 +11,8 @@ use crate::{
 pub(super) struct Carriage {
     /// Its number in the program map (ISO/IEC 13818-1 §2.4.4.9).
     pub(super) stream_type: u8,
+    /// The same where samples are encrypted; none for a codec that has no such form.
+    pub(super) encrypted_type: Option<u8>,
     /// An access unit delimiter, for any kind of slice.
     delimiter: &'static [u8],
     nal_type: fn(&[u8]) -> u8,
@@ -46,6 +49,7 @@ impl Carriage {
         config: &codec::Picture,
         sample: &[u8],
         sync: bool,
+        key: Option<&Key>,
         pes: &mut Pes,
     ) -> Result<(), Error> {
         nal_unit(self.delimiter, pes);
@@ -56,8 +60,13 @@ impl Carriage {
         }
         for unit in nal_units(sample) {
             let unit = unit?;
-            if !is(self.aud)(unit) {
-                nal_unit(unit, pes);
+            match key {
+                _ if is(self.aud)(unit) => {}
+                None => nal_unit(unit, pes),
+                Some(key) => {
+                    pes.push(&START_CODE);
+                    pes.append(|out| sample_aes::nal_unit(key, unit, out));
+                }
             }
         }
         Ok(())
@@ -71,6 +80,7 @@ fn nal_unit(unit: &[u8], pes: &mut Pes) {
 
 const AVC: Carriage = Carriage {
     stream_type: 0x1b,
+    encrypted_type: Some(0xdb),
     delimiter: &[0x09, 0xf0],
     nal_type: avc::nal_type,
     aud: avc::NAL_AUD,
@@ -78,6 +88,7 @@ const AVC: Carriage = Carriage {
 };
 const HEVC: Carriage = Carriage {
     stream_type: 0x24,
+    encrypted_type: None,
     delimiter: &[0x46, 0x01, 0x50],
     nal_type: hevc::nal_type,
     aud: hevc::NAL_AUD,

@@ -21,6 +21,7 @@ use crate::{
     codec::{Sound as Codec, aac},
     index::{Index, Media, Sample, Video},
     presentation::Segment,
+    protect::{Key, sample_aes},
     source::Bytes,
     ts::{
         access_unit::Carriage,
@@ -56,6 +57,8 @@ pub struct Input<'a> {
     pub video: Option<Stream<'a>>,
     /// The sound, if the film has any.
     pub audio: Option<Stream<'a>>,
+    /// The key that samples of both are encrypted with (`SAMPLE-AES`), if they are: a playlist names one for all.
+    pub key: Option<&'a Key>,
 }
 
 /// Whether a transport stream can carry a track.
@@ -77,7 +80,13 @@ pub fn segment(input: &Input<'_>) -> Result<Vec<u8>, Error> {
     let share = |stream: Option<Stream<'_>>| stream.map_or(0, |stream| stream.capacity());
     let clock_on_video = input.video.is_some_and(|stream| stream.part.is_some());
     let mut mux = Mux::new(share(input.video) + share(input.audio));
-    tables::write(&mut mux, input, carriage, clock_on_video);
+    tables::write(
+        &mut mux,
+        input,
+        carriage,
+        sound_config(input),
+        clock_on_video,
+    );
     if let Some(tags) = metadata::source(input) {
         metadata::write(tags, &mut mux);
     }
@@ -88,7 +97,7 @@ pub fn segment(input: &Input<'_>) -> Result<Vec<u8>, Error> {
             part: Some(part),
         }) => {
             let clock = (!clock_on_video).then_some(Pid::Audio);
-            Some(Sound::new(index, part, clock)?)
+            Some(Sound::new(index, part, clock, input.key)?)
         }
         _ => None,
     };
@@ -97,7 +106,7 @@ pub fn segment(input: &Input<'_>) -> Result<Vec<u8>, Error> {
         part: Some(part),
     }) = input.video
     {
-        let picture = Picture::new(index, part)?;
+        let picture = Picture::new(index, part, input.key)?;
         let samples = part.segment.samples.clone();
         let last = samples.end.saturating_sub(1);
         for at in samples {
@@ -118,7 +127,8 @@ pub fn segment(input: &Input<'_>) -> Result<Vec<u8>, Error> {
     Ok(mux.finish())
 }
 
-/// An upper bound of what a rendition's share of a segment takes, a few percent above the true length.
+/// An upper bound of what a rendition's share of a segment takes, a few percent above the true length. Where samples
+/// are encrypted, repeated emulation prevention may add some bytes a picture to it.
 #[must_use]
 pub fn share_at_most(index: &Index, segment: &Segment) -> u64 {
     let samples = index
@@ -186,7 +196,20 @@ fn carriage(input: &Input<'_>) -> Result<Option<&'static Carriage>, Error> {
         return Err(NO_PLACE);
     }
     let pictures = input.video.map(|stream| pictures(stream.index));
-    Ok(pictures.transpose()?.map(|(_, carriage)| carriage))
+    let carriage = pictures.transpose()?.map(|(_, carriage)| carriage);
+    if input.key.is_some() && carriage.is_some_and(|carriage| carriage.encrypted_type.is_none()) {
+        return Err(Error::Unsupported(
+            "samples of its codec are not encrypted in transport streams",
+        ));
+    }
+    Ok(carriage)
+}
+
+fn sound_config<'a>(input: &Input<'a>) -> Option<&'a aac::Config> {
+    match &input.audio?.index.track().media {
+        Media::Audio(Codec::Aac(config)) => Some(config),
+        Media::Audio(Codec::Opus(_)) | Media::Video(_) => None,
+    }
 }
 
 /// The facts of a track of pictures and how it is carried.
@@ -204,10 +227,11 @@ struct Picture<'a> {
     index: &'a Index,
     clock: Clock,
     bytes: Bytes<'a>,
+    key: Option<&'a Key>,
 }
 
 impl<'a> Picture<'a> {
-    fn new(index: &'a Index, part: Part<'a>) -> Result<Self, Error> {
+    fn new(index: &'a Index, part: Part<'a>, key: Option<&'a Key>) -> Result<Self, Error> {
         let (video, carriage) = pictures(index)?;
         Ok(Self {
             video,
@@ -215,6 +239,7 @@ impl<'a> Picture<'a> {
             index,
             clock: Clock::of(index)?,
             bytes: Bytes::new(index, part.segment, part.mezzanine)?,
+            key,
         })
     }
 
@@ -230,9 +255,9 @@ impl<'a> Picture<'a> {
         let decode = self.clock.decode(sample);
         let mut pes = Pes::video(self.clock.present(sample), decode, mux.scratch());
         let source = self.bytes.sample(at)?;
-        let outcome = self
-            .carriage
-            .write(&self.video.config, source, sample.sync, &mut pes);
+        let outcome =
+            self.carriage
+                .write(&self.video.config, source, sample.sync, self.key, &mut pes);
         let bytes = pes.finish();
         outcome?;
         mux.write(
@@ -257,10 +282,16 @@ struct Sound<'a> {
     end: usize,
     /// The stream that bears the program clock while this sound is written; none where pictures bring it.
     clock_on: Option<Pid>,
+    key: Option<&'a Key>,
 }
 
 impl<'a> Sound<'a> {
-    fn new(index: &'a Index, part: Part<'a>, clock_on: Option<Pid>) -> Result<Self, Error> {
+    fn new(
+        index: &'a Index,
+        part: Part<'a>,
+        clock_on: Option<Pid>,
+        key: Option<&'a Key>,
+    ) -> Result<Self, Error> {
         let config = match &index.track().media {
             Media::Audio(Codec::Aac(config)) => config,
             Media::Audio(Codec::Opus(_)) => return Err(NO_PLACE),
@@ -274,6 +305,7 @@ impl<'a> Sound<'a> {
             next: part.segment.samples.start,
             end: part.segment.samples.end,
             clock_on,
+            key,
         })
     }
 
@@ -313,7 +345,13 @@ impl<'a> Sound<'a> {
         for at in self.next..self.next + group.len() {
             let frame = self.bytes.sample(at)?;
             pes.push(&self.config.adts_header(frame.len())?);
-            pes.push(frame);
+            pes.append(|out| {
+                let start = out.len();
+                out.extend_from_slice(frame);
+                if let (Some(key), Some(frame)) = (self.key, out.get_mut(start..)) {
+                    sample_aes::audio_frame(key, frame);
+                }
+            });
         }
         Ok(())
     }

@@ -100,6 +100,11 @@ impl Pes {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Appends what `write` writes, which may change only that.
+    pub(super) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.bytes);
+    }
+
     /// Fills in the packet's length; pictures may leave it open (§2.4.3.7).
     pub(super) fn finish(mut self) -> Vec<u8> {
         let length = self.bytes.len().saturating_sub(6);

@@ -1,10 +1,13 @@
 //! The program tables that open every segment (ISO/IEC 13818-1 §2.4.4).
 
-use crate::ts::{
-    Input,
-    access_unit::Carriage,
-    metadata,
-    packet::{Mux, Pid},
+use crate::{
+    codec::aac,
+    ts::{
+        Input,
+        access_unit::Carriage,
+        metadata,
+        packet::{Mux, Pid},
+    },
 };
 
 /// Writes the association and the map, whose pictures are carried so. One packet each a segment, so the segment's number is their counter.
@@ -12,6 +15,7 @@ pub(super) fn write(
     mux: &mut Mux,
     input: &Input<'_>,
     pictures: Option<&Carriage>,
+    sound: Option<&aac::Config>,
     clock_on_video: bool,
 ) {
     let counter = input.number.wrapping_sub(1);
@@ -28,10 +32,21 @@ pub(super) fn write(
     let mut map = vec![0xe0 | high, low];
     descriptors(&mut map, if tags { &metadata::POINTER } else { &[] });
     if let Some(pictures) = pictures {
-        stream(&mut map, pictures.stream_type, Pid::Video, &[]);
+        match (input.key, pictures.encrypted_type) {
+            (Some(_), Some(kind)) => stream(&mut map, kind, Pid::Video, &private_data(*b"zavc")),
+            _ => stream(&mut map, pictures.stream_type, Pid::Video, &[]),
+        }
     }
-    if input.audio.is_some() {
-        stream(&mut map, STREAM_ADTS, Pid::Audio, &[]);
+    if let Some(sound) = sound {
+        match input.key {
+            Some(_) => stream(
+                &mut map,
+                STREAM_ENCRYPTED_ADTS,
+                Pid::Audio,
+                &audio_setup(sound),
+            ),
+            None => stream(&mut map, STREAM_ADTS, Pid::Audio, &[]),
+        }
     }
     if tags {
         let told = &metadata::DESCRIPTOR;
@@ -52,6 +67,30 @@ fn stream(map: &mut Vec<u8>, kind: u8, pid: Pid, told: &[u8]) {
 fn descriptors(map: &mut Vec<u8>, told: &[u8]) {
     map.extend([0xf0, u8::try_from(told.len()).unwrap_or(0)]);
     map.extend(told);
+}
+
+/// The private data indicator descriptor (§2.6.28) that names a format of encrypted samples.
+fn private_data(format: [u8; 4]) -> Vec<u8> {
+    [&[0x0f, 4], &format[..]].concat()
+}
+
+/// What a decoder of encrypted sound must know, for frames do not tell it: a private data indicator, and a
+/// registration descriptor (§2.6.8) that holds Apple's audio setup information with the AudioSpecificConfig.
+fn audio_setup(sound: &aac::Config) -> Vec<u8> {
+    let mut out = private_data(*b"aacd");
+    let specific = sound.specific();
+    let length = |extra: usize| u8::try_from(specific.len() + extra).unwrap_or(0);
+    let kind = match sound.object_type() {
+        5 => b"zach",
+        29 => b"zacp",
+        _ => b"zaac",
+    };
+    out.extend([0x05, length(12)]);
+    out.extend(b"apad");
+    out.extend(kind);
+    out.extend([0, 0, 1, length(0)]); // no priming is told, version 1
+    out.extend(specific);
+    out
 }
 
 /// A section of program 1 or stream 1, current, the only one of its table.
@@ -82,3 +121,4 @@ const PMT_PID: u16 = 0x1000;
 const STREAM_ADTS: u8 = 0x0f;
 /// Metadata in PES packets (§2.4.4.9).
 const STREAM_METADATA: u8 = 0x15;
+const STREAM_ENCRYPTED_ADTS: u8 = 0xcf;

@@ -202,6 +202,7 @@ fn a_transport_stream_carries_some_codecs_and_refuses_others() {
             number: 1,
             video,
             audio,
+            key: None,
         });
         match outcome {
             Ok(bytes) => assert!(carried && bytes.len() == 2 * 188, "{name}"),

@@ -110,7 +110,7 @@ fn survives_flips_below_the_checksum(name: &str) {
             damaged.extend(crc.to_be_bytes());
             if let Ok(index) = Index::decode(&damaged) {
                 let presentation = crate::films::try_present(index);
-                let _ = presentation.map(|film| packager::dash::manifest(&film));
+                let _ = presentation.map(|film| packager::dash::manifest(&film, None));
             }
         }
     }

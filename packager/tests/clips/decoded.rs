@@ -1,8 +1,14 @@
 //! What ffmpeg decodes from packed bytes is what it decodes from the mezzanine.
 
-use std::{path::Path, process::Command};
+use std::{fmt::Write, path::Path, process::Command};
 
-use crate::films::{Film, film, modern, path, pictures, radio, silent};
+use contracts::address::Protection as Method;
+use packager::protect::{Key, Protection, aes128, signalling::hls::KeyTag};
+
+use crate::{
+    films::{Film, film, modern, path, pictures, radio, silent, vector},
+    protected::keys,
+};
 
 /// The hashes of a stream's frames; ffmpeg must not complain about anything.
 fn hashes(file: &Path, stream: &str, copy: bool) -> Vec<String> {
@@ -141,4 +147,97 @@ fn sound_decodes_to_the_same_in_both_flavours() {
         wanted,
         "muxed"
     );
+}
+
+/// The hashes of a stream's packets that ffmpeg's HLS player takes out of a playlist.
+fn played(playlist: &Path, stream: &str) -> Vec<String> {
+    let output = Command::new("ffmpeg")
+        .args([
+            "-nostdin",
+            "-v",
+            "error",
+            "-allowed_extensions",
+            "ALL",
+            "-i",
+        ])
+        .arg(playlist)
+        .args(["-map", stream, "-c", "copy", "-f", "framemd5", "-"])
+        .output()
+        .expect("ffmpeg is installed");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && complaint.is_empty(),
+        "{complaint}"
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| line.rsplit(',').next().unwrap().trim().to_owned())
+        .collect()
+}
+
+/// A folder with a playlist of these segments, and the key beside it.
+fn playlist(segments: &[Vec<u8>], key: Option<(&KeyTag, &Key)>) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text =
+        "#EXTM3U\n#EXT-X-VERSION:5\n#EXT-X-TARGETDURATION:10\n#EXT-X-MEDIA-SEQUENCE:1\n".to_owned();
+    if let Some((tag, key)) = key {
+        writeln!(text, "#EXT-X-KEY:{}", tag.attributes()).unwrap();
+        std::fs::write(folder.path().join("content.key"), key.value().0).unwrap();
+    }
+    for (segment, number) in segments.iter().zip(1..) {
+        writeln!(text, "#EXTINF:4.0,\nsegment_{number}.ts").unwrap();
+        std::fs::write(folder.path().join(format!("segment_{number}.ts")), segment).unwrap();
+    }
+    text.push_str("#EXT-X-ENDLIST\n");
+    std::fs::write(folder.path().join("playlist.m3u8"), text).unwrap();
+    folder
+}
+
+#[test]
+fn a_player_decrypts_transport_streams_with_the_key_beside_the_playlist() {
+    for (film, id, streams) in [
+        (film(), "90p", &["0:v", "0:a"][..]),
+        (vector("264"), "any", &["0:v"]),
+        (vector("4s"), "any", &["0:v"]),
+        (radio(), "audio-en", &["0:a"]),
+    ] {
+        let clear = film.ts(id);
+        let wanted = playlist(&clear, None);
+        for method in [Method::Aes128, Method::SampleAes] {
+            let protection = Protection::new(&keys(&["identity"]), method, None).unwrap();
+            let key = protection.key(film.rendition(id).0).unwrap();
+            let tags = protection.hls_keys(key).unwrap();
+            let segments: Vec<Vec<u8>> = match method {
+                Method::SampleAes => film.ts_with(id, Some(key)),
+                _ => (1..)
+                    .zip(clear.clone())
+                    .map(|(number, segment)| aes128::encrypt(key, number, segment))
+                    .collect(),
+            };
+            assert_ne!(segments, clear);
+            let encrypted = playlist(&segments, Some((&tags[0], key)));
+            for stream in streams {
+                let [mut found, mut wanted] = [&encrypted, &wanted]
+                    .map(|folder| played(&folder.path().join("playlist.m3u8"), stream));
+                if method == Method::SampleAes {
+                    // ffmpeg does not decrypt the packet that it holds when the playlist ends.
+                    assert_eq!(
+                        (found.pop().is_some(), wanted.pop().is_some()),
+                        (true, true)
+                    );
+                }
+                assert!(found.len() > 40);
+                let differ = found
+                    .iter()
+                    .zip(&wanted)
+                    .filter(|(found, wanted)| found != wanted);
+                assert_eq!(
+                    (found.len(), differ.count()),
+                    (wanted.len(), 0),
+                    "{stream} of {id} in {method:?}"
+                );
+            }
+        }
+    }
 }

@@ -66,8 +66,8 @@ pub(crate) fn demux(bytes: &[u8]) -> Stream {
             pid if Some(pid) == map => (clock, kinds) = program(section(payload, 0x02)),
             pid => {
                 let units = match kinds[&pid] {
-                    0x1b | 0x24 => &mut out.video,
-                    0x0f => &mut out.audio,
+                    0x1b | 0x24 | 0xdb => &mut out.video,
+                    0x0f | 0xcf => &mut out.audio,
                     0x15 => &mut out.metadata,
                     other => panic!("stream type {other}"),
                 };

@@ -5,9 +5,9 @@ use std::{io::Cursor, path::PathBuf, sync::Arc, time::Duration};
 use bytes::Bytes;
 use contracts::id::RenditionId;
 use packager::{
-    Presentation, Rendition, Source, fmp4,
+    Parts, Presentation, Rendition, Source, fmp4,
     index::{self, Index},
-    protect::Protection,
+    protect::{Key, Protection},
     ts,
 };
 
@@ -139,14 +139,19 @@ impl Film {
 
     /// Every transport stream segment of a rendition.
     pub(crate) fn ts(&self, id: &str) -> Vec<Vec<u8>> {
+        self.ts_with(id, None)
+    }
+
+    /// The same, its samples encrypted with a key.
+    pub(crate) fn ts_with(&self, id: &str, key: Option<&Key>) -> Vec<Vec<u8>> {
         let (rendition, _) = self.rendition(id);
         let count = self.presentation.ts_segment_count(rendition);
         (1..=count)
-            .map(|number| self.ts_segment(rendition, number))
+            .map(|number| self.ts_segment(rendition, number, key))
             .collect()
     }
 
-    fn ts_segment(&self, rendition: &Rendition, number: u32) -> Vec<u8> {
+    fn ts_segment(&self, rendition: &Rendition, number: u32, key: Option<&Key>) -> Vec<u8> {
         let companion = self.presentation.companion(rendition);
         let tracks = [Some(rendition), companion].map(|track| {
             track.map(|track| {
@@ -178,6 +183,7 @@ impl Film {
             number,
             video,
             audio,
+            key,
         })
         .unwrap()
     }
@@ -189,12 +195,24 @@ pub(crate) fn present(parts: Vec<(&str, Index)>) -> Presentation {
 
 /// Cut near each multiple of this many seconds.
 pub(crate) fn present_by(parts: Vec<(&str, Index)>, seconds: u64) -> Presentation {
+    Presentation::new(media(parts), Duration::from_secs(seconds)).unwrap()
+}
+
+/// Pictures and sounds, whose ids tell their languages.
+pub(crate) fn media(parts: Vec<(&str, Index)>) -> Parts {
     let sources = parts.into_iter().map(|(id, index)| Source {
         id: RenditionId::parse(id).unwrap(),
-        language: id.strip_prefix("audio-").map(str::to_owned),
+        language: id
+            .strip_prefix("audio-")
+            .and_then(|rest| rest.split('-').next())
+            .map(str::to_owned),
+        label: None,
         index: Arc::new(index),
     });
-    Presentation::new(sources.collect(), Duration::from_secs(seconds)).unwrap()
+    Parts {
+        sources: sources.collect(),
+        ..Parts::default()
+    }
 }
 
 pub(crate) fn range(bytes: &std::ops::Range<u64>) -> std::ops::Range<usize> {
@@ -203,13 +221,7 @@ pub(crate) fn range(bytes: &std::ops::Range<u64>) -> std::ops::Range<usize> {
 
 /// A film of one rendition, if it makes one.
 pub(crate) fn try_present(index: Index) -> Result<Presentation, packager::Error> {
-    let id = RenditionId::parse("any").unwrap();
-    let source = Source {
-        id,
-        language: None,
-        index: Arc::new(index),
-    };
-    Presentation::new(vec![source], Duration::from_secs(4))
+    Presentation::new(media(vec![("any", index)]), Duration::from_secs(4))
 }
 
 impl std::fmt::Debug for Film {

@@ -102,6 +102,7 @@ fn an_iframe_is_a_transport_stream_too() {
             number: plan.number,
             video: Some(video),
             audio: None,
+            key: None,
         });
         let stream = demux(&packed.unwrap());
         let [picture] = stream.video.as_slice() else {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use contracts::address::Flavour;
-use packager::{Presentation, dash, hls};
+use contracts::{address::Flavour, id::RenditionId};
+use packager::{Presentation, Rendition, dash, hls, protect::Protection};
 
 use crate::{
     films::{clip, film, indexed, present, radio, silent},
@@ -21,19 +21,33 @@ pub(crate) fn golden(name: &str, text: &str) {
     assert_eq!(text, wanted, "{name} differs; UPDATE_GOLDEN=1 accepts it");
 }
 
-fn all(name: &str, film: &Presentation) {
+/// Compares everything that is written of a film.
+pub(crate) fn all(name: &str, film: &Presentation) {
+    all_protected(name, film, None);
+}
+
+pub(crate) fn all_protected(name: &str, film: &Presentation, protection: Option<&Protection>) {
+    let compare = |what: &str, text: Result<Option<String>, packager::Error>| {
+        if let Some(text) = text.unwrap() {
+            golden(&format!("{name}.{what}"), &text);
+        }
+    };
+    let thumbs = RenditionId::parse("thumbs").unwrap();
     for (flavour, suffix) in [(Flavour::Cmaf, ""), (Flavour::Ts, "_ts")] {
-        golden(
-            &format!("{name}.master{suffix}.m3u8"),
-            &hls::master(film, flavour),
+        compare(
+            &format!("master{suffix}.m3u8"),
+            hls::master(film, flavour, protection),
         );
-        for rendition in film.renditions() {
-            let id = rendition.id();
-            let text = hls::playlist(film, id, flavour).unwrap();
-            golden(&format!("{name}.{id}.playlist{suffix}.m3u8"), &text);
+        let media = film.renditions().iter().map(Rendition::id);
+        let others = film.texts().map(|text| &text.id).chain([&thumbs]);
+        for id in media.chain(others) {
+            let text = hls::playlist(film, id, flavour, protection);
+            compare(&format!("{id}.playlist{suffix}.m3u8"), text);
+            let text = hls::iframes(film, id, flavour, protection);
+            compare(&format!("{id}.iframes{suffix}.m3u8"), text);
         }
     }
-    golden(&format!("{name}.manifest.mpd"), &dash::manifest(film));
+    compare("manifest.mpd", dash::manifest(film, protection));
 }
 
 #[test]
@@ -67,8 +81,12 @@ fn a_film_in_two_languages() {
 
 #[test]
 fn a_rendition_that_is_not_there_has_no_playlist() {
-    let id = contracts::id::RenditionId::parse("2160p").unwrap();
-    assert!(hls::playlist(&film().presentation, &id, Flavour::Cmaf).is_none());
+    let id = RenditionId::parse("2160p").unwrap();
+    let film = film().presentation;
+    assert!(matches!(
+        hls::playlist(&film, &id, Flavour::Cmaf, None),
+        Ok(None)
+    ));
 }
 
 #[test]
@@ -78,7 +96,9 @@ fn bandwidth_is_at_least_the_rate_of_every_segment() {
         (Flavour::Cmaf, film.cmaf("90p").split_off(1)),
         (Flavour::Ts, film.ts("90p")),
     ] {
-        let master = hls::master(&film.presentation, flavour);
+        let master = hls::master(&film.presentation, flavour, None)
+            .unwrap()
+            .unwrap();
         let stated = master
             .lines()
             .filter(|line| line.contains("RESOLUTION=160x90"));
@@ -97,8 +117,8 @@ fn bandwidth_is_at_least_the_rate_of_every_segment() {
 
 /// The target duration and the lengths of the segments of a playlist.
 fn stated(film: &Presentation, id: &str, flavour: Flavour) -> (u64, Vec<f64>) {
-    let id = contracts::id::RenditionId::parse(id).unwrap();
-    let text = hls::playlist(film, &id, flavour).unwrap();
+    let id = RenditionId::parse(id).unwrap();
+    let text = hls::playlist(film, &id, flavour, None).unwrap().unwrap();
     let values = |name: &str| -> Vec<String> {
         let found = text.lines().filter_map(|line| line.strip_prefix(name));
         found

@@ -244,6 +244,15 @@ fn what_is_encrypted_as_a_whole_segment_is_clear_inside() {
 }
 
 #[test]
+fn sample_aes_of_cmaf_is_cbcs() {
+    let [sample_aes, cbcs] = [Method::SampleAes, Method::Cbcs].map(protection);
+    assert_eq!(
+        film().encrypted("90p", &sample_aes),
+        film().encrypted("90p", &cbcs)
+    );
+}
+
+#[test]
 fn keys_do_not_show_themselves() {
     let protection = protection(Method::Cenc);
     let film = film();

@@ -92,6 +92,19 @@ fn a_view_lists_the_one_format_that_it_names() {
 }
 
 #[test]
+fn encrypted_samples_of_transport_streams_take_fairplay_or_the_key_as_it_is() {
+    let fairplay = tags(&ALL, Method::SampleAes, None);
+    assert_eq!(fairplay.len(), 1);
+    assert!(fairplay[0].contains("com.apple.streamingkeydelivery"));
+    let [identity] = &tags(&["identity", "clearkey"], Method::SampleAes, None)[..] else {
+        panic!("one tag")
+    };
+    // The vector follows from the key's name: players of the stream cannot find it elsewhere.
+    assert!(identity.starts_with("METHOD=SAMPLE-AES,URI=\"content.key\",IV=0x"));
+    assert_eq!(tags(&["clearkey"], Method::SampleAes, None), [""; 0]);
+}
+
+#[test]
 fn whole_segments_take_the_key_as_it_is() {
     assert_eq!(
         tags(&ALL, Method::Aes128, None),

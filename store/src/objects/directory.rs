@@ -20,13 +20,14 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
 
-use super::{Part, READ_LIMIT, Store, Writer, Written};
+use super::{Part, READ_LIMIT, Store, Writer, Written, buffers::Buffers};
 use crate::{Digest, Error, Key};
 
 /// A store in a directory of this machine. Several processes may share one.
 #[derive(Debug, Clone)]
 pub struct Directory {
     root: Arc<Path>,
+    buffers: Arc<Buffers>,
 }
 
 impl Directory {
@@ -43,11 +44,28 @@ impl Directory {
             source,
         })?;
         sweep(&temporary);
-        Ok(Self { root: root.into() })
+        Ok(Self {
+            root: root.into(),
+            buffers: Arc::default(),
+        })
     }
 
     fn path(&self, key: &Key) -> PathBuf {
         self.root.join(key.as_str())
+    }
+
+    fn read_exact(&self, file: &File, key: &Key, range: Range<u64>) -> Result<Bytes, Error> {
+        let size = range.end.saturating_sub(range.start);
+        let length = usize::try_from(size).ok().filter(|_| size <= READ_LIMIT);
+        let length = length.ok_or_else(|| Error::TooLarge {
+            key: key.clone(),
+            size_bytes: size,
+            limit_bytes: READ_LIMIT,
+        })?;
+        self.buffers.lend(length, |buffer| {
+            file.read_exact_at(buffer, range.start)
+                .map_err(failed(key, "reading"))
+        })
     }
 
     /// Runs blocking file work off the async threads.
@@ -71,7 +89,7 @@ impl Store for Directory {
             let Some((file, size)) = open_object(&this.path(key), key)? else {
                 return Ok(None);
             };
-            read_exact(&file, key, 0..size).map(Some)
+            this.read_exact(&file, key, 0..size).map(Some)
         })
         .await
     }
@@ -88,7 +106,7 @@ impl Store for Directory {
                     found_bytes: size,
                 });
             }
-            read_exact(&file, key, range).map(Some)
+            this.read_exact(&file, key, range).map(Some)
         })
         .await
     }
@@ -411,22 +429,6 @@ fn open_object(path: &Path, key: &Key) -> Result<Option<(File, u64)>, Error> {
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(failed(key, "opening")(error)),
     }
-}
-
-fn read_exact(file: &File, key: &Key, range: Range<u64>) -> Result<Bytes, Error> {
-    let size = range.end.saturating_sub(range.start);
-    let too_large = || Error::TooLarge {
-        key: key.clone(),
-        size_bytes: size,
-        limit_bytes: READ_LIMIT,
-    };
-    if size > READ_LIMIT {
-        return Err(too_large());
-    }
-    let mut buffer = vec![0; usize::try_from(size).map_err(|_| too_large())?];
-    file.read_exact_at(&mut buffer, range.start)
-        .map_err(failed(key, "reading"))?;
-    Ok(buffer.into())
 }
 
 /// Copies one part to the whole under way, and sees that it is as long as it should be.

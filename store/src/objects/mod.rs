@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::{Digest, Error, Key};
 
+mod buffers;
 pub mod conformance;
 pub mod directory;
 

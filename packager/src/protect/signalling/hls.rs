@@ -95,7 +95,7 @@ impl Protection {
             return found;
         }
         let identity = only(System::Identity);
-        if identity.is_empty() && self.scheme().is_some() {
+        if identity.is_empty() && self.method() != Method::SampleAes {
             only(System::ClearKey)
         } else {
             identity

@@ -18,7 +18,7 @@ use super::{
     signalling::{guid, playready, pssh, widevine},
     subsamples::Slices,
 };
-use crate::{Presentation, Source, boxes, bytes::Reader, fmp4, index};
+use crate::{Parts, Presentation, Source, boxes, bytes::Reader, fmp4, index};
 
 const KEY: &str = "69eaa802a6763af979e8d1940fb88392";
 const KID: &str = "abba271e8bcf552bbd2e86a434a9a5d9";
@@ -221,10 +221,18 @@ fn film(kind: &str) -> (Presentation, Bytes) {
     let source = Source {
         id: RenditionId::parse("any").unwrap(),
         language: None,
+        label: None,
         index: Arc::new(index::build(std::io::Cursor::new(&bytes)).unwrap()),
     };
     (
-        Presentation::new(vec![source], Duration::from_secs(4)).unwrap(),
+        Presentation::new(
+            Parts {
+                sources: vec![source],
+                ..Parts::default()
+            },
+            Duration::from_secs(4),
+        )
+        .unwrap(),
         bytes.into(),
     )
 }

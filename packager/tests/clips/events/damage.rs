@@ -24,7 +24,7 @@ fn pack(index: Index, mezzanine: Vec<u8>) {
         presentation,
         mezzanines: vec![mezzanine],
     };
-    let _ = dash::manifest(&film.presentation);
+    let _ = dash::manifest(&film.presentation, None);
     let (rendition, mezzanine) = film.rendition("any");
     for segment in rendition.segments() {
         let source = Bytes::copy_from_slice(&mezzanine[range(&segment.bytes)]);

@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use packager::ts;
+use contracts::address::Protection as Method;
+use packager::{protect::Protection, ts};
 
 use super::{
     eventful,
@@ -11,6 +12,7 @@ use super::{
 use crate::{
     demux::demux,
     films::{Film, clip, film, indexed, present_by, range},
+    protected::keys,
 };
 
 /// Ten seconds, where the film begins.
@@ -158,6 +160,7 @@ fn an_iframe_has_no_tags() {
             number: plan.number,
             video: Some(video),
             audio: None,
+            key: None,
         });
         let stream = demux(&packed.unwrap());
         assert_eq!((stream.video.len(), stream.metadata.len()), (1, 0));
@@ -178,6 +181,21 @@ fn the_foretold_share_has_room_for_tags() {
             assert!(bytes.len() as u64 <= shares.sum());
         }
     }
+}
+
+#[test]
+fn tags_stay_clear_where_samples_are_encrypted() {
+    let protection = Protection::new(&keys(&["identity"]), Method::SampleAes, None).unwrap();
+    let film = eventful(2);
+    let key = protection.key(film.rendition("90p").0);
+    assert!(key.is_some());
+    let stream = demux(&film.ts_with("90p", key).concat());
+    let found: Vec<_> = stream.metadata.into_iter().map(|pes| pes.data).collect();
+    assert_eq!(
+        found,
+        wanted().into_iter().map(|(_, tag)| tag).collect::<Vec<_>>()
+    );
+    assert!(stream.video.len() == 233 && !stream.audio.is_empty());
 }
 
 #[test]

@@ -1,0 +1,203 @@
+//! Subtitles of a film over HTTP: put, listed, removed.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::{Body, BodyDataStream},
+    extract::{Path, Query, State, rejection::QueryRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::{Bytes, BytesMut};
+use catalog::videos::{self, Video};
+use contracts::id::VideoId;
+use packager::text::{self, Encoding};
+use store::Digest;
+
+use super::{
+    App,
+    body::{Label, Put, Subtitles, Texts},
+    chunk::{content_length, drain, next},
+    life::counted,
+    problem::Problem,
+};
+use crate::texts::{Language, Stored, Text};
+
+/// Stores the film's subtitles of a language, in place of those that it has. They may come as soon
+/// as the upload has begun, and are published with the film.
+#[utoipa::path(put, path = "/videos/{id}/subtitles/{lang}", request_body(content = String, content_type = "text/vtt", description = "WebVTT or SubRip, at most 16 MiB"),
+    params(("id" = String, Path), ("lang" = String, Path, description = "a BCP 47 tag of at most 11 characters"),
+        ("label" = Option<String>, Query, description = "what viewers choose them by, where the language does not say enough; at most 100 characters")),
+    responses((status = 200, body = Put, description = "in place of others"), (status = 201, body = Put), (status = 400, body = Problem), (status = 401, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem)))]
+pub(super) async fn put(
+    State(app): State<Arc<App>>,
+    Path((id, tag)): Path<(String, String)>,
+    label: Result<Query<Label>, QueryRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let mut body = body.into_data_stream();
+    let outcome = take(&app, (&id, &tag), label, &headers, &mut body).await;
+    if let Err(problem) = &outcome
+        && problem.kind() != "unauthorized"
+    {
+        // A client that is still sending would not see the answer, were the connection closed.
+        drain(&mut body, MAX_BYTES * 2).await;
+    }
+    counted(&app, outcome)
+}
+
+async fn take(
+    app: &Arc<App>,
+    (id, tag): (&str, &str),
+    label: Result<Query<Label>, QueryRejection>,
+    headers: &HeaderMap,
+    body: &mut BodyDataStream,
+) -> Result<Response, Problem> {
+    app.admit(headers)?;
+    let video = find(app, id).await?;
+    if video.state == videos::State::Failed {
+        return Err(Problem::failed());
+    }
+    let language = language(tag)?;
+    let Query(Label { label }) = label.map_err(|fault| Problem::bad_request(fault.body_text()))?;
+    let text = Text {
+        language,
+        label: self::label(label)?,
+    };
+    let file = whole(body, content_length(headers)).await?;
+    let read = tokio::task::spawn_blocking(move || canonical(&file)).await;
+    let (answer, file) = read.map_err(|_| Problem::internal())??;
+    let answer = Put {
+        subtitles: told(&text),
+        ..answer
+    };
+    tracing::info!(video.id = %video.id, rendition = %text.language.rendition(), "{} of {} are taken", text.language.rendition(), video.id);
+    let worker = Arc::clone(app);
+    // A client that gives up waiting must not leave it half done.
+    let stored = tokio::spawn(async move { worker.publishing.put(&video.id, &text, file).await });
+    let status = match stored.await.map_err(|_| Problem::internal())?? {
+        Stored::New => StatusCode::CREATED,
+        Stored::Replaced => StatusCode::OK,
+        Stored::TooMany => return Err(Problem::too_many_texts()),
+    };
+    Ok((status, Json(answer)).into_response())
+}
+
+/// Reads a body that is no longer than subtitles may be.
+async fn whole(body: &mut BodyDataStream, length: Option<u64>) -> Result<Vec<u8>, Problem> {
+    if length.is_some_and(|length| length > MAX_BYTES) {
+        return Err(Problem::text_too_large());
+    }
+    let mut file = BytesMut::new();
+    while let Some(frame) = next(body).await? {
+        if (file.len() + frame.len()) as u64 > MAX_BYTES {
+            return Err(Problem::text_too_large());
+        }
+        file.extend_from_slice(&frame);
+    }
+    Ok(file.into())
+}
+
+/// What is kept of a file: its cues, as WebVTT.
+fn canonical(file: &[u8]) -> Result<(Put, Bytes), Problem> {
+    let document = text::parse(file).map_err(|fault| Problem::no_subtitles(&fault.to_string()))?;
+    if document.cues().is_empty() {
+        return Err(Problem::no_subtitles(
+            "the file has no cue that can be shown",
+        ));
+    }
+    let file = Bytes::from(text::webvtt::write(&document));
+    let answer = Put {
+        subtitles: Subtitles::default(),
+        cues: document.cues().len(),
+        encoding: match document.encoding() {
+            Encoding::Utf8 => "utf-8",
+            Encoding::Windows1252 => "windows-1252",
+        },
+        sha256: Digest::of(&file).to_string(),
+    };
+    Ok((answer, file))
+}
+
+/// Lists the film's subtitles by language.
+#[utoipa::path(get, path = "/videos/{id}/subtitles", params(("id" = String, Path)),
+    responses((status = 200, body = Texts), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    counted(&app, all(&app, &headers, &id).await)
+}
+
+async fn all(app: &App, headers: &HeaderMap, id: &str) -> Result<Response, Problem> {
+    app.admit(headers)?;
+    let video = find(app, id).await?;
+    let texts = app.publishing.list(&video.id).await?;
+    let answer = Texts {
+        video_id: video.id.to_string(),
+        subtitles: texts.iter().map(told).collect(),
+    };
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+}
+
+/// Removes the film's subtitles of a language.
+#[utoipa::path(delete, path = "/videos/{id}/subtitles/{lang}", params(("id" = String, Path), ("lang" = String, Path)),
+    responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(super) async fn remove(
+    State(app): State<Arc<App>>,
+    Path((id, tag)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let worker = Arc::clone(&app);
+    let removed = tokio::spawn(async move { without(&worker, &headers, &id, &tag).await }).await;
+    counted(&app, removed.unwrap_or_else(|_| Err(Problem::internal())))
+}
+
+async fn without(app: &App, headers: &HeaderMap, id: &str, tag: &str) -> Result<Response, Problem> {
+    app.admit(headers)?;
+    let video = find(app, id).await?;
+    let language = language(tag)?;
+    if !app.publishing.remove(&video.id, &language).await? {
+        return Err(Problem::no_text(language.tag()));
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn find(app: &App, id: &str) -> Result<Video, Problem> {
+    let id = VideoId::parse(id).map_err(|_| Problem::no_video())?;
+    app.videos.find(&id).await?.ok_or_else(Problem::no_video)
+}
+
+fn language(tag: &str) -> Result<Language, Problem> {
+    Language::parse(tag).ok_or_else(Problem::bad_language)
+}
+
+fn label(label: Option<String>) -> Result<Option<String>, Problem> {
+    let label = label.map(|label| label.trim().to_owned());
+    let label = label.filter(|label| !label.is_empty());
+    // It stands between quotes in playlists (RFC 8216 §4.2).
+    let fits = |label: &String| {
+        label.chars().count() <= MAX_LABEL && !label.chars().any(|c| c.is_control() || c == '"')
+    };
+    if !label.as_ref().is_none_or(fits) {
+        let detail =
+            "label has at most 100 characters, no control characters and no double quotes.";
+        return Err(Problem::bad_request(detail));
+    }
+    Ok(label)
+}
+
+fn told(text: &Text) -> Subtitles {
+    Subtitles {
+        language: text.language.tag().to_owned(),
+        rendition: text.language.rendition().to_string(),
+        label: text.label.clone(),
+    }
+}
+
+const MAX_BYTES: u64 = text::MAX_FILE_BYTES as u64;
+const MAX_LABEL: usize = 100;

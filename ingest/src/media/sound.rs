@@ -1,0 +1,139 @@
+//! Which tracks of sound a film keeps, and in which language they are. Pure.
+
+use std::collections::HashSet;
+
+use super::probe::{Stream, Tags};
+
+/// One track of sound.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sound {
+    /// Which stream of the file it is.
+    pub stream: u32,
+    /// Whether it has one channel; with more it is mixed down to two.
+    pub mono: bool,
+    /// Its language as a BCP 47 tag, when the file tells it.
+    pub language: Option<String>,
+    /// Which track of its language it is, counted from 1.
+    pub turn: u32,
+    /// Its name in the file, where there are several of its language.
+    pub label: Option<String>,
+}
+
+/// The first track of each language, and those further ones that have a name of their own: else
+/// viewers could not tell them apart.
+pub(super) fn choose(streams: &[&Stream]) -> Vec<Sound> {
+    let mut sounds: Vec<Sound> = Vec::new();
+    for stream in streams.iter().filter(|stream| stream.channels > 0) {
+        if sounds.len() == MAX_SOUNDS {
+            break;
+        }
+        let language = stream.tags.language.as_deref().and_then(language);
+        let label = name(&stream.tags);
+        let earlier = sounds.iter().filter(|sound| sound.language == language);
+        let alike: Vec<&Sound> = earlier.collect();
+        let known = label.is_none() || alike.iter().any(|sound| sound.label == label);
+        if !alike.is_empty() && known {
+            continue;
+        }
+        let turn = u32::try_from(alike.len()).unwrap_or(u32::MAX);
+        sounds.push(Sound {
+            stream: stream.index,
+            mono: stream.channels == 1,
+            language,
+            turn: turn.saturating_add(1),
+            label,
+        });
+    }
+    let several: HashSet<Option<String>> = sounds
+        .iter()
+        .filter(|sound| sound.turn > 1)
+        .map(|sound| sound.language.clone())
+        .collect();
+    for sound in &mut sounds {
+        if !several.contains(&sound.language) {
+            sound.label = None;
+        }
+    }
+    sounds
+}
+
+/// ISO 639-2 as files carry it, to the shortest code, as BCP 47 (RFC 5646 §2.2.1) wants it.
+fn language(code: &str) -> Option<String> {
+    let code = code.to_ascii_lowercase();
+    let plain = matches!(code.len(), 2 | 3) && code.bytes().all(|byte| byte.is_ascii_lowercase());
+    if !plain || matches!(code.as_str(), "und" | "mis" | "mul" | "zxx") {
+        return None;
+    }
+    let short = SHORT_CODES
+        .iter()
+        .find(|(long, _)| long.split(' ').any(|long| long == code));
+    Some(short.map_or(code, |(_, short)| (*short).to_owned()))
+}
+
+/// What a track is called, unless only the program that wrote it left its own name.
+fn name(tags: &Tags) -> Option<String> {
+    let handler = tags.handler_name.as_deref().filter(|name| {
+        let name = name.to_ascii_lowercase();
+        !["handler", "media", "mainconcept"]
+            .iter()
+            .any(|usual| name.contains(usual))
+    });
+    let name = tags.title.as_deref().or(handler)?.trim();
+    // Labels stand between quotes in playlists.
+    let name: String = name
+        .chars()
+        .filter(|char| !char.is_control())
+        .map(|char| if char == '"' { '\'' } else { char })
+        .take(MAX_LABEL)
+        .collect();
+    (!name.is_empty()).then_some(name)
+}
+
+const MAX_SOUNDS: usize = 16;
+/// The longest name of a track that is kept, in characters.
+const MAX_LABEL: usize = 100;
+/// ISO 639-2 codes (bibliographic and terminological) and their ISO 639-1 code.
+const SHORT_CODES: [(&str, &str); 42] = [
+    ("ara", "ar"),
+    ("bul", "bg"),
+    ("cat", "ca"),
+    ("ces cze", "cs"),
+    ("dan", "da"),
+    ("deu ger", "de"),
+    ("ell gre", "el"),
+    ("eng", "en"),
+    ("spa", "es"),
+    ("est", "et"),
+    ("fas per", "fa"),
+    ("fin", "fi"),
+    ("fra fre", "fr"),
+    ("gle", "ga"),
+    ("heb", "he"),
+    ("hin", "hi"),
+    ("hrv", "hr"),
+    ("hun", "hu"),
+    ("hye arm", "hy"),
+    ("ind", "id"),
+    ("isl ice", "is"),
+    ("ita", "it"),
+    ("jpn", "ja"),
+    ("kor", "ko"),
+    ("lit", "lt"),
+    ("lav", "lv"),
+    ("msa may", "ms"),
+    ("nld dut", "nl"),
+    ("nor", "no"),
+    ("pol", "pl"),
+    ("por", "pt"),
+    ("ron rum", "ro"),
+    ("rus", "ru"),
+    ("slk slo", "sk"),
+    ("slv", "sl"),
+    ("srp", "sr"),
+    ("swe", "sv"),
+    ("tha", "th"),
+    ("tur", "tr"),
+    ("ukr", "uk"),
+    ("vie", "vi"),
+    ("zho chi", "zh"),
+];

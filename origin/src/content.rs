@@ -1,0 +1,171 @@
+//! A body in pieces that are never copied into one, and its way onto the wire.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    ops::Range,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Bytes of a body in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Content {
+    chunks: VecDeque<Bytes>,
+    length: usize,
+}
+
+impl Content {
+    pub(crate) fn new(chunks: impl IntoIterator<Item = Bytes>) -> Self {
+        let chunks: VecDeque<Bytes> = chunks.into_iter().collect();
+        Self {
+            length: chunks.iter().map(Bytes::len).sum(),
+            chunks,
+        }
+    }
+
+    /// Keeps `claim` for as long as anybody keeps any byte of the body, a connection that has yet to send it say.
+    pub(crate) fn holding(self, claim: OwnedSemaphorePermit) -> Self {
+        let claim = Arc::new(claim);
+        let held = self.chunks.into_iter().map(|bytes| {
+            let claim = Arc::clone(&claim);
+            Bytes::from_owner(Held {
+                bytes,
+                _claim: claim,
+            })
+        });
+        Self::new(held)
+    }
+
+    /// How many bytes are left to send.
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// All of it in one piece, with room for a block of padding.
+    pub(crate) fn joined(&self) -> Vec<u8> {
+        let mut whole = Vec::with_capacity(self.length + 16);
+        for chunk in &self.chunks {
+            whole.extend_from_slice(chunk);
+        }
+        whole
+    }
+
+    /// A part of it; `range` lies within the body.
+    pub(crate) fn slice(&self, range: Range<usize>) -> Self {
+        let mut at = 0;
+        let chunks = self.chunks.iter().filter_map(|chunk| {
+            let (start, end) = (at, at + chunk.len());
+            at = end;
+            let (from, to) = (range.start.max(start), range.end.min(end));
+            (from < to).then(|| chunk.slice(from - start..to - start))
+        });
+        Self::new(chunks)
+    }
+}
+
+/// Bytes together with their claim on memory.
+struct Held {
+    bytes: Bytes,
+    _claim: Arc<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl From<Bytes> for Content {
+    fn from(bytes: Bytes) -> Self {
+        Self::new([bytes])
+    }
+}
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = self.chunks.pop_front();
+        self.length -= next.as_ref().map_or(0, Bytes::len);
+        Poll::Ready(next.map(|chunk| Ok(Frame::data(chunk))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(u64::try_from(self.length).unwrap_or(u64::MAX))
+    }
+}
+
+/// The body of an answer that has none, whose length is told by its header or not at all: an empty body of known
+/// length would be announced as `content-length: 0`, which in a 304 speaks of the 200 (RFC 9110 §8.6).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Absent;
+
+impl Body for Absent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content() -> Content {
+        Content::new([&b"abc"[..], b"", b"defg", b"h"].map(Bytes::from_static))
+    }
+
+    #[test]
+    fn every_slice_of_chunks_is_the_slice_of_the_whole() {
+        let (content, whole) = (content(), b"abcdefgh");
+        assert_eq!(content.len(), 8);
+        for start in 0..8 {
+            for end in start + 1..=8 {
+                let part = content.slice(start..end);
+                assert_eq!(part.len(), end - start);
+                assert_eq!(part.joined(), whole[start..end]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_claim_is_given_back_with_the_last_part() {
+        let memory = Arc::new(tokio::sync::Semaphore::new(1));
+        let claim = Arc::clone(&memory).try_acquire_owned().unwrap();
+        let whole = content().holding(claim);
+        let mut part = whole.slice(2..5);
+        drop(whole);
+        let sent = part.chunks.pop_front();
+        drop(part);
+        assert_eq!(memory.available_permits(), 0);
+        drop(sent);
+        assert_eq!(memory.available_permits(), 1);
+    }
+}

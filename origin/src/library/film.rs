@@ -1,0 +1,175 @@
+//! A film put together from what lies in the store: its tracks once, and a presentation for each length of segment
+//! that is asked for.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use contracts::asset::{Asset, Kind, Rendition};
+use packager::{
+    Parts, Presentation, Source,
+    index::{Index, Media},
+    text,
+};
+use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
+
+use crate::fault::Fault;
+
+/// A film in one state of its description.
+pub(crate) struct Film {
+    parts: Arc<Parts>,
+    /// Stands for every byte that can be packed out of the film.
+    pub(crate) digest: [u8; 32],
+    /// Stands for the pictures and sounds alone: text may be added and leaves their segments as they are.
+    pub(crate) media_digest: [u8; 32],
+    /// The length of segments that the origin aims at unless it is asked for another.
+    usual: Duration,
+    /// The film cut in its usual way, then every 2, 3, 4, 5 and 6 seconds; all share the indexes.
+    cuts: [OnceCell<Arc<Presentation>>; 1 + LENGTHS],
+    pub(crate) weight: u32,
+}
+
+/// What lies in the store of a rendition.
+pub(super) enum Files {
+    Media {
+        index: Bytes,
+        /// How long the mezzanine is, if it is there.
+        mezzanine: Option<u64>,
+    },
+    Text(Bytes),
+}
+
+impl Film {
+    /// Puts a film together, `files` in the order of the renditions.
+    pub(super) fn new(asset: &Asset, files: &[Files], usual: Duration) -> Result<Self, Fault> {
+        let mut parts = Parts {
+            thumbs: asset.thumbs.clone(),
+            ..Parts::default()
+        };
+        let mut media = Sha256::new_with_prefix(PACKING);
+        media.update(asset.generation.0.to_be_bytes());
+        let mut all = Sha256::new();
+        let mut weight = size_of::<Self>();
+        for (rendition, files) in asset.renditions.iter().zip(files) {
+            let named = described(rendition);
+            match files {
+                Files::Media { index, mezzanine } => {
+                    let source = source(rendition, index, *mezzanine)?;
+                    weight += source.index.weight() + cuts_weight(&source.index);
+                    media.update(&named);
+                    media.update(Sha256::digest(index));
+                    parts.sources.push(source);
+                }
+                Files::Text(file) => {
+                    all.update(&named);
+                    all.update(Sha256::digest(file));
+                    // A cue takes a little more in memory than in the file.
+                    weight += file.len().saturating_mul(2);
+                    parts.texts.push(text_track(rendition, file)?);
+                }
+            }
+        }
+        let media_digest: [u8; 32] = media.finalize().into();
+        all.update(serde_json::to_vec(&asset.thumbs).unwrap_or_default());
+        all.update(media_digest);
+        // The usual cut is needed at once, and tells whether the renditions fit together.
+        let presentation = Presentation::new(parts.clone(), usual)?;
+        let cuts: [_; 1 + LENGTHS] = std::array::from_fn(|_| OnceCell::new());
+        if let Some(cut) = cuts.first() {
+            let _ = cut.set(Arc::new(presentation));
+        }
+        Ok(Self {
+            parts: Arc::new(parts),
+            digest: all.finalize().into(),
+            media_digest,
+            usual,
+            cuts,
+            weight: u32::try_from(weight).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// The length of segments that a view asks for.
+    pub(crate) fn length(&self, segment_s: Option<u8>) -> Duration {
+        segment_s.map_or(self.usual, |seconds| Duration::from_secs(seconds.into()))
+    }
+
+    /// The film cut as a view asks for it, made when it is first asked for.
+    pub(crate) async fn cut(&self, segment_s: Option<u8>) -> Result<Arc<Presentation>, Fault> {
+        let at = segment_s.map_or(0, |seconds| usize::from(seconds).saturating_sub(1));
+        let cell = self.cuts.get(at).ok_or_else(Fault::not_found)?;
+        let make = async || {
+            let (parts, length) = (Arc::clone(&self.parts), self.length(segment_s));
+            // Walking over all samples of a long film takes milliseconds, which other answers must not wait for.
+            let work = move || Presentation::new(Parts::clone(&parts), length);
+            Ok(Arc::new(tokio::task::spawn_blocking(work).await??))
+        };
+        cell.get_or_try_init(make).await.cloned()
+    }
+}
+
+/// All of a rendition's description that can show in what is packed.
+fn described(rendition: &Rendition) -> Vec<u8> {
+    let Rendition {
+        id,
+        language,
+        label,
+        ..
+    } = rendition;
+    let text = serde_json::to_vec(&(id, language, label)).unwrap_or_default();
+    [b"\n", text.as_slice()].concat()
+}
+
+/// Decodes an index and compares it with the description and with the mezzanine.
+fn source(rendition: &Rendition, index: &[u8], mezzanine: Option<u64>) -> Result<Source, Fault> {
+    let about = |what: &str| Fault::corrupt(format!("{}: {what}", rendition.id));
+    let index = Index::decode(index).map_err(|error| about(&error.to_string()))?;
+    let kind = match index.track().media {
+        Media::Video(_) => Kind::Video,
+        Media::Audio(_) => Kind::Audio,
+    };
+    if kind != rendition.kind {
+        return Err(about("asset.json and the index disagree on its kind"));
+    }
+    match mezzanine {
+        None => Err(about("its mezzanine is missing")),
+        Some(size) if size != index.file().length => {
+            Err(about("its mezzanine is not as long as its index says"))
+        }
+        Some(_) => Ok(Source {
+            id: rendition.id.clone(),
+            language: rendition.language.clone(),
+            label: rendition.label.clone(),
+            index: Arc::new(index),
+        }),
+    }
+}
+
+/// Reads a text, which must be the one that the description means.
+fn text_track(rendition: &Rendition, file: &[u8]) -> Result<text::Track, Fault> {
+    let about = |what: &str| Fault::corrupt(format!("{}: {what}", rendition.id));
+    let found = hex::encode(Sha256::digest(file));
+    match &rendition.sha256 {
+        Some(told) if told.eq_ignore_ascii_case(&found) => {}
+        Some(_) => return Err(about("its file has another SHA-256 than asset.json says")),
+        None => return Err(about("asset.json does not tell its SHA-256")),
+    }
+    let document = text::webvtt::parse(file).map_err(|error| about(&error.to_string()))?;
+    Ok(text::Track {
+        id: rendition.id.clone(),
+        language: rendition.language.clone(),
+        label: rendition.label.clone(),
+        document: Arc::new(document),
+    })
+}
+
+/// What the places of all cuts take in memory at most, 8 bytes each: in a second, 1/2 + 1/3 + 1/4 + 1/5 + 1/6 of one,
+/// and up to 1/2 more for the usual cut.
+fn cuts_weight(index: &Index) -> usize {
+    let seconds = index.end() / u64::from(index.track().timescale);
+    usize::try_from(seconds).unwrap_or(usize::MAX) / 2 * 31 + 256
+}
+
+/// Lengths of segments that a view can name.
+const LENGTHS: usize = 5;
+/// Enters every `ETag`: it must change whenever the packager gives other bytes for the same film.
+const PACKING: &[u8] = b"millrace packing 3";

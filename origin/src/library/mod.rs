@@ -1,0 +1,273 @@
+//! The films that can be served: descriptions kept for seconds, indexes kept by weight.
+
+mod film;
+
+use std::{sync::Arc, time::Duration};
+
+use contracts::{
+    asset::{Asset, Kind, Privacy, Rendition},
+    id::VideoId,
+    reason::Reason,
+};
+use moka::future::Cache;
+use packager::text;
+use sha2::{Digest, Sha256};
+use store::layout;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::{config::Settings, fault::Fault, metrics::Metrics, shelf::Shelf};
+
+use film::Files;
+pub(crate) use film::Film;
+
+/// A film's description as it was read.
+pub(crate) struct Edition {
+    pub(crate) asset: Asset,
+    /// Stands for all of the description that a film is put together from.
+    state: [u8; 32],
+}
+
+/// A published film with the indexes of its renditions.
+#[derive(Clone)]
+pub(crate) struct Published {
+    pub(crate) edition: Arc<Edition>,
+    pub(crate) film: Arc<Film>,
+}
+
+/// Finds films in the store and keeps what is asked for again.
+pub(crate) struct Library {
+    shelf: Arc<Shelf>,
+    assets: Cache<VideoId, Option<Arc<Edition>>>,
+    films: Cache<(VideoId, [u8; 32]), Arc<Film>>,
+    /// Films that were read anew a moment ago because something of them is damaged.
+    renewed: Cache<VideoId, ()>,
+    /// Films under way, whose indexes no cache bounds yet.
+    loading: Semaphore,
+    /// How long a request waits for its turn to load a film.
+    wait: Duration,
+    segment: Duration,
+    /// Bytes for indexes.
+    memory: u64,
+    metrics: Metrics,
+}
+
+impl Library {
+    pub(crate) fn new(shelf: Arc<Shelf>, settings: &Settings, metrics: Metrics) -> Self {
+        let assets = Cache::builder()
+            .max_capacity(settings.asset_entries)
+            .time_to_live(settings.asset_ttl)
+            .build();
+        let films = Cache::builder()
+            .max_capacity(settings.index_memory)
+            .weigher(|_, film: &Arc<Film>| film.weight)
+            .build();
+        let renewed = Cache::builder()
+            .max_capacity(MAX_RENEWED)
+            .time_to_live(settings.asset_ttl)
+            .build();
+        Self {
+            shelf,
+            assets,
+            films,
+            renewed,
+            loading: Semaphore::new(MAX_LOADING),
+            wait: settings.pack_wait,
+            segment: settings.segment,
+            memory: settings.index_memory,
+            metrics,
+        }
+    }
+
+    /// The description of a published film; none when there is no such film.
+    pub(crate) async fn edition(&self, video: &VideoId) -> Result<Option<Arc<Edition>>, Fault> {
+        let load = self.read_edition(video);
+        self.assets
+            .try_get_with_by_ref(video, load)
+            .await
+            .map_err(|fault| (*fault).clone())
+    }
+
+    /// A published film with its indexes.
+    pub(crate) async fn film(&self, edition: Arc<Edition>) -> Result<Published, Fault> {
+        let key = edition.key();
+        if let Some(film) = self.films.get(&key).await {
+            self.metrics.index_lookup(true);
+            return Ok(Published { edition, film });
+        }
+        self.metrics.index_lookup(false);
+        let load = self.read_film(&edition);
+        let film = self
+            .films
+            .try_get_with(key, load)
+            .await
+            .map_err(|fault| (*fault).clone())?;
+        Ok(Published { edition, film })
+    }
+
+    /// Looks again at a film that was found damaged: whether it was published anew or withdrawn meanwhile.
+    ///
+    /// If not, its indexes are forgotten, so that a repair shows at once; but once per `asset_ttl` at most, so
+    /// that one bad segment does not cost a reading of all indexes each time it is asked for.
+    pub(crate) async fn is_outdated(&self, edition: &Edition) -> bool {
+        let video = &edition.asset.video;
+        self.assets.invalidate(video).await;
+        let Ok(current) = self.edition(video).await else {
+            return false;
+        };
+        let outdated = current.is_none_or(|current| current.state != edition.state);
+        let forget = outdated || {
+            let entry = self.renewed.entry_by_ref(video);
+            entry.or_insert(()).await.is_fresh()
+        };
+        if forget {
+            self.films.invalidate(&edition.key()).await;
+        }
+        outdated
+    }
+
+    async fn read_edition(&self, video: &VideoId) -> Result<Option<Arc<Edition>>, Fault> {
+        let Some(bytes) = self.shelf.read(&layout::asset(video)).await? else {
+            return Ok(None);
+        };
+        let asset: Asset = serde_json::from_slice(&bytes)
+            .map_err(|error| Fault::corrupt(format!("asset.json: {error}")))?;
+        if asset.video != *video {
+            return Err(Fault::corrupt(format!(
+                "asset.json describes {}",
+                asset.video
+            )));
+        }
+        Ok(Some(Arc::new(Edition::new(asset))))
+    }
+
+    async fn read_film(&self, edition: &Arc<Edition>) -> Result<Arc<Film>, Fault> {
+        let _permit = self.may_load().await?;
+        let asset = &edition.asset;
+        let mut files = Vec::with_capacity(asset.renditions.len());
+        for rendition in &asset.renditions {
+            files.push(self.read_files(asset, rendition).await?);
+        }
+        let (described, segment) = (Arc::clone(edition), self.segment);
+        // An index of a long film takes tens of milliseconds, which other answers must not wait for.
+        let work = move || Film::new(&described.asset, &files, segment).map(Arc::new);
+        let film = tokio::task::spawn_blocking(work).await??;
+        if u64::from(film.weight) > self.memory {
+            self.metrics.oversized_films.inc();
+            tracing::warn!(
+                video.id = %asset.video,
+                bytes = film.weight,
+                "{} takes more than `index_memory`: its indexes are read at every request",
+                asset.video
+            );
+        }
+        Ok(film)
+    }
+
+    /// Waits for one of the few places at which films are loaded.
+    async fn may_load(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        match tokio::time::timeout(self.wait, self.loading.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(Fault::new(
+                Reason::Internal,
+                "the loading of films is closed",
+            )),
+            Err(_) => Err(Fault::new(Reason::Busy, "too many films are being loaded")),
+        }
+    }
+
+    /// Reads a text; or an index, and the length of the mezzanine that lies beside it.
+    async fn read_files(&self, asset: &Asset, rendition: &Rendition) -> Result<Files, Fault> {
+        let id = &rendition.id;
+        let missing = |what: &str| Fault::corrupt(format!("{id}: its {what} is missing"));
+        if rendition.kind == Kind::Text {
+            let key = layout::subtitles(&asset.video, id);
+            let size = self.shelf.size(&key).await?;
+            let size = size.ok_or_else(|| missing("file"))?;
+            if usize::try_from(size).map_or(true, |size| size > text::MAX_FILE_BYTES) {
+                return Err(Fault::corrupt(format!("{id}: its file is too large")));
+            }
+            let file = self.shelf.read(&key).await?;
+            return file.map(Files::Text).ok_or_else(|| missing("file"));
+        }
+        let key = layout::index(&asset.video, asset.generation, id);
+        let index = self.shelf.read(&key).await?;
+        let index = index.ok_or_else(|| missing("index"))?;
+        let mezzanine = layout::mezzanine(&asset.video, asset.generation, id);
+        let mezzanine = self.shelf.size(&mezzanine).await?;
+        Ok(Files::Media { index, mezzanine })
+    }
+}
+
+impl Edition {
+    fn new(asset: Asset) -> Self {
+        let made_of = (
+            asset.generation,
+            &asset.renditions,
+            &asset.thumbs,
+            asset.protected,
+        );
+        let made_of = serde_json::to_vec(&made_of).unwrap_or_default();
+        Self {
+            state: Sha256::digest(made_of).into(),
+            asset,
+        }
+    }
+
+    fn key(&self) -> (VideoId, [u8; 32]) {
+        (self.asset.video.clone(), self.state)
+    }
+}
+
+/// What `millrace-access` says of a film.
+pub(crate) fn access(asset: &Asset) -> &'static str {
+    match asset.privacy {
+        Privacy::Public => contracts::header::ACCESS_PUBLIC,
+        Privacy::Unlisted | Privacy::Private => contracts::header::ACCESS_TOKEN,
+    }
+}
+
+/// Enough to keep two cores and a disk busy.
+const MAX_LOADING: usize = 4;
+const MAX_RENEWED: u64 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use contracts::id::Generation;
+    use prometheus::Registry;
+    use runtime::internal::Health;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test]
+    async fn a_film_waits_for_its_turn_to_be_loaded_but_not_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            store: format!("file://{}", folder.path().display()),
+            pack_wait: config::Span::millis(1),
+            ..Config::default()
+        };
+        let settings = config.check().unwrap();
+        let metrics = Metrics::new(&Registry::new()).unwrap();
+        let store = store::open(&settings.store).unwrap();
+        let shelf = Shelf::new(store, settings.read_timeout, metrics.clone(), Health::new());
+        let shelf = Arc::new(shelf);
+        let library = Library::new(shelf, &settings, metrics);
+        let empty = Arc::new(Edition::new(Asset {
+            video: VideoId::parse("empty").unwrap(),
+            generation: Generation(1),
+            title: String::new(),
+            privacy: Privacy::Public,
+            duration_ms: 0,
+            renditions: Vec::new(),
+            thumbs: None,
+            protected: false,
+        }));
+        let load = async || library.film(Arc::clone(&empty)).await.err().unwrap().reason;
+        let places = u32::try_from(MAX_LOADING).unwrap();
+        let taken = library.loading.acquire_many(places).await.unwrap();
+        assert_eq!(load().await, Reason::Busy);
+        drop(taken);
+        assert_eq!(load().await, Reason::Corrupt, "it has no renditions");
+    }
+}

@@ -1,0 +1,214 @@
+//! How a protected film is encrypted under an address: the one table of methods, and the keys at hand.
+
+use std::sync::Arc;
+
+use contracts::{
+    address::{Address, Flavour, Item, KeyFormat, Protection, TEXT, View},
+    asset::Asset,
+    keys::System,
+};
+use packager::{Presentation, Rendition, protect};
+use sha2::{Digest, Sha256};
+
+use crate::{fault::Fault, keys::Keys, media::THUMBS};
+
+/// The encryption of what an address names.
+#[derive(Clone)]
+pub(crate) struct Lock {
+    pub(crate) protection: Arc<protect::Protection>,
+    /// Stands for all that the keys do to the bytes.
+    pub(crate) digest: [u8; 32],
+}
+
+/// What an address is to the table of methods.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// Something that is packed, or that names it.
+    Packed(Flavour),
+    /// As [`Room::Packed`] for DASH, which knows no encryption of whole segments and no HLS key format.
+    Dash,
+    /// The key itself.
+    Key,
+    /// What is never encrypted: text and still pictures. Any view that the film has may stand before it.
+    Clear,
+}
+
+impl Lock {
+    /// The encryption of what the address names; none where it leaves in the clear. It fails closed: a protected film
+    /// whose keys are not known gives an error, whatever the cause.
+    ///
+    /// # Errors
+    /// [`Reason::NotFound`](contracts::reason::Reason::NotFound) for a view that the film has not,
+    /// [`Reason::Keys`](contracts::reason::Reason::Keys) when there are no keys, and what [`Keys::of`] says.
+    pub(crate) async fn of(
+        asset: &Asset,
+        address: &Address,
+        keys: Option<&dyn Keys>,
+    ) -> Result<Option<Self>, Fault> {
+        let View {
+            protection,
+            key_format,
+            ..
+        } = address.view;
+        let room = room(&address.item);
+        if !asset.protected {
+            let plain = protection.is_none() && key_format.is_none() && room != Room::Key;
+            return if plain {
+                Ok(None)
+            } else {
+                Err(Fault::not_found())
+            };
+        }
+        let method = method(room, protection, key_format).ok_or_else(Fault::not_found)?;
+        if room == Room::Clear {
+            return Ok(None);
+        }
+        let keys = keys.ok_or_else(|| Fault::keys("no source of keys is configured"))?;
+        let keys = keys.of(&asset.video).await?;
+        let keys = keys.ok_or_else(|| Fault::keys("the source of keys does not know the film"))?;
+        let needed = system(room, method, key_format);
+        if needed.is_some_and(|system| !keys.systems.contains(&system)) {
+            return Err(Fault::not_found());
+        }
+        let document = serde_json::to_vec(&*keys).unwrap_or_default();
+        Ok(Some(Self {
+            protection: Arc::new(protect::Protection::new(&keys, method, key_format)?),
+            digest: Sha256::digest(document).into(),
+        }))
+    }
+
+    /// Whether a rendition can be encrypted so: a codec whose pictures cannot is not offered so.
+    ///
+    /// # Errors
+    /// [`Reason::Keys`](contracts::reason::Reason::Keys) when no key is for such a rendition.
+    pub(crate) fn can_encrypt(
+        &self,
+        film: &Presentation,
+        rendition: &Rendition,
+    ) -> Result<bool, Fault> {
+        let Some(alone) = film.only(std::slice::from_ref(rendition.id())) else {
+            return Ok(false);
+        };
+        match self.protection.covers(&alone) {
+            Ok(()) => Ok(true),
+            Err(packager::Error::Unsupported(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn room(item: &Item) -> Room {
+    match item {
+        Item::Playlist(id, _) if id.as_str() == THUMBS || id.as_str().starts_with(TEXT) => {
+            Room::Clear
+        }
+        Item::Master(flavour)
+        | Item::Playlist(_, flavour)
+        | Item::Iframes(_, flavour)
+        | Item::Segment(_, _, flavour)
+        | Item::Iframe(_, _, flavour) => Room::Packed(*flavour),
+        Item::Init(_) => Room::Packed(Flavour::Cmaf),
+        Item::Manifest => Room::Dash,
+        Item::Key(_) => Room::Key,
+        Item::Cues(..)
+        | Item::Subtitles(_)
+        | Item::Sheet(..)
+        | Item::Sprite(_)
+        | Item::Poster
+        | Item::ThumbnailSprite
+        | Item::ThumbnailSheet(_)
+        | Item::Captions(_) => Room::Clear,
+    }
+}
+
+/// The method of a protected film in a view; none where there is no such thing.
+fn method(
+    room: Room,
+    wanted: Option<Protection>,
+    key_format: Option<KeyFormat>,
+) -> Option<Protection> {
+    let method = match (room, wanted) {
+        (Room::Packed(Flavour::Ts), None) => Protection::Aes128,
+        (_, None) => Protection::Cbcs,
+        (_, Some(method)) => method,
+    };
+    // Players who decipher whole segments know nothing of licences.
+    let whole = method == Protection::Aes128;
+    let is_known = match room {
+        Room::Packed(Flavour::Cmaf) => !(whole && key_format == Some(KeyFormat::ClearKey)),
+        Room::Packed(Flavour::Ts) => whole && key_format != Some(KeyFormat::ClearKey),
+        Room::Dash => !whole && key_format.is_none(),
+        Room::Key => key_format != Some(KeyFormat::ClearKey),
+        Room::Clear => true,
+    };
+    // Samples inside transport streams are not encrypted one by one yet.
+    (is_known && method != Protection::SampleAes).then_some(method)
+}
+
+/// The system without which the film is not offered so.
+fn system(room: Room, method: Protection, key_format: Option<KeyFormat>) -> Option<System> {
+    match (room, method, key_format) {
+        (Room::Key, ..)
+        | (_, Protection::Aes128 | Protection::SampleAes, _)
+        | (_, _, Some(KeyFormat::Identity)) => Some(System::Identity),
+        (_, _, Some(KeyFormat::ClearKey)) => Some(System::ClearKey),
+        (_, Protection::Cenc | Protection::Cbcs, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(path: &str) -> Option<Protection> {
+        let address = Address::parse(path).unwrap();
+        let View {
+            protection,
+            key_format,
+            ..
+        } = address.view;
+        method(room(&address.item), protection, key_format)
+    }
+
+    #[test]
+    fn cmaf_is_cbcs_and_a_transport_stream_aes_128_unless_a_view_says_otherwise() {
+        use Protection::{Aes128, Cbcs, Cenc};
+        for (path, method) in [
+            ("/v/a/master.m3u8", Cbcs),
+            ("/v/a/manifest.mpd", Cbcs),
+            ("/v/a/x/segment_1.m4s", Cbcs),
+            ("/v/a/x/init.mp4", Cbcs),
+            ("/v/a/@2s/x/init.mp4", Cbcs),
+            ("/v/a/@cenc/manifest.mpd", Cenc),
+            ("/v/a/@cenc/x/iframe_1.m4s", Cenc),
+            ("/v/a/@cbcs,clearkey/x/playlist.m3u8", Cbcs),
+            ("/v/a/@aes128/x/segment_1.m4s", Aes128),
+            ("/v/a/@aes128,identity/x/init.mp4", Aes128),
+            ("/v/a/master_ts.m3u8", Aes128),
+            ("/v/a/x/segment_1.ts", Aes128),
+            ("/v/a/@aes128/x/segment_1.ts", Aes128),
+        ] {
+            assert_eq!(of(path), Some(method), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_method_that_a_format_does_not_know_is_no_address() {
+        for path in [
+            "/v/a/@aes128/manifest.mpd",
+            "/v/a/@sampleaes/manifest.mpd",
+            "/v/a/@clearkey/manifest.mpd",
+            "/v/a/@cenc/master_ts.m3u8",
+            "/v/a/@cbcs/x/segment_1.ts",
+            "/v/a/@sampleaes/x/segment_1.m4s",
+            "/v/a/@sampleaes/x/segment_1.ts",
+            "/v/a/@sampleaes/x/content.key",
+            "/v/a/@sampleaes/text-en/segment_1.vtt",
+            "/v/a/@aes128,clearkey/x/segment_1.ts",
+            "/v/a/@clearkey/x/segment_1.ts",
+            "/v/a/@clearkey/x/content.key",
+        ] {
+            assert_eq!(of(path), None, "{path}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Segments: what each is made of, and how it is packed.
+
+use bytes::Bytes;
+use contracts::{address::Flavour, id::RenditionId};
+use packager::{IFrame, Presentation, Rendition, Segment, fmp4, protect, ts};
+
+use crate::{content::Content, fault::Fault, lock::Lock};
+
+/// What a segment is packed from: the picture's share, the sound's, or both.
+pub(crate) struct Parts {
+    video: Option<Track>,
+    audio: Option<Track>,
+}
+
+/// A rendition and, unless it has ended before, its share of the segment.
+pub(super) struct Track {
+    pub(super) rendition: Rendition,
+    pub(super) segment: Option<Segment>,
+    /// The plan of an I-frame, if the segment is one.
+    iframe: Option<IFrame>,
+}
+
+impl Parts {
+    /// Finds what a segment is made of; none when the film has no such segment.
+    pub(super) fn find(
+        cut: &Presentation,
+        id: &RenditionId,
+        number: u32,
+        flavour: Flavour,
+    ) -> Option<Self> {
+        let track = |rendition: &Rendition| Track {
+            rendition: rendition.clone(),
+            segment: rendition.segment(number),
+            iframe: None,
+        };
+        let rendition = cut.find(id)?;
+        if !is_in(rendition, flavour) {
+            return None;
+        }
+        let companion = match flavour {
+            Flavour::Cmaf => None,
+            Flavour::Ts => cut.companion(rendition),
+        };
+        let parts = if rendition.video().is_some() {
+            Self {
+                video: Some(track(rendition)),
+                audio: companion.map(track),
+            }
+        } else {
+            Self {
+                video: None,
+                audio: Some(track(rendition)),
+            }
+        };
+        let exists = parts.tracks().any(|track| track.segment.is_some());
+        exists.then_some(parts)
+    }
+}
+
+impl Parts {
+    /// One I-frame as a segment of its own, without sound; none when the film has no such I-frame.
+    pub(super) fn find_iframe(
+        cut: &Presentation,
+        id: &RenditionId,
+        number: u32,
+        flavour: Flavour,
+    ) -> Option<Self> {
+        let rendition = cut.find(id)?;
+        if !is_in(rendition, flavour) {
+            return None;
+        }
+        let iframe = rendition.iframe(number)?;
+        Some(Self {
+            video: Some(Track {
+                rendition: rendition.clone(),
+                segment: Some(iframe.segment()),
+                iframe: Some(iframe),
+            }),
+            audio: None,
+        })
+    }
+}
+
+impl Parts {
+    /// Picture, then sound.
+    pub(super) fn tracks(&self) -> impl Iterator<Item = &Track> {
+        self.video.iter().chain(&self.audio)
+    }
+
+    /// Bytes of memory that source and packed form take together, at most.
+    pub(super) fn weight(&self, flavour: Flavour, lock: Option<&Lock>) -> u64 {
+        let of = |track: &Track| {
+            let Some(segment) = &track.segment else {
+                return 0;
+            };
+            let index = track.rendition.index();
+            let source = segment.bytes.end - segment.bytes.start;
+            let packed = match flavour {
+                Flavour::Cmaf => fmp4::segment_length(index, segment, None),
+                Flavour::Ts => ts::share_at_most(index, segment),
+            };
+            match flavour {
+                // The samples stay where they were read, unless they are encrypted.
+                Flavour::Cmaf if lock.is_none() => source.saturating_add(HEAD),
+                _ => source.saturating_add(packed).saturating_add(HEAD),
+            }
+        };
+        self.tracks().map(of).fold(0, u64::saturating_add)
+    }
+
+    /// Whether packing takes so long that other answers must not wait for it.
+    pub(super) fn is_work(flavour: Flavour, lock: Option<&Lock>) -> bool {
+        flavour == Flavour::Ts || lock.is_some()
+    }
+
+    /// Packs the segment out of what was read of each track, and encrypts it.
+    pub(super) fn pack(
+        &self,
+        number: u32,
+        flavour: Flavour,
+        sources: &[Bytes; 2],
+        lock: Option<&Lock>,
+    ) -> Result<Content, Fault> {
+        let track = self.tracks().next().ok_or_else(Fault::not_found)?;
+        let protection = lock.map(|lock| lock.protection.track(&track.rendition));
+        let protection = protection.transpose()?;
+        match (flavour, &protection) {
+            (Flavour::Cmaf, None) => self.pack_cmaf(sources, None),
+            (Flavour::Cmaf, Some(key)) if key.scheme().is_some() => {
+                self.pack_cmaf(sources, Some(key))
+            }
+            (Flavour::Cmaf, Some(key)) => {
+                Ok(seal(key, number, self.pack_cmaf(sources, None)?.joined()))
+            }
+            (Flavour::Ts, None) => Ok(Bytes::from(self.pack_ts(number, sources)?).into()),
+            (Flavour::Ts, Some(key)) => Ok(seal(key, number, self.pack_ts(number, sources)?)),
+        }
+    }
+
+    fn pack_cmaf(
+        &self,
+        sources: &[Bytes; 2],
+        key: Option<&protect::Track<'_>>,
+    ) -> Result<Content, Fault> {
+        let track = self.tracks().next().zip(sources.first());
+        let (track, source) = track.ok_or_else(Fault::not_found)?;
+        let index = track.rendition.index();
+        let packed = match (&track.iframe, &track.segment) {
+            (Some(iframe), _) => fmp4::iframe(index, iframe, source, key),
+            (None, Some(segment)) => fmp4::segment(index, segment, source, key),
+            (None, None) => return Err(Fault::not_found()),
+        };
+        match packed {
+            Ok(packed) => Ok(Content::new(packed.into_pieces())),
+            // A codec whose pictures cannot be encrypted so is not offered so.
+            Err(packager::Error::Unsupported(_)) if key.is_some() => Err(Fault::not_found()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn pack_ts(&self, number: u32, sources: &[Bytes; 2]) -> Result<Vec<u8>, Fault> {
+        let mut streams = self.tracks().zip(sources).map(|(track, source)| {
+            let part = track.segment.as_ref().map(|segment| ts::Part {
+                segment,
+                mezzanine: source,
+            });
+            ts::Stream {
+                index: track.rendition.index(),
+                part,
+            }
+        });
+        let video = self.video.as_ref().and_then(|_| streams.next());
+        let audio = streams.next();
+        Ok(ts::segment(&ts::Input {
+            number,
+            video,
+            audio,
+            key: None,
+        })?)
+    }
+}
+
+/// Encrypts a whole segment.
+fn seal(key: &protect::Track<'_>, number: u32, segment: Vec<u8>) -> Content {
+    let sealed = protect::aes128::encrypt(key.key(), u64::from(number), segment);
+    Bytes::from(sealed).into()
+}
+
+fn is_in(rendition: &Rendition, flavour: Flavour) -> bool {
+    flavour == Flavour::Cmaf || ts::carries(rendition.index())
+}
+
+/// What the boxes of a segment take at most beside its samples, but for long segments of many.
+const HEAD: u64 = 64 << 10;

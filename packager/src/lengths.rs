@@ -1,0 +1,66 @@
+//! How long segments last, in the words of playlists: microseconds, their sum exact over a long film.
+
+use contracts::address::Flavour;
+
+use crate::presentation::{Presentation, Rendition, Segment};
+
+/// The lengths of a rendition's segments; sound that outlasts the picture it is muxed with goes on alone, or
+/// lengthens the last segment.
+pub(crate) fn of(film: &Presentation, rendition: &Rendition, flavour: Flavour) -> Vec<u64> {
+    let mut lengths = between(rendition, rendition.segments());
+    if let (Flavour::Ts, Some(sound)) = (flavour, film.companion(rendition)) {
+        let count = lengths.len();
+        let alone = u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1);
+        let alone = (alone..=sound.segment_count()).filter_map(|number| sound.segment(number));
+        lengths.extend(between(sound, alone));
+        if let (true, Some(last)) = (lengths.len() == count, lengths.last_mut()) {
+            let end = |rendition: &Rendition| micros(rendition, rendition.index().end());
+            *last = last.saturating_add(end(sound).saturating_sub(end(rendition)));
+        }
+    }
+    lengths
+}
+
+/// The lengths of segments or I-frames of a rendition. Rounding the moments, not the lengths, keeps their sum exact.
+pub(crate) fn between(rendition: &Rendition, segments: impl Iterator<Item = Segment>) -> Vec<u64> {
+    segments
+        .map(|segment| {
+            let end = segment.start.saturating_add(segment.duration);
+            micros(rendition, end).saturating_sub(micros(rendition, segment.start))
+        })
+        .collect()
+}
+
+/// The lengths of the film's intervals, by which subtitles are cut.
+pub(crate) fn intervals(film: &Presentation) -> Vec<u64> {
+    let micros = |length: &std::time::Duration| {
+        u64::try_from((length.as_nanos() + 500) / 1000).unwrap_or(u64::MAX)
+    };
+    let pairs = film.boundaries().windows(2);
+    pairs
+        .map(|pair| match pair {
+            [start, end] => micros(end).saturating_sub(micros(start)),
+            _ => 0,
+        })
+        .collect()
+}
+
+/// The longest of lengths, rounded to a second (RFC 8216 §4.3.3.1); at least 1.
+pub(crate) fn target(lengths: impl IntoIterator<Item = u64>) -> u64 {
+    let longest = lengths.into_iter().max().unwrap_or(0);
+    (longest.saturating_add(SECOND / 2) / SECOND).max(1)
+}
+
+/// A moment of a rendition in microseconds, rounded.
+fn micros(rendition: &Rendition, ticks: u64) -> u64 {
+    let timescale = rendition.index().track().timescale;
+    // A film of days stays within 64 bits, which are divided many times faster than 128.
+    if let Some(scaled) = ticks.checked_mul(SECOND) {
+        return scaled.saturating_add(u64::from(timescale / 2)) / u64::from(timescale);
+    }
+    let timescale = u128::from(timescale);
+    let micros = (u128::from(ticks) * u128::from(SECOND) + timescale / 2) / timescale;
+    u64::try_from(micros).unwrap_or(u64::MAX)
+}
+
+pub(crate) const SECOND: u64 = 1_000_000;

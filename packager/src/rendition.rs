@@ -1,0 +1,267 @@
+//! One picture or sound of a film: where it is cut, and the plan of each segment and I-frame.
+
+use std::{ops::Range, sync::Arc};
+
+use contracts::{address::Flavour, id::RenditionId};
+
+use crate::{
+    Error, fmp4,
+    index::{Index, Media, Sample, Video},
+    rates::{Measured, Packing, Rates},
+    timeline::Timeline,
+    ts,
+};
+
+/// One rendition of a film, with the places where it is cut.
+#[derive(Debug, Clone)]
+pub struct Rendition {
+    id: RenditionId,
+    language: Option<String>,
+    label: Option<String>,
+    index: Arc<Index>,
+    /// Places in the sample table where segments begin, and its length; segment `n` is `cuts[n - 1]..cuts[n]`.
+    cuts: Arc<[usize]>,
+    /// Places of the I-frames in the sample table; none for sound.
+    heads: Arc<[usize]>,
+    segment_rates: Measured,
+    iframe_rates: Measured,
+}
+
+/// What a film is made of: one rendition as ingest published it.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The rendition's name in URLs.
+    pub id: RenditionId,
+    /// BCP 47 tag of the language, for sound.
+    pub language: Option<String>,
+    /// What viewers choose it by, where the language does not say enough.
+    pub label: Option<String>,
+    /// The index of its mezzanine.
+    pub index: Arc<Index>,
+}
+
+/// The plan of one segment of one rendition; times are ticks of the rendition's timescale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// Counted from 1.
+    pub number: u32,
+    /// When its first sample is presented.
+    pub start: u64,
+    /// How long it lasts on the screen: until the next segment's start.
+    pub duration: u64,
+    /// Its samples in the index.
+    pub samples: Range<usize>,
+    /// Its events in the index.
+    pub events: Range<usize>,
+    /// The bytes of the mezzanine that hold all of them, box headers between them included.
+    pub bytes: Range<u64>,
+}
+
+/// The plan of one picture that decoding can begin with, as a segment of its own; times are ticks of the
+/// rendition's timescale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IFrame {
+    /// Counted from 1 over the film.
+    pub number: u32,
+    /// When it is presented.
+    pub start: u64,
+    /// How long it stays on the screen: until the next such picture, or the film's end.
+    pub duration: u64,
+    /// Its place in the index.
+    pub sample: usize,
+    /// The bytes of the mezzanine that hold it.
+    pub bytes: Range<u64>,
+}
+
+impl IFrame {
+    /// The plan of a segment that holds it alone, without events: they come with the pictures around it.
+    #[must_use]
+    pub fn segment(&self) -> Segment {
+        Segment {
+            number: self.number,
+            start: self.start,
+            duration: self.duration,
+            samples: self.sample..self.sample + 1,
+            events: 0..0,
+            bytes: self.bytes.clone(),
+        }
+    }
+}
+
+impl Rendition {
+    pub(crate) fn new(source: Source, timeline: &Timeline) -> Result<Self, Error> {
+        let Source {
+            id,
+            language,
+            label,
+            index,
+        } = source;
+        let cuts = cuts(&index, timeline)?;
+        let is_video = matches!(index.track().media, Media::Video(_));
+        let samples = index.samples().iter().enumerate();
+        let heads = samples.filter(|(_, sample)| is_video && sample.sync);
+        let mut rendition = Self {
+            id,
+            language,
+            label,
+            heads: heads.map(|(at, _)| at).collect(),
+            index,
+            cuts: cuts.into(),
+            segment_rates: Measured::default(),
+            iframe_rates: Measured::default(),
+        };
+        let heavy = rendition.segments().any(|segment| {
+            segment.bytes.end.saturating_sub(segment.bytes.start) > MAX_SEGMENT_BYTES
+        });
+        if heavy {
+            return Err(Error::Presentation("a segment is larger than 64 MiB"));
+        }
+        let index = &*rendition.index;
+        let segments = rendition
+            .segments()
+            .map(|segment| (segment.clone(), fmp4::segment_length(index, &segment, None)));
+        rendition.segment_rates = Measured::of(index, segments);
+        let index = &*rendition.index;
+        let iframes = rendition
+            .iframes()
+            .map(|iframe| (iframe.segment(), fmp4::iframe_length(index, &iframe, None)));
+        rendition.iframe_rates = Measured::of(index, iframes);
+        Ok(rendition)
+    }
+
+    /// Its name in URLs.
+    #[must_use]
+    pub fn id(&self) -> &RenditionId {
+        &self.id
+    }
+
+    /// BCP 47 tag of its language.
+    #[must_use]
+    pub fn language(&self) -> Option<&str> {
+        self.language.as_deref()
+    }
+
+    /// What viewers choose it by, where its language does not say enough.
+    #[must_use]
+    pub fn label(&self) -> Option<&str> {
+        self.label.as_deref()
+    }
+
+    /// The index of its mezzanine.
+    #[must_use]
+    pub fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// The facts of its pictures; none when it carries sound.
+    #[must_use]
+    pub fn video(&self) -> Option<&Video> {
+        match &self.index.track().media {
+            Media::Video(video) => Some(video),
+            Media::Audio(_) => None,
+        }
+    }
+
+    /// How many segments it has.
+    #[must_use]
+    pub fn segment_count(&self) -> u32 {
+        u32::try_from(self.cuts.len().saturating_sub(1)).unwrap_or(u32::MAX)
+    }
+
+    /// The plan of a segment, counted from 1; none behind the last.
+    #[must_use]
+    pub fn segment(&self, number: u32) -> Option<Segment> {
+        let at = usize::try_from(number).ok()?.checked_sub(1)?;
+        let (&from, &to) = (self.cuts.get(at)?, self.cuts.get(at + 1)?);
+        let samples = self.index.samples();
+        let (first, last) = (samples.get(from)?, samples.get(to.checked_sub(1)?)?);
+        let end = samples
+            .get(to)
+            .map_or_else(|| self.index.end(), Sample::pts);
+        Some(Segment {
+            number,
+            start: first.pts(),
+            duration: end.saturating_sub(first.pts()),
+            samples: from..to,
+            events: self.index.events_of(&(from..to)),
+            bytes: first.offset..last.end(),
+        })
+    }
+
+    /// The plans of all segments.
+    pub fn segments(&self) -> impl Iterator<Item = Segment> {
+        (1..=self.segment_count()).filter_map(|number| self.segment(number))
+    }
+
+    /// How many pictures it has that decoding can begin with; 0 for sound.
+    #[must_use]
+    pub fn iframe_count(&self) -> u32 {
+        u32::try_from(self.heads.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The plan of such a picture, counted from 1; none behind the last.
+    #[must_use]
+    pub fn iframe(&self, number: u32) -> Option<IFrame> {
+        let at = usize::try_from(number).ok()?.checked_sub(1)?;
+        let &place = self.heads.get(at)?;
+        let samples = self.index.samples();
+        let sample = samples.get(place)?;
+        let next = self.heads.get(at + 1).and_then(|next| samples.get(*next));
+        let end = next.map_or_else(|| self.index.end(), Sample::pts);
+        Some(IFrame {
+            number,
+            start: sample.pts(),
+            duration: end.saturating_sub(sample.pts()),
+            sample: place,
+            bytes: sample.offset..sample.end(),
+        })
+    }
+
+    /// The plans of all pictures that decoding can begin with.
+    pub fn iframes(&self) -> impl Iterator<Item = IFrame> {
+        (1..=self.iframe_count()).filter_map(|number| self.iframe(number))
+    }
+
+    /// Whether segments of a flavour can carry it.
+    pub(crate) fn is_in(&self, flavour: Flavour) -> bool {
+        flavour == Flavour::Cmaf || ts::carries(&self.index)
+    }
+
+    /// What its segments take of a line.
+    pub(crate) fn rates(&self, packing: Packing) -> Rates {
+        self.segment_rates.rates(packing)
+    }
+
+    /// What its I-frames take of a line, one by one.
+    pub(crate) fn iframe_rates(&self, packing: Packing) -> Rates {
+        self.iframe_rates.rates(packing)
+    }
+}
+
+/// Finds where the timeline cuts a sample table. Segments without samples are allowed at the end only.
+fn cuts(index: &Index, timeline: &Timeline) -> Result<Vec<usize>, Error> {
+    let samples = index.samples();
+    let timescale = index.track().timescale;
+    let audio = matches!(index.track().media, Media::Audio(_));
+    let mut cuts = vec![0];
+    let mut from = 0;
+    for start in timeline.starts().skip(1) {
+        let start = start.ticks_from(timescale);
+        let rest = samples.get(from..).unwrap_or_default();
+        let reached = |sample: &Sample| (audio || sample.sync) && sample.pts() >= start;
+        let Some(step) = rest.iter().position(reached) else {
+            break;
+        };
+        if step == 0 {
+            return Err(Error::Presentation(
+                "a rendition has a hole as long as a segment",
+            ));
+        }
+        from += step;
+        cuts.push(from);
+    }
+    cuts.push(samples.len());
+    Ok(cuts)
+}
+
+const MAX_SEGMENT_BYTES: u64 = 64 << 20;
