@@ -61,12 +61,10 @@ fn walk<R: Read + Seek>(
                 });
             }
             b"moof" => {
-                let Some(header) = &header else {
-                    return Err(Error::Corrupt {
-                        what: "moof before moov",
-                        offset: at,
-                    });
-                };
+                let header = header.as_ref().ok_or(Error::Corrupt {
+                    what: "moof before moov",
+                    offset: at,
+                })?;
                 let context = Context {
                     track_id: header.track_id,
                     defaults: header.defaults,
@@ -75,13 +73,9 @@ fn walk<R: Read + Seek>(
                     samples_before: samples.len(),
                     end_before: samples.last().map_or(0, Sample::end),
                 };
-                let first = samples.len();
-                append(
-                    &mut samples,
-                    Fragment::parse(&body(reader, &top)?, &context)?,
-                    at,
-                )?;
-                said.place(&(first..samples.len()));
+                let fragment = Fragment::parse(&body(reader, &top)?, &context)?;
+                append(&mut samples, fragment, at)?;
+                said.place(&(context.samples_before..samples.len()));
             }
             b"emsg" | b"prft" => {
                 said.admit(top.end - top.body)?;

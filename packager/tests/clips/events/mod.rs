@@ -323,17 +323,15 @@ fn an_iframe_has_no_events() {
 fn a_manifest_tells_each_kind_of_event_once_and_escaped() {
     let written = |film: Film| dash::manifest(&film.presentation, None).unwrap().unwrap();
     let manifest = written(eventful(4));
-    let lines: Vec<&str> = manifest
-        .lines()
-        .filter(|line| line.contains("InbandEventStream"))
-        .collect();
-    assert_eq!(
-        lines,
-        [
-            "<InbandEventStream schemeIdUri=\"https://aomedia.org/emsg/ID3\" value=\"\"/>",
-            "<InbandEventStream schemeIdUri=\"urn:example:a&lt;b&amp;c\" value=\"&quot;1&quot;\"/>",
-        ]
-    );
+    // Another implementation reads it; the order is not told by the standard, ours is that of the alphabet.
+    let read = dash_mpd_core::parse(&manifest).unwrap();
+    let streams = &read.periods[0].adaptations[0].InbandEventStream;
+    let kinds = streams
+        .iter()
+        .map(|stream| (&*stream.schemeIdUri, stream.value.as_deref()));
+    let wanted = [TAGS, ODD].map(|(scheme, value)| (scheme, Some(value)));
+    assert_eq!(kinds.collect::<Vec<_>>(), wanted);
+    assert_eq!(manifest.matches("InbandEventStream").count(), 2);
     let (videos, audios) = manifest.split_once("</AdaptationSet>").unwrap();
     assert!(videos.contains("InbandEventStream") && !audios.contains("InbandEventStream"));
     assert!(!written(film()).contains("InbandEventStream"));
