@@ -165,6 +165,13 @@ fn parts_that_contradict_each_other_make_no_index() {
     refused(|event, _| event.scheme.push('\0'));
     refused(|event, _| event.value.push('\0'));
     refused(|_, reference| reference.sample = 1 << 30);
+    let mut too_large = events.clone();
+    too_large[0].data = vec![0; 65_536];
+    let outcome = index.clone().with_events(too_large, vec![]);
+    assert!(matches!(outcome, Err(Error::Unsupported(_))), "{outcome:?}");
+    let backwards = events.iter().rev().cloned().collect();
+    let outcome = index.clone().with_events(backwards, vec![]);
+    assert!(matches!(outcome, Err(Error::Index(_))), "{outcome:?}");
     assert_eq!(
         index
             .clone()

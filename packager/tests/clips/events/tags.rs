@@ -184,6 +184,21 @@ fn the_foretold_share_has_room_for_tags() {
 }
 
 #[test]
+fn the_foretold_share_bounds_hundreds_of_tags_closely() {
+    let front = tag(TAGS, &id3("one of many")).repeat(400);
+    let film = sounding(front, None);
+    let (rendition, _) = film.rendition("audio-en");
+    let share = ts::share_at_most(rendition.index(), &rendition.segment(1).unwrap());
+    let segment = &film.ts("audio-en")[0];
+    let length = segment.len() as u64;
+    assert_eq!(demux(segment).metadata.len(), 400);
+    assert!(
+        length <= share && share < length + 32 * 188,
+        "{length} of {share}"
+    );
+}
+
+#[test]
 fn tags_stay_clear_where_samples_are_encrypted() {
     let protection = Protection::new(&keys(&["identity"]), Method::SampleAes, None).unwrap();
     let film = eventful(2);
