@@ -47,7 +47,7 @@ impl Keys {
     }
 }
 
-/// The keys of a film, drawn when they are first asked for. To whoever does not show the tiers' credential there is
+/// The keys of a protected film, drawn when they are first asked for. To whoever does not show the tiers' credential there is
 /// nothing here.
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
@@ -59,7 +59,8 @@ pub(crate) async fn show(
         return Err(Problem::no_route());
     }
     let video = VideoId::parse(&id).map_err(|_| Problem::no_video())?;
-    if app.catalog.videos.find(&video).await?.is_none() {
+    let film = app.catalog.videos.find(&video).await?;
+    if !film.is_some_and(|film| film.protected) {
         return Err(Problem::no_video());
     }
     let document = ContentKeys {

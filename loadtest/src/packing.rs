@@ -12,7 +12,7 @@ use contracts::address::{Flavour, Protection as Method};
 use packager::fmp4::Packed;
 use packager::index::Index;
 use packager::protect::{Key, Protection, Track, aes128};
-use packager::{Presentation, Rendition, Segment, Source, dash, fmp4, hls, ts};
+use packager::{Parts, Presentation, Rendition, Segment, Source, dash, fmp4, hls, ts};
 use serde::Serialize;
 
 use crate::machine::{thread_faults, thread_time};
@@ -260,8 +260,8 @@ fn lists<'a>(film: &'a Ready, picture: &'a Rendition) -> Vec<Job<'a>> {
     let whole = &film.presentation;
     let playlist = |flavour| {
         move |_| {
-            let text = hls::playlist(whole, picture.id(), flavour);
-            Ok(Output::new(text.context("there is no such playlist")?))
+            let text = hls::playlist(whole, picture.id(), flavour, None)?;
+            written(text)
         }
     };
     vec![
@@ -269,12 +269,16 @@ fn lists<'a>(film: &'a Ready, picture: &'a Rendition) -> Vec<Job<'a>> {
             Ok(Output::new(fmp4::init(picture.index(), None)))
         }),
         Job::new(film, "HLS master", |_| {
-            Ok(Output::new(hls::master(whole, Flavour::Cmaf)))
+            written(hls::master(whole, Flavour::Cmaf, None)?)
         }),
         Job::new(film, "HLS media playlist, fMP4", playlist(Flavour::Cmaf)),
         Job::new(film, "HLS media playlist, TS", playlist(Flavour::Ts)),
-        Job::new(film, "DASH MPD", |_| Ok(Output::new(dash::manifest(whole)))),
+        Job::new(film, "DASH MPD", |_| written(dash::manifest(whole, None)?)),
     ]
+}
+
+fn written(text: Option<String>) -> Result<Output> {
+    text.map(Output::new).context("there is no such list")
 }
 
 /// What a film costs when it is first asked for.
@@ -296,11 +300,18 @@ fn indexes(film: &Ready) -> Vec<Job<'_>> {
         let sources = film.tracks.iter().map(|track| Source {
             id: track.id.clone(),
             language: None,
+            label: None,
             index: Arc::clone(&track.index),
         });
         Ok(Output {
             bytes: 0,
-            held: Box::new(Presentation::new(sources.collect(), SEGMENT)?),
+            held: Box::new(Presentation::new(
+                Parts {
+                    sources: sources.collect(),
+                    ..Parts::default()
+                },
+                SEGMENT,
+            )?),
         })
     };
     let count = film.tracks.len();

@@ -12,7 +12,7 @@ use contracts::asset::{Asset, Kind, Privacy, Rendition};
 use contracts::id::{Generation, RenditionId, VideoId};
 use contracts::keys::{ContentKey, ContentKeys, KeyId, KeyPeriod, KeyValue, System};
 use packager::index::{self, Index};
-use packager::{Presentation, Source};
+use packager::{Parts, Presentation, Source};
 use store::{Store, layout};
 
 use crate::media::{Film, Films};
@@ -79,11 +79,16 @@ fn read(film: &Film) -> Result<Ready> {
     let sources = tracks.iter().map(|track| Source {
         id: track.id.clone(),
         language: None,
+        label: None,
         index: Arc::clone(&track.index),
     });
+    let parts = Parts {
+        sources: sources.collect(),
+        ..Parts::default()
+    };
     Ok(Ready {
         name: film.name,
-        presentation: Presentation::new(sources.collect(), SEGMENT)?,
+        presentation: Presentation::new(parts, SEGMENT)?,
         tracks,
     })
 }

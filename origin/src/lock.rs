@@ -66,8 +66,8 @@ impl Lock {
         let keys = keys.ok_or_else(|| Fault::keys("no source of keys is configured"))?;
         let keys = keys.of(&asset.video).await?;
         let keys = keys.ok_or_else(|| Fault::keys("the source of keys does not know the film"))?;
-        let needed = system(room, method, key_format);
-        if needed.is_some_and(|system| !keys.systems.contains(&system)) {
+        let needed = systems(room, method, key_format);
+        if !needed.is_empty() && !needed.iter().any(|system| keys.systems.contains(system)) {
             return Err(Fault::not_found());
         }
         let document = serde_json::to_vec(&*keys).unwrap_or_default();
@@ -132,27 +132,33 @@ fn method(
         (_, None) => Protection::Cbcs,
         (_, Some(method)) => method,
     };
-    // Players who decipher whole segments know nothing of licences.
-    let whole = method == Protection::Aes128;
+    let in_cmaf = matches!(method, Protection::Cenc | Protection::Cbcs);
+    let in_ts = method == Protection::SampleAes;
+    // Players who decipher whole segments, or samples in transport streams, know no Clear Key.
+    let has_format = in_cmaf || key_format != Some(KeyFormat::ClearKey);
     let is_known = match room {
-        Room::Packed(Flavour::Cmaf) => !(whole && key_format == Some(KeyFormat::ClearKey)),
-        Room::Packed(Flavour::Ts) => whole && key_format != Some(KeyFormat::ClearKey),
-        Room::Dash => !whole && key_format.is_none(),
+        Room::Packed(Flavour::Cmaf) => !in_ts && has_format,
+        Room::Packed(Flavour::Ts) => !in_cmaf && has_format,
+        Room::Dash => in_cmaf && key_format.is_none(),
         Room::Key => key_format != Some(KeyFormat::ClearKey),
         Room::Clear => true,
     };
-    // Samples inside transport streams are not encrypted one by one yet.
-    (is_known && method != Protection::SampleAes).then_some(method)
+    is_known.then_some(method)
 }
 
-/// The system without which the film is not offered so.
-fn system(room: Room, method: Protection, key_format: Option<KeyFormat>) -> Option<System> {
+/// The systems of which the film must have one to be offered so; none where any will do.
+const fn systems(
+    room: Room,
+    method: Protection,
+    key_format: Option<KeyFormat>,
+) -> &'static [System] {
     match (room, method, key_format) {
-        (Room::Key, ..)
-        | (_, Protection::Aes128 | Protection::SampleAes, _)
-        | (_, _, Some(KeyFormat::Identity)) => Some(System::Identity),
-        (_, _, Some(KeyFormat::ClearKey)) => Some(System::ClearKey),
-        (_, Protection::Cenc | Protection::Cbcs, None) => None,
+        (Room::Key, ..) | (_, Protection::Aes128, _) | (_, _, Some(KeyFormat::Identity)) => {
+            &[System::Identity]
+        }
+        (_, _, Some(KeyFormat::ClearKey)) => &[System::ClearKey],
+        (_, Protection::SampleAes, None) => &[System::FairPlay, System::Identity],
+        (_, Protection::Cenc | Protection::Cbcs, None) => &[],
     }
 }
 
@@ -172,7 +178,7 @@ mod tests {
 
     #[test]
     fn cmaf_is_cbcs_and_a_transport_stream_aes_128_unless_a_view_says_otherwise() {
-        use Protection::{Aes128, Cbcs, Cenc};
+        use Protection::{Aes128, Cbcs, Cenc, SampleAes};
         for (path, method) in [
             ("/v/a/master.m3u8", Cbcs),
             ("/v/a/manifest.mpd", Cbcs),
@@ -187,6 +193,9 @@ mod tests {
             ("/v/a/master_ts.m3u8", Aes128),
             ("/v/a/x/segment_1.ts", Aes128),
             ("/v/a/@aes128/x/segment_1.ts", Aes128),
+            ("/v/a/@sampleaes/master_ts.m3u8", SampleAes),
+            ("/v/a/@sampleaes,identity/x/segment_1.ts", SampleAes),
+            ("/v/a/@sampleaes/x/content.key", SampleAes),
         ] {
             assert_eq!(of(path), Some(method), "{path}");
         }
@@ -201,9 +210,7 @@ mod tests {
             "/v/a/@cenc/master_ts.m3u8",
             "/v/a/@cbcs/x/segment_1.ts",
             "/v/a/@sampleaes/x/segment_1.m4s",
-            "/v/a/@sampleaes/x/segment_1.ts",
-            "/v/a/@sampleaes/x/content.key",
-            "/v/a/@sampleaes/text-en/segment_1.vtt",
+            "/v/a/@sampleaes,clearkey/x/segment_1.ts",
             "/v/a/@aes128,clearkey/x/segment_1.ts",
             "/v/a/@clearkey/x/segment_1.ts",
             "/v/a/@clearkey/x/content.key",

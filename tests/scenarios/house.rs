@@ -64,6 +64,75 @@ impl Stage {
         Self { folder }
     }
 
+    /// Twelve seconds with what players choose among: two qualities, a tone of 440 Hz in English and
+    /// one of 880 Hz in French, and English subtitles, `line 0` for the first two seconds and so on.
+    pub(crate) fn with_choices() -> Self {
+        let folder = TempDir::new().unwrap();
+        let cues: String = (0..6)
+            .map(|n| {
+                let (start, end) = (2 * n, 2 * n + 1);
+                format!(
+                    "{}\n00:00:{start:02},000 --> 00:00:{end:02},900\nline {n}\n\n",
+                    n + 1
+                )
+            })
+            .collect();
+        std::fs::write(folder.path().join("lines.srt"), cues).unwrap();
+        let inputs = [
+            [
+                "-f",
+                "lavfi",
+                "-i",
+                "testsrc2=size=432x240:rate=25:duration=12",
+            ]
+            .as_slice(),
+            &["-f", "lavfi", "-i", "sine=frequency=440:duration=12"],
+            &["-f", "lavfi", "-i", "sine=frequency=880:duration=12"],
+            &[
+                "-i",
+                "lines.srt",
+                "-map",
+                "0",
+                "-map",
+                "1",
+                "-map",
+                "2",
+                "-map",
+                "3",
+            ],
+            &[
+                "-c:v",
+                "libx264",
+                "-preset",
+                "ultrafast",
+                "-pix_fmt",
+                "yuv420p",
+            ],
+            &["-c:a", "aac", "-metadata:s:a:0", "language=eng"],
+            &[
+                "-metadata:s:a:1",
+                "language=fre",
+                "-disposition:a:0",
+                "default",
+            ],
+            &[
+                "-c:s",
+                "mov_text",
+                "-metadata:s:s:0",
+                "language=eng",
+                "film.mp4",
+            ],
+        ];
+        let made = Command::new("ffmpeg")
+            .args(["-v", "error", "-nostdin"])
+            .args(inputs.concat())
+            .current_dir(folder.path())
+            .status()
+            .unwrap();
+        assert!(made.success());
+        Self { folder }
+    }
+
     /// A place in the folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

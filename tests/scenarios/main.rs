@@ -17,3 +17,4 @@ mod d_upload;
 mod e_restart;
 mod f_browser;
 mod g_tokens;
+mod h_players;

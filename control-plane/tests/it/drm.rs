@@ -41,7 +41,7 @@ async fn keys(house: &House, video: &str) -> ContentKeys {
 async fn a_film_s_keys_are_drawn_once_and_sealed_in_the_catalogue() {
     let house = house().await;
     for film in ["one", "two"] {
-        house.film(film, Privacy::Public).await;
+        house.protected(film).await;
     }
     let drawn = keys(&house, "one").await;
     assert_eq!(drawn.video.as_str(), "one");
@@ -65,18 +65,20 @@ async fn a_film_s_keys_are_drawn_once_and_sealed_in_the_catalogue() {
 #[tokio::test]
 async fn without_the_credential_there_is_nothing_at_the_address() {
     let house = house().await;
-    house.film("one", Privacy::Public).await;
+    house.protected("one").await;
     for hop in ["", "another", "a-credential-of-the-tiers2"] {
         assert_eq!(ask(&house, "one", hop).await.status(), 404, "{hop:?}");
     }
     assert_eq!(ask(&house, "none", HOP).await.status(), 404);
+    house.film("clear", Privacy::Public).await;
+    assert_eq!(ask(&house, "clear", HOP).await.status(), 404);
     assert_eq!(ask(&house, "no%20film", HOP).await.status(), 404);
 }
 
 #[tokio::test]
 async fn without_a_key_encryption_key_there_are_no_content_keys() {
     let house = House::start().await;
-    house.film("one", Privacy::Public).await;
+    house.protected("one").await;
     assert_eq!(ask(&house, "one", HOP).await.status(), 404);
     assert_eq!(ask(&house, "one", "").await.status(), 404);
 }

@@ -94,11 +94,20 @@ impl House {
 
     /// A film whose upload has begun.
     pub(crate) async fn upload(&self, id: &str, privacy: Privacy) {
+        self.begin(id, privacy, false).await;
+    }
+
+    /// A protected film whose upload has begun.
+    pub(crate) async fn protected(&self, id: &str) {
+        self.begin(id, Privacy::Public, true).await;
+    }
+
+    async fn begin(&self, id: &str, privacy: Privacy, protected: bool) {
         let new = NewVideo {
             id: VideoId::parse(id).unwrap(),
             title: format!("Film <{id}>"),
             privacy,
-            protected: false,
+            protected,
         };
         self.catalog.videos.create(new).await.unwrap();
     }

@@ -132,8 +132,16 @@ impl Parts {
             (Flavour::Cmaf, Some(key)) => {
                 Ok(seal(key, number, self.pack_cmaf(sources, None)?.joined()))
             }
-            (Flavour::Ts, None) => Ok(Bytes::from(self.pack_ts(number, sources)?).into()),
-            (Flavour::Ts, Some(key)) => Ok(seal(key, number, self.pack_ts(number, sources)?)),
+            (Flavour::Ts, None) => Ok(Bytes::from(self.pack_ts(number, sources, None)?).into()),
+            // What `SAMPLE-AES` is in CMAF is a scheme; here it has rules of its own.
+            (Flavour::Ts, Some(key)) if key.scheme().is_some() => {
+                let packed = self.pack_ts(number, sources, Some(key.key()))?;
+                Ok(Bytes::from(packed).into())
+            }
+            (Flavour::Ts, Some(key)) => {
+                let packed = self.pack_ts(number, sources, None)?;
+                Ok(seal(key, number, packed))
+            }
         }
     }
 
@@ -158,7 +166,12 @@ impl Parts {
         }
     }
 
-    fn pack_ts(&self, number: u32, sources: &[Bytes; 2]) -> Result<Vec<u8>, Fault> {
+    fn pack_ts(
+        &self,
+        number: u32,
+        sources: &[Bytes; 2],
+        key: Option<&protect::Key>,
+    ) -> Result<Vec<u8>, Fault> {
         let mut streams = self.tracks().zip(sources).map(|(track, source)| {
             let part = track.segment.as_ref().map(|segment| ts::Part {
                 segment,
@@ -175,7 +188,7 @@ impl Parts {
             number,
             video,
             audio,
-            key: None,
+            key,
         })?)
     }
 }
