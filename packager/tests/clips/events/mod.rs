@@ -323,7 +323,7 @@ fn an_iframe_has_no_events() {
 fn a_manifest_tells_each_kind_of_event_once_and_escaped() {
     let written = |film: Film| dash::manifest(&film.presentation, None).unwrap().unwrap();
     let manifest = written(eventful(4));
-    // Another implementation reads it; the order is not told by the standard, ours is that of the alphabet.
+    // Another implementation reads it; kinds come in the order of the alphabet.
     let read = dash_mpd_core::parse(&manifest).unwrap();
     let streams = &read.periods[0].adaptations[0].InbandEventStream;
     let kinds = streams

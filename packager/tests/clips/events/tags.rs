@@ -241,7 +241,7 @@ fn ffprobe_finds_the_tags_and_their_times() {
         assert_eq!(packets.len(), wanted().len());
         for (packet, (millis, tag)) in packets.iter().zip(wanted()) {
             assert_eq!(packet["pts"], millis * 90 + START);
-            // Up to release 5.1 it leaves out five bytes, also of what ffmpeg muxed, as if there were a cell header.
+            // Release 5.1 leaves out five bytes, of what ffmpeg itself muxed too, as if there were a cell header.
             let size: usize = packet["size"].as_str().unwrap().parse().unwrap();
             assert!(size == tag.len() || size == tag.len() - 5, "{size}");
         }
