@@ -51,6 +51,8 @@ pub struct Segment {
     pub duration: u64,
     /// Its samples in the index.
     pub samples: Range<usize>,
+    /// Its events in the index.
+    pub events: Range<usize>,
     /// The bytes of the mezzanine that hold all of them, box headers between them included.
     pub bytes: Range<u64>,
 }
@@ -72,7 +74,7 @@ pub struct IFrame {
 }
 
 impl IFrame {
-    /// The plan of a segment that holds it alone.
+    /// The plan of a segment that holds it alone, without events: they come with the pictures around it.
     #[must_use]
     pub fn segment(&self) -> Segment {
         Segment {
@@ -80,6 +82,7 @@ impl IFrame {
             start: self.start,
             duration: self.duration,
             samples: self.sample..self.sample + 1,
+            events: 0..0,
             bytes: self.bytes.clone(),
         }
     }
@@ -188,6 +191,7 @@ impl Rendition {
             start: first.pts(),
             duration: end.saturating_sub(first.pts()),
             samples: from..to,
+            events: self.index.events_of(&(from..to)),
             bytes: first.offset..last.end(),
         })
     }

@@ -1,6 +1,6 @@
 //! The adaptation sets of a manifest: renditions among which a player may switch.
 
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 use contracts::{address::Flavour, keys::KeyId};
 
@@ -89,6 +89,7 @@ impl<'a> Sets<'a> {
         if !others.is_empty() {
             descriptor(out, "SupplementalProperty", SWITCHING, others);
         }
+        inband_events(out, videos);
         let shared = shared_template(videos);
         out.push_str(shared.as_deref().unwrap_or_default());
         for rendition in videos {
@@ -156,6 +157,7 @@ impl<'a> Sets<'a> {
         language(out, key.language);
         out.push_str(">\n");
         self.content_protection(out, sounds);
+        inband_events(out, sounds);
         label(out, key.label);
         descriptor(out, "Role", ROLE, role);
         let shared = shared_template(sounds);
@@ -323,6 +325,23 @@ fn light(out: &mut String, video: &Video) {
         ("MatrixCoefficients", colour.matrix),
     ] {
         descriptor(out, name, &format!("urn:mpeg:mpegB:cicp:{property}"), value);
+    }
+}
+
+/// Tells which events come in segments of these renditions (ISO/IEC 23009-1 §5.10.3.2), each kind once.
+fn inband_events(out: &mut String, renditions: &[&Rendition]) {
+    let events = renditions
+        .iter()
+        .flat_map(|rendition| rendition.index().events());
+    let kinds: BTreeSet<_> = events
+        .map(|event| (event.scheme.as_str(), event.value.as_str()))
+        .collect();
+    for (scheme, value) in kinds {
+        let (scheme, value) = (Escaped(scheme), Escaped(value));
+        let _ = writeln!(
+            out,
+            "<InbandEventStream schemeIdUri=\"{scheme}\" value=\"{value}\"/>"
+        );
     }
 }
 

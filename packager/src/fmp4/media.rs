@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::{
     Error,
     fmp4::{
+        events::Said,
         init::TRACK_ID,
         packed::Packed,
         protected::{self, Auxiliary},
@@ -19,6 +20,9 @@ use crate::{
 };
 
 /// Packs a segment out of its bytes of the mezzanine (`segment.bytes`). The same input gives the same bytes.
+///
+/// In front of its samples stand the events of the mezzanine's fragments that it is made of, and the first reading of
+/// the producer's clock among them.
 ///
 /// What stays clear is not copied: the media data of the outcome are slices of `mezzanine`. Where whole segments are
 /// encrypted, the outcome is clear still: [`aes128::encrypt`](crate::protect::aes128::encrypt) comes behind.
@@ -38,7 +42,7 @@ pub fn segment(
 
 /// Packs one sync sample as a segment of its own, out of its bytes of the mezzanine (`iframe.bytes`).
 ///
-/// It is decoded when it is presented, and lasts until the next one: I-frames make a track by themselves.
+/// It has no events, is decoded when it is presented, and lasts until the next one: I-frames make a track by themselves.
 ///
 /// # Errors
 /// As [`segment()`].
@@ -143,6 +147,7 @@ fn encrypted(
 /// What the boxes of a segment will hold, so that their sizes are known before they are written.
 struct Layout<'a> {
     number: u32,
+    said: Said<'a>,
     samples: Cow<'a, [Sample]>,
     /// The duration of every sample, where they agree.
     duration: Option<u32>,
@@ -167,7 +172,10 @@ impl<'a> Layout<'a> {
             .samples()
             .get(segment.samples.clone())
             .unwrap_or_default();
-        Self::new(segment.number, Cow::Borrowed(samples))
+        Self {
+            said: Said::of(index, segment),
+            ..Self::new(segment.number, Cow::Borrowed(samples))
+        }
     }
 
     /// The one sample is shown when it is decoded, for nothing is reordered around it.
@@ -196,6 +204,7 @@ impl<'a> Layout<'a> {
         let data: u64 = samples.iter().map(|sample| u64::from(sample.size)).sum();
         Self {
             number,
+            said: Said::default(),
             duration: first.filter(|first| samples.iter().all(|other| other.duration == *first)),
             flags,
             reordered: samples.iter().any(|sample| sample.cts != 0),
@@ -230,7 +239,7 @@ impl<'a> Layout<'a> {
     }
 
     fn total(&self) -> usize {
-        STYP + self.moof_size() + MDAT_HEADER + self.data
+        STYP + self.said.size() + self.moof_size() + MDAT_HEADER + self.data
     }
 
     fn write_head(&self, out: &mut Writer, about: Option<&Auxiliary<'_>>) {
@@ -239,6 +248,7 @@ impl<'a> Layout<'a> {
             out.u32(0);
             out.bytes(b"cmfscmffiso6msdh");
         });
+        self.said.write(out);
         out.boxed(b"moof", |out| {
             out.full(b"mfhd", 0, 0, |out| out.u32(self.number));
             out.boxed(b"traf", |out| {

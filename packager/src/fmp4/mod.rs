@@ -1,5 +1,6 @@
 //! CMAF: initialization and media segments (ISO/IEC 23000-19), the same bytes for HLS and DASH.
 
+mod events;
 mod init;
 mod media;
 mod packed;

@@ -5,8 +5,12 @@
 //! kind u8: 1 H.264, 3 H.265, 4 AV1, 5 VP9: width u16, height u16, pixel aspect u32 u32 (0 0: not said),
 //!            colr u32 + bytes, record of avcC, hvcC, av1C or vpcC u32 + bytes
 //!          2 AAC, 6 Opus: AudioSpecificConfig or record of dOps u32 + bytes
-//! first dts u64 | sample count u32 | samples | CRC-32C of all before it, u32
+//! first dts u64 | sample count u32 | samples
+//! event count u32 | events | count u32 of readings of the producer's clock | readings
+//! CRC-32C of all before it, u32
 //! sample: varint(gap since the last sample's end << 1 | sync) varint(size) varint(duration) varint(zigzag(cts)) crc u32
+//! event: sample u32 | timescale u32 | time u64 | duration u32 | id u32 | scheme, value and data: u32 + bytes each
+//! reading: sample u32 | NTP time u64 | decoding time u64 | flags u32
 //! ```
 //! Fixed-width numbers are big-endian; varints are little-endian groups of seven bits.
 
@@ -14,7 +18,7 @@ use crate::{
     Error,
     bytes::Reader,
     codec::{Picture, Sound, aac, av1, avc, hevc, opus, vp9},
-    index::{File, Index, Media, Sample, Track, Video},
+    index::{Event, File, Index, Media, Reference, Sample, Track, Video},
 };
 
 impl Index {
@@ -46,6 +50,7 @@ impl Index {
             out.extend(sample.crc.to_be_bytes());
             end = sample.end();
         }
+        encode_said(&mut out, self);
         out.extend(crc32c::crc32c(&out).to_be_bytes());
         out
     }
@@ -118,7 +123,13 @@ fn decode(body: &[u8]) -> Result<Index, Error> {
     let sha256 = <[u8; 32]>::try_from(reader.take(32)?).map_err(|_| SHORT)?;
     let media = decode_media(&mut reader)?;
     let samples = decode_samples(&mut reader)?;
-    Index::new(Track { timescale, media }, samples, File { length, sha256 })
+    let events = decode_list(&mut reader, SMALLEST_EVENT, decode_event)?;
+    let references = decode_list(&mut reader, REFERENCE, decode_reference)?;
+    if !reader.rest().is_empty() {
+        return Err(Error::Index("it goes on behind its end"));
+    }
+    Index::new(Track { timescale, media }, samples, File { length, sha256 })?
+        .with_events(events, references)
 }
 
 fn decode_media(reader: &mut Reader<'_>) -> Result<Media, Error> {
@@ -188,11 +199,70 @@ fn decode_samples(reader: &mut Reader<'_>) -> Result<Vec<Sample>, Error> {
         });
         dts = dts.checked_add(u64::from(duration)).ok_or(SHORT)?;
     }
-    if reader.rest().is_empty() {
-        Ok(samples)
-    } else {
-        Err(Error::Index("it goes on behind its end"))
+    Ok(samples)
+}
+
+/// What is said beside the samples.
+fn encode_said(out: &mut Vec<u8>, index: &Index) {
+    let short = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes();
+    out.extend(short(index.events().len()));
+    for event in index.events() {
+        out.extend(short(event.sample));
+        out.extend(event.timescale.to_be_bytes());
+        out.extend(event.time.to_be_bytes());
+        out.extend(event.duration.to_be_bytes());
+        out.extend(event.id.to_be_bytes());
+        blob(out, event.scheme.as_bytes());
+        blob(out, event.value.as_bytes());
+        blob(out, &event.data);
     }
+    out.extend(short(index.references().len()));
+    for reference in index.references() {
+        out.extend(short(reference.sample));
+        out.extend(reference.ntp.to_be_bytes());
+        out.extend(reference.time.to_be_bytes());
+        out.extend(reference.flags.to_be_bytes());
+    }
+}
+
+/// A count and what it counts, each of at least `smallest` bytes.
+fn decode_list<'a, T>(
+    reader: &mut Reader<'a>,
+    smallest: usize,
+    one: fn(&mut Reader<'a>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    let count = usize::try_from(reader.u32()?).map_err(|_| SHORT)?;
+    if count > reader.rest().len() / smallest {
+        return Err(SHORT);
+    }
+    (0..count).map(|_| one(reader)).collect()
+}
+
+fn decode_event(reader: &mut Reader<'_>) -> Result<Event, Error> {
+    let sample = usize::try_from(reader.u32()?).map_err(|_| SHORT)?;
+    let (timescale, time) = (reader.u32()?, reader.u64()?);
+    let (duration, id) = (reader.u32()?, reader.u32()?);
+    let mut text = || String::from_utf8(take_blob(reader)?.to_vec()).map_err(|_| SHORT);
+    let (scheme, value) = (text()?, text()?);
+    Ok(Event {
+        sample,
+        scheme,
+        value,
+        timescale,
+        time,
+        duration,
+        id,
+        data: take_blob(reader)?.to_vec(),
+    })
+}
+
+fn decode_reference(reader: &mut Reader<'_>) -> Result<Reference, Error> {
+    Ok(Reference {
+        sample: usize::try_from(reader.u32()?).map_err(|_| SHORT)?,
+        ntp: reader.u64()?,
+        time: reader.u64()?,
+        flags: reader.u32()?,
+    })
 }
 
 fn varint(out: &mut Vec<u8>, mut value: u64) {
@@ -237,4 +307,7 @@ const KIND_VP9: u8 = 5;
 const KIND_OPUS: u8 = 6;
 /// Four varints of a byte each and the CRC.
 const SMALLEST_SAMPLE: usize = 8;
+/// Six numbers and three lengths.
+const SMALLEST_EVENT: usize = 36;
+const REFERENCE: usize = 24;
 const SHORT: Error = Error::Index("its contents contradict each other");

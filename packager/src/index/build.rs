@@ -10,6 +10,7 @@ use crate::{
     codec::{Sound, opus},
     index::{
         File, Index, Media, Sample,
+        events::{Collector, Moved},
         fragment::{Context, Fragment, Raw},
         header::Header,
     },
@@ -18,27 +19,36 @@ use crate::{
 /// Builds the index of a CMAF mezzanine: one track in fragments, of a codec that
 /// [`codec`](crate::codec) knows, from its first byte to its last.
 ///
-/// Memory is a few dozen bytes a sample; media data is only streamed through. The file is read twice.
+/// Events (`emsg`) and readings of the producer's clock (`prft`) in front of a fragment go with it.
+///
+/// Memory is a few dozen bytes a sample and what is said beside the media; media data is only streamed through. The file is read twice.
 ///
 /// # Errors
 /// [`Error::Io`] when reading fails, [`Error::Corrupt`] for a damaged or truncated file, [`Error::Unsupported`]
 /// for a sound file of another shape.
 pub fn build<R: Read + Seek>(mut reader: R) -> Result<Index, Error> {
     let length = reader.seek(SeekFrom::End(0))?;
-    let (header, mut samples) = walk(&mut reader, length)?;
-    present(&header, &mut samples)?;
+    let (header, mut samples, said) = walk(&mut reader, length)?;
+    let moved = present(&header, &mut samples)?;
+    let (events, references) = said.finish(&header, &samples, moved);
     reader.seek(SeekFrom::Start(0))?;
     let sha256 = digest(reader, &mut samples, length)?;
-    Index::new(header.track, samples, File { length, sha256 }).map_err(|error| match error {
-        Error::Index(what) => Error::Unsupported(what),
-        other => other,
-    })
+    Index::new(header.track, samples, File { length, sha256 })
+        .and_then(|index| index.with_events(events, references))
+        .map_err(|error| match error {
+            Error::Index(what) => Error::Unsupported(what),
+            other => other,
+        })
 }
 
 /// Collects all samples, with decoding times on the media's own clock.
-fn walk<R: Read + Seek>(reader: &mut R, length: u64) -> Result<(Header, Vec<Sample>), Error> {
+fn walk<R: Read + Seek>(
+    reader: &mut R,
+    length: u64,
+) -> Result<(Header, Vec<Sample>, Collector), Error> {
     let mut header: Option<Header> = None;
     let mut samples = Vec::new();
+    let mut said = Collector::default();
     let mut at = 0;
     while at < length {
         let top = top_level(reader, at, length)?;
@@ -51,12 +61,10 @@ fn walk<R: Read + Seek>(reader: &mut R, length: u64) -> Result<(Header, Vec<Samp
                 });
             }
             b"moof" => {
-                let Some(header) = &header else {
-                    return Err(Error::Corrupt {
-                        what: "moof before moov",
-                        offset: at,
-                    });
-                };
+                let header = header.as_ref().ok_or(Error::Corrupt {
+                    what: "moof before moov",
+                    offset: at,
+                })?;
                 let context = Context {
                     track_id: header.track_id,
                     defaults: header.defaults,
@@ -65,11 +73,13 @@ fn walk<R: Read + Seek>(reader: &mut R, length: u64) -> Result<(Header, Vec<Samp
                     samples_before: samples.len(),
                     end_before: samples.last().map_or(0, Sample::end),
                 };
-                append(
-                    &mut samples,
-                    Fragment::parse(&body(reader, &top)?, &context)?,
-                    at,
-                )?;
+                let fragment = Fragment::parse(&body(reader, &top)?, &context)?;
+                append(&mut samples, fragment, at)?;
+                said.place(&(context.samples_before..samples.len()));
+            }
+            b"emsg" | b"prft" => {
+                said.admit(top.end - top.body)?;
+                said.add(&top.kind, &body(reader, &top)?)?;
             }
             _ => {}
         }
@@ -79,7 +89,7 @@ fn walk<R: Read + Seek>(reader: &mut R, length: u64) -> Result<(Header, Vec<Samp
         what: "no moov",
         offset: at,
     })?;
-    Ok((header, samples))
+    Ok((header, samples, said))
 }
 
 struct TopLevel {
@@ -196,9 +206,10 @@ fn append(samples: &mut Vec<Sample>, fragment: Fragment, moof: u64) -> Result<()
 ///
 /// Decoding then begins with the earliest presentation, so that composition offsets are negative where
 /// pictures are reordered (ISO/IEC 23000-19 §7.5.17 calls this version 1 offsets), and no edit list is needed.
-fn present(header: &Header, samples: &mut Vec<Sample>) -> Result<(), Error> {
+fn present(header: &Header, samples: &mut Vec<Sample>) -> Result<Moved, Error> {
     let bounds = || Error::Unsupported("its times are out of bounds");
     let signed = |ticks: u64| i64::try_from(ticks).map_err(|_| bounds());
+    let mut moved = Moved::default();
     if let Media::Audio(sound) = &header.track.media {
         if let (Sound::Opus(config), Some(first)) = (sound, samples.first_mut()) {
             shorten_by_pre_skip(config, header, first);
@@ -206,6 +217,7 @@ fn present(header: &Header, samples: &mut Vec<Sample>) -> Result<(), Error> {
         let early = samples
             .partition_point(|sample| signed(sample.dts).is_ok_and(|dts| dts + header.shift < 0));
         samples.drain(..early);
+        moved.early = early;
     }
     if let [.., before, last] = samples.as_mut_slice()
         && last.duration == 0
@@ -213,7 +225,7 @@ fn present(header: &Header, samples: &mut Vec<Sample>) -> Result<(), Error> {
         last.duration = before.duration;
     }
     let Some(first) = samples.first().map(|first| first.dts) else {
-        return Ok(());
+        return Ok(moved);
     };
     let mut earliest = i64::MAX;
     for sample in samples.iter() {
@@ -222,6 +234,9 @@ fn present(header: &Header, samples: &mut Vec<Sample>) -> Result<(), Error> {
     let start = earliest.checked_add(header.shift).ok_or_else(bounds)?;
     let start = u64::try_from(start)
         .map_err(|_| Error::Unsupported("pictures lie before the start of its edit list"))?;
+    moved.ticks = signed(start)?
+        .checked_sub(signed(first)?)
+        .ok_or_else(bounds)?;
     let offset = signed(first)?.checked_sub(earliest).ok_or_else(bounds)?;
     for sample in samples {
         sample.dts = (sample.dts - first).checked_add(start).ok_or_else(bounds)?;
@@ -230,7 +245,7 @@ fn present(header: &Header, samples: &mut Vec<Sample>) -> Result<(), Error> {
             .ok_or_else(bounds)?;
         sample.cts = i32::try_from(cts).map_err(|_| bounds())?;
     }
-    Ok(())
+    Ok(moved)
 }
 
 /// Lets a first frame of Opus last only as long as it is heard, where the edit list cuts off what the decoder drops.

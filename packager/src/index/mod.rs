@@ -2,8 +2,11 @@
 
 mod binary;
 mod build;
+mod events;
 mod fragment;
 mod header;
+
+use std::ops;
 
 use crate::{
     Error,
@@ -11,6 +14,7 @@ use crate::{
 };
 
 pub use build::build;
+pub use events::{Event, ID3, Reference, UNKNOWN_DURATION};
 
 /// What is known of one mezzanine file: its track, and where each sample lies and when it is shown.
 ///
@@ -23,6 +27,8 @@ pub struct Index {
     file: File,
     reorder: u64,
     end: u64,
+    events: Vec<Event>,
+    references: Vec<Reference>,
 }
 
 /// What identifies the mezzanine file that an index describes.
@@ -147,7 +153,25 @@ impl Index {
             file,
             reorder,
             end,
+            events: Vec::new(),
+            references: Vec::new(),
         })
+    }
+
+    /// Adds what the mezzanine says beside its media, in place of what was said before.
+    ///
+    /// # Errors
+    /// [`Error::Index`] when places are not in order or not of this film, or an event has no clock or a zero inside
+    /// its scheme or value; [`Error::Unsupported`] when there is more of it than is packed.
+    pub fn with_events(
+        mut self,
+        events: Vec<Event>,
+        references: Vec<Reference>,
+    ) -> Result<Self, Error> {
+        events::check(&events, &references, self.samples.len())?;
+        self.events = events;
+        self.references = references;
+        Ok(self)
     }
 
     /// The track's facts.
@@ -180,10 +204,43 @@ impl Index {
         self.end
     }
 
+    /// All events, in the order of the mezzanine.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// The places among [`events`](Self::events) of those whose place in the film is among `samples`: disjoint ranges
+    /// of samples share none, and the ranges of a whole film have each once.
+    #[must_use]
+    pub fn events_of(&self, samples: &ops::Range<usize>) -> ops::Range<usize> {
+        events::within(&self.events, samples, |event| event.sample)
+    }
+
+    /// All readings of the producer's clock, in the order of the mezzanine.
+    #[must_use]
+    pub fn references(&self) -> &[Reference] {
+        &self.references
+    }
+
+    /// The places of readings, as [`events_of`](Self::events_of).
+    #[must_use]
+    pub fn references_of(&self, samples: &ops::Range<usize>) -> ops::Range<usize> {
+        events::within(&self.references, samples, |reference| reference.sample)
+    }
+
     /// Bytes of memory that the index takes.
     #[must_use]
     pub fn weight(&self) -> usize {
-        size_of::<Self>() + self.samples.capacity() * size_of::<Sample>() + MAX_CONFIG_WEIGHT
+        let text = |event: &Event| {
+            event.scheme.capacity() + event.value.capacity() + event.data.capacity()
+        };
+        size_of::<Self>()
+            + self.samples.capacity() * size_of::<Sample>()
+            + self.events.capacity() * size_of::<Event>()
+            + self.events.iter().map(text).sum::<usize>()
+            + self.references.capacity() * size_of::<Reference>()
+            + MAX_CONFIG_WEIGHT
     }
 }
 

@@ -4,9 +4,14 @@
 //! timeline, tables bear the segment's number as their counter, and every elementary stream ends a segment on
 //! counter 15, so that the next begins with 0.
 //!
+//! Events that are ID3 tags make a stream of metadata beside picture and sound, which the tables name in every segment of
+//! a rendition that has any; its packets stand before those of the picture. Events of other schemes have no place in a
+//! transport stream, nor have readings of the producer's clock.
+//!
 //! H.264, H.265 and AAC have their place in a transport stream; AV1, VP9 and Opus have none ([`carries`]).
 
 mod access_unit;
+mod metadata;
 mod packet;
 mod pes;
 mod tables;
@@ -88,6 +93,9 @@ pub fn segment(input: &Input<'_>) -> Result<Vec<u8>, Error> {
         sound_config(input),
         clock_on_video,
     );
+    if let Some(tags) = metadata::source(input) {
+        metadata::write(tags, &mut mux);
+    }
 
     let mut sound = match input.audio {
         Some(Stream {
@@ -137,7 +145,9 @@ pub fn share_at_most(index: &Index, segment: &Segment) -> u64 {
         Media::Video(video) => picture_packets(video, samples),
         Media::Audio(_) => sound_packets(index, samples),
     };
-    (packets + TABLE_PACKETS + COUNTER_ROUND) * to_u64(packet::LENGTH)
+    let tags = metadata::most_packets(index, segment);
+    let round = if tags > 0 { COUNTER_ROUND } else { 0 };
+    (packets + TABLE_PACKETS + COUNTER_ROUND + tags + round) * to_u64(packet::LENGTH)
 }
 
 fn picture_packets(video: &Video, samples: &[Sample]) -> u64 {

@@ -7,6 +7,7 @@ use std::ops::Range;
 pub(super) enum Pid {
     Video,
     Audio,
+    Metadata,
 }
 
 impl Pid {
@@ -14,6 +15,7 @@ impl Pid {
         match self {
             Self::Video => 0x100,
             Self::Audio => 0x101,
+            Self::Metadata => 0x102,
         }
     }
 }
@@ -29,8 +31,10 @@ pub(super) const LEAD: u64 = 8;
 pub(super) struct Mux {
     out: Vec<u8>,
     scratch: Vec<u8>,
+    /// How many packets of each stream with a payload.
     video: usize,
     audio: usize,
+    metadata: usize,
 }
 
 impl Mux {
@@ -40,6 +44,7 @@ impl Mux {
             scratch: Vec::new(),
             video: 0,
             audio: 0,
+            metadata: 0,
         }
     }
 
@@ -76,10 +81,7 @@ impl Mux {
         random_access: bool,
         last: bool,
     ) {
-        let written = match pid {
-            Pid::Video => &mut self.video,
-            Pid::Audio => &mut self.audio,
-        };
+        let written = self.written(pid);
         let first = Lead {
             reference,
             random_access,
@@ -104,10 +106,7 @@ impl Mux {
 
     /// Writes a packet that tells the program clock and nothing else; it repeats the stream's counter (§2.4.3.3).
     pub(super) fn clock(&mut self, pid: Pid, reference: u64) {
-        let written = match pid {
-            Pid::Video => self.video,
-            Pid::Audio => self.audio,
-        };
+        let written = *self.written(pid);
         let [high, low] = pid.number().to_be_bytes();
         let counter = u8::try_from((written + 15) % 16).unwrap_or(0);
         self.out
@@ -117,6 +116,14 @@ impl Mux {
             random_access: false,
         };
         self.adaptation(184, lead);
+    }
+
+    fn written(&mut self, pid: Pid) -> &mut usize {
+        match pid {
+            Pid::Video => &mut self.video,
+            Pid::Audio => &mut self.audio,
+            Pid::Metadata => &mut self.metadata,
+        }
     }
 
     fn packets(&mut self, pid: u16, mut rest: &[u8], lead: Lead, counters: Range<usize>) {

@@ -2,7 +2,7 @@
 
 use crate::{
     Error,
-    index::{Index, Sample},
+    index::{Event, Index, Sample},
     ts::packet::MASK_33,
 };
 
@@ -35,6 +35,15 @@ impl Clock {
 
     pub(super) fn present(&self, sample: &Sample) -> u64 {
         self.scale(sample.pts().saturating_add(BASE_S * self.timescale))
+    }
+
+    /// When an event happens: it has a clock of its own.
+    pub(super) fn of_event(event: &Event) -> u64 {
+        let clock = Self {
+            timescale: u64::from(event.timescale.max(1)),
+            reorder: 0,
+        };
+        clock.scale(event.time).saturating_add(BASE_S * HZ)
     }
 
     /// The program clock when a sample that is decoded at `decode` arrives.
@@ -72,6 +81,17 @@ impl Pes {
             bounded: true,
         };
         pes.push(&[0, 0, 1, 0xc0, 0, 0, 0x84, 0x80, 5]);
+        pes.push(&stamp(0b0010, present));
+        pes
+    }
+
+    /// A private stream, each packet of which begins with a unit of metadata.
+    pub(super) fn metadata(present: u64, buffer: Vec<u8>) -> Self {
+        let mut pes = Self {
+            bytes: buffer,
+            bounded: true,
+        };
+        pes.push(&[0, 0, 1, 0xbd, 0, 0, 0x84, 0x80, 5]);
         pes.push(&stamp(0b0010, present));
         pes
     }

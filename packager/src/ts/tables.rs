@@ -5,6 +5,7 @@ use crate::{
     ts::{
         Input,
         access_unit::Carriage,
+        metadata,
         packet::{Mux, Pid},
     },
 };
@@ -27,7 +28,9 @@ pub(super) fn write(
         Pid::Audio
     };
     let [high, low] = clock.number().to_be_bytes();
-    let mut map = vec![0xe0 | high, low, 0xf0, 0];
+    let tags = metadata::source(input).is_some();
+    let mut map = vec![0xe0 | high, low];
+    descriptors(&mut map, if tags { &metadata::POINTER } else { &[] });
     if let Some(pictures) = pictures {
         match (input.key, pictures.encrypted_type) {
             (Some(_), Some(kind)) => stream(&mut map, kind, Pid::Video, &private_data(*b"zavc")),
@@ -45,16 +48,25 @@ pub(super) fn write(
             None => stream(&mut map, STREAM_ADTS, Pid::Audio, &[]),
         }
     }
+    if tags {
+        let told = &metadata::DESCRIPTOR;
+        stream(&mut map, STREAM_METADATA, Pid::Metadata, told);
+    }
     // Where sound outlasts its picture the clock moves to the sound, and the map changes (§2.4.4.9).
     let version = u8::from(input.video.is_some() && !clock_on_video);
     mux.table(PMT_PID, &section(0x02, version, &map), counter);
 }
 
-fn stream(map: &mut Vec<u8>, kind: u8, pid: Pid, descriptors: &[u8]) {
+fn stream(map: &mut Vec<u8>, kind: u8, pid: Pid, told: &[u8]) {
     let [high, low] = pid.number().to_be_bytes();
-    let length = u8::try_from(descriptors.len()).unwrap_or(0);
-    map.extend([kind, 0xe0 | high, low, 0xf0, length]);
-    map.extend(descriptors);
+    map.extend([kind, 0xe0 | high, low]);
+    descriptors(map, told);
+}
+
+/// Writes descriptors behind their length, which is far below 256.
+fn descriptors(map: &mut Vec<u8>, told: &[u8]) {
+    map.extend([0xf0, u8::try_from(told.len()).unwrap_or(0)]);
+    map.extend(told);
 }
 
 /// The private data indicator descriptor (§2.6.28) that names a format of encrypted samples.
@@ -107,4 +119,6 @@ pub(super) fn crc32_mpeg(bytes: &[u8]) -> u32 {
 
 const PMT_PID: u16 = 0x1000;
 const STREAM_ADTS: u8 = 0x0f;
+/// Metadata in PES packets (§2.4.4.9).
+const STREAM_METADATA: u8 = 0x15;
 const STREAM_ENCRYPTED_ADTS: u8 = 0xcf;

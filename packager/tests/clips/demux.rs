@@ -18,6 +18,7 @@ pub(crate) struct Pes {
 pub(crate) struct Stream {
     pub(crate) video: Vec<Pes>,
     pub(crate) audio: Vec<Pes>,
+    pub(crate) metadata: Vec<Pes>,
     /// Program clock values with the index of their packet.
     pub(crate) clocks: Vec<u64>,
 }
@@ -65,8 +66,9 @@ pub(crate) fn demux(bytes: &[u8]) -> Stream {
             pid if Some(pid) == map => (clock, kinds) = program(section(payload, 0x02)),
             pid => {
                 let units = match kinds[&pid] {
-                    0x1b | 0x24 => &mut out.video,
-                    0x0f => &mut out.audio,
+                    0x1b | 0x24 | 0xdb => &mut out.video,
+                    0x0f | 0xcf => &mut out.audio,
+                    0x15 => &mut out.metadata,
                     other => panic!("stream type {other}"),
                 };
                 if starts {
@@ -80,7 +82,8 @@ pub(crate) fn demux(bytes: &[u8]) -> Stream {
             }
         }
     }
-    out.video.iter_mut().chain(&mut out.audio).for_each(open);
+    let units = out.video.iter_mut().chain(&mut out.audio);
+    units.chain(&mut out.metadata).for_each(open);
     out
 }
 
@@ -118,16 +121,24 @@ fn pid(bytes: &[u8]) -> u16 {
     u16::from(bytes[0] & 0x1f) << 8 | u16::from(bytes[1])
 }
 
+/// Of the descriptors that follow.
+fn length(bytes: &[u8]) -> usize {
+    usize::from(bytes[0] & 0xf) << 8 | usize::from(bytes[1])
+}
+
 fn association(body: &[u8]) -> u16 {
     assert_eq!(body.len(), 4, "one program");
     pid(&body[2..])
 }
 
 fn program(body: &[u8]) -> (Option<u16>, BTreeMap<u16, u8>) {
-    let streams = body[4..]
-        .chunks(5)
-        .map(|stream| (pid(&stream[1..]), stream[0]));
-    (Some(pid(body)), streams.collect())
+    let mut rest = &body[4 + length(&body[2..])..];
+    let mut streams = BTreeMap::new();
+    while !rest.is_empty() {
+        streams.insert(pid(&rest[1..]), rest[0]);
+        rest = &rest[5 + length(&rest[3..])..];
+    }
+    (Some(pid(body)), streams)
 }
 
 /// Takes off the PES header.

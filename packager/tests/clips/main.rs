@@ -13,6 +13,7 @@ mod codecs;
 mod damage;
 mod decoded;
 mod demux;
+mod events;
 mod films;
 mod hostile;
 mod iframes;
