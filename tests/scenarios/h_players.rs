@@ -83,9 +83,9 @@ async fn protected(house: &House, stage: &Stage) -> (String, Vec<String>) {
     (film, pairs.collect())
 }
 
-const CHOICES: &str = "play,quality,pitch:fr,text:en,thumbnails,seek:9,ended";
+const CHOICES: &str = "play,quality,pitch:fr,text:en,thumbnails,seek:21,ended";
 /// Without what has nothing to do with keys.
-const LOCKED: &str = "play,quality,pitch:fr,seek:9,ended";
+const LOCKED: &str = "play,quality,pitch:fr,seek:21,ended";
 
 #[tokio::test]
 async fn hls_js_plays_what_a_film_offers_in_the_clear_and_with_keys() {
@@ -98,9 +98,9 @@ async fn hls_js_plays_what_a_film_offers_in_the_clear_and_with_keys() {
         film: &film,
         keys: &[],
     };
-    let steps = "play,quality,pitch:fr,text:en,sprites:thumbs/sprite.vtt,iframes,seek:9,ended";
+    let steps = "play,quality,pitch:fr,text:en,sprites:thumbs/sprite.vtt,iframes,seek:21,ended";
     choices_hold(&seat.take("master.m3u8", steps));
-    let steps = "play,quality,text:en,sprites:thumbs/sprite.vtt,iframes,seek:9,ended";
+    let steps = "play,quality,text:en,sprites:thumbs/sprite.vtt,iframes,seek:21,ended";
     seat.take("master_ts.m3u8", steps);
     let (film, keys) = protected(&house, &stage).await;
     seat.film = &film;
@@ -109,7 +109,7 @@ async fn hls_js_plays_what_a_film_offers_in_the_clear_and_with_keys() {
         "@sampleaes/master_ts.m3u8",
         "@aes128/master.m3u8",
     ] {
-        seat.take(manifest, "play,quality,seek:9,ended");
+        seat.take(manifest, "play,quality,seek:21,ended");
     }
     seat.keys = &keys;
     for manifest in ["@clearkey/master.m3u8", "@cenc,clearkey/master.m3u8"] {
@@ -128,7 +128,7 @@ async fn shaka_player_plays_what_a_film_offers_in_the_clear_and_with_keys() {
         film: &film,
         keys: &[],
     };
-    let steps = "play,quality,pitch:fr,text:en,thumbnails,iframes,seek:9,ended";
+    let steps = "play,quality,pitch:fr,text:en,thumbnails,iframes,seek:21,ended";
     choices_hold(&seat.take("master.m3u8", steps));
     choices_hold(&seat.take("manifest.mpd", CHOICES));
     let (film, keys) = protected(&house, &stage).await;

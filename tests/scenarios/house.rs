@@ -65,11 +65,11 @@ impl Stage {
         Self { folder }
     }
 
-    /// Twelve seconds with what players choose among: two qualities, a tone of 440 Hz in English and
+    /// Twenty-four seconds, more than players fetch ahead, with what they choose among: two qualities, a tone of 440 Hz in English and
     /// one of 880 Hz in French; and beside it `lines.srt` with `line 0` for the first two seconds and so on.
     pub(crate) fn with_choices() -> Self {
         let folder = TempDir::new().unwrap();
-        let cues: String = (0..6)
+        let cues: String = (0..12)
             .map(|n| {
                 let (start, end) = (2 * n, 2 * n + 1);
                 format!(
@@ -84,11 +84,11 @@ impl Stage {
                 "-f",
                 "lavfi",
                 "-i",
-                "testsrc2=size=432x240:rate=25:duration=12",
+                "testsrc2=size=432x240:rate=25:duration=24",
             ]
             .as_slice(),
-            &["-f", "lavfi", "-i", "sine=frequency=440:duration=12"],
-            &["-f", "lavfi", "-i", "sine=frequency=880:duration=12"],
+            &["-f", "lavfi", "-i", "sine=frequency=440:duration=24"],
+            &["-f", "lavfi", "-i", "sine=frequency=880:duration=24"],
             &["-map", "0", "-map", "1", "-map", "2"],
             &[
                 "-c:v",

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 
 use contracts::{
     address::{KeyFormat, Protection as Method},
-    keys::{ContentKeys, System, TrackType},
+    keys::{ContentKeys, KeyId, System, TrackType},
 };
 use sha2::{Digest, Sha256};
 
@@ -181,6 +181,13 @@ impl Protection {
                 None => Ok(()),
             }
         })
+    }
+
+    /// The names of all keys, a track's own first.
+    pub(crate) fn key_ids(&self, first: &Key) -> Vec<KeyId> {
+        let all = self.keys.iter().map(|(key, _)| key.id());
+        let others = all.filter(|id| *id != first.id());
+        std::iter::once(first.id()).chain(others).collect()
     }
 
     fn key_of(&self, kind: TrackType) -> Option<&Key> {

@@ -8,6 +8,9 @@ use crate::protect::{
 };
 
 /// One box for each system of a film that has one. FairPlay and keys given as they are have none.
+///
+/// Clear Key's lists every key of the film, the track's first: hls.js opens one session for all tracks, with what it
+/// meets first. Whoever gives licences leaves out the keys that a viewer may not have.
 #[must_use]
 pub fn all(protection: &Protection, key: &Key) -> Vec<Vec<u8>> {
     let Some(scheme) = protection.scheme() else {
@@ -20,7 +23,7 @@ pub fn all(protection: &Protection, key: &Key) -> Vec<Vec<u8>> {
             scheme,
             protection.license_url(System::PlayReady),
         )),
-        System::ClearKey => Some(common(&[key.id()])),
+        System::ClearKey => Some(common(&protection.key_ids(key))),
         System::Identity | System::FairPlay => None,
     };
     protection.systems().iter().filter_map(of).collect()
