@@ -40,6 +40,12 @@ impl<'a> Bytes<'a> {
         }
     }
 
+    /// The bytes of a sample that [`Self::sample`] has compared before.
+    pub(crate) fn compared(&self, at: usize) -> Result<&'a [u8], Error> {
+        let place = self.place(at)?;
+        self.bytes.get(place).ok_or(Error::Mismatch { sample: at })
+    }
+
     /// Where the sample lies in the bytes that were read.
     pub(crate) fn place(&self, at: usize) -> Result<Range<usize>, Error> {
         let place = |sample: &Sample| {

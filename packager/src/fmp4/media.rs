@@ -136,7 +136,8 @@ fn encrypted(
     layout.write_head(&mut out, Some(about));
     for (nth, at) in segment.samples.clone().enumerate() {
         let start = out.0.len();
-        out.bytes(source.sample(at)?);
+        // Finding its parts has compared it with its CRC.
+        out.bytes(source.compared(at)?);
         if let Some(sample) = out.0.get_mut(start..) {
             track.encrypt(at, sample, about.parts(nth));
         }

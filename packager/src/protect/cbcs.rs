@@ -16,13 +16,27 @@ pub(super) fn encrypt(key: &Key, iv: &[u8; 16], sample: &mut [u8], parts: &[Subs
         let (blocks, _) = Block::slice_as_chunks_mut(sample);
         return encryptor(key, iv).encrypt_blocks(blocks);
     }
+    let mut gathered = [Block::default(); GATHERED];
     protected(sample, parts, |part| {
-        let mut chain = encryptor(key, iv);
         let (blocks, _) = Block::slice_as_chunks_mut(part);
-        for block in blocks.iter_mut().step_by(PATTERN) {
-            chain.encrypt_block(block);
-        }
+        pattern(encryptor(key, iv), blocks, &mut gathered);
     });
+}
+
+/// Encrypts one block of ten. They are laid side by side for it: the cipher is much faster on a run of blocks than on
+/// one at a time.
+fn pattern(mut chain: Encryptor<&Aes128Enc>, blocks: &mut [Block], gathered: &mut [Block]) {
+    for run in blocks.chunks_mut(PATTERN * GATHERED) {
+        let count = run.len().div_ceil(PATTERN);
+        let gathered = gathered.get_mut(..count).unwrap_or_default();
+        for (place, block) in gathered.iter_mut().zip(run.iter().step_by(PATTERN)) {
+            *place = *block;
+        }
+        chain.encrypt_blocks(gathered);
+        for (block, place) in run.iter_mut().step_by(PATTERN).zip(gathered.iter()) {
+            *block = *place;
+        }
+    }
 }
 
 fn encryptor<'a>(key: &'a Key, iv: &[u8; 16]) -> Encryptor<&'a Aes128Enc> {
@@ -31,3 +45,5 @@ fn encryptor<'a>(key: &'a Key, iv: &[u8; 16]) -> Encryptor<&'a Aes128Enc> {
 
 /// One encrypted block, then nine clear ones.
 const PATTERN: usize = 10;
+/// Blocks that are encrypted in one go.
+const GATHERED: usize = 64;
