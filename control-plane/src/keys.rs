@@ -47,8 +47,7 @@ impl Keys {
     }
 }
 
-/// The keys of a protected film, drawn when they are first asked for. To whoever does not show the tiers' credential there is
-/// nothing here.
+/// The keys of a protected film, drawn when they are first asked for; for who shows the tiers' credential.
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
@@ -56,7 +55,7 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     let keys = app.keys.as_ref().ok_or_else(Problem::no_route)?;
     if !keys.admits(&headers) {
-        return Err(Problem::no_route());
+        return Err(Problem::no_tier());
     }
     let video = VideoId::parse(&id).map_err(|_| Problem::no_video())?;
     let film = app.catalog.videos.find(&video).await?;

@@ -150,6 +150,15 @@ impl Problem {
         )
     }
 
+    pub(crate) fn no_tier() -> Self {
+        Self::new(
+            "hop-refused",
+            StatusCode::FORBIDDEN,
+            "Not a tier's credential",
+            "Content keys are for origins that show the credential of the tiers.",
+        )
+    }
+
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(
             "unavailable",

@@ -7,7 +7,7 @@ use contracts::keys::ContentKeys;
 use reqwest::{Method, Response};
 use tempfile::TempDir;
 
-use crate::house::House;
+use crate::house::{House, problem};
 
 const HOP: &str = "a-credential-of-the-tiers";
 
@@ -63,11 +63,11 @@ async fn a_film_s_keys_are_drawn_once_and_sealed_in_the_catalogue() {
 }
 
 #[tokio::test]
-async fn without_the_credential_there_is_nothing_at_the_address() {
+async fn keys_are_for_who_shows_the_credential_and_for_protected_films() {
     let house = house().await;
     house.protected("one").await;
     for hop in ["", "another", "a-credential-of-the-tiers2"] {
-        assert_eq!(ask(&house, "one", hop).await.status(), 404, "{hop:?}");
+        problem(ask(&house, "one", hop).await, 403, "hop-refused").await;
     }
     assert_eq!(ask(&house, "none", HOP).await.status(), 404);
     house.film("clear", Privacy::Public).await;
