@@ -49,6 +49,52 @@ async fn a_flipped_bit_of_media_is_502_and_its_repair_shows_at_once() {
 }
 
 #[tokio::test]
+async fn damage_shows_only_where_the_damaged_bytes_are_needed() {
+    let house = House::start().await;
+    let sound = layout::mezzanine(&video(FILM), Generation(1), &rendition("audio-en"));
+    change(&house, &sound, |bytes| {
+        let data = bytes.windows(4).position(|kind| kind == b"mdat").unwrap();
+        bytes[data + 100] ^= 1;
+    })
+    .await;
+    // The film's sound lies inside the transport streams of its pictures, and beside their fragments.
+    assert_corrupt(&house, "/v/film_1/90p/segment_1.ts").await;
+    assert_corrupt(&house, "/v/film_1/audio-en/segment_1.m4s").await;
+    for path in ["90p/segment_1.m4s", "90p/iframe_1.m4s", "90p/iframe_1.ts"] {
+        let path = format!("/v/film_1/{path}");
+        assert_eq!(house.get(&path).await.status(), 200, "{path}");
+    }
+    change(&house, &mezzanine(), |bytes| {
+        let data = bytes.windows(4).position(|kind| kind == b"mdat").unwrap();
+        bytes[data + 10] ^= 1;
+    })
+    .await;
+    assert_corrupt(&house, "/v/film_1/90p/iframe_1.m4s").await;
+    assert_corrupt(&house, "/v/film_1/90p/iframe_1.ts").await;
+    assert_eq!(house.get("/v/film_1/90p/iframe_2.m4s").await.status(), 200);
+}
+
+#[tokio::test]
+async fn an_index_of_another_file_is_502() {
+    let house = House::start().await;
+    let other = layout::index(&video(FILM), Generation(1), &rendition("54p"));
+    let other = house.store.read(&other).await.unwrap().unwrap();
+    let length = packager::index::Index::decode(&other)
+        .unwrap()
+        .file()
+        .length;
+    house.store.put(&index(), other).await.unwrap();
+    assert_corrupt(&house, "/v/film_1/90p/segment_1.m4s").await;
+    // Also where the file is as long as the index says: each sample is compared with its CRC.
+    change(&house, &mezzanine(), |bytes| {
+        bytes.resize(usize::try_from(length).unwrap(), 0);
+    })
+    .await;
+    assert_corrupt(&house, "/v/film_1/90p/segment_1.m4s").await;
+    assert_corrupt(&house, "/v/film_1/90p/segment_1.ts").await;
+}
+
+#[tokio::test]
 async fn a_mezzanine_of_another_length_is_502() {
     let house = House::start().await;
     change(&house, &mezzanine(), |bytes| {
