@@ -7,12 +7,14 @@ use crate::presentation::{Presentation, Rendition, Segment};
 /// The lengths of a rendition's segments; sound that outlasts the picture it is muxed with goes on alone, or
 /// lengthens the last segment.
 pub(crate) fn of(film: &Presentation, rendition: &Rendition, flavour: Flavour) -> Vec<u64> {
-    let mut lengths = between(rendition, rendition.segments());
+    let mut lengths = between(rendition, 0, rendition.segments());
     if let (Flavour::Ts, Some(sound)) = (flavour, film.companion(rendition)) {
         let count = lengths.len();
         let alone = u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1);
         let alone = (alone..=sound.segment_count()).filter_map(|number| sound.segment(number));
-        lengths.extend(between(sound, alone));
+        let mut alone = alone.peekable();
+        let from = alone.peek().map_or(0, |segment| segment.start);
+        lengths.extend(between(sound, from, alone));
         if let (true, Some(last)) = (lengths.len() == count, lengths.last_mut()) {
             let end = |rendition: &Rendition| micros(rendition, rendition.index().end());
             *last = last.saturating_add(end(sound).saturating_sub(end(rendition)));
@@ -21,12 +23,25 @@ pub(crate) fn of(film: &Presentation, rendition: &Rendition, flavour: Flavour) -
     lengths
 }
 
-/// The lengths of segments or I-frames of a rendition. Rounding the moments, not the lengths, keeps their sum exact.
-pub(crate) fn between(rendition: &Rendition, segments: impl Iterator<Item = Segment>) -> Vec<u64> {
+/// The lengths of a rendition's I-frames.
+pub(crate) fn of_iframes(rendition: &Rendition) -> Vec<u64> {
+    between(
+        rendition,
+        0,
+        rendition.iframes().map(|iframe| iframe.segment()),
+    )
+}
+
+/// The lengths of segments or I-frames of a rendition, the first counted from the moment `from`: a playlist has no
+/// holes, so what begins late has to fill the time before it, lest all that follows stands too early in the playlist.
+/// Rounding the moments, not the lengths, keeps their sum exact.
+fn between(rendition: &Rendition, from: u64, segments: impl Iterator<Item = Segment>) -> Vec<u64> {
+    let mut told = micros(rendition, from);
     segments
         .map(|segment| {
-            let end = segment.start.saturating_add(segment.duration);
-            micros(rendition, end).saturating_sub(micros(rendition, segment.start))
+            let end = micros(rendition, segment.start.saturating_add(segment.duration));
+            let start = std::mem::replace(&mut told, end);
+            end.saturating_sub(start)
         })
         .collect()
 }

@@ -75,7 +75,7 @@ impl Presentation {
             .collect::<Result<Vec<_>, _>>()?;
         let whole = Whole::of(&renditions, &timeline);
         let texts = texts.into_iter().map(|track| Text {
-            rates: FLAVOURS.map(|flavour| track.rates(&whole.boundaries, flavour)),
+            rates: [Rates::default(); 2],
             track,
         });
         let mut film = Self {
@@ -84,11 +84,26 @@ impl Presentation {
             thumbs,
             whole: Arc::new(whole),
         };
-        let targets = FLAVOURS.map(|flavour| film.longest(flavour));
-        if let Some(whole) = Arc::get_mut(&mut film.whole) {
-            whole.targets = targets;
-        }
+        film.measure();
         Ok(film)
+    }
+
+    /// Finds the target durations, and the rates, which depend on them.
+    fn measure(&mut self) {
+        let targets = FLAVOURS.map(|flavour| self.longest(flavour));
+        let Some(whole) = Arc::get_mut(&mut self.whole) else {
+            return;
+        };
+        whole.targets = targets;
+        let muxed = whole.muxed.as_mut();
+        for rendition in self.renditions.iter_mut().chain(muxed) {
+            rendition.measure(targets);
+        }
+        for text in &mut self.texts {
+            let [cmaf, ts] = targets;
+            let rates = |target, flavour| text.track.rates(&whole.boundaries, target, flavour);
+            text.rates = [rates(cmaf, Flavour::Cmaf), rates(ts, Flavour::Ts)];
+        }
     }
 
     /// The film as it is offered to those who may have some renditions only: all that is left has the same

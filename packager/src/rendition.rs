@@ -7,6 +7,7 @@ use contracts::{address::Flavour, id::RenditionId};
 use crate::{
     Error, fmp4,
     index::{Index, Media, Sample, Video},
+    lengths,
     rates::{Measured, Packing, Rates},
     timeline::Timeline,
     ts,
@@ -100,7 +101,7 @@ impl Rendition {
         let is_video = matches!(index.track().media, Media::Video(_));
         let samples = index.samples().iter().enumerate();
         let heads = samples.filter(|(_, sample)| is_video && sample.sync);
-        let mut rendition = Self {
+        let rendition = Self {
             id,
             language,
             label,
@@ -124,17 +125,22 @@ impl Rendition {
                 "a segment has more than 262144 samples",
             ));
         }
-        let index = &*rendition.index;
-        let segments = rendition
+        Ok(rendition)
+    }
+
+    /// Measures what it takes of a line, by the target durations of playlists of CMAF and of transport streams.
+    pub(crate) fn measure(&mut self, targets: [u64; 2]) {
+        let index = &*self.index;
+        let segments = self
             .segments()
             .map(|segment| (segment.clone(), fmp4::segment_length(index, &segment, None)));
-        rendition.segment_rates = Measured::of(index, segments);
-        let index = &*rendition.index;
-        let iframes = rendition
+        let segment_rates = Measured::of(index, segments, targets);
+        let iframes = self
             .iframes()
             .map(|iframe| (iframe.segment(), fmp4::iframe_length(index, &iframe, None)));
-        rendition.iframe_rates = Measured::of(index, iframes);
-        Ok(rendition)
+        let target = lengths::target(lengths::of_iframes(self));
+        self.iframe_rates = Measured::of(index, iframes, [target; 2]);
+        self.segment_rates = segment_rates;
     }
 
     /// Its name in URLs.

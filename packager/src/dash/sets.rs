@@ -6,7 +6,7 @@ use contracts::{address::Flavour, keys::KeyId};
 
 use crate::{
     Error,
-    codec::{Colour, FourCc},
+    codec::FourCc,
     dash::write::{Escaped, descriptor, template},
     hls::is_tag,
     index::{Media, Range, Video, greatest_common_divisor},
@@ -316,7 +316,7 @@ fn light(out: &mut String, video: &Video) {
         Range::Hlg => "SupplementalProperty",
         Range::Pq => "EssentialProperty",
     };
-    let Some(colour) = video.colour.as_deref().and_then(Colour::parse) else {
+    let Some(colour) = video.told_colour() else {
         return;
     };
     for (property, value) in [

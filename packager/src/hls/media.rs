@@ -57,10 +57,7 @@ pub(super) fn iframes(
         Flavour::Cmaf => MAP_OF_IFRAMES,
         Flavour::Ts => IFRAMES,
     };
-    let lengths = lengths::between(
-        rendition,
-        rendition.iframes().map(|iframe| iframe.segment()),
-    );
+    let lengths = lengths::of_iframes(rendition);
     let mut out = String::new();
     let target = lengths::target(lengths.iter().copied());
     head(&mut out, version.max(version_of(&keys)), target);

@@ -273,7 +273,7 @@ impl Video {
     }
 
     /// The `colr` box goes before a codec's own record.
-    fn told_colour(&self) -> Option<Colour> {
+    pub(crate) fn told_colour(&self) -> Option<Colour> {
         let own = || match &self.config {
             Picture::Vp9(config) => Some(config.colour()),
             Picture::Avc(_) | Picture::Hevc(_) | Picture::Av1(_) => None,

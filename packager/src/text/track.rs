@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use contracts::{address::Flavour, id::RenditionId};
 
 use super::{Document, segment};
-use crate::rates::{Rates, rate};
+use crate::rates::{NANOS, Rates};
 
 /// The subtitles of a film in one language, and what viewers choose them by.
 #[derive(Clone, Debug)]
@@ -21,24 +21,17 @@ pub struct Track {
 }
 
 impl Track {
-    /// What its segments take of a line, cut at `boundaries`: rising moments, the film's end among them.
+    /// What its segments take of a line, cut at `boundaries`: rising moments, the film's end among them. `target` is
+    /// the playlist's target duration in seconds.
     #[must_use]
-    pub fn rates(&self, boundaries: &[Duration], flavour: Flavour) -> Rates {
+    pub fn rates(&self, boundaries: &[Duration], target: u64, flavour: Flavour) -> Rates {
         let lengths = segment::lengths(&self.document, boundaries, flavour);
         let durations = boundaries.windows(2).map(|pair| match pair {
             [start, end] => end.saturating_sub(*start),
             _ => Duration::ZERO,
         });
-        let (mut bytes, mut whole) = (0u64, Duration::ZERO);
-        let mut peak = 0;
-        for (length, duration) in lengths.into_iter().zip(durations) {
-            peak = peak.max(rate(length, duration));
-            bytes = bytes.saturating_add(length);
-            whole = whole.saturating_add(duration);
-        }
-        Rates {
-            peak,
-            average: rate(bytes, whole),
-        }
+        let nanos = durations.map(|length| u64::try_from(length.as_nanos()).unwrap_or(u64::MAX));
+        let segments: Vec<(u64, u64)> = lengths.into_iter().zip(nanos).collect();
+        Rates::of(&segments, target, NANOS)
     }
 }
