@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use contracts::{
-    address::{Address, Flavour, Item, KeyFormat, Protection, TEXT, View},
+    address::{Address, Flavour, Item, KeyFormat, Protection, TEXT, THUMBS, View},
     asset::Asset,
     keys::System,
 };
 use packager::{Presentation, Rendition, protect};
 use sha2::{Digest, Sha256};
 
-use crate::{fault::Fault, keys::Keys, media::THUMBS};
+use crate::{fault::Fault, keys::Keys};
 
 /// The encryption of what an address names.
 #[derive(Clone)]

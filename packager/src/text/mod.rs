@@ -39,7 +39,7 @@ pub fn parse(file: &[u8]) -> Result<Document, Error> {
 }
 
 /// The largest file that is read, in bytes: a film's subtitles take a hundredth of it.
-pub const MAX_FILE_BYTES: usize = 16 << 20;
+pub const MAX_FILE_BYTES: usize = 2 << 20;
 /// The most cues that a file may have.
 pub const MAX_CUES: usize = 200_000;
 /// The most that one cue may hold in its id, settings and text, and that all styles and regions may hold together,
