@@ -88,7 +88,8 @@ fn is_query(query: &str) -> bool {
 }
 
 /// The query that reaches the cache key and the parent: LL-HLS delivery directives, sorted
-/// (RFC 8216bis §6.2.5). All else (CMCD, for one) is dropped.
+/// (RFC 8216bis §6.2.5). All else (CMCD, for one) is dropped. They belong to playlists: [`of_viewer`] drops them
+/// elsewhere, so that nobody makes many objects of one.
 ///
 /// # Errors
 /// [`Reason::Target`] when a directive is repeated or its value is none that the standard knows.
@@ -167,7 +168,7 @@ fn filter(path: &str, renditions: &[RenditionId]) -> Option<String> {
 fn joined(target: Target<'_>, filter: Option<String>) -> Result<String, Reason> {
     let path = target.path;
     let filter = filter.map(|renditions| format!("r={renditions}"));
-    let directives = delivery_directives(target.query)?;
+    let directives = delivery_directives(target.query)?.filter(|_| path.ends_with(".m3u8"));
     Ok(
         match directives.into_iter().chain(filter).collect::<Vec<_>>() {
             query if query.is_empty() => path.to_owned(),
@@ -244,7 +245,11 @@ mod tests {
         assert_eq!(name("/v/a/master.m3u8?r=2160p&x").as_deref(), Ok(list));
         assert_eq!(
             name("/v/a/@2s/manifest.mpd?_HLS_msn=1").as_deref(),
-            Ok("/v/a/@2s/manifest.mpd?_HLS_msn=1&r=720p,audio-en")
+            Ok("/v/a/@2s/manifest.mpd?r=720p,audio-en")
+        );
+        assert_eq!(
+            name("/v/a/720p/segment_1.m4s?_HLS_msn=1").as_deref(),
+            Ok("/v/a/720p/segment_1.m4s")
         );
         let playlist = "/v/a/720p/playlist.m3u8";
         assert_eq!(name(playlist).as_deref(), Ok(playlist));

@@ -60,9 +60,9 @@ pub struct DrmConfig {
     pub key_encryption_key: String,
     /// File with the credential that origins show in `millrace-hop`. Needed with `key_encryption_key`. Default
     /// empty.
-    pub hop_secret: String,
+    pub keys_secret: String,
     /// Which systems may give the keys to players: `identity` (whoever may fetch the segments gets the key too),
-    /// `clearkey`, `widevine`, `playready`, `fairplay`. Default `["identity", "clearkey"]`.
+    /// `clearkey`, `widevine`, `playready`, `fairplay`. Needed with `key_encryption_key`. Default none.
     pub systems: Vec<System>,
     /// Where players ask for licences, by system; manifests say so where the system's way is to say it. Default
     /// none.
@@ -106,8 +106,8 @@ impl Default for DrmConfig {
     fn default() -> Self {
         Self {
             key_encryption_key: String::new(),
-            hop_secret: String::new(),
-            systems: vec![System::Identity, System::ClearKey],
+            keys_secret: String::new(),
+            systems: Vec::new(),
             license_urls: BTreeMap::new(),
         }
     }
@@ -150,7 +150,7 @@ pub struct Drm {
     /// The file of the key-encryption key.
     pub key_encryption_key: Option<PathBuf>,
     /// The file of the credential that origins show.
-    pub hop_secret: Option<PathBuf>,
+    pub keys_secret: Option<PathBuf>,
     /// Which systems may give the keys to players.
     pub systems: Vec<System>,
     /// Where players ask for licences.
@@ -221,15 +221,15 @@ impl Config {
 
 impl DrmConfig {
     fn check(self, problems: &mut Problems) -> Drm {
-        if self.key_encryption_key.is_empty() != self.hop_secret.is_empty() {
+        if self.key_encryption_key.is_empty() != self.keys_secret.is_empty() {
             problems.add(
-                "drm.hop_secret",
+                "drm.keys_secret",
                 "and `drm.key_encryption_key` belong together: give both or none",
             );
         }
         let mut systems = self.systems;
-        if systems.is_empty() {
-            problems.add("drm.systems", "must name a system");
+        if systems.is_empty() && !self.key_encryption_key.is_empty() {
+            problems.add("drm.systems", "must name a system: identity, clearkey, …");
         }
         systems.sort_unstable();
         systems.dedup();
@@ -244,7 +244,7 @@ impl DrmConfig {
         }
         Drm {
             key_encryption_key: file(self.key_encryption_key),
-            hop_secret: file(self.hop_secret),
+            keys_secret: file(self.keys_secret),
             systems,
             license_urls: self.license_urls,
         }

@@ -30,7 +30,7 @@ pub(crate) struct Keys {
 impl Keys {
     /// Reads the secrets that the configuration names.
     pub(crate) fn load(drm: &Drm) -> Result<Option<Self>, Error> {
-        let (Some(kek), Some(hop)) = (&drm.key_encryption_key, &drm.hop_secret) else {
+        let (Some(kek), Some(hop)) = (&drm.key_encryption_key, &drm.keys_secret) else {
             return Ok(None);
         };
         Ok(Some(Self {

@@ -26,7 +26,7 @@ const PATIENT_POLLS: u32 = 20;
 /// More than any chunk: a server that asks for more is not followed.
 const MAX_CHUNK: u64 = 1 << 30;
 /// The largest file of subtitles that ingest takes.
-const MAX_SUBTITLES: u64 = 16 << 20;
+const MAX_SUBTITLES: u64 = 2 << 20;
 
 pub(crate) async fn run(options: &cli::Add) -> anyhow::Result<ExitCode> {
     let api = Api::find(&options.api)?;
@@ -162,7 +162,7 @@ async fn read_subtitles(
             .await
             .with_context(|| format!("cannot read {file}"))?;
         if bytes.len() as u64 > MAX_SUBTITLES {
-            bail!("{file} is larger than the 16 MiB that subtitles may have");
+            bail!("{file} is larger than the 2 MiB that subtitles may have");
         }
         read.push((one.clone(), bytes.into()));
     }

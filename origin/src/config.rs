@@ -44,8 +44,11 @@ pub struct Config {
     pub read_timeout: Span,
     /// Where the content keys of protected films come from: `file:///an/absolute/folder` with a document
     /// `{video}.json` a film, or `http://…` or `https://…` of a service that answers `GET {keys}/{video}`, to
-    /// which the credential of `hop_secret` is shown. Empty: protected films are answered 503. Default empty.
+    /// which a credential is shown. Empty: protected films are answered 503. Default empty.
     pub keys: String,
+    /// File with the credential for the service of `keys`. Empty: that of `hop_secret`, which every tier below knows
+    /// too; a secret of its own keeps the keys from whoever takes over an edge. Default empty.
+    pub keys_secret: String,
     /// How long keys are believed before they are asked for again, 1 s to 1 d; they are kept in memory only.
     /// Longer outlives an outage of the service, shorter sees new keys sooner. Default `5m`.
     pub keys_ttl: Span,
@@ -69,6 +72,7 @@ impl Default for Config {
             text_memory: ByteSize::mib(32),
             read_timeout: Span::seconds(10),
             keys: String::new(),
+            keys_secret: String::new(),
             keys_ttl: Span::seconds(300),
             drain: Span::seconds(5),
         }
@@ -104,6 +108,8 @@ pub struct Settings {
     pub read_timeout: Duration,
     /// Where keys come from; none: nowhere.
     pub keys: Option<Source>,
+    /// The file of the credential for it.
+    pub keys_secret: Option<PathBuf>,
     /// How long keys are believed.
     pub keys_ttl: Duration,
     /// How long stopping waits.
@@ -136,7 +142,8 @@ impl Config {
             keys: keys(&mut problems, &self.keys),
             keys_ttl: span(&mut problems, "keys_ttl", self.keys_ttl, 1000..=86_400_000),
             drain: span(&mut problems, "drain", self.drain, 0..=60_000),
-            hop_secret: (!self.hop_secret.is_empty()).then(|| PathBuf::from(self.hop_secret)),
+            hop_secret: file(self.hop_secret),
+            keys_secret: file(self.keys_secret),
             store: self.store,
         };
         if settings.hop_secret.is_none() && !settings.listen.ip().is_loopback() {
@@ -197,6 +204,10 @@ fn memory(problems: &mut Vec<Problem>, key: &str, size: ByteSize) -> u64 {
         problems.push(problem(key, "must be at least 1MiB"));
     }
     size.0
+}
+
+fn file(path: String) -> Option<PathBuf> {
+    (!path.is_empty()).then(|| PathBuf::from(path))
 }
 
 fn keys(problems: &mut Vec<Problem>, address: &str) -> Option<Source> {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use contracts::{
-    address::{Address, Flavour, Item, KeyFormat, Protection, TEXT, View},
+    address::{Address, Flavour, Item, KeyFormat, Protection, TEXT, THUMBS, View},
     asset::Asset,
     keys::System,
 };
 use packager::{Presentation, Rendition, protect};
 use sha2::{Digest, Sha256};
 
-use crate::{fault::Fault, keys::Keys, media::THUMBS};
+use crate::{fault::Fault, keys::Keys};
 
 /// The encryption of what an address names.
 #[derive(Clone)]
@@ -153,11 +153,12 @@ const fn systems(
     key_format: Option<KeyFormat>,
 ) -> &'static [System] {
     match (room, method, key_format) {
-        (Room::Key, ..) | (_, Protection::Aes128, _) | (_, _, Some(KeyFormat::Identity)) => {
-            &[System::Identity]
-        }
+        // What `sampleaes` leaves clear is what `cbcs` encrypts, and the other way round: both together are the film.
+        // It is for films whose key goes to whoever may fetch them anyway.
+        (Room::Key, ..)
+        | (_, Protection::Aes128 | Protection::SampleAes, _)
+        | (_, _, Some(KeyFormat::Identity)) => &[System::Identity],
         (_, _, Some(KeyFormat::ClearKey)) => &[System::ClearKey],
-        (_, Protection::SampleAes, None) => &[System::FairPlay, System::Identity],
         (_, Protection::Cenc | Protection::Cbcs, None) => &[],
     }
 }

@@ -145,6 +145,10 @@ impl Origin {
             return Ok(Answer::new(address, generation, access, etag, body));
         }
         let published = self.library.film(edition).await?;
+        let spoilt = address.item.rendition();
+        if let Some(fault) = spoilt.and_then(|text| published.film.fault_of(text)) {
+            return Err(fault.clone());
+        }
         let cut = published.film.cut(address.view.segment_s).await?;
         let thing = Thing::find(&published, &cut, &address.item).ok_or_else(Fault::not_found)?;
         let lock = Lock::of(&published.edition.asset, address, self.keys.as_deref()).await?;

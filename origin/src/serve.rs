@@ -1,6 +1,6 @@
 //! Starting and stopping an origin.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use axum::{Router, serve::ListenerExt};
 use prometheus::Registry;
@@ -75,7 +75,8 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let metrics = Metrics::new(&registry)?;
     let health = Health::new();
     let store = store::open(&settings.store)?;
-    let hop_secret = hop_secret(&settings).await?;
+    let hop_secret = secret(settings.hop_secret.as_deref()).await?;
+    let keys_secret = secret(settings.keys_secret.as_deref()).await?;
     let shelf = Shelf::new(
         store,
         settings.read_timeout,
@@ -86,7 +87,11 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let origin = Arc::new(Origin {
         library: Library::new(Arc::clone(&shelf), &settings, metrics.clone()),
         media: Media::new(shelf, &settings, metrics.clone()),
-        keys: keys(&settings, hop_secret.as_deref(), &metrics)?,
+        keys: keys(
+            &settings,
+            keys_secret.as_deref().or(hop_secret.as_deref()),
+            &metrics,
+        )?,
         metrics,
         hop_secret,
         strangers: Seldom::new(Duration::from_secs(60)),
@@ -120,8 +125,8 @@ impl Running {
     }
 }
 
-async fn hop_secret(settings: &Settings) -> Result<Option<Vec<u8>>, Error> {
-    let Some(path) = &settings.hop_secret else {
+async fn secret(path: Option<&Path>) -> Result<Option<Vec<u8>>, Error> {
+    let Some(path) = path else {
         return Ok(None);
     };
     let fault = |source| Error::HopSecret {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use contracts::reason::Reason;
 use runtime::internal::Health;
 use store::{Key, Store};
+use tokio::sync::Semaphore;
 
 use crate::{fault::Fault, metrics::Metrics};
 
@@ -16,6 +17,9 @@ pub(crate) struct Shelf {
     health: Health,
     /// How long a read may take.
     wait: Duration,
+    /// Reads under way. One that hangs keeps its place after nobody waits for it any more: a store that does not
+    /// answer then costs so many threads and buffers, and no more.
+    places: Arc<Semaphore>,
 }
 
 impl Shelf {
@@ -30,13 +34,14 @@ impl Shelf {
             wait,
             metrics,
             health,
+            places: Arc::new(Semaphore::new(MAX_READS)),
         }
     }
 
     /// A whole object; none when it is absent.
     pub(crate) async fn read(&self, key: &Key) -> Result<Option<Bytes>, Fault> {
-        let outcome = self.in_time(key, self.store.read(key)).await;
-        self.counted(outcome)
+        let outcome = self.in_time(key, |store, key| async move { store.read(&key).await });
+        self.counted(outcome.await)
     }
 
     /// Exactly the bytes of `range`; none when the object is absent.
@@ -45,23 +50,39 @@ impl Shelf {
         key: &Key,
         range: Range<u64>,
     ) -> Result<Option<Bytes>, Fault> {
-        let outcome = self.in_time(key, self.store.read_range(key, range)).await;
-        self.counted(outcome)
+        let outcome = self.in_time(key, |store, key| async move {
+            store.read_range(&key, range).await
+        });
+        self.counted(outcome.await)
     }
 
     /// An object's length in bytes; none when it is absent.
     pub(crate) async fn size(&self, key: &Key) -> Result<Option<u64>, Fault> {
-        let outcome = self.in_time(key, self.store.size(key)).await;
-        self.told(outcome)
+        let outcome = self.in_time(key, |store, key| async move { store.size(&key).await });
+        self.told(outcome.await)
     }
 
-    async fn in_time<T>(
+    async fn in_time<T: Send + 'static, F>(
         &self,
         key: &Key,
-        read: impl Future<Output = Result<T, store::Error>>,
-    ) -> Result<T, Fault> {
-        match tokio::time::timeout(self.wait, read).await {
-            Ok(outcome) => outcome.map_err(Fault::from),
+        read: impl FnOnce(Arc<dyn Store>, Key) -> F,
+    ) -> Result<T, Fault>
+    where
+        F: Future<Output = Result<T, store::Error>> + Send + 'static,
+    {
+        let read = read(Arc::clone(&self.store), key.clone());
+        let places = Arc::clone(&self.places);
+        let in_its_place = async {
+            let place = places.acquire_owned().await;
+            let read = tokio::spawn(async {
+                let outcome = read.await;
+                drop(place);
+                outcome
+            });
+            read.await
+        };
+        match tokio::time::timeout(self.wait, in_its_place).await {
+            Ok(outcome) => outcome?.map_err(Fault::from),
             Err(_) => Err(Fault::new(
                 Reason::TooSlow,
                 format!("{key}: the store did not answer in time"),
@@ -89,3 +110,6 @@ impl Shelf {
         outcome
     }
 }
+
+/// Enough for a fast disk; far below the threads that the runtime has for such work.
+const MAX_READS: usize = 64;

@@ -2,6 +2,7 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
+pub(crate) use contracts::address::THUMBS;
 use contracts::{address::Flavour, asset::Thumbs, id::RenditionId};
 
 use crate::{
@@ -314,6 +315,4 @@ fn timeline(sources: &[Source], target: Duration) -> Result<Timeline, Error> {
     Timeline::of_audio(first.index.track().timescale, start, end, target)
 }
 
-/// The name of the thumbnails in URLs.
-pub(crate) const THUMBS: &str = "thumbs";
 const FLAVOURS: [Flavour; 2] = [Flavour::Cmaf, Flavour::Ts];

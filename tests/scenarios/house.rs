@@ -245,7 +245,7 @@ impl House {
 
     /// A film's content keys, asked for as the origin asks.
     pub(crate) async fn content_keys(&self, film: &str) -> ContentKeys {
-        let hop = std::fs::read_to_string(self.dir.join("hop.secret")).unwrap();
+        let hop = std::fs::read_to_string(self.dir.join("keys.secret")).unwrap();
         let url = format!("{}/v1/keys/{film}", self.fact("/api"));
         let asked = self.http.get(url).header("millrace-hop", hop.trim());
         asked.send().await.unwrap().json().await.unwrap()

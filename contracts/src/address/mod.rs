@@ -263,6 +263,8 @@ fn number(digits: &str) -> Option<u32> {
     canonical.then(|| digits.parse().ok()).flatten()
 }
 
+/// The rendition that a film's sheets of small pictures are.
+pub const THUMBS: &str = "thumbs";
 /// How the names of renditions that carry text begin.
 pub const TEXT: &str = "text-";
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::address::{Address, Item, THUMBS};
 use crate::id::{RenditionId, SessionId};
 use crate::reason::Reason;
 use crate::target::MAX_PATH;
@@ -155,15 +156,24 @@ impl Claims {
         if self.renditions.is_empty() {
             return true;
         }
-        // `/v/{video}/[@{view}/]{rendition}/{file}`
-        let mut parts = path.split('/').skip(3).peekable();
-        parts.next_if(|part| part.starts_with('@'));
-        let (Some(rendition), Some(_file)) = (parts.next(), parts.next()) else {
-            return true;
+        let admits = |rendition: &str| {
+            let mut allowed = self.renditions.iter().map(RenditionId::as_str);
+            allowed.any(|allowed| allowed == rendition)
         };
-        self.renditions
-            .iter()
-            .any(|allowed| allowed.as_str() == rendition)
+        if let Ok(address) = Address::parse(path) {
+            return match &address.item {
+                Item::ThumbnailSprite | Item::ThumbnailSheet(_) => admits(THUMBS),
+                item => item
+                    .rendition()
+                    .is_none_or(|rendition| admits(rendition.as_str())),
+            };
+        }
+        // Of the same shape, with a file that is none of ours.
+        let mut parts = path.split('/').skip(3);
+        match (parts.next(), parts.next()) {
+            (Some(rendition), Some(_file)) => admits(rendition),
+            _ => true,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use contracts::asset::Privacy;
-use contracts::keys::ContentKeys;
+use contracts::keys::{ContentKeys, System};
 use reqwest::{Method, Response};
 use tempfile::TempDir;
 
@@ -20,7 +20,8 @@ fn write(folder: &Path, name: &str, text: &str) -> String {
 async fn house() -> House {
     House::with(|config, dir: &TempDir| {
         config.drm.key_encryption_key = write(dir.path(), "kek", &"5a".repeat(32));
-        config.drm.hop_secret = write(dir.path(), "hop", &format!("{HOP}\n"));
+        config.drm.systems = vec![System::Identity];
+        config.drm.keys_secret = write(dir.path(), "hop", &format!("{HOP}\n"));
     })
     .await
 }

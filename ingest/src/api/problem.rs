@@ -87,7 +87,7 @@ impl Problem {
     }
 
     pub(crate) fn text_too_large() -> Self {
-        let detail = "A file of subtitles has at most 16 MiB.";
+        let detail = "A file of subtitles has at most 2 MiB.";
         let status = StatusCode::PAYLOAD_TOO_LARGE;
         Self::new("too-large", status, "Body too large", detail)
     }

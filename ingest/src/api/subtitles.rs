@@ -26,7 +26,7 @@ use crate::texts::{Language, Stored, Text};
 
 /// Stores the film's subtitles of a language, in place of those that it has. They may come as soon
 /// as the upload has begun, and are published with the film.
-#[utoipa::path(put, path = "/videos/{id}/subtitles/{lang}", request_body(content = String, content_type = "text/vtt", description = "WebVTT or SubRip, at most 16 MiB"),
+#[utoipa::path(put, path = "/videos/{id}/subtitles/{lang}", request_body(content = String, content_type = "text/vtt", description = "WebVTT or SubRip, at most 2 MiB"),
     params(("id" = String, Path), ("lang" = String, Path, description = "a BCP 47 tag of at most 11 characters"),
         ("label" = Option<String>, Query, description = "what viewers choose them by, where the language does not say enough; at most 100 characters")),
     responses((status = 200, body = Put, description = "in place of others"), (status = 201, body = Put), (status = 400, body = Problem), (status = 401, body = Problem),
@@ -199,5 +199,5 @@ fn told(text: &Text) -> Subtitles {
     }
 }
 
-const MAX_BYTES: u64 = text::MAX_FILE_BYTES as u64;
+const MAX_BYTES: u64 = 2 << 20;
 const MAX_LABEL: usize = 100;

@@ -120,12 +120,14 @@ impl<'a> Plan<'a> {
         );
         let (store, hop) = (self.store(), self.state.text("hop.secret"));
         let keys = format!("http://{}/v1/keys", self.control);
+        let shown = self.state.text("keys.secret");
         toml! {
             listen = listen
             internal = internal
             store = store
             hop_secret = hop
             keys = keys
+            keys_secret = shown
         }
     }
 
@@ -195,7 +197,10 @@ impl<'a> Plan<'a> {
         let (listen, internal) = (self.control.clone(), self.listen("control", "internal"));
         let (catalog, keys) = (self.catalog(), self.state.text("keys.json"));
         let ingest = format!("http://{}", self.at("ingest", "http")?);
-        let (kek, hop) = (self.state.text("kek.secret"), self.state.text("hop.secret"));
+        let (kek, shown) = (
+            self.state.text("kek.secret"),
+            self.state.text("keys.secret"),
+        );
         let web = self.web.map(Path::canonicalize).transpose();
         let web =
             web.context("the watch page's folder is missing; `cargo xtask setup` builds it")?;
@@ -211,7 +216,8 @@ impl<'a> Plan<'a> {
             web_root = web
             [drm]
             key_encryption_key = kek
-            hop_secret = hop
+            keys_secret = shown
+            systems = ["identity", "clearkey"]
         };
         let mut edges = Vec::new();
         for name in ["edge-1", "edge-2"] {

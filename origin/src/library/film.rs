@@ -4,14 +4,17 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use contracts::asset::{Asset, Kind, Rendition};
+use contracts::{
+    asset::{Asset, Kind, Rendition},
+    id::RenditionId,
+};
 use packager::{
     Parts, Presentation, Source,
     index::{Index, Media},
     text,
 };
 use sha2::{Digest, Sha256};
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, time::Instant};
 
 use crate::fault::Fault;
 
@@ -27,6 +30,9 @@ pub(crate) struct Film {
     /// The film cut in its usual way, then every 2, 3, 4, 5 and 6 seconds; all share the indexes.
     cuts: [OnceCell<Arc<Presentation>>; 1 + LENGTHS],
     pub(crate) weight: u32,
+    /// Texts that cannot be served, and why: the film plays without them.
+    spoilt: Vec<(RenditionId, Fault)>,
+    loaded: Instant,
 }
 
 /// What lies in the store of a rendition.
@@ -36,7 +42,8 @@ pub(super) enum Files {
         /// How long the mezzanine is, if it is there.
         mezzanine: Option<u64>,
     },
-    Text(Bytes),
+    /// A text, or why it cannot be served.
+    Text(Result<Bytes, Fault>),
 }
 
 impl Film {
@@ -50,6 +57,7 @@ impl Film {
         media.update(asset.generation.0.to_be_bytes());
         let mut all = Sha256::new();
         let mut weight = size_of::<Self>();
+        let (mut spoilt, mut text_bytes) = (Vec::new(), 0);
         for (rendition, files) in asset.renditions.iter().zip(files) {
             let named = described(rendition);
             match files {
@@ -60,15 +68,18 @@ impl Film {
                     media.update(Sha256::digest(index));
                     parts.sources.push(source);
                 }
-                Files::Text(file) => {
-                    all.update(&named);
-                    all.update(Sha256::digest(file));
-                    // A cue takes a little more in memory than in the file.
-                    weight += file.len().saturating_mul(2);
-                    parts.texts.push(text_track(rendition, file)?);
-                }
+                Files::Text(file) => match text_track(rendition, file, &mut text_bytes) {
+                    Ok(track) => {
+                        all.update(&named);
+                        all.update(rendition.sha256.as_deref().unwrap_or_default());
+                        parts.texts.push(track);
+                    }
+                    Err(fault) => spoilt.push((rendition.id.clone(), fault)),
+                },
             }
         }
+        // A cue takes a little more in memory than in the file.
+        weight += text_bytes * 2;
         let media_digest: [u8; 32] = media.finalize().into();
         all.update(serde_json::to_vec(&asset.thumbs).unwrap_or_default());
         all.update(media_digest);
@@ -85,7 +96,25 @@ impl Film {
             usual,
             cuts,
             weight: u32::try_from(weight).unwrap_or(u32::MAX),
+            spoilt,
+            loaded: Instant::now(),
         })
+    }
+
+    /// Why a text of the film cannot be served, if it is one that cannot.
+    pub(crate) fn fault_of(&self, text: &RenditionId) -> Option<&Fault> {
+        let mut spoilt = self.spoilt.iter();
+        spoilt.find_map(|(id, fault)| (id == text).then_some(fault))
+    }
+
+    /// Whether something of the film could not be used when it was loaded, which is longer ago than `age`.
+    pub(super) fn is_worth_another_look(&self, age: Duration) -> bool {
+        !self.spoilt.is_empty() && self.loaded.elapsed() >= age
+    }
+
+    /// The texts that cannot be served.
+    pub(super) fn spoilt(&self) -> &[(RenditionId, Fault)] {
+        &self.spoilt
     }
 
     /// The length of segments that a view asks for.
@@ -144,9 +173,17 @@ fn source(rendition: &Rendition, index: &[u8], mezzanine: Option<u64>) -> Result
     }
 }
 
-/// Reads a text, which must be the one that the description means.
-fn text_track(rendition: &Rendition, file: &[u8]) -> Result<text::Track, Fault> {
+/// Reads a text, which must be the one that the description means; `total` counts the bytes of all that were read.
+fn text_track(
+    rendition: &Rendition,
+    file: &Result<Bytes, Fault>,
+    total: &mut usize,
+) -> Result<text::Track, Fault> {
     let about = |what: &str| Fault::corrupt(format!("{}: {what}", rendition.id));
+    let file = file.as_ref().map_err(Clone::clone)?;
+    if *total + file.len() > MAX_TEXTS {
+        return Err(about("the film's texts are larger than 16 MiB together"));
+    }
     let found = hex::encode(Sha256::digest(file));
     match &rendition.sha256 {
         Some(told) if told.eq_ignore_ascii_case(&found) => {}
@@ -154,6 +191,7 @@ fn text_track(rendition: &Rendition, file: &[u8]) -> Result<text::Track, Fault> 
         None => return Err(about("asset.json does not tell its SHA-256")),
     }
     let document = text::webvtt::parse(file).map_err(|error| about(&error.to_string()))?;
+    *total += file.len();
     Ok(text::Track {
         id: rendition.id.clone(),
         language: rendition.language.clone(),
@@ -169,6 +207,8 @@ fn cuts_weight(index: &Index) -> usize {
     usize::try_from(seconds).unwrap_or(usize::MAX) / 2 * 31 + 256
 }
 
+/// What all texts of a film take in the store at most: they are loaded with it.
+const MAX_TEXTS: usize = 16 << 20;
 /// Lengths of segments that a view can name.
 const LENGTHS: usize = 5;
 /// Enters every `ETag`: it must change whenever the packager gives other bytes for the same film.

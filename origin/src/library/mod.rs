@@ -4,9 +4,10 @@ mod film;
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use contracts::{
     asset::{Asset, Kind, Privacy, Rendition},
-    id::VideoId,
+    id::{RenditionId, VideoId},
     reason::Reason,
 };
 use moka::future::Cache;
@@ -46,6 +47,8 @@ pub(crate) struct Library {
     /// How long a request waits for its turn to load a film.
     wait: Duration,
     segment: Duration,
+    /// How long a description is believed.
+    ttl: Duration,
     /// Bytes for indexes.
     memory: u64,
     metrics: Metrics,
@@ -73,6 +76,7 @@ impl Library {
             loading: Semaphore::new(MAX_LOADING),
             wait: settings.pack_wait,
             segment: settings.segment,
+            ttl: settings.asset_ttl,
             memory: settings.index_memory,
             metrics,
         }
@@ -90,9 +94,15 @@ impl Library {
     /// A published film with its indexes.
     pub(crate) async fn film(&self, edition: Arc<Edition>) -> Result<Published, Fault> {
         let key = edition.key();
-        if let Some(film) = self.films.get(&key).await {
-            self.metrics.index_lookup(true);
-            return Ok(Published { edition, film });
+        match self.films.get(&key).await {
+            Some(film) if film.is_worth_another_look(self.ttl) => {
+                self.films.invalidate(&key).await;
+            }
+            Some(film) => {
+                self.metrics.index_lookup(true);
+                return Ok(Published { edition, film });
+            }
+            None => {}
         }
         self.metrics.index_lookup(false);
         let load = self.read_film(&edition);
@@ -151,6 +161,9 @@ impl Library {
         // An index of a long film takes tens of milliseconds, which other answers must not wait for.
         let work = move || Film::new(&described.asset, &files, segment).map(Arc::new);
         let film = tokio::task::spawn_blocking(work).await??;
+        for (id, fault) in film.spoilt() {
+            tracing::error!(video.id = %asset.video, "{} plays without {id}: {}", asset.video, fault.detail);
+        }
         if u64::from(film.weight) > self.memory {
             self.metrics.oversized_films.inc();
             tracing::warn!(
@@ -175,19 +188,26 @@ impl Library {
         }
     }
 
+    async fn read_text(&self, video: &VideoId, id: &RenditionId) -> Result<Bytes, Fault> {
+        let missing = || Fault::corrupt(format!("{id}: its file is missing"));
+        let key = layout::subtitles(video, id);
+        let size = self.shelf.size(&key).await?.ok_or_else(missing)?;
+        if usize::try_from(size).map_or(true, |size| size > text::MAX_FILE_BYTES) {
+            return Err(Fault::corrupt(format!("{id}: its file is too large")));
+        }
+        self.shelf.read(&key).await?.ok_or_else(missing)
+    }
+
     /// Reads a text; or an index, and the length of the mezzanine that lies beside it.
     async fn read_files(&self, asset: &Asset, rendition: &Rendition) -> Result<Files, Fault> {
         let id = &rendition.id;
         let missing = |what: &str| Fault::corrupt(format!("{id}: its {what} is missing"));
         if rendition.kind == Kind::Text {
-            let key = layout::subtitles(&asset.video, id);
-            let size = self.shelf.size(&key).await?;
-            let size = size.ok_or_else(|| missing("file"))?;
-            if usize::try_from(size).map_or(true, |size| size > text::MAX_FILE_BYTES) {
-                return Err(Fault::corrupt(format!("{id}: its file is too large")));
-            }
-            let file = self.shelf.read(&key).await?;
-            return file.map(Files::Text).ok_or_else(|| missing("file"));
+            return match self.read_text(&asset.video, id).await {
+                // A text that is out of step with the description must not stop the film.
+                Err(fault) if fault.reason == Reason::Corrupt => Ok(Files::Text(Err(fault))),
+                outcome => outcome.map(|file| Files::Text(Ok(file))),
+            };
         }
         let key = layout::index(&asset.video, asset.generation, id);
         let index = self.shelf.read(&key).await?;

@@ -18,7 +18,7 @@ use crate::{
 };
 use packing::Parts;
 
-pub(crate) use things::{THUMBS, Thing};
+pub(crate) use things::Thing;
 
 /// Makes bodies.
 pub(crate) struct Media {

@@ -4,7 +4,7 @@ use std::{borrow::Cow, ops::Range, time::Duration};
 
 use bytes::Bytes;
 use contracts::{
-    address::{Flavour, Item},
+    address::{Flavour, Item, THUMBS},
     id::RenditionId,
 };
 use packager::{Presentation, Rendition, dash, hls, text, thumbs};
@@ -137,6 +137,3 @@ fn offered<'a>(job: &Job<'a>) -> Result<Option<Cow<'a, Presentation>>, Fault> {
         cut.only(&names).map(Cow::Owned)
     })
 }
-
-/// The rendition that the sheets are in URLs.
-pub(crate) const THUMBS: &str = "thumbs";

@@ -19,6 +19,16 @@ async fn change(house: &House, key: &Key, change: impl FnOnce(&mut Vec<u8>)) {
     house.store.put(key, bytes.into()).await.unwrap();
 }
 
+/// Flips a bit of the first sample of a rendition that is served.
+async fn spoil_first_sample(house: &House, id: &str) {
+    let key = layout::index(&video(FILM), Generation(1), &rendition(id));
+    let index = house.store.read(&key).await.unwrap().unwrap();
+    let index = packager::index::Index::decode(&index).unwrap();
+    let place = usize::try_from(index.samples()[0].offset).unwrap();
+    let key = layout::mezzanine(&video(FILM), Generation(1), &rendition(id));
+    change(house, &key, |bytes| bytes[place + 1] ^= 1).await;
+}
+
 pub(crate) async fn assert_corrupt(house: &House, path: &str) {
     let faults = "millrace_origin_faults_total{reason=\"corrupt\"}";
     let before = house.counter(faults).await;
@@ -51,12 +61,7 @@ async fn a_flipped_bit_of_media_is_502_and_its_repair_shows_at_once() {
 #[tokio::test]
 async fn damage_shows_only_where_the_damaged_bytes_are_needed() {
     let house = House::start().await;
-    let sound = layout::mezzanine(&video(FILM), Generation(1), &rendition("audio-en"));
-    change(&house, &sound, |bytes| {
-        let data = bytes.windows(4).position(|kind| kind == b"mdat").unwrap();
-        bytes[data + 100] ^= 1;
-    })
-    .await;
+    spoil_first_sample(&house, "audio-en").await;
     // The film's sound lies inside the transport streams of its pictures, and beside their fragments.
     assert_corrupt(&house, "/v/film_1/90p/segment_1.ts").await;
     assert_corrupt(&house, "/v/film_1/audio-en/segment_1.m4s").await;
@@ -64,11 +69,7 @@ async fn damage_shows_only_where_the_damaged_bytes_are_needed() {
         let path = format!("/v/film_1/{path}");
         assert_eq!(house.get(&path).await.status(), 200, "{path}");
     }
-    change(&house, &mezzanine(), |bytes| {
-        let data = bytes.windows(4).position(|kind| kind == b"mdat").unwrap();
-        bytes[data + 10] ^= 1;
-    })
-    .await;
+    spoil_first_sample(&house, "90p").await;
     assert_corrupt(&house, "/v/film_1/90p/iframe_1.m4s").await;
     assert_corrupt(&house, "/v/film_1/90p/iframe_1.ts").await;
     assert_eq!(house.get("/v/film_1/90p/iframe_2.m4s").await.status(), 200);

@@ -156,8 +156,8 @@ async fn an_added_text_shows_and_leaves_the_segments_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_text_that_is_not_the_described_one_is_502_until_it_is() {
-    let house = House::start().await;
+async fn a_text_that_is_not_the_described_one_is_502_until_it_is_and_the_film_plays_on() {
+    let house = House::with(|config| config.asset_ttl = config::Span::millis(100)).await;
     house.publish_rich("rich").await;
     let key = layout::subtitles(&video("rich"), &rendition("text-en"));
     house
@@ -166,9 +166,22 @@ async fn a_text_that_is_not_the_described_one_is_502_until_it_is() {
         .await
         .unwrap();
     assert_corrupt(&house, "/v/rich/text-en/subtitles.vtt").await;
+    assert!(!house.text("/v/rich/master.m3u8").await.contains("text-en"));
+    assert_eq!(house.get("/v/rich/90p/segment_1.ts").await.status(), 200);
     house.store.delete(&key).await.unwrap();
     assert_corrupt(&house, "/s/rich/en.vtt").await;
     house.store.put(&key, TEXT.into()).await.unwrap();
+    // It is looked at again after `asset_ttl`, also when only the film is asked for.
+    let mut looks = tokio::time::interval(std::time::Duration::from_millis(20));
+    let mut list = String::new();
+    for _ in 0..500 {
+        list = house.text("/v/rich/master.m3u8").await;
+        if list.contains("text-en") {
+            break;
+        }
+        looks.tick().await;
+    }
+    assert!(list.contains("text-en"), "{list}");
     assert!(house.text("/s/rich/en.vtt").await.contains("first"));
 }
 
@@ -190,7 +203,8 @@ async fn a_text_without_a_digest_or_that_is_none_or_too_long_is_502() {
     house
         .publish_with("nameless", 1, |asset| asset.renditions.push(text))
         .await;
-    assert_corrupt(&house, "/v/nameless/master.m3u8").await;
+    assert_corrupt(&house, "/v/nameless/text-en/playlist.m3u8").await;
+    assert_eq!(house.get("/v/nameless/master.m3u8").await.status(), 200);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ impl Config {
     pub fn parse(specific: &[u8]) -> Result<Self, Error> {
         if specific.len() > MAX_SPECIFIC {
             return Err(Error::Unsupported(
-                "its AudioSpecificConfig is larger than 1 KiB",
+                "its AudioSpecificConfig is larger than 64 bytes",
             ));
         }
         let mut bits = Bits {
@@ -162,7 +162,8 @@ impl Bits<'_> {
 
 const AOT_SBR: u8 = 5;
 const AOT_PS: u8 = 29;
-const MAX_SPECIFIC: usize = 1 << 10;
+/// A program element config takes some dozens of bytes; all must fit in a transport packet.
+const MAX_SPECIFIC: usize = 64;
 const FREQUENCIES: [u32; 13] = [
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
     7_350,

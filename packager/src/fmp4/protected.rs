@@ -71,7 +71,8 @@ impl<'a> Auxiliary<'a> {
     ) -> Result<Self, Error> {
         let media = &index.track().media;
         let scheme = track.scheme().unwrap_or(Scheme::Cbcs);
-        let samples = places.clone().map(|at| source.sample(at));
+        let sync = |at: usize| index.samples().get(at).is_some_and(|sample| sample.sync);
+        let samples = places.clone().map(|at| Ok((source.sample(at)?, sync(at))));
         Ok(Self {
             track,
             maps: Maps::of(media, scheme, samples)?,

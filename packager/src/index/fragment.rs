@@ -43,7 +43,16 @@ impl Fragment {
     /// inside the file, each behind the one before it, so that the file's length bounds their number; and
     /// [`MAX_SAMPLES`] bounds it for any file.
     pub(super) fn parse(moof: &[u8], context: &Context) -> Result<Self, Error> {
-        let traf = descend(moof, &[(b"traf", "no traf")])?;
+        let mut trafs = children(moof)
+            .filter(|child| child.as_ref().map_or(true, |child| child.kind == *b"traf"));
+        let traf = trafs.next().transpose()?.map(|child| child.body);
+        let traf = traf.ok_or(Error::Corrupt {
+            what: "no traf",
+            offset: context.moof,
+        })?;
+        if trafs.next().transpose()?.is_some() {
+            return Err(Error::Unsupported("a fragment is in several parts"));
+        }
         let tfhd = descend(traf, &[(b"tfhd", "no tfhd")])?;
         let (defaults, mut next) = track_header(tfhd, context)?;
         let mut fragment = Self {

@@ -27,6 +27,7 @@ pub struct Index {
     file: File,
     reorder: u64,
     end: u64,
+    frame_rate: Option<(u32, u32)>,
     events: Vec<Event>,
     references: Vec<Reference>,
 }
@@ -148,6 +149,7 @@ impl Index {
             return Err(Error::Index("its samples lie outside the file"));
         }
         Ok(Self {
+            frame_rate: frame_rate(&track, &samples),
             track,
             samples,
             file,
@@ -300,18 +302,23 @@ impl Index {
     /// Pictures a second as numerator and denominator, from the most usual sample duration; none for audio.
     #[must_use]
     pub fn frame_rate(&self) -> Option<(u32, u32)> {
-        if !matches!(self.track.media, Media::Video(_)) {
-            return None;
-        }
-        let mut durations: Vec<u32> = self.samples.iter().map(|sample| sample.duration).collect();
-        durations.sort_unstable();
-        let usual = durations
-            .chunk_by(|a, b| a == b)
-            .max_by_key(|run| run.len())?
-            .first()?;
-        let divisor = greatest_common_divisor(self.track.timescale, *usual);
-        Some((self.track.timescale / divisor, usual / divisor))
+        self.frame_rate
     }
+}
+
+/// Pictures a second, from the most usual sample duration.
+fn frame_rate(track: &Track, samples: &[Sample]) -> Option<(u32, u32)> {
+    if !matches!(track.media, Media::Video(_)) {
+        return None;
+    }
+    let mut durations: Vec<u32> = samples.iter().map(|sample| sample.duration).collect();
+    durations.sort_unstable();
+    let usual = durations
+        .chunk_by(|a, b| a == b)
+        .max_by_key(|run| run.len())?
+        .first()?;
+    let divisor = greatest_common_divisor(track.timescale, *usual);
+    Some((track.timescale / divisor, usual / divisor))
 }
 
 /// Euclid's; both arguments are above 0.

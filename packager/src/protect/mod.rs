@@ -176,9 +176,11 @@ impl Protection {
     pub fn covers(&self, film: &Presentation) -> Result<(), Error> {
         film.renditions().iter().try_for_each(|rendition| {
             self.track(rendition)?;
-            match self.scheme() {
-                Some(_) => subsamples::Slices::of(&rendition.index().track().media).map(drop),
-                None => Ok(()),
+            let media = &rendition.index().track().media;
+            match self.method {
+                Method::Cenc | Method::Cbcs => subsamples::Slices::of(media).map(drop),
+                Method::SampleAes => sample_aes::covers(media),
+                Method::Aes128 => Ok(()),
             }
         })
     }
@@ -267,11 +269,16 @@ pub fn track_type(media: &Media) -> TrackType {
 /// be they renditions or a film encoded anew, begin at two points of a circle of 2^64 that a hash picks: stretches of
 /// 2^24 samples each (two days at 100 a second) overlap with a chance of 2^-39, and of a thousand mezzanines under one
 /// key two do with a chance of 2^-20.
+///
+/// Where the first sample lies counts too: an index that leaves out more or fewer samples at the start counts anew.
 fn first_iv(key: &Key, rendition: &Rendition) -> u64 {
+    let samples = rendition.index().samples();
+    let first = samples.first().map_or(0, |sample| sample.offset);
     let digest = Sha256::new()
         .chain_update(b"millrace cenc iv")
         .chain_update(key.id().0)
         .chain_update(rendition.index().file().sha256)
+        .chain_update(first.to_be_bytes())
         .chain_update(rendition.id().as_str())
         .finalize();
     digest

@@ -7,7 +7,26 @@ use aes::{
 };
 use cbc::Encryptor;
 
-use crate::{codec::avc, protect::Key};
+use crate::{
+    Error,
+    codec::{Picture, Sound, avc},
+    index::Media,
+    protect::Key,
+};
+
+/// Whether a track has a form that is encrypted so.
+///
+/// # Errors
+/// [`Error::Unsupported`] for any but H.264 and AAC.
+pub(super) fn covers(media: &Media) -> Result<(), Error> {
+    match media {
+        Media::Video(video) if matches!(video.config, Picture::Avc(_)) => Ok(()),
+        Media::Audio(Sound::Aac(_)) => Ok(()),
+        _ => Err(Error::Unsupported(
+            "SAMPLE-AES in transport streams is for H.264 and AAC",
+        )),
+    }
+}
 
 /// Encrypts a NAL unit, if it is one of those that are, and appends it to `out`.
 ///

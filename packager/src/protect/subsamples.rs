@@ -23,32 +23,39 @@ pub(crate) struct Maps {
 }
 
 /// The codec of pictures, with the parameter sets that slice headers refer to.
+#[derive(Clone)]
 pub(super) enum Slices {
     Avc(avc::Sets),
     Hevc(hevc::Sets),
 }
 
 impl Maps {
-    /// Finds the parts of samples in decoding order, from a sync sample on.
+    /// Finds the parts of samples in decoding order, from a sync sample on; each comes with whether it is one.
     pub(crate) fn of<'a>(
         media: &Media,
         scheme: Scheme,
-        samples: impl ExactSizeIterator<Item = Result<&'a [u8], Error>>,
+        samples: impl ExactSizeIterator<Item = Result<(&'a [u8], bool), Error>>,
     ) -> Result<Self, Error> {
         Self::new(Slices::of(media)?, scheme, samples)
     }
 
     pub(super) fn new<'a>(
-        mut slices: Option<Slices>,
+        fresh: Option<Slices>,
         scheme: Scheme,
-        samples: impl ExactSizeIterator<Item = Result<&'a [u8], Error>>,
+        samples: impl ExactSizeIterator<Item = Result<(&'a [u8], bool), Error>>,
     ) -> Result<Self, Error> {
         let mut maps = Self {
             parts: Vec::with_capacity(samples.len() * 2),
             ends: Vec::with_capacity(samples.len()),
         };
+        let mut slices = fresh.clone();
         for sample in samples {
-            let sample = sample?;
+            let (sample, sync) = sample?;
+            // Parameter sets in a sample hold until the next sync sample, so that a sample's parts do not depend on
+            // where a segment begins.
+            if sync {
+                slices.clone_from(&fresh);
+            }
             if let Some(slices) = &mut slices {
                 let before = maps.parts.len();
                 slices.map(sample, scheme, &mut maps.parts)?;

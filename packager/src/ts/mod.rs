@@ -121,6 +121,9 @@ pub fn segment(input: &Input<'_>) -> Result<Vec<u8>, Error> {
                 sound.write_until(picture.clock.decode(&sample), &mut mux)?;
             }
             picture.write(at, &sample, at == last, &mut mux)?;
+            if at + 1 < index.samples().len() {
+                picture.keep_time(&sample, &mut mux);
+            }
         }
         // Behind the last picture of all no other brings the clock.
         if let (Some(sound), true) = (&mut sound, last + 1 >= index.samples().len()) {
@@ -142,7 +145,7 @@ pub fn share_at_most(index: &Index, segment: &Segment) -> u64 {
         .get(segment.samples.clone())
         .unwrap_or_default();
     let packets = match &index.track().media {
-        Media::Video(video) => picture_packets(video, samples),
+        Media::Video(video) => picture_packets(video, index.track().timescale, samples),
         Media::Audio(_) => sound_packets(index, samples),
     };
     let tags = metadata::most_packets(index, segment);
@@ -150,14 +153,15 @@ pub fn share_at_most(index: &Index, segment: &Segment) -> u64 {
     (packets + TABLE_PACKETS + COUNTER_ROUND + tags + round) * to_u64(packet::LENGTH)
 }
 
-fn picture_packets(video: &Video, samples: &[Sample]) -> u64 {
+fn picture_packets(video: &Video, timescale: u32, samples: &[Sample]) -> u64 {
     let overhead = |sync: bool| {
         Carriage::of(&video.config).map_or(0, |carriage| carriage.overhead(&video.config, sync))
     };
     let (sync, other) = (overhead(true), overhead(false));
     let of = |sample: &Sample| {
         let overhead = if sample.sync { sync } else { other };
-        packets(u64::from(sample.size) + to_u64(overhead + PES_VIDEO))
+        let clocks = Clock::between(sample.duration, timescale).min(MAX_CLOCKS);
+        packets(u64::from(sample.size) + to_u64(overhead + PES_VIDEO)) + clocks
     };
     samples.iter().map(of).sum()
 }
@@ -255,6 +259,15 @@ impl<'a> Picture<'a> {
             .get(at)
             .copied()
             .ok_or(Error::Mismatch { sample: at })
+    }
+
+    /// Tells the clock while a picture stands for longer than may pass between two tellings (§2.7.2).
+    fn keep_time(&self, sample: &Sample, mux: &mut Mux) {
+        let reference = Clock::reference(self.clock.decode(sample));
+        let tellings = Clock::between(sample.duration, self.index.track().timescale);
+        for telling in 1..=tellings.min(MAX_CLOCKS) {
+            mux.clock(Pid::Video, reference + telling * Clock::GAP);
+        }
     }
 
     fn write(&self, at: usize, sample: &Sample, last: bool, mux: &mut Mux) -> Result<(), Error> {
@@ -389,6 +402,8 @@ fn frames_a_pes(index: &Index) -> usize {
 /// Half as much again as a segment takes of a mezzanine at most. Parameter sets before every picture of a few bytes, or
 /// a packet for each of them, would make more of it.
 const MAX_BYTES: usize = 96 << 20;
+/// A picture that stands for longer than a minute and a half is left alone then.
+const MAX_CLOCKS: u64 = 1000;
 const FRAMES_A_PES: usize = 8;
 const MAX_PES_BYTES: u32 = 60_000;
 const PES_VIDEO: usize = 19;

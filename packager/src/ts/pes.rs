@@ -46,6 +46,15 @@ impl Clock {
         clock.scale(event.time).saturating_add(BASE_S * HZ)
     }
 
+    /// How many tellings of the clock there must be while a sample stands.
+    pub(super) fn between(duration: u32, timescale: u32) -> u64 {
+        let duration = u64::from(duration) * HZ / u64::from(timescale.max(1));
+        duration.saturating_sub(1) / Self::GAP
+    }
+
+    /// Below the 100 ms that may pass between two tellings of the clock.
+    pub(super) const GAP: u64 = 8100;
+
     /// The program clock when a sample that is decoded at `decode` arrives.
     pub(super) fn reference(decode: u64) -> u64 {
         decode.saturating_sub(AHEAD)

@@ -63,7 +63,7 @@ impl Protection {
     /// The tags of all formats that a playlist lists for a key; a player takes the one that it knows.
     ///
     /// A view names one format. Without one, CMAF lists the DRM systems of the film; where it has none, the key as
-    /// it is, or W3C Clear Key. In transport streams there is the key as it is, and FairPlay for samples. The key as
+    /// it is, or W3C Clear Key. In transport streams there is the key as it is. The key as
     /// it is lies beside the playlist as `content.key`.
     ///
     /// # Errors
@@ -84,18 +84,19 @@ impl Protection {
         let has = |system: &System| self.systems().contains(system);
         let only = |system| Some(system).filter(has).into_iter().collect();
         let wanted: &[System] = match (self.method(), self.format) {
-            (Method::Aes128, _) | (_, Some(KeyFormat::Identity)) => return only(System::Identity),
+            (Method::Aes128 | Method::SampleAes, _) | (_, Some(KeyFormat::Identity)) => {
+                return only(System::Identity);
+            }
             (_, Some(KeyFormat::ClearKey)) => return only(System::ClearKey),
             (Method::Cenc, None) => &[System::Widevine, System::PlayReady],
             (Method::Cbcs, None) => &[System::Widevine, System::PlayReady, System::FairPlay],
-            (Method::SampleAes, None) => &[System::FairPlay],
         };
         let found: Vec<System> = wanted.iter().copied().filter(has).collect();
         if !found.is_empty() {
             return found;
         }
         let identity = only(System::Identity);
-        if identity.is_empty() && self.method() != Method::SampleAes {
+        if identity.is_empty() {
             only(System::ClearKey)
         } else {
             identity

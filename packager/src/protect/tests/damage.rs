@@ -29,7 +29,7 @@ fn long_clear_runs_are_split_and_too_many_slices_are_refused() {
         ]
         .concat()
     };
-    let one = |sample: &[u8]| Maps::of(media, Scheme::Cbcs, std::iter::once(Ok(sample)));
+    let one = |sample: &[u8]| Maps::of(media, Scheme::Cbcs, std::iter::once(Ok((sample, true))));
     let long = [unit(140_000), picture.to_vec()].concat();
     let maps = one(&long).unwrap();
     let usual = one(picture).unwrap();

@@ -141,7 +141,10 @@ fn every_sample_of_the_files_is_encrypted_to_the_same_bytes_with_the_same_parts(
             let maps = Maps::new(
                 slices,
                 track.scheme().unwrap(),
-                clear.iter().map(|sample| Ok(*sample)),
+                clear
+                    .iter()
+                    .enumerate()
+                    .map(|(at, sample)| Ok((*sample, at == 0))),
             )
             .unwrap();
             let wanted = samples(&encrypted);
