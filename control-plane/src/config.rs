@@ -51,7 +51,7 @@ pub struct Config {
 }
 
 /// `[drm]`: content keys, which origins ask for at `/v1/keys/{video}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DrmConfig {
     /// File with the key under which content keys are sealed in the catalogue, 64 hexadecimal digits. Whoever has
@@ -98,17 +98,6 @@ impl Default for Config {
             token_margin: Span::seconds(4 * 3600),
             heartbeat: Span::seconds(30),
             drm: DrmConfig::default(),
-        }
-    }
-}
-
-impl Default for DrmConfig {
-    fn default() -> Self {
-        Self {
-            key_encryption_key: String::new(),
-            keys_secret: String::new(),
-            systems: Vec::new(),
-            license_urls: BTreeMap::new(),
         }
     }
 }

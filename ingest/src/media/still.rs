@@ -64,7 +64,7 @@ pub struct Layout {
 
 impl Layout {
     /// Lays out a picture that lasts `length`: the longer the film, the further apart the tiles,
-    /// and never more than [`MOST_TILES`].
+    /// and never more than 3600.
     #[must_use]
     pub fn of(picture: &Picture, length: Duration) -> Self {
         let (width, height) = fit(picture.width, picture.height, LONG_SIDE, LONG_SIDE);
