@@ -81,6 +81,31 @@ struct Group<'a> {
     sounds: Vec<&'a Rendition>,
 }
 
+/// The groups that offer what the first one does, in its order (RFC 8216 §4.3.4.1.1): a player that changes to another
+/// codec must find the same choice there. A codec that some sounds are missing in is left out.
+fn alike<'a>(groups: Vec<Group<'a>>) -> Vec<Group<'a>> {
+    let told = |sound: &&Rendition| {
+        (
+            sound.language().map(str::to_owned),
+            sound.label().map(str::to_owned),
+        )
+    };
+    let choice: Vec<_> = groups
+        .first()
+        .map(|first| first.sounds.iter().map(told).collect())
+        .unwrap_or_default();
+    let in_order = |group: Group<'a>| {
+        let mut rest = group.sounds;
+        let sounds = choice.iter().map(|wanted| {
+            let at = rest.iter().position(|sound| told(sound) == *wanted)?;
+            Some(rest.remove(at))
+        });
+        let sounds = sounds.collect::<Option<Vec<_>>>()?;
+        rest.is_empty().then_some(Group { sounds, ..group })
+    };
+    groups.into_iter().filter_map(in_order).collect()
+}
+
 impl<'a> Plan<'a> {
     fn of(film: &'a Presentation, flavour: Flavour, encrypted: bool) -> Option<Self> {
         let carried = |rendition: &&Rendition| rendition.is_in(flavour);
@@ -106,6 +131,7 @@ impl<'a> Plan<'a> {
         if videos.is_empty() && groups.is_empty() {
             return None;
         }
+        let groups = alike(groups);
         Some(Self {
             film,
             flavour,

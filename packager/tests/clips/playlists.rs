@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 
 use contracts::{address::Flavour, id::RenditionId};
-use packager::{Presentation, Rendition, dash, fmp4, hls, protect::Protection};
+use packager::{
+    Presentation, Rendition, dash, fmp4, hls,
+    index::{Index, Sample},
+    protect::Protection,
+};
 
 use crate::{
     films::{Film, clip, film, indexed, present, present_by, radio, silent},
@@ -226,4 +230,52 @@ fn a_last_segment_is_as_long_as_the_sound_that_outlasts_its_picture() {
     let (sound, _) = audio(2.0, 48_000, &[20]);
     let film = present(vec![("pic", picture), ("audio-en", sound)]);
     assert_eq!(stated(&film, "pic", Flavour::Ts).1, [4.0]);
+}
+
+#[test]
+fn a_sound_that_begins_late_stands_in_its_playlist_where_it_is_heard() {
+    let (picture, _) = video(AVC, &[100; 5], 12_800, 512, 0, &[20]);
+    let (sound, _) = audio(17.0, 48_000, &[20]);
+    let late = sound.samples().iter().map(|sample| Sample {
+        dts: sample.dts + 3 * 48_000,
+        ..*sample
+    });
+    let late = Index::new(sound.track().clone(), late.collect(), *sound.file()).unwrap();
+    let film = present(vec![("pic", picture), ("audio-en", late)]);
+    let lengths = stated(&film, "audio-en", Flavour::Cmaf).1;
+    let rendition = film.find(&RenditionId::parse("audio-en").unwrap()).unwrap();
+    let mut ends = lengths.iter().scan(0.0, |sum, length| {
+        *sum += length;
+        Some(*sum)
+    });
+    for segment in rendition.segments() {
+        let end = (segment.start + segment.duration) as f64 / 48_000.0;
+        let told = ends.next().unwrap();
+        assert!((end - told).abs() < 1e-5, "{lengths:?}");
+    }
+    assert!(lengths[0] > 3.9, "{lengths:?}");
+}
+
+#[test]
+fn a_codec_that_lacks_a_language_has_no_group() {
+    let pictures = video(AVC, &[100; 2], 12_800, 512, 0, &[20]).0;
+    let opus = || indexed(&clip("opus.audio-en.mp4"));
+    let aac = || audio(8.0, 48_000, &[20]).0;
+    let master = |sounds: Vec<(&'static str, Index)>| {
+        let mut parts = vec![("pic", pictures.clone())];
+        parts.extend(sounds);
+        let film = present(parts);
+        hls::master(&film, Flavour::Cmaf, None).unwrap().unwrap()
+    };
+    let uneven = master(vec![
+        ("audio-en", aac()),
+        ("audio-de", aac()),
+        ("audio-fr", opus()),
+    ]);
+    assert!(
+        uneven.contains("GROUP-ID=\"aac\"") && !uneven.contains("opus"),
+        "{uneven}"
+    );
+    let even = master(vec![("audio-en", aac()), ("audio-de", aac())]);
+    assert_eq!(even.matches("TYPE=AUDIO").count(), 2);
 }
