@@ -426,3 +426,24 @@ async fn no_key_stands_in_a_metric_or_a_problem() {
     );
     assert!(!metrics.contains(&KEY[..8]));
 }
+
+#[tokio::test]
+async fn two_patterns_of_one_film_are_offered_only_where_its_key_is_given_away() {
+    let drm = document(
+        r#""widevine","playready","fairplay","clearkey""#,
+        &all_tracks(KEY),
+    );
+    let (house, _folder) = locked(&drm).await;
+    for file in [
+        "master_ts.m3u8",
+        "90p/playlist_ts.m3u8",
+        "90p/segment_1.ts",
+        "90p/iframe_1.ts",
+    ] {
+        // What this view leaves clear is what `cbcs` encrypts.
+        let path = format!("/v/{FILM}/@sampleaes/{file}");
+        assert_eq!(house.get(&path).await.status(), 404, "{path}");
+    }
+    let path = format!("/v/{FILM}/90p/segment_1.m4s");
+    assert_eq!(house.get(&path).await.status(), 200);
+}
