@@ -98,7 +98,12 @@ fn read_period(
     let length = period.duration.or(mpd.mediaPresentationDuration);
     let buffer_s = mpd.minBufferTime.unwrap_or_default().as_secs_f64();
     let base = rebase(&rebase(url, &mpd.base_url), &period.BaseURL);
-    for set in &period.adaptations {
+    // Thumbnails and subtitles are no streams: what is measured here is picture and sound.
+    let streams = period.adaptations.iter().filter(|set| {
+        let kind = set.contentType.as_deref().or(set.mimeType.as_deref());
+        !kind.is_some_and(|kind| kind.starts_with("image") || kind.starts_with("text"))
+    });
+    for set in streams {
         let base = rebase(&base, &set.BaseURL);
         for representation in &set.representations {
             let base = rebase(&base, &representation.BaseURL);
