@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use axum::http::{HeaderMap, header};
+use runtime::secret::Secret;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -21,19 +22,8 @@ impl Operator {
         let Some(path) = path else {
             return Ok(Self(None));
         };
-        let fault = |fault: String| Error::Secret {
-            path: path.to_owned(),
-            fault,
-        };
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| fault(format!("cannot be read: {error}")))?;
-        let key = text.trim();
-        if key.len() < SHORTEST {
-            return Err(fault(format!(
-                "an operator key has at least {SHORTEST} characters"
-            )));
-        }
-        Ok(Self(Some(digest(key))))
+        let key = Secret::read(path, SHORTEST)?;
+        Ok(Self(Some(digest(key.as_str()))))
     }
 
     /// Refuses a request that does not show the key, when there is one.

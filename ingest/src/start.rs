@@ -8,6 +8,7 @@ use runtime::{
     clock::Clock,
     internal::{self, Health},
     listen,
+    secret::Secret,
     shutdown::{Shutdown, Trigger},
 };
 use store::{Digest, Store};
@@ -237,12 +238,7 @@ async fn look_for_tools(settings: &Settings) -> Result<(), Error> {
 }
 
 fn key_digest(path: &Path) -> Result<Digest, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| file(path, source))?;
-    let key = text.trim();
-    if key.len() < SHORTEST_KEY {
-        let fault = format!("an operator key has at least {SHORTEST_KEY} characters");
-        return Err(file(path, io::Error::other(fault)));
-    }
+    let key = Secret::read(path, SHORTEST_KEY)?;
     Ok(Digest::of(key.as_bytes()))
 }
 

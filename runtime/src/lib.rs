@@ -5,5 +5,7 @@ pub mod http;
 pub mod internal;
 pub mod listen;
 pub mod log;
+
+pub mod secret;
 pub mod shutdown;
 pub mod tls;
