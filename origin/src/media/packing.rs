@@ -55,9 +55,7 @@ impl Parts {
         let exists = parts.tracks().any(|track| track.segment.is_some());
         exists.then_some(parts)
     }
-}
 
-impl Parts {
     /// One I-frame as a segment of its own, without sound; none when the film has no such I-frame.
     pub(super) fn find_iframe(
         cut: &Presentation,
@@ -79,9 +77,7 @@ impl Parts {
             audio: None,
         })
     }
-}
 
-impl Parts {
     /// Picture, then sound.
     pub(super) fn tracks(&self) -> impl Iterator<Item = &Track> {
         self.video.iter().chain(&self.audio)
