@@ -13,6 +13,8 @@ use axum::routing::{any, get};
 use axum::{Extension, Router};
 use catalog::Catalog;
 use runtime::clock::Clock;
+use runtime::operator::Operator;
+use runtime::problem::Problem;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::OpenApi;
@@ -22,10 +24,8 @@ use utoipa_axum::routes;
 use crate::config::Settings;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
-use crate::operator::Operator;
-use crate::problem::Problem;
 use crate::signer::Signer;
-use crate::{keys, page, playback, status, videos};
+use crate::{keys, page, playback, problem, status, videos};
 
 /// The largest body of a request, in bytes.
 const BODY: usize = 64 * 1024;
@@ -166,7 +166,7 @@ async fn watched(State(app): State<Arc<App>>, request: Request<Body>, next: Next
     let began = Instant::now();
     let answered = tokio::time::timeout(ANSWER, next.run(request)).await;
     let mut response = answered.unwrap_or_else(|_| {
-        Problem::unavailable("The answer took too long; try again in a moment.").into_response()
+        problem::unavailable("The answer took too long; try again in a moment.").into_response()
     });
     let status = response.status().as_u16();
     app.metrics

@@ -10,13 +10,14 @@ use axum::response::{IntoResponse, Response};
 use contracts::header::HOP;
 use contracts::id::VideoId;
 use contracts::keys::{ContentKeys, KeyPeriod};
+use runtime::problem::{Named, Problem};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::app::App;
 use crate::config::Drm;
 use crate::error::Error;
-use crate::problem::{Named, Problem};
+use crate::problem::{self, catalogue};
 use crate::vault::Vault;
 
 /// What hands out content keys; there is none where no key-encryption key is configured.
@@ -55,10 +56,10 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     let keys = app.keys.as_ref().ok_or_else(Problem::no_route)?;
     if !keys.admits(&headers) {
-        return Err(Problem::no_tier());
+        return Err(problem::no_tier());
     }
     let video = VideoId::parse(&id).map_err(|_| Problem::no_video())?;
-    let film = app.catalog.videos.find(&video).await?;
+    let film = app.catalog.videos.find(&video).await.map_err(catalogue)?;
     if !film.is_some_and(|film| film.protected) {
         return Err(Problem::no_video());
     }
@@ -73,7 +74,7 @@ pub(crate) async fn show(
 }
 
 async fn periods(app: &App, keys: &Keys, video: &VideoId) -> Result<Vec<KeyPeriod>, Problem> {
-    let kept = match app.catalog.keys.find(video).await? {
+    let kept = match app.catalog.keys.find(video).await.map_err(catalogue)? {
         Some(kept) => kept,
         None => {
             let drawn = Vault::draw().map_err(|error| internal(&error))?;
@@ -82,7 +83,8 @@ async fn periods(app: &App, keys: &Keys, video: &VideoId) -> Result<Vec<KeyPerio
             app.catalog
                 .keys
                 .keep(video, &sealed, app.clock.now())
-                .await?
+                .await
+                .map_err(catalogue)?
         }
     };
     let opened = keys.vault.open(video, &kept);

@@ -17,7 +17,6 @@ mod error;
 mod keeping;
 mod keys;
 mod metrics;
-mod operator;
 mod page;
 mod playback;
 mod problem;

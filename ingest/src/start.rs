@@ -8,9 +8,10 @@ use runtime::{
     clock::Clock,
     internal::{self, Health},
     listen,
+    operator::Operator,
     shutdown::{Shutdown, Trigger},
 };
-use store::{Digest, Store};
+use store::Store;
 use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
 
 use crate::{
@@ -44,11 +45,7 @@ pub struct Running {
 pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running, Error> {
     let registry = Registry::new();
     let metrics = Metrics::new(&registry)?;
-    let operator = settings
-        .operator_key
-        .as_deref()
-        .map(key_digest)
-        .transpose()?;
+    let operator = operator(settings.operator_key.as_deref())?;
     let store = store::open(&settings.store)?;
     let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
     catalog.migrate::<Migrations>().await?;
@@ -132,7 +129,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn app(&self, settings: &Settings, listen: SocketAddr, operator: Option<Digest>) -> App {
+    fn app(&self, settings: &Settings, listen: SocketAddr, operator: Operator) -> App {
         let public_base = settings.public_base.clone();
         App {
             uploads: Arc::clone(&self.uploads),
@@ -236,14 +233,12 @@ async fn look_for_tools(settings: &Settings) -> Result<(), Error> {
     Ok(())
 }
 
-fn key_digest(path: &Path) -> Result<Digest, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| file(path, source))?;
-    let key = text.trim();
-    if key.len() < SHORTEST_KEY {
-        let fault = format!("an operator key has at least {SHORTEST_KEY} characters");
-        return Err(file(path, io::Error::other(fault)));
-    }
-    Ok(Digest::of(key.as_bytes()))
+fn operator(file: Option<&Path>) -> Result<Operator, Error> {
+    let Some(path) = file else {
+        return Ok(Operator::anybody());
+    };
+    let key = std::fs::read_to_string(path).map_err(|source| self::file(path, source))?;
+    Operator::with_key(&key).map_err(|short| self::file(path, io::Error::other(short)))
 }
 
 fn file(path: &Path, source: io::Error) -> Error {
@@ -261,7 +256,6 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
 }
 
 const PULSE: Duration = Duration::from_secs(2);
-const SHORTEST_KEY: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -225,10 +225,17 @@ async fn what_is_not_announced_as_a_film_is_refused_at_once() {
     let url = house.url("/v1/videos/upload/initiate");
     problem(
         house.client.post(&url).body("{").send().await.unwrap(),
-        400,
-        "bad-request",
+        415,
+        "not-json",
     )
     .await;
+    let broken = house
+        .client
+        .post(&url)
+        .header("content-type", "application/json");
+    problem(broken.body("{").send().await.unwrap(), 400, "bad-request").await;
+    let no_text = house.client.get(house.upload_url("%ff", ""));
+    problem(no_text.send().await.unwrap(), 400, "bad-request").await;
     problem(
         house.client.put(&url).send().await.unwrap(),
         405,
@@ -469,7 +476,7 @@ async fn where_a_key_is_wanted_nothing_goes_without_it() {
     problem(house.initiate(body.clone()).await, 401, "unauthorized").await;
     let url = house.url("/v1/videos/upload/initiate");
     let with = |key: &str| house.client.post(&url).bearer_auth(key).json(&body).send();
-    problem(with("wrong").await.unwrap(), 401, "unauthorized").await;
+    problem(with("wrong").await.unwrap(), 403, "forbidden").await;
     let told: Value = with("correct horse battery")
         .await
         .unwrap()

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Extension, Router,
     extract::DefaultBodyLimit,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{HeaderName, HeaderValue, Method, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use catalog::videos::Videos;
-use runtime::clock::Clock;
-use store::{Digest, Store};
+use runtime::{clock::Clock, operator::Operator, problem::Problem};
+use store::Store;
 use tokio::sync::Notify;
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -35,8 +35,6 @@ mod subtitles;
 #[cfg(test)]
 mod tests;
 
-use problem::Problem;
-
 /// What the handlers share.
 pub(crate) struct App {
     pub(crate) uploads: Arc<dyn Uploads>,
@@ -56,31 +54,17 @@ pub(crate) struct App {
     pub(crate) public_base: String,
     /// How clients reach the control plane, without a slash at the end.
     pub(crate) control_base: String,
-    /// The SHA-256 of the operator's key, if one is wanted.
-    pub(crate) operator: Option<Digest>,
+    /// Who may call.
+    pub(crate) operator: Operator,
     pub(crate) allowed_origins: Vec<String>,
     /// Fills a buffer with random bytes.
     pub(crate) random: fn(&mut [u8]) -> Result<(), Error>,
 }
 
-impl App {
-    /// Refuses a request that does not show the operator's key, where one is wanted.
-    fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let Some(wanted) = &self.operator else {
-            return Ok(());
-        };
-        let shown = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .unwrap_or_default();
-        // Digests are compared, so that the time it takes tells nothing of the key.
-        if Digest::of(shown.as_bytes()) == *wanted {
-            Ok(())
-        } else {
-            Err(Problem::unauthorized())
-        }
-    }
+/// Whether who was refused had shown the operator's key, where one is wanted: of others no more is
+/// read.
+fn admitted(problem: &Problem) -> bool {
+    !matches!(problem.kind(), "unauthorized" | "forbidden")
 }
 
 #[derive(OpenApi)]

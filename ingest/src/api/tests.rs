@@ -9,7 +9,8 @@ use std::{
 use async_trait::async_trait;
 use axum::{
     body::Body,
-    extract::{Path, Query, State as With},
+    extract::{Query, State as With},
+    http::HeaderMap,
 };
 use bytes::Bytes;
 use catalog::videos::NewVideo;
@@ -20,8 +21,8 @@ use contracts::{
 };
 use futures_util::future::BoxFuture;
 use prometheus::Registry;
-use runtime::clock::Fixed;
-use store::{Key, Part, Writer, Written, layout};
+use runtime::{clock::Fixed, problem::Named};
+use store::{Digest, Key, Part, Writer, Written, layout};
 use tempfile::TempDir;
 use tokio::sync::Barrier;
 
@@ -186,7 +187,7 @@ impl House {
             upload_ttl: Duration::from_secs(1000),
             public_base: String::new(),
             control_base: String::new(),
-            operator: None,
+            operator: Operator::anybody(),
             allowed_origins: Vec::new(),
             random: |_| Ok(()),
         })
@@ -229,19 +230,19 @@ async fn put(app: &Arc<App>) -> u16 {
     headers.insert(CHUNK_SHA256, HeaderValue::from_str(&digest).unwrap());
     let which = Query::try_from_uri(&"/?index=0".parse().unwrap());
     let body = Body::from(FILM);
-    let id = Path("u".to_owned());
+    let id = Named("u".to_owned());
     let answer = chunk::put(With(Arc::clone(app)), id, which, headers, body).await;
     answer.into_response().status().as_u16()
 }
 
 async fn complete(app: &Arc<App>) -> u16 {
-    let (id, none) = (Path("u".to_owned()), HeaderMap::new());
+    let (id, none) = (Named("u".to_owned()), HeaderMap::new());
     let answer = life::complete(With(Arc::clone(app)), none, id, Bytes::new()).await;
     answer.into_response().status().as_u16()
 }
 
 async fn cancel(app: Arc<App>) -> u16 {
-    let (id, none) = (Path("u".to_owned()), HeaderMap::new());
+    let (id, none) = (Named("u".to_owned()), HeaderMap::new());
     let answer = life::cancel(With(app), none, id).await;
     answer.into_response().status().as_u16()
 }
