@@ -198,30 +198,31 @@ async fn join(
     promised: &Digest,
 ) -> Result<(), Problem> {
     let Err(error) = app.store.join(parts, &upload.original, promised).await else {
-        return queue(app, upload).await;
+        return queue(app, upload, promised).await;
     };
-    if is_complete(app, upload).await? {
+    if is_complete(app, upload, promised).await? {
         return Ok(());
     }
     match error {
         store::Error::DigestMismatch { .. }
         | store::Error::PartMissing { .. }
-        | store::Error::Corrupt { .. } => blame(app, upload).await,
+        | store::Error::Corrupt { .. } => blame(app, upload, promised).await,
         error => Err(Error::from(error).into()),
     }
 }
 
 /// Whether another process has completed it by now, and removed the chunks; refused when it was
-/// cancelled.
-async fn is_complete(app: &App, upload: &Upload) -> Result<bool, Problem> {
+/// cancelled, or completed as another whole than was promised here.
+async fn is_complete(app: &App, upload: &Upload, promised: &Digest) -> Result<bool, Problem> {
     let found = app.uploads.find(&upload.id).await?;
     let found = found.ok_or_else(problem::no_upload)?;
+    found.whole(Some(*promised))?;
     Ok(found.state == upload::State::Complete)
 }
 
 /// Finds out why chunks that arrived whole do not make the whole: those that the store has lost or
 /// spoilt are forgotten, so that they can be sent again; if there is none, the promise was wrong.
-async fn blame(app: &App, upload: &Upload) -> Result<(), Problem> {
+async fn blame(app: &App, upload: &Upload, promised: &Digest) -> Result<(), Problem> {
     let mut missing = Vec::new();
     for chunk in app.uploads.chunks(&upload.id).await? {
         let bytes = app
@@ -234,7 +235,7 @@ async fn blame(app: &App, upload: &Upload) -> Result<(), Problem> {
             missing.push(chunk.index);
         }
     }
-    if is_complete(app, upload).await? {
+    if is_complete(app, upload, promised).await? {
         return Ok(());
     }
     for &index in &missing {
@@ -248,7 +249,7 @@ async fn blame(app: &App, upload: &Upload) -> Result<(), Problem> {
     })
 }
 
-async fn queue(app: &App, upload: &Upload) -> Result<(), Problem> {
+async fn queue(app: &App, upload: &Upload, whole: &Digest) -> Result<(), Problem> {
     let job = NewJob {
         video: upload.video.clone(),
         step: Step::Publish,
@@ -256,7 +257,7 @@ async fn queue(app: &App, upload: &Upload) -> Result<(), Problem> {
     };
     let first = app
         .uploads
-        .complete(&upload.id, &job, app.clock.now())
+        .complete(&upload.id, whole, &job, app.clock.now())
         .await?;
     if !first && !is_there(app, upload).await? {
         // Cancelled while it was joined.

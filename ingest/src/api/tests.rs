@@ -117,6 +117,15 @@ const FILM: &[u8] = b"a film";
 
 impl House {
     async fn new() -> Self {
+        Self::of(Some(Digest::of(FILM))).await
+    }
+
+    /// An upload whose publisher has not told the digest of the whole yet.
+    async fn untold() -> Self {
+        Self::of(None).await
+    }
+
+    async fn of(sha256: Option<Digest>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address =
             |scheme: &str, name: &str| format!("{scheme}://{}", folder.path().join(name).display());
@@ -132,7 +141,7 @@ impl House {
             video: video.clone(),
             size_bytes: FILM.len() as u64,
             chunk_size_bytes: 100,
-            sha256: Some(Digest::of(FILM)),
+            sha256,
             state: State::Receiving,
             expires: UnixSeconds(1000),
         };
@@ -208,7 +217,9 @@ impl House {
             let (uploads, store) = (Arc::clone(&uploads), Arc::clone(&store));
             let (id, job) = (id.clone(), job.clone());
             async move {
-                uploads.complete(&id, &job, UnixSeconds(5)).await.unwrap();
+                let whole = Digest::of(FILM);
+                let done = uploads.complete(&id, &whole, &job, UnixSeconds(5));
+                done.await.unwrap();
                 store.delete_prefix(&layout::upload(&id)).await
             }
         })
@@ -236,9 +247,18 @@ async fn put(app: &Arc<App>) -> u16 {
 }
 
 async fn complete(app: &Arc<App>) -> u16 {
+    complete_as(app, Bytes::new()).await
+}
+
+async fn complete_as(app: &Arc<App>, told: Bytes) -> u16 {
     let (id, none) = (Named("u".to_owned()), HeaderMap::new());
-    let answer = life::complete(With(Arc::clone(app)), none, id, Bytes::new()).await;
+    let answer = life::complete(With(Arc::clone(app)), none, id, told).await;
     answer.into_response().status().as_u16()
+}
+
+fn whole(film: &[u8]) -> Bytes {
+    let told = serde_json::json!({"sha256": Digest::of(film).to_string()});
+    told.to_string().into()
 }
 
 async fn cancel(app: Arc<App>) -> u16 {
@@ -278,6 +298,17 @@ async fn a_join_that_another_process_overtook_is_accepted_and_forgets_nothing() 
     assert_eq!(complete(&app).await, 202);
     let chunks = house.uploads.chunks(&house.upload.id).await.unwrap();
     assert_eq!(chunks.len(), 1);
+}
+
+#[tokio::test]
+async fn a_digest_that_differs_from_that_of_a_completion_elsewhere_is_refused() {
+    let house = House::untold().await;
+    let mut store = house.store();
+    store.join = house.completed_elsewhere();
+    let app = house.app(store);
+    assert_eq!(put(&app).await, 200);
+    assert_eq!(complete_as(&app, whole(b"another film")).await, 409);
+    assert_eq!(complete_as(&app, whole(FILM)).await, 202);
 }
 
 #[tokio::test]
