@@ -12,7 +12,11 @@ use runtime::{
     shutdown::{Shutdown, Trigger},
 };
 use store::Store;
-use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, Semaphore},
+    task::JoinSet,
+};
 
 use crate::{
     Error,
@@ -137,6 +141,7 @@ impl Parts {
             videos: Arc::clone(&self.catalog.videos),
             store: Arc::clone(&self.store),
             publishing: self.publishing.clone(),
+            texts: Arc::new(Semaphore::new(api::TEXTS_AT_ONCE)),
             clock: Arc::clone(&self.clock),
             metrics: self.metrics.clone(),
             wake: Arc::clone(&self.wake),

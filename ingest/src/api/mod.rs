@@ -12,7 +12,7 @@ use axum::{
 use catalog::videos::Videos;
 use runtime::{clock::Clock, operator::Operator, problem::Problem};
 use store::Store;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
@@ -43,6 +43,8 @@ pub(crate) struct App {
     pub(crate) videos: Arc<dyn Videos>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) publishing: Publishing,
+    /// Places for subtitles that are coming; see [`TEXTS_AT_ONCE`].
+    pub(crate) texts: Arc<Semaphore>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Metrics,
     /// Wakes this process's workers.
@@ -125,6 +127,8 @@ fn cors(origins: &[String]) -> CorsLayer {
         .max_age(Duration::from_secs(3600))
 }
 
+/// Files of subtitles that may come at once: each is read and parsed in memory, at most 2 MiB.
+pub(crate) const TEXTS_AT_ONCE: usize = 16;
 /// The largest JSON body.
 const JSON_BYTES: usize = 64 * 1024;
 /// RFC 9530 §2.

@@ -1,5 +1,7 @@
 //! What ingest alone refuses, and what it answers when something of its own fails.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use runtime::problem::Problem;
 
@@ -38,6 +40,12 @@ pub(crate) fn too_many_texts() -> Problem {
     Problem::new("too-many-subtitles", status, "Too many subtitles", detail)
 }
 
+pub(crate) fn busy() -> Problem {
+    let detail = "As many subtitles as may come at once are coming; send these again in a moment.";
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Problem::new("busy", status, "Busy", detail).retry_after(SOON)
+}
+
 pub(crate) fn text_too_large() -> Problem {
     let detail = "A file of subtitles has at most 2 MiB.";
     let status = StatusCode::PAYLOAD_TOO_LARGE;
@@ -71,7 +79,7 @@ pub(crate) fn bad_index(text: &str) -> Problem {
 }
 
 pub(crate) fn cut_off() -> Problem {
-    let detail = "The body stalled or broke off; nothing of it was kept. Send the chunk again.";
+    let detail = "The body stalled or broke off; nothing of it was kept. Send it again.";
     Problem::new(
         "body-cut-off",
         StatusCode::REQUEST_TIMEOUT,
@@ -157,5 +165,7 @@ impl From<Error> for Problem {
     }
 }
 
+/// One file of subtitles is taken in far less.
+const SOON: Duration = Duration::from_secs(1);
 /// A list of missing chunks longer than this is cut; `missing_count` tells them all.
 const MOST_LISTED: usize = 1000;

@@ -1,6 +1,6 @@
 //! Subtitles of a film over HTTP: put, listed, removed.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -34,7 +34,8 @@ use crate::{
     params(("id" = String, Path), ("lang" = String, Path, description = "a BCP 47 tag of at most 11 characters"),
         ("label" = Option<String>, Query, description = "what viewers choose them by, where the language does not say enough; at most 100 characters")),
     responses((status = 200, body = Put, description = "in place of others"), (status = 201, body = Put), (status = 400, body = Problem), (status = 401, body = Problem),
-        (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem)))]
+        (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem),
+        (status = 503, body = Problem, description = "too many come at once; Retry-After tells when to send them again")))]
 pub(super) async fn put(
     State(app): State<Arc<App>>,
     Named((id, tag)): Named<(String, String)>,
@@ -67,13 +68,18 @@ async fn take(
     }
     let language = language(tag)?;
     let Query(Label { label }) = label.map_err(|fault| Problem::bad_request(fault.body_text()))?;
+    let label = self::label(label)?;
+    let places = Arc::clone(&app.texts);
+    let place = places.try_acquire_owned().map_err(|_| problem::busy())?;
+    let file = tokio::time::timeout(WHOLE, whole(body, content_length(headers))).await;
+    let file = file.unwrap_or_else(|_| Err(problem::cut_off()))?;
+    let read = tokio::task::spawn_blocking(move || canonical(&file)).await;
+    let (answer, sha256, file) = read.map_err(|_| Problem::internal())??;
     let text = Text {
         language,
-        label: self::label(label)?,
+        label,
+        sha256: Some(sha256),
     };
-    let file = whole(body, content_length(headers)).await?;
-    let read = tokio::task::spawn_blocking(move || canonical(&file)).await;
-    let (answer, file) = read.map_err(|_| Problem::internal())??;
     let answer = Put {
         subtitles: told(&text),
         ..answer
@@ -81,11 +87,15 @@ async fn take(
     tracing::info!(video.id = %video.id, rendition = %text.language.rendition(), "{} of {} are taken", text.language.rendition(), video.id);
     let worker = Arc::clone(app);
     // A client that gives up waiting must not leave it half done.
-    let stored = tokio::spawn(async move { worker.publishing.put(&video.id, &text, file).await });
+    let stored = tokio::spawn(async move {
+        let _place = place;
+        worker.publishing.put(&video.id, &text, file).await
+    });
     let status = match stored.await.map_err(|_| Problem::internal())?? {
         Stored::New => StatusCode::CREATED,
         Stored::Replaced => StatusCode::OK,
         Stored::TooMany => return Err(problem::too_many_texts()),
+        Stored::Unwanted => return Err(problem::failed()),
     };
     Ok((status, Json(answer)).into_response())
 }
@@ -106,7 +116,7 @@ async fn whole(body: &mut BodyDataStream, length: Option<u64>) -> Result<Vec<u8>
 }
 
 /// What is kept of a file: its cues, as WebVTT.
-fn canonical(file: &[u8]) -> Result<(Put, Bytes), Problem> {
+fn canonical(file: &[u8]) -> Result<(Put, Digest, Bytes), Problem> {
     let document = text::parse(file).map_err(|fault| problem::no_subtitles(&fault.to_string()))?;
     if document.cues().is_empty() {
         return Err(problem::no_subtitles(
@@ -114,6 +124,7 @@ fn canonical(file: &[u8]) -> Result<(Put, Bytes), Problem> {
         ));
     }
     let file = Bytes::from(text::webvtt::write(&document));
+    let sha256 = Digest::of(&file);
     let answer = Put {
         subtitles: Subtitles::default(),
         cues: document.cues().len(),
@@ -121,9 +132,9 @@ fn canonical(file: &[u8]) -> Result<(Put, Bytes), Problem> {
             Encoding::Utf8 => "utf-8",
             Encoding::Windows1252 => "windows-1252",
         },
-        sha256: Digest::of(&file).to_string(),
+        sha256: sha256.to_string(),
     };
-    Ok((answer, file))
+    Ok((answer, sha256, file))
 }
 
 /// Lists the film's subtitles by language.
@@ -205,4 +216,6 @@ fn told(text: &Text) -> Subtitles {
 }
 
 const MAX_BYTES: u64 = 2 << 20;
+/// How long subtitles may take to arrive, since they hold one of few places meanwhile.
+const WHOLE: Duration = Duration::from_secs(120);
 const MAX_LABEL: usize = 100;

@@ -34,6 +34,8 @@ use crate::{
     upload::{State, Upload, embedded::Embedded},
 };
 
+mod subtitles;
+
 type Hook = Box<dyn Fn() -> BoxFuture<'static, Result<(), store::Error>> + Send + Sync>;
 
 fn hook<F: Future<Output = Result<(), store::Error>> + Send + 'static>(
@@ -42,12 +44,13 @@ fn hook<F: Future<Output = Result<(), store::Error>> + Send + 'static>(
     Box::new(move || Box::pin(run()))
 }
 
-/// A store to which something happens before it joins, commits or deletes.
+/// A store to which something happens before it joins, commits, deletes or reads a text.
 struct Odd {
     inner: Arc<dyn Store>,
     join: Hook,
     commit: Arc<Hook>,
     delete: Hook,
+    read: Hook,
 }
 
 struct OddWriter(Box<dyn Writer>, Arc<Hook>);
@@ -55,6 +58,9 @@ struct OddWriter(Box<dyn Writer>, Arc<Hook>);
 #[async_trait]
 impl Store for Odd {
     async fn read(&self, key: &Key) -> Result<Option<Bytes>, store::Error> {
+        if key.as_str().starts_with("subtitles/") {
+            (self.read)().await?;
+        }
         self.inner.read(key).await
     }
     async fn read_range(&self, key: &Key, at: Range<u64>) -> Result<Option<Bytes>, store::Error> {
@@ -171,6 +177,7 @@ impl House {
             join: nothing(),
             commit: Arc::new(nothing()),
             delete: nothing(),
+            read: nothing(),
         }
     }
 
@@ -186,6 +193,7 @@ impl House {
                 texts: Arc::clone(&self.texts),
             },
             store,
+            texts: Arc::new(Semaphore::new(TEXTS_AT_ONCE)),
             clock: Arc::new(Fixed::at(UnixSeconds(5))),
             metrics: Metrics::new(&Registry::new()).unwrap(),
             wake: Arc::default(),
