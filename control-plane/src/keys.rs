@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use catalog::videos::State as Life;
 use contracts::header::HOP;
 use contracts::id::VideoId;
 use contracts::keys::{ContentKeys, KeyPeriod};
@@ -59,18 +60,31 @@ pub(crate) async fn show(
         return Err(problem::no_tier());
     }
     let video = VideoId::parse(&id).map_err(|_| Problem::no_video())?;
-    let film = app.catalog.videos.find(&video).await.map_err(catalogue)?;
-    if !film.is_some_and(|film| film.protected) {
+    if !has_keys(&app, &video).await? {
+        return Err(Problem::no_video());
+    }
+    let periods = periods(&app, keys, &video).await?;
+    // Whoever gives a film up says so first, and forgets its keys then: either they found those that
+    // were drawn here, or this finds that they were here.
+    if !has_keys(&app, &video).await? {
+        let forgotten = app.catalog.keys.forget(&video).await;
+        forgotten.map_err(catalogue)?;
         return Err(Problem::no_video());
     }
     let document = ContentKeys {
-        periods: periods(&app, keys, &video).await?,
+        periods,
         video,
         systems: keys.drm.systems.clone(),
         license_urls: keys.drm.license_urls.clone(),
     };
     let secret = [(header::CACHE_CONTROL, "no-store")];
     Ok((secret, Json(document)).into_response())
+}
+
+/// Whether a film has keys: not one that is clear, that will not be, or that nobody knows.
+async fn has_keys(app: &App, video: &VideoId) -> Result<bool, Problem> {
+    let film = app.catalog.videos.find(video).await.map_err(catalogue)?;
+    Ok(film.is_some_and(|film| film.protected && film.state != Life::Failed))
 }
 
 async fn periods(app: &App, keys: &Keys, video: &VideoId) -> Result<Vec<KeyPeriod>, Problem> {

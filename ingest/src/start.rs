@@ -65,6 +65,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let publishing = Publishing {
         store: Arc::clone(&store),
         texts: Arc::new(texts::embedded::Embedded::new(catalog.clone())),
+        keys: Arc::clone(&catalog.keys),
     };
     let parts = Parts {
         store,

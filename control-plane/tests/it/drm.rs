@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use catalog::videos::Event;
 use contracts::asset::Privacy;
 use contracts::keys::{ContentKeys, System};
 use reqwest::{Method, Response};
@@ -74,6 +75,20 @@ async fn keys_are_for_who_shows_the_credential_and_for_protected_films() {
     house.film("clear", Privacy::Public).await;
     assert_eq!(ask(&house, "clear", HOP).await.status(), 404);
     assert_eq!(ask(&house, "no%20film", HOP).await.status(), 404);
+}
+
+#[tokio::test]
+async fn no_keys_are_drawn_for_a_film_that_will_not_be() {
+    let house = house().await;
+    house.protected("one").await;
+    let video = keys(&house, "one").await.video;
+    let failed = Event::Failed {
+        reason: "cancelled".to_owned(),
+    };
+    house.catalog.videos.advance(&video, failed).await.unwrap();
+    house.catalog.keys.forget(&video).await.unwrap();
+    problem(ask(&house, "one", HOP).await, 404, "video-not-found").await;
+    assert_eq!(house.catalog.keys.find(&video).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use catalog::videos;
+use catalog::{keys::Keys, videos};
 use contracts::{
     asset::{Asset, Kind, Rendition},
     id::VideoId,
@@ -22,11 +22,12 @@ use store::{Digest, Store, layout};
 use super::{Change, Language, Text, Texts};
 use crate::Error;
 
-/// Publishes films and their texts.
+/// Publishes films and their texts, and clears up after films that will not be.
 #[derive(Clone)]
 pub(crate) struct Publishing {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) texts: Arc<dyn Texts>,
+    pub(crate) keys: Arc<dyn Keys>,
 }
 
 /// What became of a text.
@@ -112,7 +113,7 @@ impl Publishing {
         Ok(true)
     }
 
-    /// Removes every text of a film that will not be.
+    /// Removes every text of a film that will not be, and the keys that were drawn for it.
     pub(crate) async fn forget(&self, video: &VideoId) -> Result<(), Error> {
         let mut change = self.texts.change(video).await?;
         for text in change.list().await? {
@@ -121,7 +122,8 @@ impl Publishing {
         self.store
             .delete_prefix(&layout::all_subtitles(video))
             .await?;
-        change.commit().await
+        change.commit().await?;
+        Ok(self.keys.forget(video).await?)
     }
 
     /// Lists a film's texts.

@@ -13,7 +13,7 @@ use axum::{
     http::HeaderMap,
 };
 use bytes::Bytes;
-use catalog::videos::NewVideo;
+use catalog::{keys::Keys, videos::NewVideo};
 use contracts::{
     asset::Privacy,
     id::{UploadId, VideoId},
@@ -115,6 +115,7 @@ struct House {
     uploads: Arc<Embedded>,
     videos: Arc<dyn Videos>,
     texts: Arc<dyn Texts>,
+    keys: Arc<dyn Keys>,
     inner: Arc<dyn Store>,
     upload: Upload,
 }
@@ -163,6 +164,7 @@ impl House {
         Self {
             inner: store::open(&address("file", "store")).unwrap(),
             videos: Arc::clone(&catalog.videos),
+            keys: Arc::clone(&catalog.keys),
             texts: Arc::new(texts::embedded::Embedded::new(catalog)),
             _folder: folder,
             uploads,
@@ -191,6 +193,7 @@ impl House {
             publishing: Publishing {
                 store: Arc::clone(&store),
                 texts: Arc::clone(&self.texts),
+                keys: Arc::clone(&self.keys),
             },
             store,
             texts: Arc::new(Semaphore::new(TEXTS_AT_ONCE)),
