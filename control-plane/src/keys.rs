@@ -3,6 +3,7 @@
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
+use ::config::Problems;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
@@ -40,6 +41,16 @@ impl Keys {
             hop: credential(hop)?,
             drm: drm.clone(),
         }))
+    }
+
+    /// Notes what is wrong with each of those secrets.
+    pub(crate) fn inspect(drm: &Drm, problems: &mut Problems) {
+        if let Some(kek) = &drm.key_encryption_key {
+            problems.take("drm.key_encryption_key", Vault::load(kek));
+        }
+        if let Some(hop) = &drm.keys_secret {
+            problems.take("drm.keys_secret", credential(hop));
+        }
     }
 
     fn admits(&self, headers: &HeaderMap) -> bool {

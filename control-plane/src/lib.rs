@@ -27,4 +27,4 @@ mod vault;
 mod videos;
 
 pub use error::Error;
-pub use start::{Running, start};
+pub use start::{Running, inspect, start};

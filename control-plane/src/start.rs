@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::config::{Problem, Problems};
 use prometheus::Registry;
 use runtime::clock::Clock;
 use runtime::internal::{self, Health};
@@ -88,6 +89,18 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         trigger,
         tasks,
     })
+}
+
+/// Reads the secrets that the settings name, as [`start`] does, and opens nothing.
+///
+/// # Errors
+/// What is wrong with each of them, by its key.
+pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
+    let mut problems = Problems::default();
+    problems.take("operator_key", operator(settings.operator_key.as_deref()));
+    problems.take("keys", Signer::load(settings.keys.clone()));
+    Keys::inspect(&settings.drm, &mut problems);
+    problems.or(())
 }
 
 impl Running {

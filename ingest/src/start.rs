@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use catalog::Catalog;
+use config::{Problem, Problems};
 use prometheus::Registry;
 use runtime::{
     clock::Clock,
@@ -107,6 +108,16 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         tasks,
         drain: settings.drain,
     })
+}
+
+/// Reads the secrets that the settings name, as [`start`] does, and opens nothing.
+///
+/// # Errors
+/// What is wrong with each of them, by its key.
+pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
+    let mut problems = Problems::default();
+    problems.take("operator_key", operator(settings.operator_key.as_deref()));
+    problems.or(())
 }
 
 impl Running {
