@@ -73,7 +73,8 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(playback::start))
         .routes(routes!(playback::heartbeat))
         .routes(routes!(playback::stop))
-        .routes(routes!(status::show));
+        .routes(routes!(status::show))
+        .routes(routes!(keys::show));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/v1", version_1)
 }
 
@@ -83,7 +84,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let document: Arc<str> = document.to_json().unwrap_or_default().into();
     let version_1 = version_1
         .route("/v1/openapi.json", get(description))
-        .route("/v1/keys/{video}", get(keys::show))
         .route("/v1/videos/upload/{*rest}", any(to_ingest))
         .route("/v1/videos/{id}/subtitles", any(to_ingest))
         .route("/v1/videos/{id}/subtitles/{lang}", any(to_ingest))
@@ -230,6 +230,7 @@ fn family(path: &str) -> &'static str {
         ["v1", "playback", _, "heartbeat"] => "/v1/playback/{session}/heartbeat",
         ["v1", "playback", _] => "/v1/playback/{session}",
         ["v1", "status"] => "/v1/status",
+        ["v1", "keys", _] => "/v1/keys/{video}",
         ["v1", "openapi.json"] => "/v1/openapi.json",
         ["v", _, _] => "/v/{id}/{file}",
         _ => "other",

@@ -1,5 +1,6 @@
 //! The content keys of a film, for origins: `GET /v1/keys/{video}`.
 
+use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use contracts::keys::{ContentKeys, KeyPeriod};
 use runtime::problem::{Named, Problem};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::config::Drm;
@@ -28,6 +30,50 @@ pub(crate) struct Keys {
     /// The digest of the credential that origins show.
     hop: [u8; 32],
     drm: Drm,
+}
+
+/// [`ContentKeys`], as the API's description shows it.
+#[derive(ToSchema)]
+#[schema(as = ContentKeys)]
+#[expect(dead_code, reason = "describes what is written as `ContentKeys`")]
+struct Document {
+    /// The film.
+    video: String,
+    /// Which systems may give the keys to players: `identity`, `clearkey`, `widevine`, `playready`, `fairplay`.
+    systems: Vec<String>,
+    /// Where players ask for licences, by system; absent where nowhere is said.
+    license_urls: Option<BTreeMap<String, String>>,
+    /// The keys over the film's time, from 0 on.
+    periods: Vec<Period>,
+}
+
+/// The keys of a stretch of a film.
+#[derive(ToSchema)]
+#[schema(as = KeyPeriod)]
+#[expect(dead_code, reason = "describes what is written as `KeyPeriod`")]
+struct Period {
+    /// When it begins, in milliseconds.
+    start_ms: u64,
+    /// Its keys; the first that fits a track is its key.
+    keys: Vec<Key>,
+}
+
+/// One key and the tracks that it encrypts.
+#[derive(ToSchema)]
+#[schema(as = ContentKey)]
+#[expect(dead_code, reason = "describes what is written as `ContentKey`")]
+struct Key {
+    /// Its name, which is public: 32 hexadecimal digits.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    kid: String,
+    /// The key itself.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    key: String,
+    /// The constant initialization vector of `cbcs`; where there is none, it is derived from the key's name.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    iv: Option<String>,
+    /// The tracks that it encrypts, `audio`, `sd`, `hd`, `uhd`; empty: all.
+    tracks: Vec<String>,
 }
 
 impl Keys {
@@ -60,7 +106,14 @@ impl Keys {
     }
 }
 
-/// The keys of a protected film, drawn when they are first asked for; for who shows the tiers' credential.
+/// The keys of a protected film, drawn when they are first asked for; for origins, which show the
+/// credential of `drm.keys_secret`. The answer is a secret as a whole.
+#[utoipa::path(get, path = "/keys/{video}",
+    params(("video" = String, Path), ("millrace-hop" = String, Header, description = "the credential of `drm.keys_secret`")),
+    responses((status = 200, body = Document, description = "never to be stored: `Cache-Control: no-store`"),
+        (status = 403, body = Problem, description = "`hop-refused`: not that credential"),
+        (status = 404, body = Problem, description = "`video-not-found`: no such film, or one that is not protected or has failed; `not-found`: there is no `[drm]` here"),
+        (status = 500, body = Problem, description = "what is sealed does not open with this key-encryption key"), (status = 503, body = Problem)))]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,

@@ -1,14 +1,16 @@
 //! Content keys: for origins, drawn once, and nobody's business else.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use catalog::videos::Event;
 use contracts::asset::Privacy;
 use contracts::keys::{ContentKeys, System};
 use reqwest::{Method, Response};
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::house::{House, problem};
+use crate::house::{House, json, problem};
 
 const HOP: &str = "a-credential-of-the-tiers";
 
@@ -18,7 +20,8 @@ fn write(folder: &Path, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
-async fn house() -> House {
+/// A house that has content keys.
+pub(crate) async fn house() -> House {
     House::with(|config, dir: &TempDir| {
         config.drm.key_encryption_key = write(dir.path(), "kek", &"5a".repeat(32));
         config.drm.systems = vec![System::Identity];
@@ -61,6 +64,31 @@ async fn a_film_s_keys_are_drawn_once_and_sealed_in_the_catalogue() {
         let hex = hex::encode(key.key.0);
         let written = kept.windows(32).any(|bytes| bytes == hex.as_bytes());
         assert!(!shown && !written);
+    }
+}
+
+#[tokio::test]
+async fn the_description_has_every_member_of_the_keys_and_no_other() {
+    let house = house().await;
+    house.protected("one").await;
+    let mut drawn = keys(&house, "one").await;
+    drawn.license_urls = [(System::Identity, "https://licences.example".to_owned())].into();
+    let drawn = serde_json::to_value(drawn).unwrap();
+    let described = json(house.get("/v1/openapi.json").await, 200).await;
+    let answers = &described["paths"]["/v1/keys/{video}"]["get"]["responses"];
+    for status in ["200", "403", "404", "500", "503"] {
+        assert!(answers[status].is_object(), "{answers}");
+    }
+    for (name, shown) in [
+        ("ContentKeys", &drawn),
+        ("KeyPeriod", &drawn["periods"][0]),
+        ("ContentKey", &drawn["periods"][0]["keys"][0]),
+    ] {
+        let members = |value: &Value| -> BTreeSet<String> {
+            value.as_object().unwrap().keys().cloned().collect()
+        };
+        let schema = &described["components"]["schemas"][name]["properties"];
+        assert_eq!(members(schema), members(shown), "{name}");
     }
 }
 
