@@ -185,3 +185,94 @@ fn credential(path: &FilePath) -> Result<[u8; 32], Error> {
         secret => Ok(Sha256::digest(secret).into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use catalog::videos::{Event, NewVideo, Videos};
+    use contracts::asset::Privacy;
+    use contracts::keys::System;
+    use contracts::time::UnixSeconds;
+    use runtime::clock::Fixed;
+    use runtime::operator::Operator;
+
+    use super::*;
+    use crate::app::RequestIds;
+    use crate::config::Config;
+    use crate::metrics::Metrics;
+    use crate::signer::Signer;
+
+    /// Keys before which, each time some are kept, another process gives the film up.
+    struct GivenUp {
+        inner: Arc<dyn catalog::keys::Keys>,
+        videos: Arc<dyn Videos>,
+    }
+
+    #[async_trait]
+    impl catalog::keys::Keys for GivenUp {
+        async fn keep(
+            &self,
+            video: &VideoId,
+            sealed: &[u8],
+            now: UnixSeconds,
+        ) -> Result<Vec<u8>, catalog::Error> {
+            let reason = "cancelled".to_owned();
+            self.videos.advance(video, Event::Failed { reason }).await?;
+            self.inner.forget(video).await?;
+            self.inner.keep(video, sealed, now).await
+        }
+        async fn find(&self, video: &VideoId) -> Result<Option<Vec<u8>>, catalog::Error> {
+            self.inner.find(video).await
+        }
+        async fn forget(&self, video: &VideoId) -> Result<(), catalog::Error> {
+            self.inner.forget(video).await
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_that_are_drawn_while_their_film_is_given_up_do_not_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let mut config = Config::default();
+        config.drm.key_encryption_key = file("kek", &"5a".repeat(32));
+        config.drm.keys_secret = file("hop", "a-credential");
+        config.drm.systems = vec![System::Identity];
+        let settings = config.check().unwrap();
+        let clock = Arc::new(Fixed::at(UnixSeconds(100)));
+        let mut catalog = catalog::open("sqlite::memory:", Arc::<Fixed>::clone(&clock))
+            .await
+            .unwrap();
+        let (kept, video) = (Arc::clone(&catalog.keys), VideoId::parse("one").unwrap());
+        let new = NewVideo {
+            id: video.clone(),
+            title: "One".to_owned(),
+            privacy: Privacy::Public,
+            protected: true,
+        };
+        catalog.videos.create(new).await.unwrap();
+        catalog.keys = Arc::new(GivenUp {
+            inner: Arc::clone(&kept),
+            videos: Arc::clone(&catalog.videos),
+        });
+        let app = App {
+            public_base: String::new(),
+            catalog,
+            clock,
+            signer: Signer::load(None).unwrap(),
+            operator: Operator::anybody(),
+            keys: Keys::load(&settings.drm).unwrap(),
+            metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),
+            request_ids: RequestIds::new(String::new()),
+            settings,
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(HOP, "a-credential".parse().unwrap());
+        let refused = show(State(Arc::new(app)), Named("one".to_owned()), headers).await;
+        assert_eq!(refused.err().unwrap().kind(), "video-not-found");
+        assert_eq!(kept.find(&video).await.unwrap(), None);
+    }
+}
