@@ -26,8 +26,6 @@ pub struct Rendition {
     begins: Arc<[usize]>,
     /// The first interval behind its end.
     behind: usize,
-    /// Places of the I-frames in the sample table; none for sound.
-    heads: Arc<[usize]>,
     segment_rates: Measured,
     iframe_rates: Measured,
 }
@@ -105,14 +103,10 @@ impl Rendition {
         let end = Instant::of(&index, index.end());
         let mut starts = timeline.starts();
         let behind = starts.position(|start| start.compare(end).is_ge());
-        let is_video = matches!(index.track().media, Media::Video(_));
-        let samples = index.samples().iter().enumerate();
-        let heads = samples.filter(|(_, sample)| is_video && sample.sync);
         let rendition = Self {
             id,
             language,
             label,
-            heads: heads.map(|(at, _)| at).collect(),
             index,
             cuts: cuts.into(),
             begins: begins.into(),
@@ -258,17 +252,17 @@ impl Rendition {
     /// How many pictures it has that decoding can begin with; 0 for sound.
     #[must_use]
     pub fn iframe_count(&self) -> u32 {
-        u32::try_from(self.heads.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.index.heads().len()).unwrap_or(u32::MAX)
     }
 
     /// The plan of such a picture, counted from 1; none behind the last.
     #[must_use]
     pub fn iframe(&self, number: u32) -> Option<IFrame> {
         let at = usize::try_from(number).ok()?.checked_sub(1)?;
-        let &place = self.heads.get(at)?;
-        let samples = self.index.samples();
+        let (heads, samples) = (self.index.heads(), self.index.samples());
+        let &place = heads.get(at)?;
         let sample = samples.get(place)?;
-        let next = self.heads.get(at + 1).and_then(|next| samples.get(*next));
+        let next = heads.get(at + 1).and_then(|next| samples.get(*next));
         let end = next.map_or_else(|| self.index.end(), Sample::pts);
         Some(IFrame {
             number,

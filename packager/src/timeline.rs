@@ -110,8 +110,9 @@ struct Heads {
 impl Heads {
     fn of(video: &Index, timescale: u64) -> Result<Self, Error> {
         let ticks = |ticks| Instant::of(video, ticks).ticks_at(timescale);
-        let heads = video.samples().iter().filter(|sample| sample.sync);
+        let heads = video.heads().iter();
         let starts = heads
+            .filter_map(|head| video.samples().get(*head))
             .map(|head| ticks(head.pts()))
             .collect::<Result<Vec<_>, _>>()?;
         if !starts.is_sorted_by(|a, b| a < b) {

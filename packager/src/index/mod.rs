@@ -24,6 +24,8 @@ pub use events::{Event, ID3, Reference, UNKNOWN_DURATION};
 pub struct Index {
     track: Track,
     samples: Vec<Sample>,
+    /// Places of the pictures that decoding can begin with; none for sound.
+    heads: Vec<usize>,
     file: File,
     reorder: u64,
     end: u64,
@@ -150,6 +152,7 @@ impl Index {
         }
         Ok(Self {
             frame_rate: frame_rate(&track, &samples),
+            heads: heads(&track, &samples),
             track,
             samples,
             file,
@@ -186,6 +189,12 @@ impl Index {
     #[must_use]
     pub fn samples(&self) -> &[Sample] {
         &self.samples
+    }
+
+    /// The places among [`samples`](Self::samples) of the pictures that decoding can begin with; none for sound.
+    #[must_use]
+    pub fn heads(&self) -> &[usize] {
+        &self.heads
     }
 
     /// The file that the index describes.
@@ -239,6 +248,7 @@ impl Index {
         };
         size_of::<Self>()
             + self.samples.capacity() * size_of::<Sample>()
+            + self.heads.capacity() * size_of::<usize>()
             + self.events.capacity() * size_of::<Event>()
             + self.events.iter().map(text).sum::<usize>()
             + self.references.capacity() * size_of::<Reference>()
@@ -304,6 +314,15 @@ impl Index {
     pub fn frame_rate(&self) -> Option<(u32, u32)> {
         self.frame_rate
     }
+}
+
+fn heads(track: &Track, samples: &[Sample]) -> Vec<usize> {
+    if !matches!(track.media, Media::Video(_)) {
+        return Vec::new();
+    }
+    let samples = samples.iter().enumerate();
+    let heads = samples.filter(|(_, sample)| sample.sync);
+    heads.map(|(at, _)| at).collect()
 }
 
 /// Pictures a second, from the most usual sample duration.

@@ -2,7 +2,10 @@
 
 use packager::index::{Index, Media};
 
-use crate::films::{clip, indexed};
+use crate::{
+    films::{clip, indexed},
+    properties::{AVC, video},
+};
 
 #[test]
 fn an_index_reads_back_as_it_was_written() {
@@ -86,4 +89,14 @@ fn an_index_of_another_version_or_with_a_tail_is_refused() {
     let mut tail = body.to_vec();
     tail.push(0);
     assert!(Index::decode(&sealed(tail)).is_err());
+}
+
+#[test]
+fn an_index_weighs_what_it_remembers_of_its_gops() {
+    let weight = |gops: &[usize]| {
+        let index = video(AVC, gops, 25, 1, 0, &[20]).0;
+        assert_eq!(index.heads().len(), gops.len());
+        index.weight()
+    };
+    assert!(weight(&[1; 1000]) >= weight(&[1000]) + 999 * size_of::<usize>());
 }
