@@ -279,7 +279,8 @@ impl Rendition {
     }
 
     /// Whether segments of a flavour can carry it.
-    pub(crate) fn is_in(&self, flavour: Flavour) -> bool {
+    #[must_use]
+    pub fn is_in(&self, flavour: Flavour) -> bool {
         flavour == Flavour::Cmaf || ts::carries(&self.index)
     }
 

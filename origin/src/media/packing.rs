@@ -29,7 +29,7 @@ impl Parts {
         flavour: Flavour,
     ) -> Option<Self> {
         let rendition = cut.find(id)?;
-        if !is_in(rendition, flavour) {
+        if !rendition.is_in(flavour) {
             return None;
         }
         let track = |rendition: &Rendition, segment| Track {
@@ -70,7 +70,7 @@ impl Parts {
         flavour: Flavour,
     ) -> Option<Self> {
         let rendition = cut.find(id)?;
-        if !is_in(rendition, flavour) {
+        if !rendition.is_in(flavour) {
             return None;
         }
         let iframe = rendition.iframe(number)?;
@@ -201,10 +201,6 @@ impl Parts {
 fn seal(key: &protect::Track<'_>, number: u32, segment: Vec<u8>) -> Content {
     let sealed = protect::aes128::encrypt(key.key(), u64::from(number), segment);
     Bytes::from(sealed).into()
-}
-
-fn is_in(rendition: &Rendition, flavour: Flavour) -> bool {
-    flavour == Flavour::Cmaf || ts::carries(rendition.index())
 }
 
 /// What the boxes of a segment take at most beside its samples, but for long segments of many.

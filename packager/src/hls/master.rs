@@ -215,7 +215,7 @@ impl<'a> Plan<'a> {
             tag.plain("DEFAULT", "NO")
                 .plain("AUTOSELECT", yes(names.first_of(language)))
                 .plain("FORCED", "NO")
-                .quoted("URI", &format!("{}/{}", text.id, playlist(self.flavour)))
+                .quoted("URI", &format!("{}/{}", text.id, self.flavour.playlist()))
                 .end();
         }
     }
@@ -286,10 +286,7 @@ impl<'a> Plan<'a> {
         let Some(facts) = video.video() else {
             return;
         };
-        let file = match self.flavour {
-            Flavour::Cmaf => "iframes.m3u8",
-            Flavour::Ts => "iframes_ts.m3u8",
-        };
+        let file = self.flavour.iframes();
         let rates = video.iframe_rates(self.packing);
         let mut tag = Tag::new(out, "EXT-X-I-FRAME-STREAM-INF");
         tag.plain("BANDWIDTH", rates.peak)
@@ -311,7 +308,7 @@ impl<'a> Plan<'a> {
             .plain("BANDWIDTH", facts.bandwidth)
             .plain("RESOLUTION", format_args!("{width}x{height}"))
             .quoted("CODECS", "jpeg")
-            .quoted("URI", &format!("{THUMBS}/playlist.m3u8"))
+            .quoted("URI", &format!("{THUMBS}/{}", Flavour::Cmaf.playlist()))
             .end();
     }
 
@@ -320,7 +317,7 @@ impl<'a> Plan<'a> {
     }
 
     fn url(&self, rendition: &Rendition) -> String {
-        format!("{}/{}", rendition.id(), playlist(self.flavour))
+        format!("{}/{}", rendition.id(), self.flavour.playlist())
     }
 }
 
@@ -363,13 +360,6 @@ fn frame_rate(frames: u32, seconds: u32) -> String {
 
 const fn yes(is: bool) -> &'static str {
     if is { "YES" } else { "NO" }
-}
-
-const fn playlist(flavour: Flavour) -> &'static str {
-    match flavour {
-        Flavour::Cmaf => "playlist.m3u8",
-        Flavour::Ts => "playlist_ts.m3u8",
-    }
 }
 
 /// The group of all subtitles.

@@ -36,7 +36,7 @@ pub(super) fn playlist(
     out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
     initialization(&mut out, flavour, &keys);
     let lengths = lengths::of(film, rendition, flavour);
-    segments(&mut out, &lengths, "segment_", extension(flavour));
+    segments(&mut out, &lengths, "segment_", flavour.extension());
     Ok(Some(out))
 }
 
@@ -63,7 +63,7 @@ pub(super) fn iframes(
     head(&mut out, version.max(version_of(&keys)), target);
     out.push_str("#EXT-X-I-FRAMES-ONLY\n");
     initialization(&mut out, flavour, &keys);
-    segments(&mut out, &lengths, "iframe_", extension(flavour));
+    segments(&mut out, &lengths, "iframe_", flavour.extension());
     Ok(Some(out))
 }
 
@@ -97,13 +97,6 @@ fn version_of(keys: &[KeyTag]) -> u32 {
         _ => 1,
     };
     keys.iter().map(of).max().unwrap_or(1)
-}
-
-const fn extension(flavour: Flavour) -> &'static str {
-    match flavour {
-        Flavour::Cmaf => ".m4s",
-        Flavour::Ts => ".ts",
-    }
 }
 
 /// `IV` in `EXT-X-KEY` (RFC 8216 §7, as all below).

@@ -30,6 +30,8 @@ use crate::{
     },
 };
 
+pub(crate) use pes::FILM_BEGINS;
+
 /// One stream of a segment.
 #[derive(Clone, Copy)]
 pub struct Stream<'a> {
