@@ -7,7 +7,7 @@ use contracts::address::Flavour;
 use crate::{
     Error,
     codec::Sound,
-    hls::{has_method, is_tag, key_tags, media::KEY_FORMATS, names::Names, write::Tag},
+    hls::{is_offered, is_tag, key_tags, media::KEY_FORMATS, names::Names, write::Tag},
     index::{Media, Range, Video},
     presentation::{Presentation, Rendition, THUMBS},
     protect::Protection,
@@ -29,8 +29,7 @@ pub fn master(
     flavour: Flavour,
     protection: Option<&Protection>,
 ) -> Result<Option<String>, Error> {
-    let plan = Plan::of(film, flavour, protection.is_some());
-    let Some(plan) = plan.filter(|_| has_method(flavour, protection)) else {
+    let Some(plan) = Plan::of(film, flavour, protection) else {
         return Ok(None);
     };
     let keys = plan.session_keys(protection)?;
@@ -107,8 +106,12 @@ fn alike<'a>(groups: Vec<Group<'a>>) -> Vec<Group<'a>> {
 }
 
 impl<'a> Plan<'a> {
-    fn of(film: &'a Presentation, flavour: Flavour, encrypted: bool) -> Option<Self> {
-        let carried = |rendition: &&Rendition| rendition.is_in(flavour);
+    fn of(
+        film: &'a Presentation,
+        flavour: Flavour,
+        protection: Option<&Protection>,
+    ) -> Option<Self> {
+        let carried = |rendition: &&Rendition| is_offered(rendition, flavour, protection);
         let videos: Vec<_> = film.videos().filter(carried).collect();
         if videos.is_empty() && film.videos().next().is_some() {
             return None;
@@ -135,7 +138,7 @@ impl<'a> Plan<'a> {
         Some(Self {
             film,
             flavour,
-            packing: Packing::of(flavour, encrypted),
+            packing: Packing::of(flavour, protection.is_some()),
             videos,
             groups,
             muxed,

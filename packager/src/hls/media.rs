@@ -7,7 +7,7 @@ use contracts::address::Flavour;
 use crate::{
     Error,
     hls::{
-        has_method, key_tags,
+        is_offered, key_tags,
         write::{head, segments},
     },
     lengths,
@@ -22,7 +22,7 @@ pub(super) fn playlist(
     flavour: Flavour,
     protection: Option<&Protection>,
 ) -> Result<Option<String>, Error> {
-    if !rendition.is_in(flavour) || !has_method(flavour, protection) {
+    if !is_offered(rendition, flavour, protection) {
         return Ok(None);
     }
     let keys = key_tags(rendition, protection)?;
@@ -48,8 +48,7 @@ pub(super) fn iframes(
     flavour: Flavour,
     protection: Option<&Protection>,
 ) -> Result<Option<String>, Error> {
-    let is_offered = rendition.is_in(flavour) && has_method(flavour, protection);
-    if !is_offered || rendition.video().is_none() {
+    if !is_offered(rendition, flavour, protection) || rendition.video().is_none() {
         return Ok(None);
     }
     let keys = key_tags(rendition, protection)?;

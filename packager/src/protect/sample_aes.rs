@@ -18,7 +18,7 @@ use crate::{
 ///
 /// # Errors
 /// [`Error::Unsupported`] for any but H.264 and AAC.
-pub(super) fn covers(media: &Media) -> Result<(), Error> {
+pub(crate) fn covers(media: &Media) -> Result<(), Error> {
     match media {
         Media::Video(video) if matches!(video.config, Picture::Avc(_)) => Ok(()),
         Media::Audio(Sound::Aac(_)) => Ok(()),
