@@ -350,7 +350,7 @@ fn picture(tag: &mut Tag<'_>, video: &Video) {
         Range::Hlg => "HLG",
         Range::Pq => "PQ",
     };
-    let (width, height) = (video.width, video.height);
+    let (width, height) = video.displayed();
     tag.plain("RESOLUTION", format_args!("{width}x{height}"))
         .plain("VIDEO-RANGE", range);
 }

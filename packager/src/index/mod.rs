@@ -274,6 +274,18 @@ impl Video {
         self.config.codec(self.told_colour())
     }
 
+    /// Width and height in square pixels, at which the pictures are shown: the height is that of the coded pictures.
+    #[must_use]
+    pub fn displayed(&self) -> (u64, u64) {
+        let (horizontal, vertical) = self.pixel_aspect.unwrap_or((1, 1));
+        let vertical = u64::from(vertical.max(1));
+        let width = u64::from(self.width) * u64::from(horizontal);
+        (
+            ((width + vertical / 2) / vertical).max(1),
+            self.height.into(),
+        )
+    }
+
     /// How bright the pictures may be, by the transfer function that the container tells; standard where it tells none.
     #[must_use]
     pub fn range(&self) -> Range {

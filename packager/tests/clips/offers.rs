@@ -269,3 +269,28 @@ fn a_manifest_does_not_last_longer_than_its_film() {
     // 186 pictures of 1001 ticks of 30 kHz have no end among decimals: rounded down.
     assert_eq!(stated(&crate::films::silent().presentation), "6.2062");
 }
+
+#[test]
+fn a_film_of_pixels_that_are_not_square_tells_players_how_wide_it_is_shown() {
+    for (aspect, told, shown) in [
+        (Some((64, 45)), "64:45", "1024x576"),
+        (Some((16, 15)), "16:15", "768x576"),
+        (Some((8, 9)), "8:9", "640x576"),
+        (None, "1:1", "720x576"),
+    ] {
+        let index = indexed(&clip("film.90p.mp4"));
+        let mut track = index.track().clone();
+        if let Media::Video(video) = &mut track.media {
+            (video.width, video.height, video.pixel_aspect) = (720, 576, aspect);
+        }
+        let index = Index::new(track, index.samples().to_vec(), *index.file()).unwrap();
+        let film = present(vec![("576p", index)]);
+        let master = hls::master(&film, Flavour::Cmaf, None).unwrap().unwrap();
+        // The variant and its I-frames.
+        let resolution = format!("RESOLUTION={shown},");
+        assert_eq!(master.matches(&resolution).count(), 2, "{master}");
+        let manifest = dash::manifest(&film, None).unwrap().unwrap();
+        let coded = format!(" width=\"720\" height=\"576\" frameRate=\"25\" sar=\"{told}\"");
+        assert!(manifest.contains(&coded), "{manifest}");
+    }
+}
