@@ -186,7 +186,7 @@ fn bandwidth_is_the_peak_of_encrypted_segments_and_hardly_more() {
             let each = if id == "audio-en" {
                 47.0 * 8.0
             } else {
-                25.0 * 24.0
+                25.0 * 26.0
             };
             let room = each * 8.0 + 400.0;
             assert!(
