@@ -18,6 +18,9 @@ pub const MAX_TOKEN: usize = 1500;
 /// The longest query, in bytes.
 pub const MAX_QUERY: usize = 4096;
 
+/// The query parameter that carries a Common Access Token.
+pub const CAT: &str = "CAT";
+
 /// A request target in its parts, borrowed from the request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Target<'a> {
