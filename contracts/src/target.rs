@@ -158,8 +158,11 @@ pub fn renditions(target: Target<'_>) -> Result<Vec<RenditionId>, Reason> {
 
 /// The value of `r` for a path and the renditions of a token; none where it changes nothing.
 fn filter(path: &str, renditions: &[RenditionId]) -> Option<String> {
+    if renditions.is_empty() {
+        return None;
+    }
     let lists = Address::parse(path).is_ok_and(|address| address.item.lists_renditions());
-    if renditions.is_empty() || !lists {
+    if !lists {
         return None;
     }
     let mut names: Vec<&str> = renditions.iter().map(RenditionId::as_str).collect();

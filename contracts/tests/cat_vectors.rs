@@ -1,7 +1,7 @@
 //! Common Access Tokens: the published vectors, every carriage, every algorithm, and what must be refused.
 #![expect(
-    clippy::expect_used,
-    reason = "a vector file that is no vector file ends the test"
+    clippy::unwrap_used,
+    reason = "helpers of tests fail the test where they stand"
 )]
 
 use std::sync::LazyLock;
@@ -353,7 +353,7 @@ fn a_claim_that_stands_twice_is_refused_and_so_is_deep_nesting() {
     assert_eq!(show(&B64.encode(sealed(trailing))).err(), Some("malformed"));
     for deep in [
         vec![0x81; 3000],
-        vec![0xd8, 61].repeat(1500),
+        [0xd8, 61].repeat(1500),
         vec![0x9b, 0xff, 0xff, 0xff, 0xff],
     ] {
         assert_eq!(show(&B64.encode(&deep)).err(), Some("malformed"));

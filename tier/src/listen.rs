@@ -5,6 +5,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream;
@@ -17,6 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::error::Error;
 use crate::guard::Guard;
+use crate::proxied::{self, Said};
 
 /// What a listener bears with.
 #[derive(Clone, Debug)]
@@ -30,6 +32,9 @@ pub struct Limits {
     pub header: Duration,
     /// Time that answers in progress get when the node stops.
     pub drain: Duration,
+    /// Networks of load balancers. Where there are any, every connection must come from one of them and begin with
+    /// a PROXY protocol header, complete within the time of a handshake, which says who the client is.
+    pub proxied_by: Vec<IpNet>,
 }
 
 /// Listens on an address; port 0 takes a free one.
@@ -106,13 +111,21 @@ struct Connection<A> {
 }
 
 impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
-    async fn serve(self, tcp: TcpStream, peer: SocketAddr) {
+    async fn serve(self, mut tcp: TcpStream, peer: SocketAddr) {
         // The socket may be gone already; the first read will tell.
         let _ = tcp.set_nodelay(true);
+        let client = if self.limits.proxied_by.is_empty() {
+            Some(peer)
+        } else {
+            self.proxied(&mut tcp, peer).await
+        };
+        let Some(client) = client else {
+            return;
+        };
         let mut stream = Stream::from(tcp);
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
         // The cell is new, so setting it cannot fail.
-        let _ = digest.peer_addr.set(Some(peer.into()));
+        let _ = digest.peer_addr.set(Some(client.into()));
         stream.set_socket_digest(digest);
         let Some(acceptor) = &self.acceptor else {
             let guarded = Guard::new(stream, self.limits.header);
@@ -135,6 +148,29 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
         self.app
             .process_new(Box::new(guarded), &self.shutdown)
             .await;
+    }
+}
+
+impl<A> Connection<A> {
+    /// Who is behind a load balancer; `None` for a connection that is not to be served.
+    async fn proxied(&self, tcp: &mut TcpStream, peer: SocketAddr) -> Option<SocketAddr> {
+        let ip = peer.ip().to_canonical();
+        if !self.limits.proxied_by.iter().any(|net| net.contains(&ip)) {
+            tracing::debug!(%peer, "a connection that is not by a load balancer");
+            return None;
+        }
+        match tokio::time::timeout(self.limits.handshake, proxied::read(tcp)).await {
+            Ok(Ok(Said::Client(client))) => Some(client),
+            Ok(Ok(Said::Nothing)) => Some(peer),
+            Ok(Err(error)) => {
+                tracing::debug!(%peer, "no PROXY protocol header: {error}");
+                None
+            }
+            Err(_) => {
+                tracing::debug!(%peer, "the PROXY protocol header took too long");
+                None
+            }
+        }
     }
 }
 
