@@ -154,7 +154,7 @@ impl Buckets {
         self.with(key, now, |level| {
             // A whole request, or of bytes at least one.
             let needed = cost.max(1.0);
-            if *level >= needed {
+            if *level + ROUNDING >= needed {
                 *level -= cost;
                 return Ok(());
             }
@@ -206,6 +206,9 @@ impl Buckets {
 }
 
 const WAYS: usize = 8;
+
+/// So that who waited as long as was said is let in.
+const ROUNDING: f64 = 0.001;
 
 /// The longest that a debt of bytes is waited for.
 const MAX_DEBT_S: f64 = 60.0;
