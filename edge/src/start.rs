@@ -267,3 +267,52 @@ const FILES_LOOK: Duration = Duration::from_secs(5);
 
 /// Beyond the drain time, how long a stop may take.
 const GRACE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use contracts::time::UnixSeconds;
+    use runtime::clock::Fixed;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broken_file_ails_the_node_until_it_is_mended() {
+        let files = tempfile::tempdir().unwrap();
+        let (keys, geo) = (
+            files.path().join("keys.json"),
+            files.path().join("geo.mmdb"),
+        );
+        let database = include_bytes!("../tests/data/geo_test.mmdb");
+        std::fs::write(&keys, r#"{"keyring":[]}"#).unwrap();
+        std::fs::write(&geo, database).unwrap();
+        let config = Config {
+            keyring_file: keys.clone(),
+            geo_file: geo.clone(),
+            ..Config::default()
+        };
+        let clock = Arc::new(Fixed::at(UnixSeconds(1)));
+        let gate = Gate::open(&config.check().unwrap().gate, clock).unwrap();
+        let (health, (trigger, shutdown)) = (Health::new(), Trigger::new());
+        let watch = tokio::spawn(watch_files(Arc::new(gate), health.clone(), shutdown));
+        let look = async || {
+            tokio::time::sleep(FILES_LOOK + Duration::from_secs(1)).await;
+            health.ailment().unwrap_or_default()
+        };
+        assert_eq!(look().await, "");
+        std::fs::write(&geo, "no database").unwrap();
+        assert!(look().await.contains("geo.mmdb"));
+        std::fs::write(&keys, "no keyring").unwrap();
+        let both = look().await;
+        assert!(
+            both.contains("geo.mmdb") && both.contains("keys.json"),
+            "{both}"
+        );
+        std::fs::write(&geo, database).unwrap();
+        assert!(!look().await.contains("geo.mmdb"));
+        std::fs::write(&keys, r#"{"keyring":[]}"#).unwrap();
+        assert_eq!(look().await, "");
+        trigger.fire();
+        watch.await.unwrap();
+    }
+}

@@ -1,5 +1,6 @@
 //! The TCP side: accept, limit, shake hands, choose HTTP/1.1 or HTTP/2, drain.
 
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -12,13 +13,14 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::{ALPN, GetSocketDigest, SocketDigest, Ssl};
 use prometheus::IntGauge;
 use rustls::server::ServerConfig;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::error::Error;
 use crate::guard::Guard;
-use crate::proxied::{self, Said};
+use crate::proxied::{self, Progress, Said};
 
 /// What a listener bears with.
 #[derive(Clone, Debug)]
@@ -159,7 +161,7 @@ impl<A> Connection<A> {
             tracing::debug!(%peer, "a connection that is not by a load balancer");
             return None;
         }
-        match tokio::time::timeout(self.limits.handshake, proxied::read(tcp)).await {
+        match tokio::time::timeout(self.limits.handshake, said_first(tcp)).await {
             Ok(Ok(Said::Client(client))) => Some(client),
             Ok(Ok(Said::Nothing)) => Some(peer),
             Ok(Err(error)) => {
@@ -170,6 +172,23 @@ impl<A> Connection<A> {
                 tracing::debug!(%peer, "the PROXY protocol header took too long");
                 None
             }
+        }
+    }
+}
+
+/// Reads the PROXY protocol header from a connection that has just begun, and nothing behind it.
+async fn said_first(tcp: &mut TcpStream) -> io::Result<Said> {
+    let mut seen = Vec::with_capacity(128);
+    loop {
+        match proxied::parse(&seen) {
+            Ok(Progress::Complete(said)) => return Ok(said),
+            Ok(Progress::Needs(more)) => {
+                let before = seen.len();
+                seen.resize(before + more, 0);
+                tcp.read_exact(seen.get_mut(before..).unwrap_or_default())
+                    .await?;
+            }
+            Err(malformed) => return Err(io::Error::new(io::ErrorKind::InvalidData, malformed)),
         }
     }
 }

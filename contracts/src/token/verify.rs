@@ -223,6 +223,7 @@ fn grant(
             })
         }
         Grant::Cat(claims) => {
+            claims.check_time(request.now)?;
             if !key.may_sign(target.path) {
                 return Err(Reason::Scope);
             }
@@ -246,7 +247,6 @@ fn asked<'a>(request: &Request<'a>, target: Target<'a>) -> Asked<'a> {
             query: target.query,
         },
         method: request.method,
-        now: request.now,
         client_ip: request.client_ip,
         country: request.country,
     }

@@ -28,11 +28,10 @@ pub(in crate::token) struct Claims {
     session: Option<SessionId>,
 }
 
-/// What is asked for, by whom, and when.
+/// What is asked for, and by whom.
 pub(in crate::token) struct Asked<'a> {
     pub(in crate::token) location: Location<'a>,
     pub(in crate::token) method: &'a str,
-    pub(in crate::token) now: UnixSeconds,
     pub(in crate::token) client_ip: Option<IpAddr>,
     pub(in crate::token) country: Option<&'a str>,
 }
@@ -93,14 +92,19 @@ impl Claims {
             && self.audience.as_ref().is_none_or(is_ours)
     }
 
-    /// Says why a request is not granted, if it is not.
-    pub(in crate::token) fn check(&self, asked: &Asked<'_>) -> Result<(), Reason> {
-        if self.expires.is_none_or(|end| asked.now >= end) {
+    /// Says whether the token is good at an instant.
+    pub(in crate::token) fn check_time(&self, now: UnixSeconds) -> Result<(), Reason> {
+        if self.expires.is_none_or(|end| now >= end) {
             return Err(Reason::Expired);
         }
-        if (self.not_before).is_some_and(|start| asked.now.plus(NOT_BEFORE_SKEW_S) < start) {
+        if (self.not_before).is_some_and(|start| now.plus(NOT_BEFORE_SKEW_S) < start) {
             return Err(Reason::NotYetValid);
         }
+        Ok(())
+    }
+
+    /// Says why a request is not granted, if it is not; the time apart.
+    pub(in crate::token) fn check(&self, asked: &Asked<'_>) -> Result<(), Reason> {
         let holds = |condition: &Condition| condition.holds(&asked.location);
         if !self.conditions.iter().all(holds) || !admits(self.methods.as_ref(), asked.method) {
             return Err(Reason::Path);
