@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::{Problem, Problems};
 use runtime::clock::Clock;
 use runtime::internal::{self, Health};
 use runtime::shutdown::{Shutdown, Trigger};
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::beacon::AccessLog;
 use crate::config::Settings;
-use crate::gate::{FileError, Gate};
+use crate::gate::{self, FileError, Gate};
 
 /// Why an edge did not start, or did not take new files.
 #[derive(Debug, thiserror::Error)]
@@ -229,6 +230,24 @@ async fn tcp(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
         .local_addr()
         .map_err(|source| tier::Error::Bind { address, source })?;
     Ok((listener, bound))
+}
+
+/// Reads the keyring, the geo file, the certificate and the secrets that the settings name, as [`start`] does, and opens nothing.
+///
+/// # Errors
+/// What is wrong with each of them, by its key.
+pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
+    runtime::tls::install_provider();
+    let mut problems = Problems::default();
+    let certificate = Certificate::load(&settings.tls.certificate, &settings.tls.key);
+    problems.take("tls", certificate);
+    for (key, fault) in gate::inspect(&settings.gate) {
+        problems.add(key, fault.to_string());
+    }
+    let secret = settings.tier.hop_secret_file.as_deref();
+    let secret = secret.map(tier::node::secret).transpose();
+    problems.take("upstream.hop_secret_file", secret);
+    problems.or(())
 }
 
 /// Takes changed files of the gate while serving; a broken one is reported and the old one kept.

@@ -56,6 +56,18 @@ pub struct Settings {
     pub revocations: usize,
 }
 
+/// Reads the files that the settings name, as [`Gate::open`] does, and tells what is wrong with each, by its key.
+#[must_use]
+pub fn inspect(settings: &Settings) -> Vec<(&'static str, FileError)> {
+    let keys = Keys::open(settings.keyring_file.clone(), settings.holds, 0);
+    let geo = Geo::open(settings.geo_file.clone());
+    let faults = [("keyring_file", keys.err()), ("geo_file", geo.err())];
+    let faults = faults.into_iter();
+    faults
+        .filter_map(|(key, fault)| Some((key, fault?)))
+        .collect()
+}
+
 /// The rule of an edge.
 ///
 /// A request with a token (or a plain signature) is admitted when that is in order. One without
