@@ -7,10 +7,11 @@ use std::time::SystemTime;
 use contracts::id::{SessionId, VideoId};
 use contracts::time::UnixSeconds;
 use contracts::token::{Claims, KeyRing};
+use runtime::problem::Problem;
 use runtime::secret::Unusable;
 
 use crate::error::Error;
-use crate::problem::Problem;
+use crate::problem;
 
 /// The keyring, read again when its file changes.
 pub(crate) struct Signer {
@@ -87,7 +88,7 @@ impl Signer {
 }
 
 fn no_key() -> Problem {
-    Problem::unavailable(
+    problem::unavailable(
         "No key may sign this film's address now; the operator must add one to the keyring.",
     )
 }

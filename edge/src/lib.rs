@@ -14,4 +14,4 @@ pub mod config;
 pub mod gate;
 mod start;
 
-pub use start::{Error, Running, start};
+pub use start::{Error, Running, inspect, start};

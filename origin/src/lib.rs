@@ -43,4 +43,4 @@ mod serve;
 mod shelf;
 mod tag;
 
-pub use serve::{Error, Running, start, start_over};
+pub use serve::{Error, Running, inspect, start, start_over};

@@ -1,7 +1,8 @@
 //! Starting and stopping an origin.
 
-use std::{convert::Infallible, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
+use config::{Problem, Problems};
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -57,6 +58,17 @@ pub enum Error {
     Metrics(#[from] prometheus::Error),
 }
 
+/// Reads the secrets that the settings name, as [`start`] does, and opens nothing.
+///
+/// # Errors
+/// What is wrong with each of them, by its key.
+pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
+    let mut problems = Problems::default();
+    problems.take("hop_secret", secret(settings.hop_secret.as_deref()));
+    problems.take("keys_secret", secret(settings.keys_secret.as_deref()));
+    problems.or(())
+}
+
 /// A running origin.
 #[derive(Debug)]
 pub struct Running {
@@ -86,12 +98,8 @@ pub async fn start_over(store: Arc<dyn Store>, settings: Settings) -> Result<Run
     let registry = Registry::new();
     let metrics = Metrics::new(&registry)?;
     let health = Health::new();
-    let secret = |path: &Option<PathBuf>| {
-        let path = path.as_deref();
-        path.map(|path| Secret::read(path, 1)).transpose()
-    };
-    let hop_secret = secret(&settings.hop_secret)?;
-    let keys_secret = secret(&settings.keys_secret)?;
+    let hop_secret = secret(settings.hop_secret.as_deref())?;
+    let keys_secret = secret(settings.keys_secret.as_deref())?;
     let shelf = Shelf::new(
         store,
         Memory::new(settings.pack_memory, settings.pack_wait),
@@ -143,6 +151,10 @@ impl Running {
             }
         }
     }
+}
+
+fn secret(path: Option<&Path>) -> Result<Option<Secret>, Unusable> {
+    path.map(|path| Secret::read(path, 1)).transpose()
 }
 
 /// What knows the keys of protected films, and remembers them.

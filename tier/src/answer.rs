@@ -1,5 +1,7 @@
 //! The one place where a reason becomes a response.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use contracts::reason::Reason;
 use http::header;
@@ -14,6 +16,7 @@ use crate::headers::{PREFLIGHT, Viewers};
 pub(crate) async fn refuse(
     session: &mut Session,
     reason: Reason,
+    retry_after: Option<Duration>,
     viewers: Option<&Viewers>,
     on_h3: bool,
 ) -> Result<()> {
@@ -24,6 +27,11 @@ pub(crate) async fn refuse(
     response.insert_header(header::CACHE_CONTROL, "no-store")?;
     if reason == Reason::Method {
         response.insert_header(header::ALLOW, "GET, HEAD, OPTIONS")?;
+    }
+    if let Some(wait) = retry_after {
+        // Whole seconds (RFC 9110 §10.2.3), and not a moment too early.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        response.insert_header(header::RETRY_AFTER, seconds.max(1))?;
     }
     if let Some(viewers) = viewers {
         viewers.dress(&mut response, on_h3)?;
@@ -83,7 +91,7 @@ pub(crate) fn reason_of(error: &Error) -> Option<Reason> {
 
 /// After a request that may have left bytes unread the connection is not used again.
 const fn may_reuse(reason: Reason) -> bool {
-    matches!(reason.status(), 403 | 404)
+    matches!(reason.status(), 403 | 404 | 429)
 }
 
 fn body(status: u16) -> Bytes {
@@ -92,6 +100,7 @@ fn body(status: u16) -> Bytes {
         403 => br#"{"status":403,"title":"not allowed"}"#,
         404 => br#"{"status":404,"title":"nothing is here"}"#,
         405 => br#"{"status":405,"title":"only GET and HEAD are served"}"#,
+        429 => br#"{"status":429,"title":"too many requests"}"#,
         502 => br#"{"status":502,"title":"the parent could not be reached"}"#,
         503 => br#"{"status":503,"title":"busy, try again soon"}"#,
         504 => br#"{"status":504,"title":"the parent took too long"}"#,

@@ -31,6 +31,7 @@ pub mod metrics;
 pub mod node;
 pub mod parent;
 mod protocol;
+pub mod proxied;
 pub mod proxy;
 mod question;
 pub mod settings;

@@ -19,7 +19,7 @@ use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer, Result};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session, subrequest};
 
-use crate::admission::{Admission, Admitted, Condition, Facts};
+use crate::admission::{Admission, Admitted, Condition, Facts, Refused};
 use crate::beacon::{Beacon, Served};
 use crate::cache::{Ram, Reader};
 use crate::headers::{self, CACHE_STATUS, Viewers};
@@ -79,6 +79,7 @@ pub struct Context {
     /// On behalf of this node: a refresh, or a question about an object.
     internal: bool,
     reason: Option<Reason>,
+    retry_after: Option<Duration>,
     joined: bool,
     cache_use: CacheUse,
     tried: Vec<usize>,
@@ -100,6 +101,7 @@ impl ProxyHttp for Proxy {
             key: None,
             internal: false,
             reason: None,
+            retry_after: None,
             joined: false,
             cache_use: CacheUse::None,
             tried: Vec::new(),
@@ -130,7 +132,11 @@ impl ProxyHttp for Proxy {
         }
         match self.admit(session, ctx) {
             Ok(admitted) => self.enter(session, ctx, admitted)?,
-            Err(reason) => return self.refuse(session, ctx, reason).await.map(|()| true),
+            Err(refused) => {
+                ctx.retry_after = refused.retry_after;
+                let told = self.refuse(session, ctx, refused.reason).await;
+                return told.map(|()| true);
+            }
         }
         if self.must_be_public(ctx) && !self.is_public(session, ctx).await {
             return self
@@ -341,6 +347,9 @@ impl ProxyHttp for Proxy {
             .response_written()
             .map_or(0, |response| response.status.as_u16());
         let bytes = session.body_bytes_sent();
+        if let Some(admitted) = &ctx.admitted {
+            self.admission.sent(admitted, bytes as u64);
+        }
         self.metrics
             .answered(status, ctx.protocol, ctx.cache_use, bytes);
         self.beacon.served(&Served {
@@ -388,35 +397,39 @@ impl ProxyHttp for Proxy {
 
 impl Proxy {
     /// Decides whether the request is let in.
-    fn admit(&self, session: &mut Session, ctx: &Context) -> Result<Admitted, Reason> {
+    fn admit(&self, session: &mut Session, ctx: &Context) -> Result<Admitted, Refused> {
         let target = raw_target(session).ok_or(Reason::Target)?;
         if ctx.internal {
-            return self.admission.readmit(&target);
+            return Ok(self.admission.readmit(&target)?);
         }
         let request = session.req_header();
         if !matches!(request.method, Method::GET | Method::HEAD) {
-            return Err(Reason::Method);
+            return Err(Reason::Method.into());
         }
         if headers::has_looped(&request.headers, &self.rules.loop_id) {
-            return Err(Reason::Loop);
+            return Err(Reason::Loop.into());
         }
         // Tiers may bring a longer list than a viewer may begin, so that no viewer can begin one
         // that fails at a parent, where others would wait for the same fill.
         let longest = if self.viewers.is_some() { 1024 } else { 4096 };
         if !headers::loop_fits(&request.headers, longest) {
-            return Err(Reason::BadRequest);
+            return Err(Reason::BadRequest.into());
         }
         if !session.downstream_session.is_body_empty() {
-            return Err(Reason::BadRequest);
+            return Err(Reason::BadRequest.into());
         }
         let peer = session
             .client_addr()
             .and_then(|address| address.as_inet())
             .map(std::net::SocketAddr::ip);
+        let request = session.req_header();
         self.admission.admit(&Facts {
             target: &target,
+            method: request.method.as_str(),
+            scheme: scheme(session, ctx.protocol),
+            authority: authority(request),
             peer,
-            headers: &session.req_header().headers,
+            headers: &request.headers,
         })
     }
 
@@ -481,7 +494,14 @@ impl Proxy {
     async fn refuse(&self, session: &mut Session, ctx: &mut Context, reason: Reason) -> Result<()> {
         ctx.reason = Some(reason);
         let on_h3 = ctx.protocol == Protocol::H3;
-        answer::refuse(session, reason, self.viewers.as_ref(), on_h3).await
+        answer::refuse(
+            session,
+            reason,
+            ctx.retry_after,
+            self.viewers.as_ref(),
+            on_h3,
+        )
+        .await
     }
 }
 
@@ -529,6 +549,24 @@ fn protocol_of(session: &Session) -> Protocol {
         (true, true) => Protocol::H2,
         (true, false) => Protocol::H3,
     }
+}
+
+/// Whether the client's connection is secured. HTTP/3 always is.
+fn scheme(session: &Session, protocol: Protocol) -> &'static str {
+    let digest = session.as_downstream().digest();
+    let secured = digest.is_some_and(|digest| digest.ssl_digest.is_some());
+    if secured || protocol == Protocol::H3 {
+        "https"
+    } else {
+        "http"
+    }
+}
+
+/// The host that is asked: what HTTP/2 and HTTP/3 say in `:authority` counts before `Host` (RFC 9113 §8.3.1).
+fn authority(request: &RequestHeader) -> &str {
+    let host = || request.headers.get(header::HOST)?.to_str().ok();
+    let authority = request.uri.authority().map(http::uri::Authority::as_str);
+    authority.or_else(host).unwrap_or_default()
 }
 
 fn is_given_to_all(response: &ResponseHeader) -> bool {

@@ -18,3 +18,6 @@ mod c_fill;
 mod d_gate;
 mod e_vectors;
 mod f_hops;
+mod g_cat;
+mod h_grants;
+mod i_proxied;
