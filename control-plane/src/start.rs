@@ -120,8 +120,7 @@ fn operator(file: Option<&Path>) -> Result<Operator, Error> {
         return Ok(Operator::anybody());
     };
     let key = Secret::read(path, 1)?;
-    Operator::with_key(key.as_str())
-        .map_err(|short| Unusable::new(path, short.to_string()).into())
+    Operator::with_key(key.as_str()).map_err(|short| Unusable::new(path, short.to_string()).into())
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
