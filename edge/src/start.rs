@@ -208,7 +208,8 @@ async fn tcp_and_udp(
         max_connections: limits.max_connections,
         handshake: limits.handshake,
         header: limits.header,
-        write: settings.tier.client_write,
+        read: limits.read,
+        write: limits.write,
         drain: limits.drain,
         ..h3::Settings::default()
     };

@@ -17,7 +17,6 @@ struct Decoded {
 fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Decoded, Fault> {
     let limits = Limits {
         headers_bytes: HEADERS_BYTES,
-        idle_frames: 64,
     };
     let mut decoder = Decoder::new(limits);
     let mut decoded = Decoded::default();

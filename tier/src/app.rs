@@ -11,13 +11,16 @@ use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 
-use crate::h2::Session as H2Session;
+use crate::h2;
+use crate::metrics::Connections;
+use crate::pace::Patience;
 use crate::proxy::Proxy;
 
 /// One proxy with its upstream connections, shared by all listeners of a node.
 pub struct App {
     proxy: Arc<HttpProxy<Proxy>>,
     options: HttpServerOptions,
+    streams: h2::Terms,
 }
 
 /// What the application needs beyond the proxy.
@@ -31,12 +34,16 @@ pub struct Options {
     pub parent_ca: Option<std::path::PathBuf>,
     /// After how long without a request an HTTP/2 connection is closed.
     pub h2_idle: Duration,
+    /// How slowly an answer over HTTP/2 may be taken.
+    pub write: Patience,
+    /// How slowly a request's body may come over HTTP/2.
+    pub read: Patience,
 }
 
 impl App {
     /// Puts a proxy to work.
     #[must_use]
-    pub fn new(proxy: Proxy, options: Options) -> Arc<Self> {
+    pub fn new(proxy: Proxy, options: Options, connections: Connections) -> Arc<Self> {
         runtime::tls::install_provider();
         let conf = ServerConf {
             max_retries: options.attempts,
@@ -51,6 +58,11 @@ impl App {
         Arc::new(Self {
             proxy: Arc::new(http_proxy(&Arc::new(conf), proxy)),
             options: server,
+            streams: h2::Terms {
+                write: options.write,
+                read: options.read,
+                connections,
+            },
         })
     }
 }
@@ -64,7 +76,8 @@ impl HttpServerApp for App {
     ) -> Option<ReusedHttpStream> {
         let session = match session {
             ServerSession::H2(session) => {
-                ServerSession::new_custom(Box::new(H2Session::new(session)))
+                let session = h2::Session::new(session, self.streams.clone());
+                ServerSession::new_custom(Box::new(session))
             }
             session => session,
         };

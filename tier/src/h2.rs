@@ -23,6 +23,9 @@ use pingora::protocols::http::v2::server::HttpSession;
 use pingora::protocols::l4::socket::SocketAddr;
 
 use crate::headers;
+use crate::metrics::{Connections, Cut};
+use crate::pace::{Pace, Patience};
+use crate::protocol::Protocol;
 
 /// One request and its answer on an HTTP/2 stream.
 ///
@@ -42,13 +45,28 @@ pub(crate) struct Session {
     tasks: bool,
     sent: usize,
     failed: Option<Box<Error>>,
-    write_timeout: Option<Duration>,
+    /// The client's account as a reader of the answer and as a sender of the body. Both stand in
+    /// the session: Pingora breaks its waits off whenever anything else happens.
+    taking: Pace,
+    giving: Pace,
+    connections: Connections,
+}
+
+/// What a stream is borne with.
+#[derive(Clone)]
+pub(crate) struct Terms {
+    /// How slowly an answer may be taken.
+    pub(crate) write: Patience,
+    /// How slowly a request's body may come.
+    pub(crate) read: Patience,
+    /// Where those who are cut off are counted.
+    pub(crate) connections: Connections,
 }
 
 impl Session {
     /// Wraps a session whose authority Pingora has validated. Upstreams and refreshes speak
     /// HTTP/1.1, so the authority becomes `Host`.
-    pub(crate) fn new(mut inner: HttpSession) -> Self {
+    pub(crate) fn new(mut inner: HttpSession, terms: Terms) -> Self {
         let request = inner.req_header_mut();
         let authority = request
             .uri
@@ -68,7 +86,9 @@ impl Session {
             tasks: true,
             sent: 0,
             failed: None,
-            write_timeout: None,
+            taking: Pace::new(terms.write),
+            giving: Pace::new(terms.read),
+            connections: terms.connections,
         }
     }
 
@@ -119,8 +139,15 @@ impl Session {
         while let Some((data, end)) = self.queue.front_mut() {
             if !data.is_empty() {
                 body.reserve_capacity(data.len());
-                let window = capacity(body, self.write_timeout).await?;
+                let ready = poll_fn(|cx| body.poll_capacity(cx));
+                let Ok(window) = self.taking.bound(ready).await else {
+                    return Err(self.cut(Cut::SlowReader));
+                };
+                let window = window
+                    .ok_or_else(|| broken("the stream is closed"))?
+                    .map_err(broken)?;
                 let part = data.split_to(window.min(data.len()));
+                self.taking.earn(part.len());
                 let last = *end && data.is_empty();
                 body.send_data(part, last).map_err(broken)?;
             } else if *end {
@@ -132,19 +159,26 @@ impl Session {
         }
         Ok(())
     }
-}
 
-async fn capacity(body: &mut h2::SendStream<Bytes>, limit: Option<Duration>) -> Result<usize> {
-    let ready = poll_fn(|cx| body.poll_capacity(cx));
-    let capacity = match limit {
-        Some(limit) => tokio::time::timeout(limit, ready).await.map_err(|_| {
-            Error::explain(ErrorType::WriteTimedout, "the client does not read").into_down()
-        })?,
-        None => ready.await,
-    };
-    capacity
-        .ok_or_else(|| broken("the stream is closed"))?
-        .map_err(broken)
+    /// The next piece of the request's body, if it comes at a bearable pace.
+    async fn receive(&mut self) -> Result<Option<Bytes>> {
+        let Ok(piece) = self.giving.bound(self.inner.read_body_bytes()).await else {
+            return Err(self.cut(Cut::SlowBody));
+        };
+        if let Ok(Some(piece)) = &piece {
+            self.giving.earn(piece.len());
+        }
+        piece
+    }
+
+    fn cut(&self, cause: Cut) -> Box<Error> {
+        self.connections.cut(Protocol::H2, cause);
+        let kind = match cause {
+            Cut::SlowBody => ErrorType::ReadTimedout,
+            _ => ErrorType::WriteTimedout,
+        };
+        Error::explain(kind, cause.as_str()).into_down()
+    }
 }
 
 fn broken(cause: impl std::fmt::Display) -> Box<Error> {
@@ -162,11 +196,12 @@ impl CustomSession for Session {
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
-        self.inner.read_body_bytes().await
+        self.receive().await
     }
 
     async fn drain_request_body(&mut self) -> Result<()> {
-        self.inner.drain_request_body().await
+        let drain = self.giving.bound(self.inner.drain_request_body()).await;
+        drain.unwrap_or_else(|_| Err(self.cut(Cut::SlowBody)))
     }
 
     async fn write_response_header(&mut self, r: Box<ResponseHeader>, end: bool) -> Result<()> {
@@ -218,18 +253,24 @@ impl CustomSession for Session {
         Ok(self.ended)
     }
 
-    fn set_read_timeout(&mut self, _timeout: Option<Duration>) {}
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) {
+        if let Some(timeout) = timeout {
+            self.giving.set_grace(timeout);
+        }
+    }
 
     fn get_read_timeout(&self) -> Option<Duration> {
-        None
+        Some(self.giving.grace())
     }
 
     fn set_write_timeout(&mut self, timeout: Option<Duration>) {
-        self.write_timeout = timeout;
+        if let Some(timeout) = timeout {
+            self.taking.set_grace(timeout);
+        }
     }
 
     fn get_write_timeout(&self) -> Option<Duration> {
-        self.write_timeout
+        Some(self.taking.grace())
     }
 
     fn set_total_drain_timeout(&mut self, timeout: Option<Duration>) {
@@ -278,7 +319,8 @@ impl CustomSession for Session {
                 let reset = poll_fn(|cx| body.poll_reset(cx)).await;
                 Err(Error::explain(ErrorType::H2Error, format!("reset: {reset:?}")).into_down())
             }
-            _ => self.inner.read_body_or_idle(no_body_expected).await,
+            _ if idle => self.inner.read_body_or_idle(no_body_expected).await,
+            _ => self.receive().await,
         }
     }
 

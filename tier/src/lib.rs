@@ -21,6 +21,9 @@ pub mod beacon;
 pub mod cache;
 mod error;
 mod fill;
+mod flood;
+#[doc(hidden)]
+pub mod frames;
 mod guard;
 mod h2;
 pub mod h3;
@@ -29,6 +32,7 @@ pub mod key;
 pub mod listen;
 pub mod metrics;
 pub mod node;
+pub mod pace;
 pub mod parent;
 mod protocol;
 pub mod proxied;

@@ -11,15 +11,17 @@ use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::{ALPN, GetSocketDigest, SocketDigest, Ssl};
-use prometheus::IntGauge;
 use rustls::server::ServerConfig;
+use socket2::SockRef;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::error::Error;
-use crate::guard::Guard;
+use crate::guard::{Guard, Terms};
+use crate::metrics::Connections;
+use crate::pace::Patience;
 use crate::proxied::{self, Progress, Said};
 
 /// What a listener bears with.
@@ -29,9 +31,13 @@ pub struct Limits {
     pub max_connections: usize,
     /// Time for a TLS handshake.
     pub handshake: Duration,
-    /// Time for a whole HTTP/1.1 request header, from its first byte; for an HTTP/2 connection
-    /// preface, from the handshake.
+    /// Time for a whole HTTP/1.1 request header, HTTP/2 header block or frame, from its first
+    /// byte; for an HTTP/2 connection preface, from the handshake.
     pub header: Duration,
+    /// How slowly an answer may be taken.
+    pub write: Patience,
+    /// How slowly a request's body may come.
+    pub read: Patience,
     /// Time that answers in progress get when the node stops.
     pub drain: Duration,
     /// Networks of load balancers. Where there are any, every connection must come from one of them and begin with
@@ -55,7 +61,7 @@ pub async fn serve<A>(
     tls: Option<Arc<ServerConfig>>,
     app: Arc<A>,
     limits: Limits,
-    connections: IntGauge,
+    connections: Connections,
     shutdown: watch::Receiver<bool>,
 ) where
     A: HttpServerApp + Send + Sync + 'static,
@@ -75,9 +81,10 @@ pub async fn serve<A>(
                             app: Arc::clone(&app),
                             acceptor: acceptor.clone(),
                             limits: limits.clone(),
+                            connections: connections.clone(),
                             shutdown: shutdown.clone(),
                         };
-                        let counted = Counted::new(connections.clone());
+                        let counted = Counted::new(connections.open.clone());
                         running.spawn(async move {
                             connection.serve(stream, peer).await;
                             drop(counted);
@@ -109,6 +116,7 @@ struct Connection<A> {
     app: Arc<A>,
     acceptor: Option<Arc<Acceptor>>,
     limits: Limits,
+    connections: Connections,
     shutdown: watch::Receiver<bool>,
 }
 
@@ -116,6 +124,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
     async fn serve(self, mut tcp: TcpStream, peer: SocketAddr) {
         // The socket may be gone already; the first read will tell.
         let _ = tcp.set_nodelay(true);
+        // A kernel without it holds more for a slow reader, and tells later that it is slow.
+        let _ = SockRef::from(&tcp).set_tcp_notsent_lowat(NOT_SENT_BYTES);
         let client = if self.limits.proxied_by.is_empty() {
             Some(peer)
         } else {
@@ -130,7 +140,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
         let _ = digest.peer_addr.set(Some(client.into()));
         stream.set_socket_digest(digest);
         let Some(acceptor) = &self.acceptor else {
-            let guarded = Guard::new(stream, self.limits.header);
+            let guarded = Guard::new(stream, self.terms());
             self.app
                 .process_new(Box::new(guarded), &self.shutdown)
                 .await;
@@ -143,9 +153,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
             Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
         };
         let guarded = if matches!(secured.selected_alpn_proto(), Some(ALPN::H2)) {
-            Guard::preface(secured, self.limits.header)
+            Guard::h2(secured, self.terms())
         } else {
-            Guard::new(secured, self.limits.header)
+            Guard::new(secured, self.terms())
         };
         self.app
             .process_new(Box::new(guarded), &self.shutdown)
@@ -154,6 +164,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
 }
 
 impl<A> Connection<A> {
+    fn terms(&self) -> Terms {
+        Terms {
+            header: self.limits.header,
+            write: self.limits.write,
+            connections: self.connections.clone(),
+        }
+    }
+
     /// Who is behind a load balancer; `None` for a connection that is not to be served.
     async fn proxied(&self, tcp: &mut TcpStream, peer: SocketAddr) -> Option<SocketAddr> {
         let ip = peer.ip().to_canonical();
@@ -194,10 +212,10 @@ async fn said_first(tcp: &mut TcpStream) -> io::Result<Said> {
 }
 
 /// One on the gauge of open connections.
-struct Counted(IntGauge);
+struct Counted(prometheus::IntGauge);
 
 impl Counted {
-    fn new(gauge: IntGauge) -> Self {
+    fn new(gauge: prometheus::IntGauge) -> Self {
         gauge.inc();
         Self(gauge)
     }
@@ -208,3 +226,7 @@ impl Drop for Counted {
         self.0.dec();
     }
 }
+
+/// How much of an answer may wait in the kernel unsent. More would hide for long how slowly a
+/// client takes it, and be sent before anything that is more urgent.
+const NOT_SENT_BYTES: u32 = 128 * 1024;

@@ -20,8 +20,99 @@ pub struct Metrics {
     pub upstream_bytes: IntCounter,
     /// Time until a parent's response header is there.
     pub upstream_seconds: Histogram,
-    /// Open connections over TCP.
-    pub connections: IntGauge,
+    /// Connections over TCP.
+    pub connections: Connections,
+}
+
+/// What becomes of connections over TCP.
+#[derive(Clone)]
+pub struct Connections {
+    /// Those that are open.
+    pub open: IntGauge,
+    cut: IntCounterVec,
+}
+
+/// Why a client is cut off: a closed set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// It made more noise than it may.
+    Flood,
+    /// A request header, or another frame, was not complete in time.
+    SlowHeader,
+    /// A request's body came too slowly.
+    SlowBody,
+    /// An answer was taken too slowly.
+    SlowReader,
+}
+
+impl Cut {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Flood,
+        Self::SlowHeader,
+        Self::SlowBody,
+        Self::SlowReader,
+    ];
+
+    /// A short word for logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Flood => "flood",
+            Self::SlowHeader => "slow_header",
+            Self::SlowBody => "slow_body",
+            Self::SlowReader => "slow_reader",
+        }
+    }
+}
+
+impl Connections {
+    /// Figures that belong to no registry yet.
+    ///
+    /// # Errors
+    /// Never: their names are constants.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let connections = Self {
+            open: IntGauge::new(
+                "millrace_tier_connections",
+                "Open TCP connections from clients",
+            )?,
+            cut: IntCounterVec::new(
+                Opts::new(
+                    "millrace_tier_cut_total",
+                    "Clients cut off over TCP, connections or single answers, by cause",
+                ),
+                &["protocol", "cause"],
+            )?,
+        };
+        for protocol in [Protocol::H1, Protocol::H2] {
+            for cause in Cut::ALL {
+                connections
+                    .cut
+                    .with_label_values(&[protocol.as_str(), cause.as_str()]);
+            }
+        }
+        Ok(connections)
+    }
+
+    /// Counts a client that is cut off.
+    pub(crate) fn cut(&self, protocol: Protocol, cause: Cut) {
+        self.cut
+            .with_label_values(&[protocol.as_str(), cause.as_str()])
+            .inc();
+        tracing::debug!(
+            %protocol,
+            cause = cause.as_str(),
+            "cut a client off: {}",
+            cause.as_str()
+        );
+    }
+
+    /// How many were cut off so far.
+    #[cfg(test)]
+    pub(crate) fn count(&self, protocol: Protocol, cause: Cut) -> u64 {
+        let labels = [protocol.as_str(), cause.as_str()];
+        self.cut.with_label_values(&labels).get()
+    }
 }
 
 /// How a request met the cache: a closed set, so that the label stays small.
@@ -85,11 +176,9 @@ impl Metrics {
             ]),
         )?;
         registry.register(Box::new(upstream_seconds.clone()))?;
-        let connections = IntGauge::new(
-            "millrace_tier_connections",
-            "Open TCP connections from clients",
-        )?;
-        registry.register(Box::new(connections.clone()))?;
+        let connections = Connections::new()?;
+        registry.register(Box::new(connections.open.clone()))?;
+        registry.register(Box::new(connections.cut.clone()))?;
         registry.register(Box::new(CacheFigures::new(cache)?))?;
         let metrics = Self {
             requests: family(

@@ -64,7 +64,6 @@ impl Node {
             hop_secret: hop_secret.transpose()?,
             max_object_bytes: settings.max_object_bytes,
             fill_wait: settings.fill_wait,
-            client_write: settings.client_write,
         };
         let proxy = Proxy {
             admission: role.admission,
@@ -78,7 +77,7 @@ impl Node {
             rules,
         };
         Ok(Self {
-            app: App::new(proxy, settings.app.clone()),
+            app: App::new(proxy, settings.app.clone(), metrics.connections.clone()),
             cache,
             metrics,
             registry,

@@ -66,8 +66,6 @@ pub struct Rules {
     pub max_object_bytes: usize,
     /// How long a request waits for another one's fill to begin.
     pub fill_wait: Duration,
-    /// How long a write to a client may make no progress.
-    pub client_write: Duration,
 }
 
 /// What is known of one request so far.
@@ -117,7 +115,6 @@ impl ProxyHttp for Proxy {
         ctx.internal = session.subrequest_ctx.is_some();
         // Without it a slow first viewer holds back the fill, and with it everybody.
         session.set_proxy_tasks_enabled(true);
-        session.set_write_timeout(Some(self.rules.client_write));
         Ok(())
     }
 

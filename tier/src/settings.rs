@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app;
 use crate::listen::Limits;
+use crate::pace::Patience;
 use crate::parent::{Address, Timeouts};
 
 /// `[cache]`: what the node keeps in memory.
@@ -62,6 +63,13 @@ pub struct Clients {
     pub header_timeout: Span,
     /// How long a client may take nothing of an answer. 100ms to 10m. Default `60s`.
     pub write_timeout: Span,
+    /// How long a client may send nothing of a request's body. 100ms to 10m. Default `30s`.
+    pub read_timeout: Span,
+    /// Bytes a second that a client must take of an answer, or send of a body. Whoever keeps this
+    /// rate is never cut; below it, waiting uses up `write_timeout` or `read_timeout`, to which
+    /// each byte adds its part of a second. At most 1MiB; 0 asks for one byte within each of
+    /// these times. Default `1KiB`. More frees places sooner, and cuts viewers on poor lines.
+    pub min_rate: ByteSize,
     /// How long answers in progress get when the node stops. At most 10m. Default `10s`.
     pub drain: Span,
 }
@@ -83,8 +91,6 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// What each listener bears with.
     pub limits: Limits,
-    /// How long a client may take nothing of an answer.
-    pub client_write: Duration,
     /// What Pingora's side needs.
     pub app: app::Options,
 }
@@ -120,6 +126,8 @@ impl Default for Clients {
             handshake_timeout: Span::seconds(10),
             header_timeout: Span::seconds(15),
             write_timeout: Span::seconds(60),
+            read_timeout: Span::seconds(30),
+            min_rate: ByteSize(1024),
             drain: Span::seconds(10),
         }
     }
@@ -167,6 +175,7 @@ pub fn check(
         ),
         cooldown: span(problems, "upstream.cooldown", upstream.cooldown, 0, 600_000),
     };
+    within(problems, "clients.min_rate", clients.min_rate, 0, 1 << 20);
     let limits = Limits {
         max_connections: count(
             problems,
@@ -188,6 +197,18 @@ pub fn check(
             100,
             300_000,
         ),
+        write: patience(
+            problems,
+            "clients.write_timeout",
+            clients.write_timeout,
+            clients.min_rate,
+        ),
+        read: patience(
+            problems,
+            "clients.read_timeout",
+            clients.read_timeout,
+            clients.min_rate,
+        ),
         drain: span(problems, "clients.drain", clients.drain, 0, 600_000),
         proxied_by: Vec::new(),
     };
@@ -201,18 +222,13 @@ pub fn check(
             keepalive_pool: count(problems, "upstream.keepalive", upstream.keepalive, 65_536),
             parent_ca: some(&upstream.ca_file),
             h2_idle: Duration::from_secs(120),
+            write: limits.write,
+            read: limits.read,
         },
         parents,
         hop_secret_file: some(&upstream.hop_secret_file),
         timeouts,
         limits,
-        client_write: span(
-            problems,
-            "clients.write_timeout",
-            clients.write_timeout,
-            100,
-            600_000,
-        ),
     }
 }
 
@@ -257,6 +273,13 @@ fn span(problems: &mut Problems, key: &str, span: Span, low_ms: u64, high_ms: u6
         problems.add(key, format!("must be {low} to {high}"));
     }
     span.0
+}
+
+fn patience(problems: &mut Problems, key: &str, grace: Span, rate: ByteSize) -> Patience {
+    Patience {
+        grace: span(problems, key, grace, 100, 600_000),
+        bytes_per_s: rate.0,
+    }
 }
 
 fn count(problems: &mut Problems, key: &str, count: usize, high: usize) -> usize {

@@ -21,3 +21,4 @@ mod f_hops;
 mod g_cat;
 mod h_grants;
 mod i_proxied;
+mod l_smuggling;

@@ -28,27 +28,23 @@ pub async fn h1(client: &Client, target: &str, fields: &Fields<'_>) -> Outcome {
     outcome(answer.starts_with(b"HTTP/1.1 200 "))
 }
 
-/// HTTP/2 with literal header fields (RFC 7541 §6.2.2), without Huffman coding.
 pub async fn h2(client: &Client, target: &str, fields: &Fields<'_>) -> Outcome {
+    h2_message(client, &all(target, fields), None).await
+}
+
+/// HTTP/2 with literal header fields (RFC 7541 §6.2.2), without Huffman coding, whatever they say.
+pub async fn h2_message(client: &Client, fields: &Fields<'_>, body: Option<&[u8]>) -> Outcome {
     let mut stream = client.tls("h2").await;
-    let mut block = BytesMut::new();
-    for (name, value) in all(target, fields) {
-        block.put_u8(0);
-        for text in [name, value] {
-            integer(&mut block, 0, 7, text.len());
-            block.put_slice(text.as_bytes());
-        }
+    let flags = if body.is_some() { 4 } else { 5 };
+    let mut out = BytesMut::from(HELLO);
+    out.put_slice(&h2_frame(1, flags, 1, &h2_block(fields)));
+    if let Some(body) = body {
+        out.put_slice(&h2_frame(0, 1, 1, body));
     }
-    let mut out = BytesMut::from(&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..]);
-    out.put_slice(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
-    let length = u32::try_from(block.len()).unwrap().to_be_bytes();
-    out.put_slice(&length[1..]);
-    out.put_slice(&[1, 5, 0, 0, 0, 1]);
-    out.put_slice(&block);
     stream.write_all(&out).await.unwrap();
     let mut seen = BytesMut::new();
     loop {
-        while let Some((kind, id, payload)) = frame(&mut seen) {
+        while let Some((kind, _, id, payload)) = frame(&mut seen) {
             match (kind, id) {
                 (1, 1) => return outcome(payload.first() == Some(&0x88)),
                 (3, 1) | (7, _) => return Outcome::Refused,
@@ -61,13 +57,39 @@ pub async fn h2(client: &Client, target: &str, fields: &Fields<'_>) -> Outcome {
     }
 }
 
-/// HTTP/3 with literal field lines and literal names (RFC 9204 §4.5.6), without Huffman coding.
+/// The connection preface with empty SETTINGS (RFC 9113 §3.4).
+pub const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// A field block of literals.
+pub fn h2_block(fields: &Fields<'_>) -> Vec<u8> {
+    let mut block = BytesMut::new();
+    for (name, value) in fields {
+        block.put_u8(0);
+        for text in [name, value] {
+            integer(&mut block, 0, 7, text.len());
+            block.put_slice(text.as_bytes());
+        }
+    }
+    block.to_vec()
+}
+
+pub fn h2_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+    [&head, payload].concat()
+}
+
 pub async fn h3(client: &Client, target: &str, fields: &Fields<'_>) -> Outcome {
+    h3_message(client, &all(target, fields), None).await
+}
+
+/// HTTP/3 with literal field lines and literal names (RFC 9204 §4.5.6), without Huffman coding.
+pub async fn h3_message(client: &Client, fields: &Fields<'_>, body: Option<&[u8]>) -> Outcome {
     let (_endpoint, connection) = client.quic().await;
     let mut control = connection.open_uni().await.unwrap();
     control.write_all(&[0, 4, 0]).await.unwrap();
     let mut block = BytesMut::from(&[0, 0][..]);
-    for (name, value) in all(target, fields) {
+    for (name, value) in fields {
         integer(&mut block, 0x20, 3, name.len());
         block.put_slice(name.as_bytes());
         integer(&mut block, 0, 7, value.len());
@@ -77,8 +99,14 @@ pub async fn h3(client: &Client, target: &str, fields: &Fields<'_>) -> Outcome {
     let mut out = BytesMut::from(&[1][..]);
     out.put_u16(0x4000 | u16::try_from(block.len()).unwrap());
     out.put_slice(&block);
-    send.write_all(&out).await.unwrap();
-    send.finish().unwrap();
+    if let Some(body) = body {
+        out.put_u8(0);
+        out.put_u16(0x4000 | u16::try_from(body.len()).unwrap());
+        out.put_slice(body);
+    }
+    // What is refused early is not taken to its end.
+    let _ = send.write_all(&out).await;
+    let _ = send.finish();
     let Ok(answer) = receive.read_to_end(1 << 20).await else {
         return Outcome::Refused;
     };
@@ -122,15 +150,17 @@ fn integer(out: &mut BytesMut, flags: u8, bits: u32, value: usize) {
     out.put_u8(u8::try_from(rest).unwrap());
 }
 
-fn frame(seen: &mut BytesMut) -> Option<(u8, u32, BytesMut)> {
+/// The type, flags, stream and payload of the first frame.
+pub fn frame(seen: &mut BytesMut) -> Option<(u8, u8, u32, BytesMut)> {
     let head = seen.get(..9)?;
     let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-    let (kind, id) = (
+    let (kind, flags, id) = (
         head[3],
+        head[4],
         u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
     );
     (seen.len() >= 9 + length).then(|| {
         let mut frame = seen.split_to(9 + length);
-        (kind, id, frame.split_off(9))
+        (kind, flags, id, frame.split_off(9))
     })
 }

@@ -10,8 +10,9 @@ use pingora::protocols::l4::socket::SocketAddr;
 use quinn::{RecvStream, SendStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, MissedTickBehavior};
 
+use super::account::{Account, Taking};
 use super::code::{Code, Fault};
 use super::frame;
 use super::inbound::Inbound;
@@ -22,6 +23,7 @@ use super::qpack::Encoder;
 use super::session::{self, Session};
 use super::settings::Settings;
 use super::uni::{self, Critical};
+use crate::metrics::Cut;
 
 /// A connection whose handshake is complete.
 pub(super) struct Connection<A> {
@@ -33,6 +35,7 @@ pub(super) struct Connection<A> {
     next_stream: u64,
     idle_since: Instant,
     tally: Tally,
+    account: Account,
 }
 
 /// What all connections of a listener share.
@@ -73,6 +76,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
         shutdown: watch::Receiver<bool>,
     ) -> Self {
         Self {
+            account: Account::new(context.metrics.clone()),
             quic,
             context,
             shutdown,
@@ -150,6 +154,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
         let critical = Arc::new(Critical::default());
         let (quic, mut shutdown) = (self.quic.clone(), self.shutdown.clone());
         let at_once = usize::try_from(self.context.settings.max_requests).unwrap_or(usize::MAX);
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.phase != Phase::Draining || !requests.is_empty() {
             let deadline = self.deadline(requests);
             tokio::select! {
@@ -159,8 +165,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
                 }
                 stream = quic.accept_uni() => {
                     let Ok(stream) = stream else { return Ok(()) };
-                    unis.spawn(uni::serve(stream, Arc::clone(&critical)));
+                    self.account.noise(1)?;
+                    unis.spawn(uni::serve(stream, Arc::clone(&critical), self.account.clone()));
                 }
+                _ = look.tick() => self.account.quic_frames(&quic.stats().frame_rx)?,
                 Some(done) = requests.join_next() => self.count(done.unwrap_or(false))?,
                 Some(done) = unis.join_next() => if let Ok(Err(fault)) = done {
                     return Err(fault);
@@ -188,7 +196,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
         self.next_stream = u64::from(send.id()) + STREAM_STEP;
         self.idle_since = Instant::now();
         let (quic, context) = (self.quic.clone(), Arc::clone(&self.context));
-        requests.spawn(request(send, recv, quic, context, self.shutdown.clone()));
+        let taking = Taking::new(self.account.clone(), context.settings.write);
+        let inbound = Inbound::new(recv, self.account.clone(), &context.settings);
+        let outbound = Outbound::new(send, taking, context.metrics.clone());
+        requests.spawn(request(inbound, outbound, quic, context, self.shutdown.clone()));
     }
 
     /// Keeps the tally; a client that gives up far more than it lets be answered is cut off.
@@ -247,8 +258,8 @@ async fn go_away(streams: &mut Streams, stream: u64) -> Result<(), Fault> {
 
 /// Serves one request stream to its end. Returns whether the response was delivered.
 async fn request<A: HttpServerApp + Send + Sync + 'static>(
-    send: SendStream,
-    recv: RecvStream,
+    mut inbound: Inbound,
+    outbound: Outbound,
     quic: quinn::Connection,
     context: Arc<Context<A>>,
     shutdown: watch::Receiver<bool>,
@@ -259,11 +270,12 @@ async fn request<A: HttpServerApp + Send + Sync + 'static>(
         server,
         ..
     } = &*context;
-    let mut inbound = Inbound::new(recv, settings);
-    let outbound = Outbound::new(send, metrics.clone());
     let header = tokio::time::timeout(settings.header, inbound.header()).await;
-    // slower than is allowed: the application has seen nothing of it
-    let header = header.unwrap_or(Err(Fault::Stream(Code::REQUEST_REJECTED)));
+    let header = header.unwrap_or_else(|_| {
+        metrics.cut(Cut::SlowHeader);
+        // the application has seen nothing of it
+        Err(Fault::Stream(Code::REQUEST_REJECTED))
+    });
     // what has arrived of the body may already show a fault, such as an end too early
     let header = header.and_then(|header| Ok((header, inbound.look_ahead()?)));
     let (header, ahead) = match header {
@@ -293,9 +305,7 @@ async fn refuse<A>(
     quic: &quinn::Connection,
     context: &Context<A>,
 ) -> bool {
-    let Context {
-        settings, metrics, ..
-    } = context;
+    let metrics = &context.metrics;
     if fault != Fault::Gone {
         metrics.malformed.inc();
     }
@@ -317,7 +327,7 @@ async fn refuse<A>(
             outbound.push(frame::HEADERS, encoder.finish());
             outbound.end();
             let delivered = outbound.delivered();
-            if outbound.flush(Some(settings.write)).await.is_ok() {
+            if outbound.flush().await.is_ok() {
                 inbound.stop(Code::NO_ERROR);
                 return delivered.await;
             }
@@ -343,6 +353,9 @@ const GIVEN_UP_RATIO: u32 = 4;
 /// How long requests are still taken after the shutdown was announced: a round trip, within these.
 const GRACE: Duration = Duration::from_millis(20);
 const GRACE_MAX: Duration = Duration::from_secs(1);
+
+/// How often the frames of QUIC are counted.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// A time that does not come.
 const FAR_AWAY: Duration = Duration::from_secs(24 * 3600);

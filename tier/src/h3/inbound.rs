@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use quinn::{ReadError, RecvStream};
 
+use super::account::Account;
 use super::code::{Code, Fault};
 use super::fields::{self, Request};
 use super::frame::{self, Frame};
@@ -19,6 +20,7 @@ pub(super) struct Inbound {
     /// What has been read from the stream and not yet decoded.
     input: Bytes,
     decoder: frame::Decoder,
+    account: Account,
     section: qpack::Limits,
     phase: Phase,
     /// A piece of body that looking ahead has found.
@@ -49,15 +51,15 @@ pub(super) enum Ahead {
 }
 
 impl Inbound {
-    pub(super) fn new(stream: RecvStream, settings: &Settings) -> Self {
+    pub(super) fn new(stream: RecvStream, account: Account, settings: &Settings) -> Self {
         let limits = frame::Limits {
             headers_bytes: settings.max_header_bytes,
-            idle_frames: IDLE_FRAMES,
         };
         Self {
             stream,
             input: Bytes::new(),
             decoder: frame::Decoder::new(limits),
+            account,
             section: qpack::Limits {
                 section_bytes: settings.max_header_bytes,
                 fields: settings.max_header_fields,
@@ -170,8 +172,10 @@ impl Inbound {
     /// The next frame, or `None` at the stream's end.
     async fn frame(&mut self) -> Result<Option<Frame>, Fault> {
         loop {
-            if let Some(frame) = self.decoder.decode(&mut self.input)? {
-                return Ok(Some(frame));
+            let frame = self.decoder.decode(&mut self.input)?;
+            self.account.noise(self.decoder.take_idle())?;
+            if frame.is_some() {
+                return Ok(frame);
             }
             match self.stream.read_chunk(READ_BYTES, true).await {
                 Ok(Some(chunk)) => self.input = chunk.bytes,
@@ -213,9 +217,6 @@ impl Drop for Inbound {
 
 /// The most bytes taken from the stream at a time.
 const READ_BYTES: usize = 64 * 1024;
-
-/// How many frames without use a request may have; clients send a few to keep servers honest.
-const IDLE_FRAMES: u32 = 64;
 
 /// How often a dropped request is read in search of its end.
 const DRAIN_READS: usize = 8;

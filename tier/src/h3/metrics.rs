@@ -1,6 +1,8 @@
 //! What the HTTP/3 front counts.
 
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+use crate::metrics::Cut;
 
 /// The counters of one listener. Clones count into the same cells.
 #[derive(Debug, Clone)]
@@ -22,12 +24,24 @@ pub struct Metrics {
     pub malformed: IntCounter,
     /// Responses that did not reach their end: given up by us or by the client.
     pub resets: IntCounter,
+    cut: IntCounterVec,
 }
 
 impl Metrics {
     /// Makes counters that stand at zero and belong to no registry yet.
     pub fn new() -> Self {
+        let cut = valid(IntCounterVec::new(
+            Opts::new(
+                "h3_cut_total",
+                "HTTP/3 clients cut off, connections or single requests, by cause",
+            ),
+            &["cause"],
+        ));
+        for cause in Cut::ALL {
+            cut.with_label_values(&[cause.as_str()]);
+        }
         Self {
+            cut,
             connections: counter(
                 "h3_connections_total",
                 "HTTP/3 connections whose handshake was completed",
@@ -60,6 +74,18 @@ impl Metrics {
         }
     }
 
+    /// Counts a client that is cut off.
+    pub(crate) fn cut(&self, cause: Cut) {
+        self.cut.with_label_values(&[cause.as_str()]).inc();
+        tracing::debug!(cause = cause.as_str(), "cut a client off: {}", cause.as_str());
+    }
+
+    /// How many were cut off so far.
+    #[cfg(test)]
+    pub(crate) fn count(&self, cause: Cut) -> u64 {
+        self.cut.with_label_values(&[cause.as_str()]).get()
+    }
+
     /// Makes the counters visible in `registry`.
     ///
     /// # Errors
@@ -67,6 +93,7 @@ impl Metrics {
     /// When the registry already has one of their names.
     pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
         registry.register(Box::new(self.connections_open.clone()))?;
+        registry.register(Box::new(self.cut.clone()))?;
         [
             &self.connections,
             &self.connections_refused,
@@ -105,7 +132,7 @@ mod tests {
         let (metrics, registry) = (Metrics::new(), Registry::new());
         metrics.register(&registry).unwrap();
         let shown = registry.gather();
-        assert_eq!(shown.len(), 8);
+        assert_eq!(shown.len(), 9);
         assert!(
             shown
                 .iter()

@@ -5,7 +5,8 @@
 //! 2. `connection` keeps one client's streams and its orderly end, `uni` its critical streams.
 //! 3. `inbound` cuts a request stream into frames ([`frame`]), unpacks the header ([`qpack`]) and
 //!    believes it only after [`fields`] has checked it.
-//! 4. `session` is the request as pingora sees it; `reply` holds the response to what its header
+//! 4. `account` keeps what a connection costs: its noise, and how slowly it takes its answers.
+//! 5. `session` is the request as pingora sees it; `reply` holds the response to what its header
 //!    promises, and `outbound` writes it.
 //!
 //! Invariants: a response ends with FIN only if the application finished it and its length is the
@@ -13,6 +14,7 @@
 //! has not the declared length is never seen as complete; whatever a client sends, a connection
 //! holds a bounded amount of memory.
 
+mod account;
 mod code;
 mod connection;
 #[doc(hidden)]

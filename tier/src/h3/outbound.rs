@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use quinn::{SendStream, WriteError};
-use tokio::time::Instant;
 
+use super::account::Taking;
 use super::code::Code;
 use super::frame;
 use super::metrics::Metrics;
+use crate::pace::TooSlow;
 
 /// Writes one response.
 ///
@@ -22,8 +23,8 @@ pub(super) struct Outbound {
     /// Frame heads and payloads in their order; never an empty one.
     queue: VecDeque<Bytes>,
     phase: Phase,
-    /// Since when the client has taken nothing, kept while writes come and go.
-    blocked_since: Option<Instant>,
+    /// What the client took of it, kept while writes come and go.
+    taking: Taking,
     ended: Arc<AtomicBool>,
     metrics: Metrics,
 }
@@ -55,12 +56,12 @@ pub(super) enum Error {
 }
 
 impl Outbound {
-    pub(super) fn new(stream: SendStream, metrics: Metrics) -> Self {
+    pub(super) fn new(stream: SendStream, taking: Taking, metrics: Metrics) -> Self {
         Self {
             stream,
             queue: VecDeque::new(),
             phase: Phase::Open,
-            blocked_since: None,
+            taking,
             ended: Arc::default(),
             metrics,
         }
@@ -117,32 +118,37 @@ impl Outbound {
         self.queue.iter().map(Bytes::len).sum()
     }
 
-    /// Writes all that is queued, and the end if it is due. `timeout` bounds how long the client
-    /// may take nothing, over all calls together.
+    /// How slowly it may be taken.
+    pub(super) const fn taking(&mut self) -> &mut Taking {
+        &mut self.taking
+    }
+
+    /// How long the client may take nothing of it.
+    pub(super) const fn grace(&self) -> Duration {
+        self.taking.grace()
+    }
+
+    /// Writes all that is queued, and the end if it is due, as long as the client takes it at a
+    /// bearable pace, over all calls together.
     ///
     /// # Cancel safety
     ///
     /// What was not written stays queued.
-    pub(super) async fn flush(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+    pub(super) async fn flush(&mut self) -> Result<(), Error> {
         if self.phase == Phase::Aborted {
             return Err(Error::Aborted);
         }
         while !self.queue.is_empty() {
-            let since = *self.blocked_since.get_or_insert_with(Instant::now);
             let write = self.stream.write_chunks(self.queue.make_contiguous());
-            let written = match timeout {
-                Some(timeout) => tokio::time::timeout_at(since + timeout, write).await,
-                None => Ok(write.await),
-            };
-            let written = match written {
+            let written = match self.taking.bound(write).await {
                 Ok(Ok(written)) => written,
                 Ok(Err(WriteError::Stopped(_))) => {
                     return Err(self.fail(Code::REQUEST_CANCELLED, Error::Gone));
                 }
                 Ok(Err(_)) => return Err(self.fail(Code::INTERNAL_ERROR, Error::Gone)),
-                Err(_) => return Err(self.fail(Code::REQUEST_CANCELLED, Error::Stalled)),
+                Err(TooSlow) => return Err(self.fail(Code::REQUEST_CANCELLED, Error::Stalled)),
             };
-            self.blocked_since = None;
+            self.taking.moved(written.bytes);
             self.queue.drain(..written.chunks);
         }
         if self.phase == Phase::Ending {

@@ -8,6 +8,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
 use pingora::{Error, ErrorType, Result};
 
+use super::account::Taking;
 use super::code::Code;
 use super::fields::CONNECTION_SPECIFIC;
 use super::frame;
@@ -25,8 +26,6 @@ pub(super) struct Reply {
     expected: Expected,
     /// A task that could not be queued; told at the next write.
     failed: Option<Box<Error>>,
-    /// How long the client may take nothing.
-    pub(super) timeout: Option<Duration>,
 }
 
 /// The body that a response's header promises.
@@ -41,7 +40,7 @@ enum Expected {
 }
 
 impl Reply {
-    pub(super) fn new(outbound: Outbound, method: &Method, timeout: Duration) -> Self {
+    pub(super) fn new(outbound: Outbound, method: &Method) -> Self {
         Self {
             outbound,
             head: method == Method::HEAD,
@@ -49,8 +48,17 @@ impl Reply {
             body_queued_bytes: 0,
             expected: Expected::Any,
             failed: None,
-            timeout: Some(timeout),
         }
+    }
+
+    /// How slowly the client may take it.
+    pub(super) const fn taking(&mut self) -> &mut Taking {
+        self.outbound.taking()
+    }
+
+    /// How long the client may take nothing of it.
+    pub(super) const fn grace(&self) -> Duration {
+        self.outbound.grace()
     }
 
     /// The header that was written.
@@ -169,7 +177,7 @@ impl Reply {
             self.outbound.abort(Code::INTERNAL_ERROR);
             return Err(error);
         }
-        self.outbound.flush(self.timeout).await.map_err(|error| {
+        self.outbound.flush().await.map_err(|error| {
             let kind = match error {
                 outbound::Error::Stalled => ErrorType::WriteTimedout,
                 _ => ErrorType::WriteError,

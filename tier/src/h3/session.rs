@@ -24,6 +24,8 @@ use super::outbound::Outbound;
 use super::reply::Reply;
 use super::settings::Settings;
 use crate::headers;
+use crate::metrics::Cut;
+use crate::pace::{Pace, TooSlow};
 
 /// A request, its body, and the way back for its response.
 pub(super) struct Session {
@@ -38,7 +40,8 @@ pub(super) struct Session {
     body_read_bytes: usize,
     retry: Retry,
     proxy_tasks: bool,
-    read_timeout: Option<Duration>,
+    /// How fast the body comes.
+    giving: Pace,
     drain_timeout: Option<Duration>,
 }
 
@@ -90,7 +93,7 @@ impl Session {
             _ => false,
         };
         Self {
-            reply: Reply::new(outbound, &request.header.method, settings.write),
+            reply: Reply::new(outbound, &request.header.method),
             target: request.header.raw_path().into(),
             request: request.header,
             inbound,
@@ -99,7 +102,7 @@ impl Session {
             body_read_bytes: 0,
             retry: Retry::default(),
             proxy_tasks: true,
-            read_timeout: Some(settings.read),
+            giving: Pace::new(settings.read),
             drain_timeout: None,
         }
     }
@@ -147,20 +150,17 @@ impl Custom for Session {
         if self.is_body_done() {
             return Ok(None);
         }
-        let read = self.inbound.data();
-        let piece = match self.read_timeout {
-            Some(timeout) => tokio::time::timeout(timeout, read).await,
-            None => Ok(read.await),
-        };
-        match piece {
+        match self.giving.bound(self.inbound.data()).await {
             Ok(Ok(Some(piece))) => {
+                self.giving.earn(piece.len());
                 self.body_read_bytes += piece.len();
                 self.retry.keep(&piece);
                 Ok(Some(piece))
             }
             Ok(Ok(None)) => Ok(None),
             Ok(Err(fault)) => Err(self.fault(fault)),
-            Err(_) => {
+            Err(TooSlow) => {
+                self.connection.metrics.cut(Cut::SlowBody);
                 let error = Error::explain(ErrorType::ReadTimedout, "h3 request body");
                 Err(error.into_down())
             }
@@ -237,19 +237,23 @@ impl Custom for Session {
     }
 
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {
-        self.read_timeout = timeout;
+        if let Some(timeout) = timeout {
+            self.giving.set_grace(timeout);
+        }
     }
 
     fn get_read_timeout(&self) -> Option<Duration> {
-        self.read_timeout
+        Some(self.giving.grace())
     }
 
     fn set_write_timeout(&mut self, timeout: Option<Duration>) {
-        self.reply.timeout = timeout;
+        if let Some(timeout) = timeout {
+            self.reply.taking().set_grace(timeout);
+        }
     }
 
     fn get_write_timeout(&self) -> Option<Duration> {
-        self.reply.timeout
+        Some(self.reply.grace())
     }
 
     fn set_total_drain_timeout(&mut self, timeout: Option<Duration>) {

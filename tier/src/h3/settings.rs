@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::pace::Patience;
+
 /// Limits and time-outs of a listener.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -31,11 +33,10 @@ pub struct Settings {
     pub handshake: Duration,
     /// How long a request's header may take, from its first byte to its last.
     pub header: Duration,
-    /// How long one read of a body may wait, unless the application says otherwise.
-    pub read: Duration,
-    /// How long a response may wait for the client to take a byte, unless the application says
-    /// otherwise.
-    pub write: Duration,
+    /// How slowly a request's body may come.
+    pub read: Patience,
+    /// How slowly the responses of a connection may be taken.
+    pub write: Patience,
     /// How long a connection may be silent, or without a request.
     pub idle: Duration,
     /// How long requests in progress may take after the shutdown was asked for.
@@ -57,8 +58,14 @@ impl Default for Settings {
             socket_buffer_bytes: 4 * 1024 * 1024,
             handshake: Duration::from_secs(10),
             header: Duration::from_secs(10),
-            read: Duration::from_secs(30),
-            write: Duration::from_secs(60),
+            read: Patience {
+                grace: Duration::from_secs(30),
+                bytes_per_s: 1024,
+            },
+            write: Patience {
+                grace: Duration::from_secs(60),
+                bytes_per_s: 1024,
+            },
             idle: Duration::from_secs(30),
             drain: Duration::from_secs(20),
         }

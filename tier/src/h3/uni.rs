@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::{Buf, Bytes, BytesMut};
 use quinn::{ReadError, RecvStream};
 
+use super::account::Account;
 use super::code::{Code, Fault};
 use super::frame::{self, Frame};
 use super::qpack::{DecoderStream, EncoderStream};
@@ -20,10 +21,15 @@ pub(super) struct Critical {
 }
 
 /// Serves one stream to its end. Critical streams have no end but the connection's.
-pub(super) async fn serve(stream: RecvStream, critical: Arc<Critical>) -> Result<(), Fault> {
+pub(super) async fn serve(
+    stream: RecvStream,
+    critical: Arc<Critical>,
+    account: Account,
+) -> Result<(), Fault> {
     let mut stream = Uni {
         stream,
         input: Bytes::new(),
+        account,
     };
     let Some(kind) = stream.kind().await else {
         return Ok(());
@@ -58,6 +64,7 @@ pub(super) async fn serve(stream: RecvStream, critical: Arc<Critical>) -> Result
 struct Uni {
     stream: RecvStream,
     input: Bytes,
+    account: Account,
 }
 
 /// The result of reading a stream that may not end.
@@ -82,7 +89,6 @@ impl Uni {
     async fn control(&mut self) -> Result<Never, Fault> {
         let limits = frame::Limits {
             headers_bytes: 0,
-            idle_frames: IDLE_FRAMES,
         };
         let mut decoder = frame::Decoder::new(limits);
         let mut state = Control::default();
@@ -99,8 +105,12 @@ impl Uni {
                         }
                         (fault, false) => fault,
                     })?;
+            self.account.noise(decoder.take_idle())?;
             match frame {
-                Some(frame) => state.next(frame)?,
+                Some(frame) => {
+                    state.next(frame)?;
+                    self.account.noise(1)?;
+                }
                 None if !state.settled && decoder.has_skipped() => {
                     return Err(Fault::Connection(Code::MISSING_SETTINGS));
                 }
@@ -116,6 +126,8 @@ impl Uni {
     ) -> Result<Never, Fault> {
         loop {
             check(&self.input)?;
+            // each instruction has a byte at least
+            self.account.noise(self.input.len() as u64)?;
             self.input = self.more().await?;
         }
     }
@@ -172,10 +184,6 @@ pub(super) const QPACK_DECODER: u8 = 0x03;
 
 /// The most bytes taken from a stream at a time.
 const READ_BYTES: usize = 4096;
-
-/// How many frames of unknown type the control stream may carry: browsers announce priorities
-/// with one for each request.
-const IDLE_FRAMES: u32 = 65_536;
 
 #[cfg(test)]
 mod tests {

@@ -30,8 +30,9 @@ pub enum Frame {
 pub struct Decoder {
     state: State,
     limits: Limits,
-    /// Frames without use to anybody so far: unknown types and empty DATA.
-    idle: u32,
+    /// Frames without use to anybody: unknown types and empty DATA.
+    idle: u64,
+    skipped: bool,
 }
 
 /// The bounds of a [`Decoder`].
@@ -39,8 +40,6 @@ pub struct Decoder {
 pub struct Limits {
     /// The largest HEADERS payload, in bytes.
     pub headers_bytes: usize,
-    /// How many frames of unknown type or without content one stream may carry.
-    pub idle_frames: u32,
 }
 
 #[derive(Debug)]
@@ -73,6 +72,7 @@ impl Decoder {
             state: State::Head(Head::default()),
             limits,
             idle: 0,
+            skipped: false,
         }
     }
 
@@ -143,7 +143,12 @@ impl Decoder {
 
     /// Whether a frame of unknown type has been skipped.
     pub fn has_skipped(&self) -> bool {
-        self.idle > 0
+        self.skipped
+    }
+
+    /// How many frames of unknown type or without content came since it was last asked.
+    pub fn take_idle(&mut self) -> u64 {
+        std::mem::take(&mut self.idle)
     }
 
     /// Decides what to do with a payload from its frame's type and length.
@@ -154,7 +159,7 @@ impl Decoder {
                 return Ok(None);
             }
             DATA => {
-                self.count_idle()?;
+                self.idle += 1;
                 self.state = State::Head(Head::default());
                 return Ok(Some(Frame::Data(Bytes::new())));
             }
@@ -165,7 +170,8 @@ impl Decoder {
             // HTTP/2's PRIORITY, PING, WINDOW_UPDATE and CONTINUATION: RFC 9114 §7.2.8
             0x02 | 0x06 | 0x08 | 0x09 => return Err(Fault::Connection(Code::FRAME_UNEXPECTED)),
             _ => {
-                self.count_idle()?;
+                self.idle += 1;
+                self.skipped = true;
                 self.state = match length {
                     0 => State::Head(Head::default()),
                     missing => State::Skip { missing },
@@ -193,14 +199,6 @@ impl Decoder {
             (None, SETTINGS) => Err(Fault::Connection(Code::EXCESSIVE_LOAD)),
             (None, _) => Err(Fault::Connection(Code::FRAME_ERROR)),
         }
-    }
-
-    fn count_idle(&mut self) -> Result<(), Fault> {
-        self.idle += 1;
-        if self.idle > self.limits.idle_frames {
-            return Err(Fault::Connection(Code::EXCESSIVE_LOAD));
-        }
-        Ok(())
     }
 }
 

@@ -6,7 +6,6 @@ use super::*;
 
 const LIMITS: Limits = Limits {
     headers_bytes: 64,
-    idle_frames: 8,
 };
 
 /// Decodes the pieces in turn.
@@ -128,17 +127,14 @@ fn our_own_frames_decode() {
 }
 
 #[test]
-fn a_flood_of_idle_frames_ends() {
-    let flood = [0x21, 0].repeat(9);
-    assert_eq!(
-        decode(&[&flood]),
-        Err(Fault::Connection(Code::EXCESSIVE_LOAD))
-    );
-    let flood = [0, 0].repeat(9);
-    assert_eq!(
-        decode(&[&flood]),
-        Err(Fault::Connection(Code::EXCESSIVE_LOAD))
-    );
+fn frames_without_use_are_counted() {
+    let mut decoder = Decoder::new(LIMITS);
+    let mut unknown = Bytes::from([0x21, 0].repeat(9));
+    assert_eq!(decoder.decode(&mut unknown), Ok(None));
+    assert_eq!((decoder.take_idle(), decoder.take_idle()), (9, 0));
+    let mut empty = Bytes::from_static(&[0, 0, 0, 0, 0, 1, b'x']);
+    while decoder.decode(&mut empty).unwrap().is_some() {}
+    assert_eq!(decoder.take_idle(), 2);
 }
 
 proptest! {

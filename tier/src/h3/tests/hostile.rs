@@ -5,6 +5,7 @@ use tokio::time::{Duration, timeout};
 
 use super::super::qpack::Encoder;
 use super::*;
+use crate::metrics::Cut;
 
 /// A frame with a short payload.
 fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
@@ -355,6 +356,83 @@ async fn a_client_that_gives_up_without_end_is_cut_off() {
     let end: Result<(), ConnectionError> = timeout(Duration::from_secs(20), flood).await.unwrap();
     end.unwrap_err();
     assert_eq!(closed(&quic).await, 0x107);
+    house.stop().await;
+}
+
+/// Sends floods on connections of their own, each of which must be closed for it.
+async fn is_calmed_down(house: &House, what: &str, bytes: &[u8], on: Target) {
+    let (quic, mut control) = hostile(house).await;
+    let before = house.metrics.count(Cut::Flood);
+    let flood = async {
+        let mut stream = match on {
+            Target::Control => None,
+            Target::Request => Some(request(&quic, &post(&[])).await.0),
+            Target::Decoder => Some(uni(&quic, &[3]).await),
+            Target::Streams => None,
+        };
+        loop {
+            let sent = match (&mut stream, on) {
+                (_, Target::Streams) => match quic.open_uni().await {
+                    Ok(mut stream) => stream.write_all(bytes).await,
+                    Err(_) => break,
+                },
+                (Some(stream), _) => stream.write_all(bytes).await,
+                (None, _) => control.write_all(bytes).await,
+            };
+            if sent.is_err() && !matches!(on, Target::Streams) {
+                break;
+            }
+        }
+    };
+    timeout(Duration::from_secs(20), flood).await.expect(what);
+    assert_eq!(closed(&quic).await, 0x107, "{what}");
+    assert_eq!(house.metrics.count(Cut::Flood), before + 1, "{what}");
+}
+
+#[derive(Clone, Copy)]
+enum Target {
+    Control,
+    Request,
+    Decoder,
+    Streams,
+}
+
+#[tokio::test]
+async fn floods_of_frames_without_use_close_the_connection() {
+    let house = House::start().await;
+    let unknown = frame(0x21, b"").repeat(100);
+    let max_push_id = frame(0x0d, &[0]).repeat(100);
+    let empty = frame(0, b"").repeat(100);
+    for (what, bytes, on) in [
+        ("unknown frames on the control stream", &unknown[..], Target::Control),
+        ("MAX_PUSH_ID", &max_push_id, Target::Control),
+        ("unknown frames of a request", &unknown, Target::Request),
+        ("empty DATA", &empty, Target::Request),
+        ("cancellations in QPACK", &[0x40; 100], Target::Decoder),
+        ("streams of unknown type", &[0x21], Target::Streams),
+    ] {
+        is_calmed_down(&house, what, bytes, on).await;
+    }
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_quic_frames_closes_the_connection() {
+    let house = House::start().await;
+    let (quic, _control) = hostile(&house).await;
+    let flood = async {
+        for streams in 1u32.. {
+            // each packet says how many streams are allowed now
+            quic.set_max_concurrent_bi_streams((1000 + streams).into());
+            if quic.close_reason().is_some() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), flood).await.unwrap();
+    assert_eq!(closed(&quic).await, 0x107);
+    assert_eq!(house.metrics.count(Cut::Flood), 1);
     house.stop().await;
 }
 

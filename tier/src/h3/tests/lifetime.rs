@@ -5,6 +5,8 @@ use tokio::time::{Duration, Instant, timeout};
 
 use super::super::qpack::Encoder;
 use super::*;
+use crate::metrics::Cut;
+use crate::pace::Patience;
 
 fn get(path: &str) -> Vec<u8> {
     let mut encoder = Encoder::new();
@@ -187,13 +189,17 @@ async fn a_header_that_drips_is_cut_off() {
     assert_eq!(code.into_inner(), 0x10b);
     assert!(begin.elapsed() < Duration::from_secs(5));
     assert_eq!(house.metrics.requests.get(), 0);
+    assert_eq!(house.metrics.count(Cut::SlowHeader), 1);
     house.stop().await;
 }
 
 #[tokio::test]
 async fn a_client_that_reads_nothing_is_cut_off() {
     let settings = Settings {
-        write: Duration::from_millis(200),
+        write: Patience {
+            grace: Duration::from_millis(200),
+            bytes_per_s: 1024,
+        },
         ..Settings::default()
     };
     let house = House::with(&settings);
@@ -204,6 +210,7 @@ async fn a_client_that_reads_nothing_is_cut_off() {
     send.write_all(&get("/large")).await.unwrap();
     house.app.left.notified().await;
     assert_eq!(house.app.noted(), ["WriteTimedout"]);
+    assert_eq!(house.metrics.count(Cut::SlowReader), 1);
     assert!(
         recv.read_to_end(1 << 25).await.is_err(),
         "not seen as complete"
@@ -214,7 +221,10 @@ async fn a_client_that_reads_nothing_is_cut_off() {
 #[tokio::test]
 async fn a_body_that_does_not_come_is_given_up() {
     let settings = Settings {
-        read: Duration::from_millis(200),
+        read: Patience {
+            grace: Duration::from_millis(200),
+            bytes_per_s: 1024,
+        },
         ..Settings::default()
     };
     let house = House::with(&settings);
@@ -227,6 +237,7 @@ async fn a_body_that_does_not_come_is_given_up() {
     send.write_all(&bytes).await.unwrap();
     house.app.left.notified().await;
     assert_eq!(house.app.noted(), ["ReadTimedout"]);
+    assert_eq!(house.metrics.count(Cut::SlowBody), 1);
     house.stop().await;
 }
 

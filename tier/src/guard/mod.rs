@@ -1,0 +1,323 @@
+//! A stream that gives up on a client who holds a connection without using it: whose request
+//! header does not come, who does not read, who floods it with frames.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::protocols::tls::SslDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use crate::flood::{self, Budget};
+use crate::frames::Frames;
+use crate::metrics::{Connections, Cut};
+use crate::pace::{Patience, Watched};
+use crate::protocol::Protocol;
+
+/// A byte stream that bears with its client as far as its [`Terms`] say.
+///
+/// On HTTP/1.1 every request header must be complete within a time of its first byte. Pingora
+/// limits the time between two reads only, so one byte a minute would hold a connection for ever.
+/// The end of a header is found by its empty line. A body counts as the beginning of the next
+/// header; viewers may not send any.
+///
+/// On HTTP/2 ([`Guard::h2`]) the preface, every header block and every frame but DATA must be
+/// complete within the same time, and frames that carry nothing are paid from a budget.
+///
+/// On both, whoever does not take what is written is cut off.
+pub(crate) struct Guard<S> {
+    stream: S,
+    terms: Terms,
+    said: Said,
+    deadline: Option<Pin<Box<Sleep>>>,
+    reader: Watched,
+}
+
+/// What a connection is borne with.
+#[derive(Clone)]
+pub(crate) struct Terms {
+    /// Time for a whole request header.
+    pub(crate) header: Duration,
+    /// How slowly answers may be taken.
+    pub(crate) write: Patience,
+    /// Where those who are cut off are counted.
+    pub(crate) connections: Connections,
+}
+
+/// What the client has said so far.
+enum Said {
+    H1(Progress),
+    H2(Box<H2>),
+}
+
+/// The frames of an HTTP/2 connection, and what they have cost.
+struct H2 {
+    client: Frames,
+    server: Frames,
+    budget: Budget,
+}
+
+/// How much of the empty line that ends a header has been seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Between two requests: nothing has come yet.
+    Idle,
+    /// Within a line.
+    Line,
+    /// At the beginning of a line; `\r` may have come already.
+    LineStart,
+}
+
+impl<S> Guard<S> {
+    pub(crate) fn new(stream: S, terms: Terms) -> Self {
+        Self {
+            stream,
+            reader: Watched::new(terms.write),
+            terms,
+            said: Said::H1(Progress::Idle),
+            deadline: None,
+        }
+    }
+
+    /// For HTTP/2, whose preface must be complete within a time from now.
+    pub(crate) fn h2(stream: S, terms: Terms) -> Self {
+        let mut guard = Self::new(stream, terms);
+        guard.said = Said::H2(Box::new(H2 {
+            client: Frames::of_client(),
+            server: Frames::of_server(),
+            budget: Budget::new(),
+        }));
+        guard.start();
+        guard
+    }
+
+    /// Takes notice of what has arrived.
+    fn heard(&mut self, bytes: &[u8]) -> Result<(), Cut> {
+        let (is_urgent, ended) = match &mut self.said {
+            Said::H1(progress) => {
+                let folded = bytes.iter();
+                *progress = folded.fold(*progress, |progress, byte| progress.next(*byte));
+                (*progress != Progress::Idle, false)
+            }
+            Said::H2(h2) => {
+                let seen = h2.client.take(bytes);
+                h2.budget.spend(seen.noise).map_err(|_| Cut::Flood)?;
+                (h2.client.is_urgent(), seen.ended)
+            }
+        };
+        if !is_urgent {
+            self.deadline = None;
+        } else if ended || self.deadline.is_none() {
+            self.start();
+        }
+        Ok(())
+    }
+
+    fn start(&mut self) {
+        let end = Instant::now() + self.terms.header;
+        match &mut self.deadline {
+            Some(deadline) => deadline.as_mut().reset(end),
+            None => self.deadline = Some(Box::pin(tokio::time::sleep_until(end))),
+        }
+    }
+
+    /// The stream has taken bytes of an answer.
+    fn took(&mut self, bytes: &[u8]) {
+        self.reader.moved(bytes.len());
+        if let Said::H2(h2) = &mut self.said {
+            h2.server.take(bytes);
+            h2.budget.earn(bytes.len() as u64);
+        }
+    }
+
+    /// The stream takes nothing: an error once that has lasted too long.
+    fn stalled<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        ready!(self.reader.poll_wait(cx));
+        Poll::Ready(Err(self.cut(Cut::SlowReader)))
+    }
+
+    fn cut(&self, cause: Cut) -> io::Error {
+        let protocol = match self.said {
+            Said::H1(_) => Protocol::H1,
+            Said::H2(_) => Protocol::H2,
+        };
+        self.terms.connections.cut(protocol, cause);
+        if cause == Cut::Flood {
+            flood::tell(protocol);
+        }
+        io::Error::new(io::ErrorKind::TimedOut, cause.as_str())
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Guard<S> {
+    /// Tells an HTTP/2 client why, where that can be said at once.
+    fn farewell(&mut self, cx: &mut Context<'_>) {
+        if let Said::H2(h2) = &self.said
+            && h2.server.is_between()
+        {
+            // What does not leave is not said.
+            let _ = Pin::new(&mut self.stream).poll_write(cx, &CALM_DOWN);
+            let _ = Pin::new(&mut self.stream).poll_flush(cx);
+        }
+    }
+}
+
+impl Progress {
+    const fn next(self, byte: u8) -> Self {
+        match (self, byte) {
+            // Empty lines before a request are allowed (RFC 9112 §2.2), but they are a beginning.
+            (Self::Idle, b'\r' | b'\n') => Self::Line,
+            (Self::LineStart, b'\n') => Self::Idle,
+            (Self::LineStart, b'\r') | (_, b'\n') => Self::LineStart,
+            _ => Self::Line,
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(deadline) = &mut self.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            self.farewell(cx);
+            return Poll::Ready(Err(self.cut(Cut::SlowHeader)));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let arrived = buf.filled().get(before..).unwrap_or_default();
+        if let Err(cause) = self.heard(arrived) {
+            self.farewell(cx);
+            return Poll::Ready(Err(self.cut(cause)));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match Pin::new(&mut self.stream).poll_write(cx, buf) {
+            Poll::Ready(Ok(written)) => {
+                self.took(buf.get(..written).unwrap_or(buf));
+                Poll::Ready(Ok(written))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => self.stalled(cx),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(result) => {
+                self.reader.rest();
+                Poll::Ready(result)
+            }
+            Poll::Pending => self.stalled(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_shutdown(cx) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => self.stalled(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match Pin::new(&mut self.stream).poll_write_vectored(cx, bufs) {
+            Poll::Ready(Ok(written)) => {
+                let mut left = written;
+                for buf in bufs {
+                    let part = buf.get(..left).unwrap_or(buf);
+                    left -= part.len();
+                    self.took(part);
+                }
+                Poll::Ready(Ok(written))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => self.stalled(cx),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[async_trait]
+impl<S: IO> Shutdown for Guard<S> {
+    async fn shutdown(&mut self) {
+        Shutdown::shutdown(&mut self.stream).await;
+    }
+}
+
+impl<S: UniqueID> UniqueID for Guard<S> {
+    fn id(&self) -> UniqueIDType {
+        self.stream.id()
+    }
+}
+
+impl<S: Ssl> Ssl for Guard<S> {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.stream.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.stream.selected_alpn_proto()
+    }
+}
+
+impl<S: GetTimingDigest> GetTimingDigest for Guard<S> {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.stream.get_timing_digest()
+    }
+}
+
+impl<S: GetProxyDigest> GetProxyDigest for Guard<S> {
+    fn get_proxy_digest(&self) -> Option<Arc<pingora::protocols::raw_connect::ProxyDigest>> {
+        self.stream.get_proxy_digest()
+    }
+}
+
+impl<S: GetSocketDigest> GetSocketDigest for Guard<S> {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.stream.get_socket_digest()
+    }
+}
+
+#[async_trait]
+impl<S: IO> Peek for Guard<S> {}
+
+impl<S: std::fmt::Debug> std::fmt::Debug for Guard<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Guard({:?})", self.stream)
+    }
+}
+
+/// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113 §6.8 and §7): any request may have been processed.
+const CALM_DOWN: [u8; 17] = [
+    0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0xb,
+];
+
+#[cfg(test)]
+mod tests;
