@@ -19,7 +19,9 @@ impl Admission for Everybody {
         }
         let uri: Uri = target.parse().map_err(|_| Reason::Target)?;
         let scheme = uri.scheme_str();
-        if !matches!(scheme, None | Some("http" | "https")) || (scheme.is_none() && uri.authority().is_some()) {
+        if !matches!(scheme, None | Some("http" | "https"))
+            || (scheme.is_none() && uri.authority().is_some())
+        {
             return Err(Reason::Target);
         }
         let address = uri.path_and_query().map(|address| address.as_str());
@@ -43,9 +45,21 @@ mod tests {
             ("https://host?a", "/?a"),
             ("*", "*"),
         ] {
-            assert_eq!(Everybody.readmit(target), Ok(Admitted::to(address.to_owned())), "{target}");
+            assert_eq!(
+                Everybody.readmit(target),
+                Ok(Admitted::to(address.to_owned())),
+                "{target}"
+            );
         }
-        for target in ["", "a", "host:80", "/a#b", "/a b", "ftp://host/a", "/\u{7f}"] {
+        for target in [
+            "",
+            "a",
+            "host:80",
+            "/a#b",
+            "/a b",
+            "ftp://host/a",
+            "/\u{7f}",
+        ] {
             assert_eq!(Everybody.readmit(target), Err(Reason::Target), "{target}");
         }
     }

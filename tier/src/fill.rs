@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderName, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora::cache::{CacheMeta, ForcedFreshness, NoCacheReason, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -34,8 +34,8 @@ pub(crate) fn decide(policy: &Policy, case: &Case<'_>) -> RespCacheable {
         return RespCacheable::Uncacheable(NoCacheReason::OriginNotCache);
     };
     let mut header = case.response.clone();
-    for name in withheld(&directives) {
-        header.remove_header(name);
+    for (name, _) in withheld_by(&directives, case.response) {
+        header.remove_header(&name);
     }
     RespCacheable::Cacheable(meta(policy, case, &directives, lifetime, header))
 }
@@ -121,7 +121,8 @@ fn page(
         Lifetime::Unchanged(_) | Lifetime::Unknown => Duration::ZERO,
     };
     // What is never fresh and cannot be validated is of no use to anybody, and would make others wait for it.
-    let validated = headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED);
+    let validated =
+        headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED);
     let stale = directives.stale_while_revalidate != Seconds::Absent
         || directives.stale_if_error != Seconds::Absent;
     (!lifetime.is_zero() || ((validated || stale) && status == StatusCode::OK)).then_some(lifetime)
@@ -142,7 +143,10 @@ fn meta(
     } else {
         let if_error = directives.stale_if_error.known().unwrap_or_default();
         (
-            directives.stale_while_revalidate.known().unwrap_or_default(),
+            directives
+                .stale_while_revalidate
+                .known()
+                .unwrap_or_default(),
             if_error.max(policy.disconnected()),
         )
     };
@@ -207,7 +211,7 @@ pub(crate) fn covers_error(stored: &CacheMeta, status: u16, now: SystemTime) -> 
 /// Tells whether the end of the body can be told from a connection that broke (RFC 9112 §6.3): by its length, or by
 /// its last chunk. Half of a film may be missing from what can not.
 pub(crate) fn has_end(response: &ResponseHeader) -> bool {
-    let chunked = |value: &header::HeaderValue| {
+    let chunked = |value: &HeaderValue| {
         let last = value.as_bytes().rsplit(|byte| *byte == b',').next();
         last.is_some_and(|last| last.trim_ascii().eq_ignore_ascii_case(b"chunked"))
     };
@@ -220,10 +224,25 @@ pub(crate) fn has_end(response: &ResponseHeader) -> bool {
             .is_some_and(chunked)
 }
 
-/// Fields that are not stored: those that the origin withholds, and those between two hops (RFC 9111 §3.1).
-fn withheld(directives: &Directives) -> impl Iterator<Item = &HeaderName> {
+/// What of a response is for the one who asked and not for the cache (RFC 9111 §3.1): fields that the origin
+/// withholds, and those of proxies.
+pub(crate) fn withheld_of(response: &ResponseHeader) -> Vec<(HeaderName, HeaderValue)> {
+    withheld_by(&Directives::of(&response.headers), response)
+}
+
+fn withheld_by(
+    directives: &Directives,
+    response: &ResponseHeader,
+) -> Vec<(HeaderName, HeaderValue)> {
     let named = directives.no_cache.fields().iter();
-    named.chain(directives.private.fields()).chain(&PROXY_FIELDS)
+    let names = named
+        .chain(directives.private.fields())
+        .chain(&PROXY_FIELDS);
+    let fields = names.flat_map(|name| {
+        let values = response.headers.get_all(name).iter();
+        values.map(move |value| (name.clone(), value.clone()))
+    });
+    fields.collect()
 }
 
 fn earlier(instant: SystemTime, by: Duration) -> SystemTime {
@@ -246,8 +265,6 @@ static PROXY_FIELDS: [HeaderName; 3] = [
 #[cfg(test)]
 mod tests {
     use std::time::UNIX_EPOCH;
-
-    use http::HeaderValue;
 
     use super::*;
 
@@ -333,10 +350,16 @@ mod tests {
         for status in [206, 304] {
             assert!(kept(&SITE, status, &[fresh]).is_none(), "{status}");
         }
-        assert!(kept(&SITE, 200, &[fresh, ("set-cookie", "a=b")]).is_some(), "RFC 9111 §7.3");
+        assert!(
+            kept(&SITE, 200, &[fresh, ("set-cookie", "a=b")]).is_some(),
+            "RFC 9111 §7.3"
+        );
         assert!(kept(&SITE, 200, &[fresh, ("vary", "a, *")]).is_none());
         assert!(kept(&SITE, 200, &[fresh, ("cache-control", "private")]).is_none());
-        assert!(kept(&SITE, 200, &[fresh, ("cdn-cache-control", "no-store")]).is_none(), "RFC 9213");
+        assert!(
+            kept(&SITE, 200, &[fresh, ("cdn-cache-control", "no-store")]).is_none(),
+            "RFC 9213"
+        );
         let understood = [("cache-control", "max-age=60, must-understand, no-store")];
         assert!(kept(&SITE, 200, &understood).is_some() && kept(&SITE, 599, &understood).is_none());
     }
@@ -356,8 +379,14 @@ mod tests {
             assert!(kept(&SITE, status, &[CHANGED]).is_none(), "{status}");
         }
         assert!(life(599, &[CHANGED, ("cache-control", "public")]).is_some());
-        assert_eq!(life(200, &[CHANGED, ("set-cookie", "a=b")]), None, "to be validated");
-        assert!(kept(&SITE, 200, &[]).is_none() && kept(&SITE, 404, &[("etag", "\"a\"")]).is_none());
+        assert_eq!(
+            life(200, &[CHANGED, ("set-cookie", "a=b")]),
+            None,
+            "to be validated"
+        );
+        assert!(
+            kept(&SITE, 200, &[]).is_none() && kept(&SITE, 404, &[("etag", "\"a\"")]).is_none()
+        );
     }
 
     #[test]
@@ -377,7 +406,10 @@ mod tests {
 
     #[test]
     fn time_spent_on_the_way_shortens_freshness() {
-        let response = response(200, &[("cache-control", "max-age=60"), ("content-length", "0")]);
+        let response = response(
+            200,
+            &[("cache-control", "max-age=60"), ("content-length", "0")],
+        );
         let request = asked(&[]);
         for (age_s, left_s) in [(45, Some(15)), (60, None), (90, None)] {
             let age = Age::Is(Duration::from_secs(age_s));
@@ -406,7 +438,12 @@ mod tests {
         };
         assert_eq!(windows(&Policy::Films, ""), (9, 9));
         assert_eq!(windows(&SITE, ""), (9, 30));
-        for strict in ["must-revalidate", "proxy-revalidate", "s-maxage=1", "no-cache"] {
+        for strict in [
+            "must-revalidate",
+            "proxy-revalidate",
+            "s-maxage=1",
+            "no-cache",
+        ] {
             for policy in [&Policy::Films, &SITE] {
                 assert_eq!(windows(policy, &format!(", {strict}")), (0, 0), "{strict}");
             }
@@ -419,7 +456,10 @@ mod tests {
         let meta = kept(&SITE, 200, &fields).unwrap();
         for status in [500, 502, 503, 504] {
             assert!(covers_error(&meta, status, at(10)));
-            assert!(!covers_error(&meta, status, at(11)), "the window for lost connections is longer");
+            assert!(
+                !covers_error(&meta, status, at(11)),
+                "the window for lost connections is longer"
+            );
         }
         assert!(!covers_error(&meta, 501, at(2)) && !covers_error(&meta, 404, at(2)));
         let silent = kept(&SITE, 200, &[("cache-control", "max-age=1")]).unwrap();
@@ -429,7 +469,13 @@ mod tests {
     #[test]
     fn fields_that_the_origin_withholds_are_not_stored() {
         let control = "max-age=60, no-cache=\"a\", private=\"b, set-cookie\"";
-        let fields = [("cache-control", control), ("a", "1"), ("b", "2"), ("c", "3"), ("set-cookie", "d")];
+        let fields = [
+            ("cache-control", control),
+            ("a", "1"),
+            ("b", "2"),
+            ("c", "3"),
+            ("set-cookie", "d"),
+        ];
         let meta = kept(&SITE, 200, &fields).unwrap();
         let mut names: Vec<&str> = meta.headers().keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
@@ -438,15 +484,36 @@ mod tests {
 
     #[test]
     fn what_was_validated_lives_on_by_what_the_304_says() {
-        let stored = kept(&SITE, 200, &[("cache-control", "max-age=1"), ("etag", "\"a\""), ("x", "1")]);
+        let stored = kept(
+            &SITE,
+            200,
+            &[
+                ("cache-control", "max-age=1"),
+                ("etag", "\"a\""),
+                ("x", "1"),
+            ],
+        );
         let stored = stored.unwrap();
         let request = asked(&[]);
-        let news = response(304, &[("cache-control", "max-age=60"), ("x", "2"), ("etag", "\"a\"")]);
+        let news = response(
+            304,
+            &[
+                ("cache-control", "max-age=60"),
+                ("x", "2"),
+                ("etag", "\"a\""),
+            ],
+        );
         let Renewed::Kept(meta) = renew(&SITE, &stored, &case(&request, &news, Age::Absent)) else {
             panic!("it has not changed");
         };
         assert_eq!(meta.fresh_until(), at(60));
-        assert_eq!((meta.headers().get("x").unwrap(), meta.response_header().status.as_u16()), (&HeaderValue::from_static("2"), 200));
+        assert_eq!(
+            (
+                meta.headers().get("x").unwrap(),
+                meta.response_header().status.as_u16()
+            ),
+            (&HeaderValue::from_static("2"), 200)
+        );
         for spent in [("etag", "\"b\""), ("cache-control", "no-store")] {
             let news = response(304, &[spent]);
             let renewed = renew(&SITE, &stored, &case(&request, &news, Age::Absent));
@@ -470,14 +537,25 @@ mod tests {
         }
         for passed_over in ["max-age=4", "min-fresh=6", "no-cache", "max-age=x"] {
             let forced = weighed(passed_over, &stored, 5);
-            assert!(matches!(forced, Some(ForcedFreshness::ForceExpired)), "{passed_over}");
+            assert!(
+                matches!(forced, Some(ForcedFreshness::ForceExpired)),
+                "{passed_over}"
+            );
         }
         for endured in ["max-stale", "max-stale=2"] {
             let forced = weighed(endured, &stored, 12);
-            assert!(matches!(forced, Some(ForcedFreshness::ForceFresh)), "{endured}");
+            assert!(
+                matches!(forced, Some(ForcedFreshness::ForceFresh)),
+                "{endured}"
+            );
         }
         assert!(weighed("max-stale=1", &stored, 12).is_none());
-        let strict = kept(&SITE, 200, &[("cache-control", "max-age=10, must-revalidate")]).unwrap();
+        let strict = kept(
+            &SITE,
+            200,
+            &[("cache-control", "max-age=10, must-revalidate")],
+        )
+        .unwrap();
         assert!(weighed("max-stale", &strict, 12).is_none());
     }
 

@@ -173,7 +173,9 @@ fn strip_private(response: &mut ResponseHeader) {
 }
 
 fn prefixed(headers: &HeaderMap, prefix: &str) -> Vec<HeaderName> {
-    let names = headers.keys().filter(|name| name.as_str().starts_with(prefix));
+    let names = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with(prefix));
     names.cloned().collect()
 }
 

@@ -19,6 +19,7 @@ mod answer;
 pub mod app;
 pub mod beacon;
 pub mod cache;
+mod date;
 mod error;
 mod fill;
 mod guard;

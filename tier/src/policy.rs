@@ -103,7 +103,11 @@ impl Policy {
     }
 
     /// Which of an object's variants a request asks for (RFC 9111 §4.1); `None` where there are none.
-    pub(crate) fn variance(&self, stored: &CacheMeta, request: &RequestHeader) -> Option<HashBinary> {
+    pub(crate) fn variance(
+        &self,
+        stored: &CacheMeta,
+        request: &RequestHeader,
+    ) -> Option<HashBinary> {
         let Self::Site(_) = self else { return None };
         match Vary::of(stored.headers()) {
             Vary::Fields(names) if !names.is_empty() => {
@@ -139,7 +143,10 @@ impl Policy {
         address: &str,
         answer: &ResponseHeader,
     ) -> Vec<String> {
-        let safe = matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE");
+        let safe = matches!(
+            request.method.as_str(),
+            "GET" | "HEAD" | "OPTIONS" | "TRACE"
+        );
         if matches!(self, Self::Films) || safe || answer.status.as_u16() >= 400 {
             return Vec::new();
         }
@@ -162,7 +169,9 @@ fn host(request: &RequestHeader) -> String {
 
 /// The address that a reference in an answer about `base` stands for (RFC 3986 §5.2), when it is on the same host.
 fn resolve(reference: &str, host: &str, base: &str) -> Option<String> {
-    let reference = reference.split_once('#').map_or(reference, |(before, _)| before);
+    let reference = reference
+        .split_once('#')
+        .map_or(reference, |(before, _)| before);
     let after_scheme = ["http:", "https:"]
         .iter()
         .find_map(|scheme| reference.strip_prefix(scheme))
@@ -266,7 +275,11 @@ mod tests {
             ("//host:1", "/"),
             ("https://host:1?x", "/?x"),
         ] {
-            assert_eq!(resolve(reference, "host:1", base).as_deref(), Some(address), "{reference}");
+            assert_eq!(
+                resolve(reference, "host:1", base).as_deref(),
+                Some(address),
+                "{reference}"
+            );
         }
         for elsewhere in ["http://host/d", "//host:2/d", "http:d"] {
             assert_eq!(resolve(elsewhere, "host:1", base), None, "{elsewhere}");
@@ -277,15 +290,30 @@ mod tests {
     fn what_was_changed_is_forgotten_with_what_the_answer_names() {
         let mut answer = ResponseHeader::build(201, None).unwrap();
         answer.insert_header("location", "new").unwrap();
-        answer.insert_header("content-location", "//elsewhere/x").unwrap();
+        answer
+            .insert_header("content-location", "//elsewhere/x")
+            .unwrap();
         for method in ["POST", "PUT", "DELETE", "M-SEARCH"] {
             let request = request(method, &[("host", "a")]);
-            assert_eq!(SITE.invalidates(&request, "/list", &answer), ["/list", "/new"]);
-            assert!(Policy::Films.invalidates(&request, "/list", &answer).is_empty());
+            assert_eq!(
+                SITE.invalidates(&request, "/list", &answer),
+                ["/list", "/new"]
+            );
+            assert!(
+                Policy::Films
+                    .invalidates(&request, "/list", &answer)
+                    .is_empty()
+            );
         }
-        assert!(SITE.invalidates(&request("GET", &[]), "/list", &answer).is_empty());
+        assert!(
+            SITE.invalidates(&request("GET", &[]), "/list", &answer)
+                .is_empty()
+        );
         answer.set_status(500).unwrap();
-        assert!(SITE.invalidates(&request("POST", &[]), "/list", &answer).is_empty());
+        assert!(
+            SITE.invalidates(&request("POST", &[]), "/list", &answer)
+                .is_empty()
+        );
     }
 
     #[test]
@@ -294,10 +322,17 @@ mod tests {
             client: Some([192, 0, 2, 1].into()),
             scheme: "https",
         };
-        let lines = [("host", "a"), ("cookie", "c"), ("millrace-hop", "x"), ("x-forwarded-for", "b")];
+        let lines = [
+            ("host", "a"),
+            ("cookie", "c"),
+            ("millrace-hop", "x"),
+            ("x-forwarded-for", "b"),
+        ];
         let names = |policy: &Policy| {
             let mut request = request("GET", &lines);
-            policy.to_parent(&mut request, "parent:1", from, "edge-1").unwrap();
+            policy
+                .to_parent(&mut request, "parent:1", from, "edge-1")
+                .unwrap();
             let mut lines: Vec<String> = request
                 .headers
                 .iter()

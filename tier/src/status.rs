@@ -106,13 +106,14 @@ pub(crate) fn proxy_status(
     Some(format!("{name}; error={error}"))
 }
 
-/// Seconds of freshness left; negative when the object is stale.
+/// Whole seconds of freshness left; negative when the object is stale.
 fn ttl_s(meta: &CacheMeta) -> i64 {
-    let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
-    let lifetime = match meta.fresh_until().duration_since(meta.epoch()) {
-        Ok(lifetime) => seconds(lifetime),
-        // Stale from the start: Pingora puts its end before its beginning.
-        Err(before) => -seconds(before.duration()),
+    let now = meta.epoch() + meta.age();
+    let (left, past) = match meta.fresh_until().duration_since(now) {
+        Ok(left) => (left, Duration::ZERO),
+        Err(past) => (Duration::ZERO, past.duration()),
     };
-    lifetime.saturating_sub(seconds(meta.age()))
+    let begun = u64::from(past.subsec_nanos() > 0);
+    let seconds = |whole: u64| i64::try_from(whole).unwrap_or(i64::MAX);
+    seconds(left.as_secs()) - seconds(past.as_secs() + begun)
 }

@@ -3,6 +3,7 @@
 use std::time::{Instant, SystemTime};
 
 use contracts::reason::Reason;
+use http::{HeaderName, HeaderValue};
 use pingora::cache::CacheKey;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -41,6 +42,8 @@ pub(super) struct Upstream {
     pub(super) status: Option<u16>,
     pub(super) age: Age,
     pub(super) cache_status: Option<String>,
+    /// What the first client gets and the cache does not keep.
+    pub(super) withheld: Vec<(HeaderName, HeaderValue)>,
     /// The header of a 304, to renew what is stored with.
     pub(super) news: Option<ResponseHeader>,
 }

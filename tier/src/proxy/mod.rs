@@ -14,13 +14,15 @@ use http::{Method, header};
 use pingora::cache::key::HashBinary;
 use pingora::cache::lock::CacheKeyLockImpl;
 use pingora::cache::{
-    CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness, HitHandler, NoCacheReason,
-    RespCacheable,
+    CacheKey, CacheMeta, CacheOptionOverrides, CachePhase, ForcedFreshness, HitHandler,
+    NoCacheReason, RespCacheable,
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer, Result};
 use pingora::protocols::Digest;
-use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session, range_header_filter};
+use pingora::proxy::{
+    FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session, range_header_filter,
+};
 use runtime::clock::System;
 
 use crate::admission::{Admission, Admitted, Facts};
@@ -33,7 +35,7 @@ use crate::policy::{From, Passage, Policy};
 use crate::protocol::Protocol;
 use crate::question::Questions;
 use crate::rfc9111::{condition, freshness};
-use crate::{answer, fill, status};
+use crate::{answer, date, fill, status};
 
 pub use context::Context;
 use context::{protocol_of, raw_target};
@@ -105,7 +107,11 @@ impl ProxyHttp for Proxy {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
         let preflight = session.req_header().method == Method::OPTIONS;
-        if let Some(viewers) = self.viewers.as_ref().filter(|_| preflight && self.is_for_films()) {
+        if let Some(viewers) = self
+            .viewers
+            .as_ref()
+            .filter(|_| preflight && self.is_for_films())
+        {
             answer::preflight(session, viewers, ctx.protocol == Protocol::H3).await?;
             return Ok(true);
         }
@@ -192,8 +198,16 @@ impl ProxyHttp for Proxy {
         range_header_filter(request, response, Some(MAX_RANGES))
     }
 
-    async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        if ctx.wishes.as_ref().is_some_and(|wishes| wishes.only_if_cached) {
+    async fn proxy_upstream_filter(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+    ) -> Result<bool> {
+        if ctx
+            .wishes
+            .as_ref()
+            .is_some_and(|wishes| wishes.only_if_cached)
+        {
             answer::absent(session).await?;
             return Ok(false);
         }
@@ -313,6 +327,7 @@ impl ProxyHttp for Proxy {
         // What Pingora made of a 304 and the stored header is passed over: it takes few fields.
         let (Some(news), Some(stored)) = (&ctx.upstream.news, session.cache.maybe_cache_meta())
         else {
+            ctx.upstream.withheld = fill::withheld_of(response);
             return Ok(fill::decide(&self.policy, &case));
         };
         let case = fill::Case {
@@ -342,7 +357,12 @@ impl ProxyHttp for Proxy {
             ErrorType::HTTPStatus(status) => {
                 stored.is_some_and(|stored| fill::covers_error(stored, *status, System.wall()))
             }
-            _ => error.esource() == &ErrorSource::Upstream,
+            _ if error.esource() == &ErrorSource::Upstream => {
+                // Pingora does not use the connection again, and does not say so.
+                session.set_keepalive(None);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -362,6 +382,7 @@ impl ProxyHttp for Proxy {
             return Error::e_explain(ErrorType::HTTPStatus(403), "no longer public");
         }
         ctx.cache_use = status::cache_use(session.cache.phase(), ctx.joined);
+        self.complete(session, response, ctx)?;
         let way = match self.policy.passage(&session.req_header().method) {
             Some(Passage::Through) => status::Way::Method,
             _ if ctx.passed_over => status::Way::Request,
@@ -378,14 +399,11 @@ impl ProxyHttp for Proxy {
             None => own,
         };
         response.insert_header(CACHE_STATUS, chain)?;
-        if let freshness::Age::Is(age) = ctx.upstream.age
-            && ctx.upstream.news.is_none()
-            && !age.is_zero()
-        {
-            response.insert_header(header::AGE, age.as_secs())?;
-        }
         if let Some(viewers) = &self.viewers {
             viewers.dress(response, ctx.protocol == Protocol::H3)?;
+        }
+        if let (Protocol::H1, Some(date)) = (ctx.protocol, response.headers.get(header::DATE)) {
+            date::keep(session, date);
         }
         Ok(())
     }
@@ -528,12 +546,39 @@ impl Proxy {
     /// Forgets what an unsafe request has changed (RFC 9111 §4.4), its variants and the fills in progress included.
     fn forget_what_changed(&self, session: &Session, ctx: &Context, answer: &ResponseHeader) {
         let request = session.req_header();
-        let Some(admitted) = &ctx.admitted else { return };
+        let Some(admitted) = &ctx.admitted else {
+            return;
+        };
         let changed = self.policy.invalidates(request, &admitted.address, answer);
         for address in changed {
             let key = self.policy.key(&self.rules.zone, &address, request);
             self.cache.purge(&key);
         }
+    }
+
+    /// Gives an answer that has just been fetched what is not stored: its age then, and withheld fields.
+    fn complete(
+        &self,
+        session: &Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if let freshness::Age::Is(age) = ctx.upstream.age
+            && ctx.upstream.news.is_none()
+            && !age.is_zero()
+        {
+            response.insert_header(header::AGE, age.as_secs())?;
+        }
+        let stored = matches!(
+            session.cache.phase(),
+            CachePhase::Miss | CachePhase::Expired
+        );
+        for (name, value) in std::mem::take(&mut ctx.upstream.withheld) {
+            if stored {
+                response.append_header(name, value)?;
+            }
+        }
+        Ok(())
     }
 
     async fn refuse(&self, session: &mut Session, ctx: &mut Context, reason: Reason) -> Result<()> {

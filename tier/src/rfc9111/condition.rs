@@ -38,7 +38,9 @@ pub(crate) fn may_be_cut(request: &RequestHeader, response: &ResponseHeader) -> 
 
 /// The last no bytes, `-0`, are not to be had (RFC 9110 §14.1.2), nor does anybody need them.
 fn wants_last_nothing(fields: &HeaderMap) -> bool {
-    let text = fields.get(header::RANGE).and_then(|range| range.to_str().ok());
+    let text = fields
+        .get(header::RANGE)
+        .and_then(|range| range.to_str().ok());
     let specs = text.and_then(|text| text.split_once('='));
     specs.is_some_and(|(_, specs)| {
         specs.split(',').any(|spec| {
@@ -64,7 +66,10 @@ fn is_same(request: &RequestHeader, response: &ResponseHeader) -> bool {
     };
     let exact = response.headers.get(header::LAST_MODIFIED) == Some(wanted);
     // A date is strong when nothing could have changed again within its second (RFC 9110 §8.8.2.2).
-    exact && sent.duration_since(changed).is_ok_and(|span| span.as_secs() >= 1)
+    exact
+        && sent
+            .duration_since(changed)
+            .is_ok_and(|span| span.as_secs() >= 1)
 }
 
 /// What a stored response's header becomes after a 304 (RFC 9111 §3.2, §4.3.4). Stays as it was: what describes the
@@ -164,7 +169,13 @@ mod tests {
     #[test]
     fn tags_go_before_dates_and_are_compared_weakly() {
         let stored = response(&[("etag", "W/\"a,b\""), ("last-modified", NEW)]);
-        for tags in ["\"a,b\"", "W/\"a,b\"", "\"x\", \"a,b\"", "*", "x, W/\"a,b\" "] {
+        for tags in [
+            "\"a,b\"",
+            "W/\"a,b\"",
+            "\"x\", \"a,b\"",
+            "*",
+            "x, W/\"a,b\" ",
+        ] {
             let asked = request(&[("if-none-match", tags), ("if-modified-since", OLD)]);
             assert!(is_not_modified(&asked, &stored), "{tags}");
         }
@@ -173,17 +184,32 @@ mod tests {
             assert!(!is_not_modified(&asked, &stored), "{tags}");
         }
         let untagged = response(&[]);
-        assert!(is_not_modified(&request(&[("if-none-match", "*")]), &untagged));
-        assert!(!is_not_modified(&request(&[("if-none-match", "\"a\"")]), &untagged));
+        assert!(is_not_modified(
+            &request(&[("if-none-match", "*")]),
+            &untagged
+        ));
+        assert!(!is_not_modified(
+            &request(&[("if-none-match", "\"a\"")]),
+            &untagged
+        ));
     }
 
     #[test]
     fn a_date_is_compared_with_the_last_change_or_else_with_when_it_was_sent() {
         let since = |text| request(&[("if-modified-since", text)]);
-        for stored in [response(&[("last-modified", OLD)]), response(&[("date", OLD)])] {
+        for stored in [
+            response(&[("last-modified", OLD)]),
+            response(&[("date", OLD)]),
+        ] {
             assert!(is_not_modified(&since(OLD), &stored));
-            assert!(is_not_modified(&since("Sunday, 06-Nov-94 08:49:38 GMT"), &stored));
-            assert!(!is_not_modified(&since("Sun, 06 Nov 1994 08:49:36 GMT"), &stored));
+            assert!(is_not_modified(
+                &since("Sunday, 06-Nov-94 08:49:38 GMT"),
+                &stored
+            ));
+            assert!(!is_not_modified(
+                &since("Sun, 06 Nov 1994 08:49:36 GMT"),
+                &stored
+            ));
             assert!(!is_not_modified(&since("yesterday"), &stored));
         }
         assert!(!is_not_modified(&since(OLD), &response(&[])));
@@ -197,14 +223,20 @@ mod tests {
         assert!(!asks("\"b\"") && !asks("W/\"a\"") && !asks(NEW) && !asks(""));
         let weak = response(&[("etag", "W/\"a\""), ("last-modified", OLD), ("date", OLD)]);
         for value in ["W/\"a\"", "\"a\"", OLD] {
-            assert!(!may_be_cut(&request(&[("if-range", value)]), &weak), "{value}");
+            assert!(
+                !may_be_cut(&request(&[("if-range", value)]), &weak),
+                "{value}"
+            );
         }
         assert!(may_be_cut(&request(&[]), &weak));
     }
 
     #[test]
     fn nothing_is_cut_from_nothing_nor_for_another_method() {
-        let (some, none) = (response(&[("content-length", "10")]), response(&[("content-length", "0")]));
+        let (some, none) = (
+            response(&[("content-length", "10")]),
+            response(&[("content-length", "0")]),
+        );
         let last = request(&[("range", "bytes=-5")]);
         assert!(may_be_cut(&last, &some) && !may_be_cut(&last, &none));
         for range in ["bytes=-0", "bytes=0-1, -00", "bytes=-"] {
@@ -217,8 +249,18 @@ mod tests {
 
     #[test]
     fn a_304_renews_what_is_said_of_the_bytes_and_not_what_they_are() {
-        let stored = response(&[("a", "1"), ("b", "1"), ("content-length", "5"), ("etag", "\"x\"")]);
-        let news = response(&[("a", "2"), ("a", "3"), ("content-length", "0"), ("etag", "\"y\"")]);
+        let stored = response(&[
+            ("a", "1"),
+            ("b", "1"),
+            ("content-length", "5"),
+            ("etag", "\"x\""),
+        ]);
+        let news = response(&[
+            ("a", "2"),
+            ("a", "3"),
+            ("content-length", "0"),
+            ("etag", "\"y\""),
+        ]);
         let header = refreshed(&stored, &news);
         let values = |name| header.headers.get_all(name).iter().collect::<Vec<_>>();
         assert_eq!(values("a"), ["2", "3"]);

@@ -290,17 +290,31 @@ mod tests {
 
     #[test]
     fn lifetimes_are_read_whatever_their_case_and_quotes() {
-        for text in ["MaX-AgE=3600", "max-age=\"3600\"", "max-age=003600", "x, max-age=3600, y=\"z\""] {
+        for text in [
+            "MaX-AgE=3600",
+            "max-age=\"3600\"",
+            "max-age=003600",
+            "x, max-age=3600, y=\"z\"",
+        ] {
             assert_eq!(response(text).max_age, seconds(3600), "{text}");
         }
-        assert_eq!(response("max-age=99999999999999999999").max_age, seconds(1 << 31));
+        assert_eq!(
+            response("max-age=99999999999999999999").max_age,
+            seconds(1 << 31)
+        );
     }
 
     #[test]
     fn a_lifetime_that_is_no_number_is_unclear_and_so_are_two() {
         for text in [
-            "max-age=-1", "max-age='3600'", "max-age=3600.0", "max-age=a", "max-age", "max-age =3600",
-            "max-age= 3600", "max-age=1, max-age=2",
+            "max-age=-1",
+            "max-age='3600'",
+            "max-age=3600.0",
+            "max-age=a",
+            "max-age",
+            "max-age =3600",
+            "max-age= 3600",
+            "max-age=1, max-age=2",
         ] {
             assert_eq!(response(text).max_age, Seconds::Unclear, "{text}");
         }
@@ -319,19 +333,40 @@ mod tests {
         assert_eq!(read.no_cache.fields(), ["a", "b"]);
         assert_eq!(read.private.fields(), ["c"]);
         assert_eq!(response("no-cache=\"a\", No-Cache").no_cache, Reach::All);
-        assert_eq!(response("private=\"a b\"").private, Reach::All, "no field name");
+        assert_eq!(
+            response("private=\"a b\"").private,
+            Reach::All,
+            "no field name"
+        );
     }
 
     #[test]
     fn what_is_meant_for_cdns_goes_before_what_is_meant_for_all() {
-        let of = |cdn| Response::of(&fields(&[("cdn-cache-control", cdn), ("cache-control", "max-age=1")]));
+        let of = |cdn| {
+            Response::of(&fields(&[
+                ("cdn-cache-control", cdn),
+                ("cache-control", "max-age=1"),
+            ]))
+        };
         let read = of("max-age=600, s-maxage=60;x=1, no-store=?0");
         assert_eq!((read.max_age, read.s_maxage), (seconds(600), seconds(60)));
         assert!(read.targeted && !read.no_store);
         assert!(of("no-store").no_store);
         assert_eq!(of("max-age=1, max-age=2").max_age, seconds(2));
-        assert_eq!(of("max-age=\"600\"").max_age, Seconds::Unclear, "a string is no number");
-        for broken in ["", "max-age=", "max-age =600", "MAX-AGE=600", "&", "max-age=600, ,=", "a=\""] {
+        assert_eq!(
+            of("max-age=\"600\"").max_age,
+            Seconds::Unclear,
+            "a string is no number"
+        );
+        for broken in [
+            "",
+            "max-age=",
+            "max-age =600",
+            "MAX-AGE=600",
+            "&",
+            "max-age=600, ,=",
+            "a=\"",
+        ] {
             assert!(!of(broken).targeted, "{broken}");
         }
     }

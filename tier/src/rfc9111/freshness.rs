@@ -144,7 +144,9 @@ mod tests {
     fn an_age_is_one_number_and_anything_else_may_be_any_age() {
         assert_eq!(age(&fields(&[])), Age::Absent);
         assert_eq!(age(&fields(&[("age", " 7200 ")])), Age::Is(seconds(7200)));
-        for text in ["", "abc", "-1", "7200.0", "7200;a=b", "0, 0", "7200,0", "+1"] {
+        for text in [
+            "", "abc", "-1", "7200.0", "7200;a=b", "0, 0", "7200,0", "+1",
+        ] {
             assert_eq!(age(&fields(&[("age", text)])), Age::Unclear, "{text}");
         }
         assert_eq!(age(&fields(&[("age", "0"), ("age", "0")])), Age::Unclear);
@@ -155,12 +157,24 @@ mod tests {
         let dated = fields(&[("date", "Sun, 06 Nov 1994 08:49:37 GMT")]);
         let arrival = came(at(8), at(10));
         assert_eq!(initial_age(&dated, Age::Absent, arrival), Some(seconds(10)));
-        assert_eq!(initial_age(&dated, Age::Is(seconds(7)), arrival), Some(seconds(10)));
+        assert_eq!(
+            initial_age(&dated, Age::Is(seconds(7)), arrival),
+            Some(seconds(10))
+        );
         // It has grown older on the way, by no more than it took (§4.2.3, response_delay).
-        assert_eq!(initial_age(&dated, Age::Is(seconds(9)), arrival), Some(seconds(11)));
-        assert_eq!(initial_age(&fields(&[]), Age::Absent, arrival), Some(seconds(2)));
+        assert_eq!(
+            initial_age(&dated, Age::Is(seconds(9)), arrival),
+            Some(seconds(11))
+        );
+        assert_eq!(
+            initial_age(&fields(&[]), Age::Absent, arrival),
+            Some(seconds(2))
+        );
         let ahead = came(at(0) - seconds(100), at(0) - seconds(100));
-        assert_eq!(initial_age(&dated, Age::Absent, ahead), Some(Duration::ZERO));
+        assert_eq!(
+            initial_age(&dated, Age::Absent, ahead),
+            Some(Duration::ZERO)
+        );
         assert_eq!(initial_age(&dated, Age::Unclear, arrival), None);
     }
 
@@ -173,15 +187,34 @@ mod tests {
         let explicit = |s| Lifetime::Explicit(seconds(s));
         let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
         let expires = ("expires", "Sunday, 06-Nov-94 08:49:47 GMT");
-        assert_eq!(of(&[("cache-control", "max-age=60, s-maxage=6"), expires]), explicit(6));
-        assert_eq!(of(&[("cache-control", "max-age=60"), expires]), explicit(60));
+        assert_eq!(
+            of(&[("cache-control", "max-age=60, s-maxage=6"), expires]),
+            explicit(6)
+        );
+        assert_eq!(
+            of(&[("cache-control", "max-age=60"), expires]),
+            explicit(60)
+        );
         assert_eq!(of(&[date, expires]), explicit(10));
-        assert_eq!(of(&[expires]), explicit(5), "without a date, from when it came");
+        assert_eq!(
+            of(&[expires]),
+            explicit(5),
+            "without a date, from when it came"
+        );
         assert_eq!(of(&[date, ("expires", "0")]), explicit(0), "§5.3");
         assert_eq!(of(&[date, expires, expires]), explicit(0), "§4.2.1");
-        assert_eq!(of(&[("cache-control", "max-age=x"), expires, date]), explicit(0));
-        assert_eq!(of(&[("cdn-cache-control", "no-transform"), expires, date]), Lifetime::Unknown);
-        assert_eq!(of(&[("cache-control", "no-cache, max-age=60")]), explicit(0));
+        assert_eq!(
+            of(&[("cache-control", "max-age=x"), expires, date]),
+            explicit(0)
+        );
+        assert_eq!(
+            of(&[("cdn-cache-control", "no-transform"), expires, date]),
+            Lifetime::Unknown
+        );
+        assert_eq!(
+            of(&[("cache-control", "no-cache, max-age=60")]),
+            explicit(0)
+        );
         let changed = ("last-modified", "Sun, 06 Nov 1994 08:48:37 GMT");
         assert_eq!(of(&[changed, date]), Lifetime::Unchanged(seconds(60)));
         assert_eq!(of(&[date]), Lifetime::Unknown);

@@ -94,7 +94,20 @@ pub(crate) const fn is_token(letter: char) -> bool {
     letter.is_ascii_alphanumeric()
         || matches!(
             letter,
-            '!' | '#' | '$' | '%' | '&' | '\'' | '*' | '+' | '-' | '.' | '^' | '_' | '`' | '|' | '~'
+            '!' | '#'
+                | '$'
+                | '%'
+                | '&'
+                | '\''
+                | '*'
+                | '+'
+                | '-'
+                | '.'
+                | '^'
+                | '_'
+                | '`'
+                | '|'
+                | '~'
         )
 }
 
@@ -127,7 +140,9 @@ mod tests {
 
     #[test]
     fn what_the_grammar_does_not_allow_is_unreadable() {
-        for text in ["a =1", "a= 1", "a=", "a=\"1", "a=\"1\"2", "a=1;b", "a b", "=1"] {
+        for text in [
+            "a =1", "a= 1", "a=", "a=\"1", "a=\"1\"2", "a=1;b", "a b", "=1",
+        ] {
             let read = read_all(text);
             assert_eq!(read[0].1.as_deref(), Some("?"), "{text}");
         }

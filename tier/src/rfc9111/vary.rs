@@ -90,10 +90,22 @@ mod tests {
 
     #[test]
     fn a_star_anywhere_means_that_no_other_request_is_answered() {
-        for lines in [&["*"][..], &["*, *"], &["*", "*"], &[", *"], &["", "*"], &["*, foo"], &["foo, *"], &["a b"]] {
+        for lines in [
+            &["*"][..],
+            &["*, *"],
+            &["*", "*"],
+            &[", *"],
+            &["", "*"],
+            &["*, foo"],
+            &["foo, *"],
+            &["a b"],
+        ] {
             assert_eq!(vary(lines), Vary::Anything, "{lines:?}");
         }
-        let two = Vary::Fields(vec![HeaderName::from_static("bar"), HeaderName::from_static("foo")]);
+        let two = Vary::Fields(vec![
+            HeaderName::from_static("bar"),
+            HeaderName::from_static("foo"),
+        ]);
         assert_eq!(vary(&["Foo, bar", "foo"]), two);
         assert_eq!(vary(&[]), Vary::Fields(Vec::new()));
     }
@@ -101,10 +113,16 @@ mod tests {
     #[test]
     fn requests_that_mean_the_same_select_the_same() {
         let select = |lines: &[_]| {
-            let names = [HeaderName::from_static("accept-language"), HeaderName::from_static("foo")];
+            let names = [
+                HeaderName::from_static("accept-language"),
+                HeaderName::from_static("foo"),
+            ];
             selection(&names, &fields(lines))
         };
-        assert_eq!(select(&[("foo", "1, 2")]), select(&[("foo", "1"), ("foo", "2"), ("bar", "3")]));
+        assert_eq!(
+            select(&[("foo", "1, 2")]),
+            select(&[("foo", "1"), ("foo", "2"), ("bar", "3")])
+        );
         assert_eq!(select(&[("foo", "1,2")]), select(&[("foo", " 1 , 2")]));
         assert_eq!(
             select(&[("accept-language", "en; q=0.5, De")]),
@@ -121,7 +139,10 @@ mod tests {
             select(&[("accept-language", "1")]),
         ];
         for (at, one) in different.iter().enumerate() {
-            assert!(different.iter().skip(at + 1).all(|other| one != other), "{at}");
+            assert!(
+                different.iter().skip(at + 1).all(|other| one != other),
+                "{at}"
+            );
         }
     }
 }
