@@ -7,9 +7,10 @@ use std::time::SystemTime;
 use contracts::id::{SessionId, VideoId};
 use contracts::time::UnixSeconds;
 use contracts::token::{Claims, KeyRing};
+use runtime::problem::Problem;
 
 use crate::error::Error;
-use crate::problem::Problem;
+use crate::problem;
 
 /// The keyring, read again when its file changes.
 pub(crate) struct Signer {
@@ -86,7 +87,7 @@ impl Signer {
 }
 
 fn no_key() -> Problem {
-    Problem::unavailable(
+    problem::unavailable(
         "No key may sign this film's address now; the operator must add one to the keyring.",
     )
 }

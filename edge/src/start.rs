@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::{Problem, Problems};
 use runtime::clock::Clock;
 use runtime::internal::{self, Health};
 use runtime::shutdown::{Shutdown, Trigger};
@@ -235,6 +236,22 @@ async fn tcp(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
         .local_addr()
         .map_err(|source| tier::Error::Bind { address, source })?;
     Ok((listener, bound))
+}
+
+/// Reads the keyring, the certificate and the secrets that the settings name, as [`start`] does, and opens nothing.
+///
+/// # Errors
+/// What is wrong with each of them, by its key.
+pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
+    runtime::tls::install_provider();
+    let mut problems = Problems::default();
+    let certificate = Certificate::load(&settings.tls.certificate, &settings.tls.key);
+    problems.take("tls", certificate);
+    problems.take("keyring_file", Keys::open(settings.keyring_file.clone()));
+    let secret = settings.tier.hop_secret_file.as_deref();
+    let secret = secret.map(tier::node::secret).transpose();
+    problems.take("upstream.hop_secret_file", secret);
+    problems.or(())
 }
 
 /// Takes a changed keyring while serving; a broken one is reported and the old one kept.

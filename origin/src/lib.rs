@@ -37,4 +37,4 @@ mod serve;
 mod shelf;
 mod tag;
 
-pub use serve::{Error, Running, start};
+pub use serve::{Error, Running, inspect, start};

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use axum::{Router, serve::ListenerExt};
+use config::{Problem, Problems};
 use prometheus::Registry;
 use runtime::{
     internal::{self, Health},
@@ -54,6 +55,17 @@ pub enum Error {
     Metrics(#[from] prometheus::Error),
 }
 
+/// Reads the secrets that the settings name, as [`start`] does, and opens nothing.
+///
+/// # Errors
+/// What is wrong with each of them, by its key.
+pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
+    let mut problems = Problems::default();
+    problems.take("hop_secret", secret(settings.hop_secret.as_deref()));
+    problems.take("keys_secret", secret(settings.keys_secret.as_deref()));
+    problems.or(())
+}
+
 /// A running origin.
 #[derive(Debug)]
 pub struct Running {
@@ -75,8 +87,8 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let metrics = Metrics::new(&registry)?;
     let health = Health::new();
     let store = store::open(&settings.store)?;
-    let hop_secret = secret(settings.hop_secret.as_deref()).await?;
-    let keys_secret = secret(settings.keys_secret.as_deref()).await?;
+    let hop_secret = secret(settings.hop_secret.as_deref())?;
+    let keys_secret = secret(settings.keys_secret.as_deref())?;
     let shelf = Shelf::new(
         store,
         settings.read_timeout,
@@ -125,7 +137,7 @@ impl Running {
     }
 }
 
-async fn secret(path: Option<&Path>) -> Result<Option<Vec<u8>>, Error> {
+fn secret(path: Option<&Path>) -> Result<Option<Vec<u8>>, Error> {
     let Some(path) = path else {
         return Ok(None);
     };
@@ -133,7 +145,7 @@ async fn secret(path: Option<&Path>) -> Result<Option<Vec<u8>>, Error> {
         path: path.display().to_string(),
         source,
     };
-    let text = tokio::fs::read(path).await.map_err(fault)?;
+    let text = std::fs::read(path).map_err(fault)?;
     let secret = text.trim_ascii().to_vec();
     if secret.is_empty() {
         return Err(fault(std::io::Error::other("the file is empty")));
