@@ -200,11 +200,11 @@ fn text_track(
     })
 }
 
-/// What the places of all cuts take in memory at most, 8 bytes each: in a second, 1/2 + 1/3 + 1/4 + 1/5 + 1/6 of one,
+/// What the places of all cuts take in memory at most, 16 bytes each: in a second, 1/2 + 1/3 + 1/4 + 1/5 + 1/6 of one,
 /// and up to 1/2 more for the usual cut.
 fn cuts_weight(index: &Index) -> usize {
     let seconds = index.end() / u64::from(index.track().timescale);
-    usize::try_from(seconds).unwrap_or(usize::MAX) / 2 * 31 + 256
+    usize::try_from(seconds).unwrap_or(usize::MAX) / 2 * 62 + 256
 }
 
 /// What all texts of a film take in the store at most: they are loaded with it.
@@ -212,4 +212,4 @@ const MAX_TEXTS: usize = 16 << 20;
 /// Lengths of segments that a view can name.
 const LENGTHS: usize = 5;
 /// Enters every `ETag`: it must change whenever the packager gives other bytes for the same film.
-const PACKING: &[u8] = b"millrace packing 3";
+const PACKING: &[u8] = b"millrace packing 4";

@@ -97,11 +97,11 @@ impl<'a> Thing<'a> {
                 Some(text::segment(&text.document, start, end, *flavour))
             }
             Self::Subtitles(text) => Some(text::webvtt::write(&text.document)),
-            Self::Sprite(name) => job.cut.thumbs().map(|sheets| {
-                // Each cue's text is the name of a sheet, which is another in another room.
-                let sprite = thumbs::vtt(sheets, job.cut.duration(), "");
-                sprite.replace("\nsheet_", &format!("\n{name}"))
-            }),
+            // Each cue's text is the name of a sheet, which is another in another room.
+            Self::Sprite(name) => job
+                .cut
+                .thumbs()
+                .map(|sheets| thumbs::vtt(sheets, job.cut.duration(), name)),
             Self::Init(_) | Self::Segment(..) | Self::Sheet(..) | Self::Key(_) => None,
         };
         Ok(text.map(Bytes::from))
