@@ -59,9 +59,7 @@ impl Parts {
         };
         Some(parts)
     }
-}
 
-impl Parts {
     /// One I-frame as a segment of its own, without sound; none when the film has no such I-frame.
     pub(super) fn find_iframe(
         cut: &Presentation,
@@ -83,9 +81,7 @@ impl Parts {
             audio: None,
         })
     }
-}
 
-impl Parts {
     /// Picture, then sound.
     pub(super) fn tracks(&self) -> impl Iterator<Item = &Track> {
         self.video.iter().chain(&self.audio)
