@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use config::{ByteSize, Problem, Problems, Span};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use tier::policy::{self, Policy};
 use tier::settings::{self, Cache, Clients, Upstream};
 
 use crate::gate::{self, Holds, Limits};
@@ -20,6 +21,9 @@ pub struct Config {
     pub name: String,
     /// Part of every cache key. Default `millrace`. Edges of one house share it.
     pub zone: String,
+    /// What it serves: `films`, behind the gate; or `site`: whatever the parents, which may then be any HTTP origin,
+    /// answer to any request, kept as RFC 9111 has it. Default `films`.
+    pub serve: Serve,
     /// Base URLs of the parents, `http://host:port` or `https://host:port`. Default
     /// `["http://127.0.0.1:9001"]`. Each object has its own order of preference among them.
     pub parents: Vec<String>,
@@ -47,6 +51,8 @@ pub struct Config {
     pub revocations: usize,
     /// How much one client, and one session, may ask for.
     pub rates: Rates,
+    /// How it serves a site.
+    pub site: Site,
     /// Where it listens.
     pub listen: Listen,
     /// The certificate for TCP and QUIC.
@@ -57,6 +63,32 @@ pub struct Config {
     pub upstream: Upstream,
     /// What it bears with.
     pub clients: Clients,
+}
+
+/// What an edge serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Serve {
+    /// Films, behind the gate.
+    Films,
+    /// Any HTTP origin, to everybody.
+    Site,
+}
+
+/// `[site]`: what RFC 9111 leaves to the operator; of no effect on films.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Site {
+    /// The longest time for which a response is taken for fresh that does not say so, but says when it was last
+    /// changed: a tenth of the time since then, at most this. At most `30d`; `0s`: it is validated each time. Default
+    /// `1d`. More spares the origin and shows changes later.
+    pub heuristic: Span,
+    /// How long a stale response answers while the origin cannot be reached, unless it forbids that. At most `30d`.
+    /// Default `1d`.
+    pub disconnected: Span,
+    /// Whether clients may ask for fresher or staler responses by `Cache-Control` (`no-cache`, `max-age`,
+    /// `only-if-cached` and so on). Default `true`. Every client can then make the origin work.
+    pub client_control: bool,
 }
 
 /// `[listen]`: addresses as `ip:port`.
@@ -118,6 +150,8 @@ pub struct Settings {
     pub name: String,
     /// Part of every cache key.
     pub zone: String,
+    /// What it serves.
+    pub serve: Policy,
     /// Who is let in.
     pub gate: gate::Settings,
     /// TLS on TCP, and QUIC on the same UDP port.
@@ -141,6 +175,7 @@ impl Default for Config {
         Self {
             name: "edge-1".to_owned(),
             zone: "millrace".to_owned(),
+            serve: Serve::Films,
             parents: vec!["http://127.0.0.1:9001".to_owned()],
             keyring_file: PathBuf::new(),
             keys: Holds::Any,
@@ -150,11 +185,22 @@ impl Default for Config {
             geo_file: PathBuf::new(),
             revocations: 100_000,
             rates: Rates::default(),
+            site: Site::default(),
             listen: Listen::default(),
             tls: Tls::default(),
             cache: Cache::default(),
             upstream: Upstream::default(),
             clients: Clients::default(),
+        }
+    }
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self {
+            heuristic: Span::seconds(86_400),
+            disconnected: Span::seconds(86_400),
+            client_control: true,
         }
     }
 }
@@ -215,6 +261,7 @@ impl Config {
                 problems.add(key, "must name a PEM file");
             }
         }
+        let serve = self.site.policy(self.serve, &mut problems);
         let https_proxied_by = settings::networks(
             &mut problems,
             "listen.https_proxied_by",
@@ -231,6 +278,7 @@ impl Config {
         problems.or(Settings {
             name: self.name,
             zone: self.zone,
+            serve,
             gate,
             https,
             https_proxied_by,
@@ -293,6 +341,30 @@ fn within<T: PartialOrd + Copy + Display>(
     value
 }
 
+impl Site {
+    fn policy(&self, serve: Serve, problems: &mut Problems) -> Policy {
+        let spans = [
+            ("site.heuristic", self.heuristic),
+            ("site.disconnected", self.disconnected),
+        ];
+        for (key, span) in spans {
+            if span > LONGEST {
+                problems.add(key, format!("must be at most {LONGEST}"));
+            }
+        }
+        match serve {
+            Serve::Films => Policy::Films,
+            Serve::Site => Policy::Site(policy::Site {
+                heuristic: self.heuristic.0,
+                disconnected: self.disconnected.0,
+                obeys_clients: self.client_control,
+            }),
+        }
+    }
+}
+
+const LONGEST: Span = Span::seconds(30 * 86_400);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,6 +388,7 @@ mod tests {
             ..Config::default()
         };
         config.listen.https = "8443".to_owned();
+        config.site.heuristic = Span::seconds(31 * 86_400);
         config.clients.max_connections = 0;
         config.listen.plain_proxied_by = vec!["10.0.0.0/33".to_owned()];
         config.rates.ipv4_prefix = 33;
@@ -328,6 +401,7 @@ mod tests {
         let expected = [
             "name",
             "listen.https",
+            "site.heuristic",
             "listen.plain_proxied_by",
             "trusted_hops",
             "rates.burst",

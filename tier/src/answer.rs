@@ -8,27 +8,37 @@ use http::header;
 use pingora::http::ResponseHeader;
 use pingora::prelude::{Error, ErrorSource, ErrorType, Result};
 use pingora::proxy::Session;
+use runtime::clock::System;
 
 use crate::headers::{PREFLIGHT, Viewers};
+use crate::status::PROXY_STATUS;
+
+/// What the client is told beyond the status.
+pub(crate) struct Told {
+    /// `Proxy-Status`.
+    pub(crate) proxy_status: Option<String>,
+    /// When it is worth asking again.
+    pub(crate) retry_after: Option<Duration>,
+}
 
 /// Answers a request that is not served. Every refusal with 403 has the same bytes: why it was
 /// refused is for logs and metrics only.
 pub(crate) async fn refuse(
     session: &mut Session,
     reason: Reason,
-    retry_after: Option<Duration>,
+    told: Told,
     viewers: Option<&Viewers>,
     on_h3: bool,
 ) -> Result<()> {
     let body = body(reason.status());
-    let mut response = ResponseHeader::build(reason.status(), Some(12))?;
-    response.insert_header(header::CONTENT_TYPE, "application/problem+json")?;
-    response.insert_header(header::CONTENT_LENGTH, body.len())?;
-    response.insert_header(header::CACHE_CONTROL, "no-store")?;
+    let mut response = problem(reason.status(), &body)?;
+    if let Some(proxy_status) = told.proxy_status {
+        response.insert_header(PROXY_STATUS, proxy_status)?;
+    }
     if reason == Reason::Method {
         response.insert_header(header::ALLOW, "GET, HEAD, OPTIONS")?;
     }
-    if let Some(wait) = retry_after {
+    if let Some(wait) = told.retry_after {
         // Whole seconds (RFC 9110 §10.2.3), and not a moment too early.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         response.insert_header(header::RETRY_AFTER, seconds.max(1))?;
@@ -39,6 +49,26 @@ pub(crate) async fn refuse(
     if !may_reuse(reason) {
         session.set_keepalive(None);
     }
+    send(session, response, body).await
+}
+
+/// Answers a request that wants nothing but what is stored, and that is not (RFC 9111 §5.2.1.7).
+pub(crate) async fn absent(session: &mut Session) -> Result<()> {
+    let body = Bytes::from_static(br#"{"status":504,"title":"it is not in the cache"}"#);
+    let response = problem(504, &body)?;
+    send(session, response, body).await
+}
+
+fn problem(status: u16, body: &Bytes) -> Result<ResponseHeader> {
+    let mut response = ResponseHeader::build(status, Some(12))?;
+    response.insert_header(header::DATE, httpdate::fmt_http_date(System.wall()))?;
+    response.insert_header(header::CONTENT_TYPE, "application/problem+json")?;
+    response.insert_header(header::CONTENT_LENGTH, body.len())?;
+    response.insert_header(header::CACHE_CONTROL, "no-store")?;
+    Ok(response)
+}
+
+async fn send(session: &mut Session, response: ResponseHeader, body: Bytes) -> Result<()> {
     let headless = session.req_header().method == http::Method::HEAD;
     session
         .write_response_header(Box::new(response), headless)
@@ -52,6 +82,7 @@ pub(crate) async fn refuse(
 /// Answers a CORS preflight without looking at the address.
 pub(crate) async fn preflight(session: &mut Session, viewers: &Viewers, on_h3: bool) -> Result<()> {
     let mut response = ResponseHeader::build(204, Some(12))?;
+    response.insert_header(header::DATE, httpdate::fmt_http_date(System.wall()))?;
     viewers.dress(&mut response, on_h3)?;
     for (name, value) in PREFLIGHT {
         response.insert_header(name, value)?;

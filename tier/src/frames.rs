@@ -25,7 +25,10 @@ enum State {
     /// Within the connection preface; so many bytes are missing.
     Preface(usize),
     /// Within a head of which so many bytes are here; none: between two frames.
-    Head { bytes: [u8; HEAD_BYTES], here: usize },
+    Head {
+        bytes: [u8; HEAD_BYTES],
+        here: usize,
+    },
     /// Within a payload; so many bytes are missing.
     Payload { missing: usize, data: bool },
 }

@@ -168,6 +168,7 @@ impl<A> Connection<A> {
         Terms {
             header: self.limits.header,
             write: self.limits.write,
+            read: self.limits.read,
             connections: self.connections.clone(),
         }
     }

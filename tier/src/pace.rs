@@ -130,6 +130,9 @@ impl Watched {
     /// The client is waited for: ready when its credit is used up.
     pub(crate) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<TooSlow> {
         let credit = self.pace.credit;
+        if self.waiting.as_ref().is_some_and(Waiting::is_forgotten) {
+            self.waiting = None;
+        }
         let waiting = self.waiting.get_or_insert_with(|| {
             let since = Instant::now();
             let until = Box::pin(tokio::time::sleep_until(since + credit));
@@ -146,11 +149,23 @@ impl Watched {
 
     /// The client is not waited for any more.
     pub(crate) fn rest(&mut self) {
-        if let Some(waiting) = self.waiting.take() {
+        if let Some(waiting) = self.waiting.take()
+            && !waiting.is_forgotten()
+        {
             self.pace.spend(waiting.since.elapsed());
         }
     }
 }
+
+impl Waiting {
+    /// The end of the credit has passed and nobody came for it: nobody waited for the client.
+    fn is_forgotten(&self) -> bool {
+        self.until.deadline().elapsed() > FORGOTTEN
+    }
+}
+
+/// How late somebody may be who does wait.
+const FORGOTTEN: Duration = Duration::from_secs(1);
 
 const NANOS_PER_S: u128 = 1_000_000_000;
 
@@ -235,9 +250,25 @@ mod tests {
         let cut = std::future::poll_fn(|cx| watched.poll_wait(cx));
         assert_eq!(cut.await, TooSlow);
         assert_eq!(begun.elapsed().as_secs(), 60);
+        let begun_again = watched.poll_wait(&mut Context::from_waker(std::task::Waker::noop()));
+        assert!(begun_again.is_ready(), "and stays used up");
         watched.moved(2 * 1024);
         let begun = Instant::now();
         std::future::poll_fn(|cx| watched.poll_wait(cx)).await;
         assert_eq!(begun.elapsed().as_secs(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_nobody_keeps_up_is_not_the_client_s() {
+        let mut watched = Watched::new(PATIENCE);
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        for _ in 0..10 {
+            assert!(watched.poll_wait(cx).is_pending());
+            tokio::time::advance(Duration::from_secs(3600)).await;
+            watched.moved(1);
+        }
+        assert!(watched.poll_wait(cx).is_pending());
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert!(watched.poll_wait(cx).is_pending(), "it begins anew");
     }
 }

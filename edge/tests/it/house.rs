@@ -31,12 +31,28 @@ impl House {
         Self::with(origin, |config| config.public_without_token = true).await
     }
 
+    /// An edge in front of a site, as it is by default.
+    pub async fn site(origin: &Origin) -> Self {
+        Self::with(origin, |config| config.serve = edge::config::Serve::Site).await
+    }
+
     pub async fn with(origin: &Origin, change: impl FnOnce(&mut Config)) -> Self {
-        Self::try_with(origin, change).await.unwrap()
+        Self::before(origin.url(), change).await
+    }
+
+    pub async fn before(parent: String, change: impl FnOnce(&mut Config)) -> Self {
+        Self::try_before(parent, change).await.unwrap()
     }
 
     pub async fn try_with(
         origin: &Origin,
+        change: impl FnOnce(&mut Config),
+    ) -> Result<Self, edge::Error> {
+        Self::try_before(origin.url(), change).await
+    }
+
+    async fn try_before(
+        parent: String,
         change: impl FnOnce(&mut Config),
     ) -> Result<Self, edge::Error> {
         let files = tempfile::tempdir().unwrap();
@@ -47,7 +63,7 @@ impl House {
             path
         };
         let mut config = Config {
-            parents: vec![origin.url()],
+            parents: vec![parent],
             keyring_file: write(
                 "keys.json",
                 include_str!("../../../contracts/tests/data/native_token.json").to_owned(),

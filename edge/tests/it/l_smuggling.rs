@@ -94,12 +94,18 @@ async fn an_http1_request_that_can_be_read_in_two_ways_is_refused() {
         let got = statuses(&house, &bytes).await;
         // One refusal and no more, or a connection that closes without a word.
         if !matches!(got[..], [] | [400..=599]) || origin.requests() != before {
-            wrong.push(format!("{what}: {got:?}, {} asked", origin.requests() - before));
+            wrong.push(format!(
+                "{what}: {got:?}, {} asked",
+                origin.requests() - before
+            ));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     let heads = origin.heads();
-    assert!(!heads.iter().any(|head| head.contains("hidden")), "{heads:?}");
+    assert!(
+        !heads.iter().any(|head| head.contains("hidden")),
+        "{heads:?}"
+    );
     // What is plain is served, pipelined or not, also where it has no carriage returns.
     assert_eq!(statuses(&house, &with("x-a: b")).await, [200]);
     let bare = b"GET /v/p/x HTTP/1.1\nhost: localhost\nconnection: close\n\n";
@@ -122,7 +128,11 @@ fn and(more: &[(&'static str, &'static str)]) -> Fields {
 /// The request with another value for a pseudo-header.
 fn but(name: &str, value: &'static str) -> Fields {
     let changed = |field: (&'static str, &'static str)| {
-        if field.0 == name { (field.0, value) } else { field }
+        if field.0 == name {
+            (field.0, value)
+        } else {
+            field
+        }
     };
     GET.into_iter().map(changed).collect()
 }
@@ -133,16 +143,48 @@ fn without(name: &str) -> Fields {
 
 fn malformed() -> Vec<(&'static str, Fields, Option<&'static [u8]>)> {
     vec![
-        ("a body shorter than its length", and(&[("content-length", "5")]), Some(b"four")),
-        ("a body longer than its length", and(&[("content-length", "3")]), Some(b"four")),
-        ("a body where the length is none", and(&[("content-length", "0")]), Some(b"four")),
-        ("a length without a body", and(&[("content-length", "5")]), None),
-        ("two lengths", and(&[("content-length", "4"), ("content-length", "5")]), Some(b"four")),
-        ("a signed length", and(&[("content-length", "+4")]), Some(b"four")),
-        ("transfer-encoding", and(&[("transfer-encoding", "chunked")]), Some(b"0\r\n\r\n")),
+        (
+            "a body shorter than its length",
+            and(&[("content-length", "5")]),
+            Some(b"four"),
+        ),
+        (
+            "a body longer than its length",
+            and(&[("content-length", "3")]),
+            Some(b"four"),
+        ),
+        (
+            "a body where the length is none",
+            and(&[("content-length", "0")]),
+            Some(b"four"),
+        ),
+        (
+            "a length without a body",
+            and(&[("content-length", "5")]),
+            None,
+        ),
+        (
+            "two lengths",
+            and(&[("content-length", "4"), ("content-length", "5")]),
+            Some(b"four"),
+        ),
+        (
+            "a signed length",
+            and(&[("content-length", "+4")]),
+            Some(b"four"),
+        ),
+        (
+            "transfer-encoding",
+            and(&[("transfer-encoding", "chunked")]),
+            Some(b"0\r\n\r\n"),
+        ),
         ("connection", and(&[("connection", "close")]), None),
         ("keep-alive", and(&[("keep-alive", "timeout=5")]), None),
-        ("proxy-connection", and(&[("proxy-connection", "close")]), None),
+        (
+            "proxy-connection",
+            and(&[("proxy-connection", "close")]),
+            None,
+        ),
         ("upgrade", and(&[("upgrade", "h2c")]), None),
         ("te other than trailers", and(&[("te", "gzip")]), None),
         ("upper case", and(&[("X-A", "b")]), None),
@@ -150,8 +192,16 @@ fn malformed() -> Vec<(&'static str, Fields, Option<&'static [u8]>)> {
         ("a colon in a name", and(&[("x:a", "b")]), None),
         ("an empty name", and(&[("", "b")]), None),
         ("a line break in a name", and(&[("x\r\na", "b")]), None),
-        ("a line break in a value", and(&[("x-a", "b\r\nx-b: c")]), None),
-        ("a carriage return in a value", and(&[("x-a", "b\rc")]), None),
+        (
+            "a line break in a value",
+            and(&[("x-a", "b\r\nx-b: c")]),
+            None,
+        ),
+        (
+            "a carriage return in a value",
+            and(&[("x-a", "b\rc")]),
+            None,
+        ),
         ("a line feed in a value", and(&[("x-a", "b\nc")]), None),
         ("a NUL in a value", and(&[("x-a", "b\0c")]), None),
         ("no method", without(":method"), None),
@@ -161,22 +211,58 @@ fn malformed() -> Vec<(&'static str, Fields, Option<&'static [u8]>)> {
         ("two methods", and(&[(":method", "HEAD")]), None),
         ("two paths", and(&[(":path", "/v/p/hidden")]), None),
         ("two authorities", and(&[(":authority", "elsewhere")]), None),
-        ("a pseudo-header of responses", and(&[(":status", "200")]), None),
+        (
+            "a pseudo-header of responses",
+            and(&[(":status", "200")]),
+            None,
+        ),
         ("an unknown pseudo-header", and(&[(":hidden", "1")]), None),
-        ("a late pseudo-header", [&GET[..3], &[("x-a", "b"), GET[3]]].concat(), None),
+        (
+            "a late pseudo-header",
+            [&GET[..3], &[("x-a", "b"), GET[3]]].concat(),
+            None,
+        ),
         ("an empty path", but(":path", ""), None),
         ("a path without its slash", but(":path", "v/p/x"), None),
-        ("an absolute path with another host", but(":path", "http://elsewhere/v/p/x"), None),
-        ("a path with a line break", but(":path", "/v/p/x HTTP/1.1\r\nhost: elsewhere"), None),
-        ("a path with a space", but(":path", "/v/p/x /v/p/hidden"), None),
+        (
+            "an absolute path with another host",
+            but(":path", "http://elsewhere/v/p/x"),
+            None,
+        ),
+        (
+            "a path with a line break",
+            but(":path", "/v/p/x HTTP/1.1\r\nhost: elsewhere"),
+            None,
+        ),
+        (
+            "a path with a space",
+            but(":path", "/v/p/x /v/p/hidden"),
+            None,
+        ),
         ("a path with a NUL", but(":path", "/v/p/x\0"), None),
         ("an asterisk for GET", but(":path", "*"), None),
-        ("a method with a space", but(":method", "GET /v/p/hidden"), None),
+        (
+            "a method with a space",
+            but(":method", "GET /v/p/hidden"),
+            None,
+        ),
         ("CONNECT", but(":method", "CONNECT"), None),
         ("another host", and(&[("host", "elsewhere")]), None),
-        ("two hosts", and(&[("host", "localhost"), ("host", "elsewhere")]), None),
-        ("a user in the authority", but(":authority", "a@localhost"), None),
-        ("an authority with a path", but(":authority", "localhost/v"), None),
+        (
+            "two hosts",
+            and(&[("host", "localhost"), ("host", "elsewhere")]),
+            None,
+        ),
+        (
+            "a user in the authority",
+            but(":authority", "a@localhost"),
+            None,
+        ),
+        (
+            "an authority with a path",
+            but(":authority", "localhost/v"),
+            None,
+        ),
         ("an empty authority", but(":authority", ""), None),
     ]
 }

@@ -21,4 +21,6 @@ mod f_hops;
 mod g_cat;
 mod h_grants;
 mod i_proxied;
+mod j_site;
+mod k_suite;
 mod l_smuggling;

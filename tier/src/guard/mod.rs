@@ -1,5 +1,5 @@
-//! A stream that gives up on a client who holds a connection without using it: whose request
-//! header does not come, who does not read, who floods it with frames.
+//! A stream that gives up on a client who holds a connection without using it: whose request does
+//! not come, who does not read, who floods it with frames.
 
 use std::future::Future;
 use std::io;
@@ -20,6 +20,7 @@ use tokio::time::{Instant, Sleep};
 use crate::flood::{self, Budget};
 use crate::frames::Frames;
 use crate::metrics::{Connections, Cut};
+use crate::notes::{Notes, Turn};
 use crate::pace::{Patience, Watched};
 use crate::protocol::Protocol;
 
@@ -27,8 +28,9 @@ use crate::protocol::Protocol;
 ///
 /// On HTTP/1.1 every request header must be complete within a time of its first byte. Pingora
 /// limits the time between two reads only, so one byte a minute would hold a connection for ever.
-/// The end of a header is found by its empty line. A body counts as the beginning of the next
-/// header; viewers may not send any.
+/// The end of a header is found by its empty line. That a body follows is known from the request's
+/// phases; it may take as long as it keeps its pace. On the way out each answer gets its own date
+/// back.
 ///
 /// On HTTP/2 ([`Guard::h2`]) the preface, every header block and every frame but DATA must be
 /// complete within the same time, and frames that carry nothing are paid from a budget.
@@ -39,7 +41,13 @@ pub(crate) struct Guard<S> {
     terms: Terms,
     said: Said,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// The client as a reader of answers, and as a sender of a body.
     reader: Watched,
+    sender: Watched,
+    notes: Notes,
+    turn: Turn,
+    /// A header with another date in it, and how much of it has left.
+    dated: Option<(Vec<u8>, usize)>,
 }
 
 /// What a connection is borne with.
@@ -49,6 +57,8 @@ pub(crate) struct Terms {
     pub(crate) header: Duration,
     /// How slowly answers may be taken.
     pub(crate) write: Patience,
+    /// How slowly a body may come over HTTP/1.1; over HTTP/2 its stream knows.
+    pub(crate) read: Patience,
     /// Where those who are cut off are counted.
     pub(crate) connections: Connections,
 }
@@ -82,6 +92,10 @@ impl<S> Guard<S> {
         Self {
             stream,
             reader: Watched::new(terms.write),
+            sender: Watched::new(terms.read),
+            notes: Notes::default(),
+            turn: Turn::default(),
+            dated: None,
             terms,
             said: Said::H1(Progress::Idle),
             deadline: None,
@@ -98,6 +112,16 @@ impl<S> Guard<S> {
         }));
         guard.start();
         guard
+    }
+
+    /// Begins anew where a header ends or a request does.
+    fn turn(&mut self) {
+        let turn = self.notes.now();
+        if std::mem::replace(&mut self.turn, turn) != turn {
+            self.said = Said::H1(Progress::Idle);
+            self.deadline = None;
+            self.sender = Watched::new(self.terms.read);
+        }
     }
 
     /// Takes notice of what has arrived.
@@ -137,6 +161,12 @@ impl<S> Guard<S> {
             h2.server.take(bytes);
             h2.budget.earn(bytes.len() as u64);
         }
+    }
+
+    /// Nothing of the body has come: an error once that has lasted too long.
+    fn starved<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        ready!(self.sender.poll_wait(cx));
+        Poll::Ready(Err(self.cut(Cut::SlowBody)))
     }
 
     /// The stream takes nothing: an error once that has lasted too long.
@@ -189,6 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.turn();
         if let Some(deadline) = &mut self.deadline
             && deadline.as_mut().poll(cx).is_ready()
         {
@@ -196,8 +227,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
             return Poll::Ready(Err(self.cut(Cut::SlowHeader)));
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        match Pin::new(&mut self.stream).poll_read(cx, buf) {
+            Poll::Pending if self.turn.is_body() => return self.starved(cx),
+            read => ready!(read)?,
+        }
         let arrived = buf.filled().get(before..).unwrap_or_default();
+        if self.turn.is_body() {
+            self.sender.moved(arrived.len());
+            return Poll::Ready(Ok(()));
+        }
         if let Err(cause) = self.heard(arrived) {
             self.farewell(cx);
             return Poll::Ready(Err(self.cut(cause)));
@@ -212,13 +250,28 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write(cx, buf) {
+        let this = &mut *self;
+        if this.dated.is_none() && matches!(this.said, Said::H1(_)) {
+            this.dated = this.notes.date.put(buf).map(|bytes| (bytes, 0));
+        }
+        let bytes = match &this.dated {
+            Some((bytes, gone)) => {
+                let rest = bytes.get(*gone..).unwrap_or_default();
+                rest.get(..buf.len()).unwrap_or(rest)
+            }
+            None => buf,
+        };
+        match Pin::new(&mut this.stream).poll_write(cx, bytes) {
             Poll::Ready(Ok(written)) => {
-                self.took(buf.get(..written).unwrap_or(buf));
+                this.took(buf.get(..written).unwrap_or(buf));
+                this.dated = this.dated.take().and_then(|(bytes, gone)| {
+                    let gone = gone + written;
+                    (gone < bytes.len()).then_some((bytes, gone))
+                });
                 Poll::Ready(Ok(written))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => self.stalled(cx),
+            Poll::Pending => this.stalled(cx),
         }
     }
 
@@ -244,6 +297,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if matches!(self.said, Said::H1(_)) {
+            let first = bufs.iter().find(|buf| !buf.is_empty());
+            return self.poll_write(cx, first.map_or(&[], |buf| buf));
+        }
         match Pin::new(&mut self.stream).poll_write_vectored(cx, bufs) {
             Poll::Ready(Ok(written)) => {
                 let mut left = written;
@@ -260,7 +317,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        matches!(self.said, Said::H2(_)) && self.stream.is_write_vectored()
     }
 }
 
@@ -295,7 +352,7 @@ impl<S: GetTimingDigest> GetTimingDigest for Guard<S> {
 
 impl<S: GetProxyDigest> GetProxyDigest for Guard<S> {
     fn get_proxy_digest(&self) -> Option<Arc<pingora::protocols::raw_connect::ProxyDigest>> {
-        self.stream.get_proxy_digest()
+        self.notes.digest()
     }
 }
 

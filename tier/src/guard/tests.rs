@@ -11,6 +11,10 @@ fn terms() -> Terms {
             grace: Duration::from_secs(60),
             bytes_per_s: 1024,
         },
+        read: Patience {
+            grace: Duration::from_secs(15),
+            bytes_per_s: 1024,
+        },
         connections: Connections::new().unwrap(),
     }
 }
@@ -22,7 +26,11 @@ fn after(bytes: &[u8]) -> Progress {
 }
 
 /// Sends a byte every three seconds until the guard has enough of it, and tells when that was.
-async fn drip(client: &mut DuplexStream, guard: &mut Guard<DuplexStream>, bytes: &[u8]) -> Duration {
+async fn drip(
+    client: &mut DuplexStream,
+    guard: &mut Guard<DuplexStream>,
+    bytes: &[u8],
+) -> Duration {
     let begun = Instant::now();
     for byte in bytes {
         client.write_all(&[*byte]).await.unwrap();
@@ -79,7 +87,10 @@ fn a_header_ends_with_an_empty_line() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dripped_header_is_cut_off_and_an_idle_connection_is_not() {
-    for text in [&b"GET /a/long/request/line"[..], b"GET / HTTP/1.1\r\nHost: a\r\nx"] {
+    for text in [
+        &b"GET /a/long/request/line"[..],
+        b"GET / HTTP/1.1\r\nHost: a\r\nx",
+    ] {
         let terms = terms();
         let (mut client, server) = tokio::io::duplex(64);
         let mut guard = Guard::new(server, terms.clone());
@@ -147,7 +158,10 @@ async fn a_flood_is_told_to_calm_down_and_cut_off() {
         ("SETTINGS", frame(4, 0, b"")),
         ("PRIORITY", frame(2, 0, b"fives")),
         ("WINDOW_UPDATE", frame(8, 0, &[0, 0, 0, 1])),
-        ("RST_STREAM", [frame(1, 4, b"get"), frame(3, 0, b"four")].concat()),
+        (
+            "RST_STREAM",
+            [frame(1, 4, b"get"), frame(3, 0, b"four")].concat(),
+        ),
         ("CONTINUATION", frame(9, 0, b"")),
         ("DATA", frame(0, 0, b"")),
         ("unknown", frame(0x77, 0, b"")),
@@ -172,7 +186,10 @@ async fn a_farewell_is_never_put_into_another_frame() {
     let (mut client, mut guard) = h2(&terms()).await;
     let answer = frame(0, 0, &[7; 100]);
     guard.write_all(&answer[..50]).await.unwrap();
-    client.write_all(&frame(6, 0, b"8 octets").repeat(1100)).await.unwrap();
+    client
+        .write_all(&frame(6, 0, b"8 octets").repeat(1100))
+        .await
+        .unwrap();
     read_on(&mut guard).await;
     drop(guard);
     let mut said = Vec::new();
@@ -275,5 +292,63 @@ async fn what_does_not_leave_the_tls_buffer_is_noticed_too() {
     assert!(guard.flush().await.is_err());
     assert_eq!(begun.elapsed().as_secs(), 60);
     let mut guard = Guard::new(Hoarder, terms());
-    assert!(guard.shutdown().await.is_err(), "nor does the end wait for ever");
+    assert!(
+        guard.shutdown().await.is_err(),
+        "nor does the end wait for ever"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_takes_as_long_as_it_keeps_its_pace_and_the_next_header_is_watched_again() {
+    let terms = terms();
+    let (mut client, server) = tokio::io::duplex(64 * 1024);
+    let mut guard = Guard::new(server, terms.clone());
+    let mut read = vec![0; 64 * 1024];
+    let header = b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nbody";
+    client.write_all(header).await.unwrap();
+    assert_eq!(guard.read(&mut read).await.unwrap(), header.len());
+    guard.notes.turn();
+    for _ in 0..100 {
+        tokio::time::advance(Duration::from_secs(60)).await;
+        client.write_all(&[b'a'; 14 * 1024]).await.unwrap();
+        let waited = guard.read(&mut read).await;
+        assert_eq!(
+            waited.unwrap(),
+            14 * 1024,
+            "a time in which nobody reads costs nothing"
+        );
+        let wait = tokio::time::timeout(Duration::from_secs(14), guard.read(&mut read));
+        assert!(wait.await.is_err(), "it is waited for");
+    }
+    let begun = Instant::now();
+    let error = loop {
+        client.write_all(b"a").await.unwrap();
+        match guard.read(&mut read).await {
+            Ok(_) => {
+                let pause = Duration::from_secs(1);
+                let wait = tokio::time::timeout(pause, guard.read(&mut read)).await;
+                if let Ok(Err(error)) = wait {
+                    break error;
+                }
+            }
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert_eq!(terms.connections.count(Protocol::H1, Cut::SlowBody), 1);
+    assert!(
+        begun.elapsed() <= Duration::from_secs(17),
+        "a byte now and then does not help"
+    );
+    guard.notes.turn();
+    let idle = tokio::time::timeout(Duration::from_secs(3600), guard.read(&mut read)).await;
+    assert!(
+        idle.is_err(),
+        "between two requests nothing is limited here"
+    );
+    client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+    assert_eq!(guard.read(&mut read).await.unwrap(), 16);
+    let begun = Instant::now();
+    assert!(guard.read(&mut read).await.is_err());
+    assert!(begun.elapsed() <= Duration::from_secs(11));
 }

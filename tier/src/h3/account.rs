@@ -89,7 +89,9 @@ impl Account {
 
     /// The client has taken bytes of some answer.
     fn moved(&self, bytes: usize) {
-        self.0.moved_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.0
+            .moved_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 

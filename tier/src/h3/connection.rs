@@ -199,7 +199,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
         let taking = Taking::new(self.account.clone(), context.settings.write);
         let inbound = Inbound::new(recv, self.account.clone(), &context.settings);
         let outbound = Outbound::new(send, taking, context.metrics.clone());
-        requests.spawn(request(inbound, outbound, quic, context, self.shutdown.clone()));
+        requests.spawn(request(
+            inbound,
+            outbound,
+            quic,
+            context,
+            self.shutdown.clone(),
+        ));
     }
 
     /// Keeps the tally; a client that gives up far more than it lets be answered is cut off.

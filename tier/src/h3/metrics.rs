@@ -77,7 +77,11 @@ impl Metrics {
     /// Counts a client that is cut off.
     pub(crate) fn cut(&self, cause: Cut) {
         self.cut.with_label_values(&[cause.as_str()]).inc();
-        tracing::debug!(cause = cause.as_str(), "cut a client off: {}", cause.as_str());
+        tracing::debug!(
+            cause = cause.as_str(),
+            "cut a client off: {}",
+            cause.as_str()
+        );
     }
 
     /// How many were cut off so far.

@@ -87,9 +87,7 @@ impl Uni {
 
     /// The control stream: SETTINGS first and once, and no frames of requests.
     async fn control(&mut self) -> Result<Never, Fault> {
-        let limits = frame::Limits {
-            headers_bytes: 0,
-        };
+        let limits = frame::Limits { headers_bytes: 0 };
         let mut decoder = frame::Decoder::new(limits);
         let mut state = Control::default();
         loop {

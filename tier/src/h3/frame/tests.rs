@@ -4,9 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: Limits = Limits {
-    headers_bytes: 64,
-};
+const LIMITS: Limits = Limits { headers_bytes: 64 };
 
 /// Decodes the pieces in turn.
 fn decode(pieces: &[&[u8]]) -> Result<Vec<Frame>, Fault> {

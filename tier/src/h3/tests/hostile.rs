@@ -404,7 +404,11 @@ async fn floods_of_frames_without_use_close_the_connection() {
     let max_push_id = frame(0x0d, &[0]).repeat(100);
     let empty = frame(0, b"").repeat(100);
     for (what, bytes, on) in [
-        ("unknown frames on the control stream", &unknown[..], Target::Control),
+        (
+            "unknown frames on the control stream",
+            &unknown[..],
+            Target::Control,
+        ),
         ("MAX_PUSH_ID", &max_push_id, Target::Control),
         ("unknown frames of a request", &unknown, Target::Request),
         ("empty DATA", &empty, Target::Request),

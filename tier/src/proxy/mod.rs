@@ -1,0 +1,328 @@
+//! The one proxy that edges and shields are; its phases, in the order in which a request meets
+//! them.
+
+mod context;
+mod entry;
+mod public;
+mod reply;
+mod upstream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::cache::key::HashBinary;
+use pingora::cache::lock::CacheKeyLockImpl;
+use pingora::cache::{
+    CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness, HitHandler, RespCacheable,
+};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
+use pingora::protocols::Digest;
+use pingora::proxy::{
+    FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session, range_header_filter,
+};
+use runtime::clock::System;
+
+use crate::admission::Admission;
+use crate::beacon::Beacon;
+use crate::cache::{Ram, Reader};
+use crate::headers::Viewers;
+use crate::metrics::Metrics;
+use crate::notes::Notes;
+use crate::parent::Parents;
+use crate::policy::{Passage, Policy};
+use crate::protocol::Protocol;
+use crate::question::Questions;
+use crate::rfc9111::condition;
+use crate::{answer, fill};
+
+pub use context::Context;
+use context::protocol_of;
+use upstream::may_stand_in;
+
+/// What a node is made of.
+pub struct Proxy {
+    /// What it serves.
+    pub policy: Policy,
+    /// Who is let in.
+    pub admission: Arc<dyn Admission>,
+    /// Who hears of every answered request.
+    pub beacon: Arc<dyn Beacon>,
+    /// What viewers get beyond the object; `None` for a node that serves tiers only.
+    pub viewers: Option<Viewers>,
+    /// Where objects are kept.
+    pub cache: &'static Ram,
+    /// Makes requests for one absent object wait for one fill.
+    pub lock: &'static CacheKeyLockImpl,
+    /// Where objects come from.
+    pub parents: Parents,
+    /// What is being found out for those who show no token.
+    pub(crate) questions: Arc<Questions>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Names and limits.
+    pub rules: Rules,
+}
+
+/// Names and limits of a node.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The node's name in `Cache-Status`.
+    pub name: String,
+    /// The node's member in `CDN-Loop`: the name and a number drawn at start.
+    pub loop_id: String,
+    /// Part of every cache key.
+    pub zone: String,
+    /// The credential to show to parents.
+    pub hop_secret: Option<http::HeaderValue>,
+    /// Larger objects pass through and are not stored.
+    pub max_object_bytes: usize,
+    /// How long a request waits for another one's fill to begin.
+    pub fill_wait: Duration,
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::new()
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
+        ctx.protocol = protocol_of(session);
+        ctx.internal = session.subrequest_ctx.is_some();
+        ctx.brings_body =
+            ctx.protocol == Protocol::H1 && !session.downstream_session.is_body_empty();
+        if let (true, Some(notes)) = (ctx.brings_body, Notes::of(session)) {
+            notes.turn();
+        }
+        // Without it a slow first viewer holds back the fill, and with it everybody.
+        session.set_proxy_tasks_enabled(true);
+        Ok(())
+    }
+
+    fn allow_spawning_subrequest(&self, _session: &Session, ctx: &Context) -> bool {
+        !ctx.internal
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        self.receive(session, ctx).await
+    }
+
+    fn request_cache_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
+        let passage = self.policy.passage(&session.req_header().method);
+        let unwanted = ctx.wishes.as_ref().is_some_and(|wishes| wishes.no_store);
+        if passage != Some(Passage::Cache) || unwanted {
+            ctx.passed_over = unwanted;
+            return Ok(());
+        }
+        let mut overrides = CacheOptionOverrides::default();
+        overrides.wait_timeout = Some(self.rules.fill_wait);
+        session
+            .cache
+            .enable(self.cache, None, None, Some(self.lock), Some(overrides));
+        session
+            .cache
+            .set_max_file_size_bytes(self.rules.max_object_bytes);
+        Ok(())
+    }
+
+    fn cache_key_callback(&self, _session: &Session, ctx: &mut Context) -> Result<CacheKey> {
+        let key = ctx.key.clone();
+        key.ok_or_else(|| Error::explain(ErrorType::InternalError, "not admitted"))
+    }
+
+    async fn cache_hit_filter(
+        &self,
+        _session: &mut Session,
+        meta: &CacheMeta,
+        hit: &mut HitHandler,
+        _is_fresh: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<ForcedFreshness>> {
+        let reader = hit.as_any().downcast_ref::<Reader>();
+        ctx.joined = reader.is_some_and(|reader| reader.joined_fill);
+        let wishes = ctx.wishes.as_ref();
+        let forced = wishes.and_then(|wishes| fill::weigh(wishes, meta, System.wall()));
+        ctx.passed_over = matches!(forced, Some(ForcedFreshness::ForceExpired));
+        Ok(forced)
+    }
+
+    fn cache_vary_filter(
+        &self,
+        meta: &CacheMeta,
+        _ctx: &mut Context,
+        request: &RequestHeader,
+    ) -> Option<HashBinary> {
+        self.policy.variance(meta, request)
+    }
+
+    fn cache_not_modified_filter(
+        &self,
+        session: &Session,
+        response: &ResponseHeader,
+        _ctx: &mut Context,
+    ) -> Result<bool> {
+        Ok(condition::is_not_modified(session.req_header(), response))
+    }
+
+    fn range_header_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        _ctx: &mut Context,
+    ) -> RangeType {
+        let request = session.req_header();
+        if !condition::may_be_cut(request, response) {
+            return RangeType::None;
+        }
+        range_header_filter(request, response, Some(MAX_RANGES))
+    }
+
+    async fn proxy_upstream_filter(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+    ) -> Result<bool> {
+        if ctx
+            .wishes
+            .as_ref()
+            .is_some_and(|wishes| wishes.only_if_cached)
+        {
+            answer::absent(session).await?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+        let key = ctx.key.as_ref().map_or(&[][..], CacheKey::primary_key);
+        self.parents.next(key, &mut ctx.tried).await
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if let Some(parent) = ctx.tried.last() {
+            self.parents.recovered(*parent);
+        }
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Context,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        if let Some(parent) = ctx.tried.last() {
+            self.parents.failed(*parent);
+        }
+        error.set_retry(true);
+        error
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        self.ask(session, request, ctx)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        self.hear(session, response, ctx)
+    }
+
+    fn response_cache_filter(
+        &self,
+        session: &Session,
+        response: &ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<RespCacheable> {
+        Ok(self.keep(session, response, ctx))
+    }
+
+    fn should_serve_stale(
+        &self,
+        session: &mut Session,
+        _: &mut Context,
+        error: Option<&Error>,
+    ) -> bool {
+        may_stand_in(session, error)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        self.present(session, response, ctx).await
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut Context,
+    ) -> FailToProxy {
+        self.fail(session, error, ctx).await
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
+        self.account(session, error, ctx);
+    }
+
+    fn request_summary(&self, session: &Session, ctx: &Context) -> String {
+        // Never the target as it came: it may hold a token.
+        format!(
+            "{} {} ({})",
+            session.req_header().method,
+            ctx.address(),
+            ctx.protocol
+        )
+    }
+
+    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+        true // `logging` says it once, with the reason.
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        ctx: &Context,
+        error: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
+        tracing::debug!(node = %self.rules.name, address = ctx.address(), "trying again: {error}");
+        true
+    }
+}
+
+impl Proxy {
+    const fn is_for_films(&self) -> bool {
+        matches!(self.policy, Policy::Films)
+    }
+}
+
+/// Parts that one answer may be cut into.
+const MAX_RANGES: usize = 200;
