@@ -36,6 +36,9 @@ impl Budget {
     /// # Errors
     /// When there is not enough left.
     pub(crate) fn spend(&mut self, frames: u64) -> Result<(), Flood> {
+        if frames == 0 {
+            return Ok(());
+        }
         self.settle(frames, 0)
     }
 
@@ -52,13 +55,12 @@ impl Budget {
         let price = frames.saturating_mul(POINTS_PER_FRAME);
         let earned = bytes.saturating_mul(POINTS_PER_BYTE);
         self.add(earned.saturating_sub(price));
+        let now = Instant::now();
+        let micros = now.duration_since(self.at).as_micros();
+        let waited = micros * u128::from(POINTS_PER_S) / MICROS_PER_S;
+        self.add(u64::try_from(waited).unwrap_or(u64::MAX));
+        self.at = now;
         let price = price.saturating_sub(earned);
-        if self.points < price {
-            let now = Instant::now();
-            let earned = now.duration_since(self.at).as_micros() * u128::from(POINTS_PER_S);
-            self.add(u64::try_from(earned / MICROS_PER_S).unwrap_or(u64::MAX));
-            self.at = now;
-        }
         self.points = self.points.checked_sub(price).ok_or(Flood)?;
         Ok(())
     }

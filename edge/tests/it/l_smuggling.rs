@@ -71,6 +71,7 @@ async fn an_http1_request_that_can_be_read_in_two_ways_is_refused() {
         ("a chunk of negative size", smuggling("transfer-encoding: chunked", "-1\r\n\r\n")),
         ("a chunk size with a sign", smuggling("transfer-encoding: chunked", "+0\r\n\r\n")),
         ("a chunk line that ends with LF alone", smuggling("transfer-encoding: chunked", "0\n\n")),
+        ("an asterisk for GET", line("GET * HTTP/1.1")),
         ("two hosts", with("host: elsewhere")),
         ("no host", b"GET /v/p/x HTTP/1.1\r\n\r\n".to_vec()),
         ("a host with a path", b"GET /v/p/x HTTP/1.1\r\nhost: localhost/v\r\n\r\n".to_vec()),
@@ -268,23 +269,34 @@ fn malformed() -> Vec<(&'static str, Fields, Option<&'static [u8]>)> {
 }
 
 #[tokio::test]
-async fn an_http2_or_http3_request_that_is_malformed_never_reaches_a_parent() {
+async fn an_http2_or_http3_request_that_is_malformed_is_refused() {
     let origin = films().await;
-    let house = House::open(&origin).await;
+    let (house, site) = (House::open(&origin).await, House::site(&origin).await);
     let mut wrong = Vec::new();
+    let houses = [
+        (&house, Protocol::H2),
+        (&house, Protocol::H3),
+        (&site, Protocol::H2),
+        (&site, Protocol::H3),
+    ];
     for (what, fields, body) in malformed() {
-        for protocol in [Protocol::H2, Protocol::H3] {
+        for (house, protocol) in houses {
             let client = house.client(protocol);
             let got = match protocol {
                 Protocol::H2 => raw::h2_message(&client, &fields, body).await,
                 _ => raw::h3_message(&client, &fields, body).await,
             };
-            if got != Outcome::Refused || origin.requests() > 0 {
+            if got != Outcome::Refused {
                 wrong.push(format!("{what} over {protocol}"));
             }
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+    let whole = origin.bodies();
+    assert!(
+        whole.iter().all(String::is_empty),
+        "passed on as if whole: {whole:?}"
+    );
     for protocol in [Protocol::H2, Protocol::H3] {
         let client = house.client(protocol);
         let got = match protocol {

@@ -24,3 +24,4 @@ mod i_proxied;
 mod j_site;
 mod k_suite;
 mod l_smuggling;
+mod m_frames;

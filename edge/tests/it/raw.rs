@@ -57,6 +57,21 @@ pub async fn h2_message(client: &Client, fields: &Fields<'_>, body: Option<&[u8]
     }
 }
 
+/// A HEADERS frame with literal field lines and literal names (RFC 9204 §4.5.6).
+pub fn h3_head(fields: &Fields<'_>) -> Vec<u8> {
+    let mut block = BytesMut::from(&[0, 0][..]);
+    for (name, value) in fields {
+        integer(&mut block, 0x20, 3, name.len());
+        block.put_slice(name.as_bytes());
+        integer(&mut block, 0, 7, value.len());
+        block.put_slice(value.as_bytes());
+    }
+    let mut out = BytesMut::from(&[1][..]);
+    out.put_u16(0x4000 | u16::try_from(block.len()).unwrap());
+    out.put_slice(&block);
+    out.to_vec()
+}
+
 /// The connection preface with empty SETTINGS (RFC 9113 §3.4).
 pub const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
@@ -83,22 +98,13 @@ pub async fn h3(client: &Client, target: &str, fields: &Fields<'_>) -> Outcome {
     h3_message(client, &all(target, fields), None).await
 }
 
-/// HTTP/3 with literal field lines and literal names (RFC 9204 §4.5.6), without Huffman coding.
+/// HTTP/3 without Huffman coding, whatever the fields say.
 pub async fn h3_message(client: &Client, fields: &Fields<'_>, body: Option<&[u8]>) -> Outcome {
     let (_endpoint, connection) = client.quic().await;
     let mut control = connection.open_uni().await.unwrap();
     control.write_all(&[0, 4, 0]).await.unwrap();
-    let mut block = BytesMut::from(&[0, 0][..]);
-    for (name, value) in fields {
-        integer(&mut block, 0x20, 3, name.len());
-        block.put_slice(name.as_bytes());
-        integer(&mut block, 0, 7, value.len());
-        block.put_slice(value.as_bytes());
-    }
     let (mut send, mut receive) = connection.open_bi().await.unwrap();
-    let mut out = BytesMut::from(&[1][..]);
-    out.put_u16(0x4000 | u16::try_from(block.len()).unwrap());
-    out.put_slice(&block);
+    let mut out = BytesMut::from(&h3_head(fields)[..]);
     if let Some(body) = body {
         out.put_u8(0);
         out.put_u16(0x4000 | u16::try_from(body.len()).unwrap());

@@ -1,7 +1,7 @@
 //! What one connection has cost and brought: its noise, and the bytes that its client took.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -25,6 +25,8 @@ struct Inner {
     quic: Mutex<Paid>,
     moved_bytes: AtomicU64,
     waiting: AtomicUsize,
+    /// Whether it was found unable to pay.
+    broke: AtomicBool,
     metrics: Metrics,
 }
 
@@ -49,6 +51,7 @@ impl Account {
             quic: paid(),
             moved_bytes: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
+            broke: AtomicBool::new(false),
             metrics,
         }))
     }
@@ -81,8 +84,10 @@ impl Account {
         let bytes = moved.saturating_sub(paid.moved_bytes);
         (paid.frames, paid.moved_bytes) = (frames, moved);
         paid.budget.settle(more, bytes).map_err(|_| {
-            self.0.metrics.cut(Cut::Flood);
-            flood::tell(Protocol::H3);
+            if !self.0.broke.swap(true, Ordering::Relaxed) {
+                self.0.metrics.cut(Cut::Flood);
+                flood::tell(Protocol::H3);
+            }
             Fault::Connection(Code::EXCESSIVE_LOAD)
         })
     }

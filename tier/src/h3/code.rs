@@ -70,6 +70,10 @@ pub enum Fault {
     /// The request's header is larger than is accepted: it is answered 431.
     #[error("request header too large")]
     TooLarge,
+    /// The request came before the handshake was complete and is not safe to be sent twice: it is
+    /// answered 425.
+    #[error("request too early")]
+    TooEarly,
     /// The peer gave the stream or the connection up.
     #[error("the peer gave up")]
     Gone,

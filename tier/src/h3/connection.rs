@@ -5,9 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use pingora::apps::HttpServerApp;
-use pingora::protocols::http::ServerSession;
-use pingora::protocols::l4::socket::SocketAddr;
-use quinn::{RecvStream, SendStream};
+use quinn::{RecvStream, SendStream, VarInt, ZeroRttAccepted};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, MissedTickBehavior};
@@ -19,11 +17,10 @@ use super::inbound::Inbound;
 use super::listener;
 use super::metrics::Metrics;
 use super::outbound::Outbound;
-use super::qpack::Encoder;
-use super::session::{self, Session};
+use super::priority::Wishes;
+use super::request::{self, Arrival};
 use super::settings::Settings;
 use super::uni::{self, Critical};
-use crate::metrics::Cut;
 
 /// A connection whose handshake is complete.
 pub(super) struct Connection<A> {
@@ -36,6 +33,16 @@ pub(super) struct Connection<A> {
     idle_since: Instant,
     tally: Tally,
     account: Account,
+    wishes: Arc<Wishes>,
+    early: Option<Early>,
+}
+
+/// Requests that came before the handshake was complete.
+pub(super) struct Early {
+    pub(super) first: (SendStream, RecvStream),
+    pub(super) handshake: ZeroRttAccepted,
+    /// When the handshake must be complete.
+    pub(super) until: Instant,
 }
 
 /// What all connections of a listener share.
@@ -77,6 +84,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
     ) -> Self {
         Self {
             account: Account::new(context.metrics.clone()),
+            wishes: Wishes::new(context.settings.max_requests),
+            early: None,
             quic,
             context,
             shutdown,
@@ -84,6 +93,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
             next_stream: 0,
             idle_since: Instant::now(),
             tally: Tally::default(),
+        }
+    }
+
+    /// Takes up requests that came before the handshake was complete.
+    pub(super) fn with_early(self, early: Early) -> Self {
+        Self {
+            early: Some(early),
+            ..self
         }
     }
 
@@ -154,6 +171,15 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
         let critical = Arc::new(Critical::default());
         let (quic, mut shutdown) = (self.quic.clone(), self.shutdown.clone());
         let at_once = usize::try_from(self.context.settings.max_requests).unwrap_or(usize::MAX);
+        let mut handshake = None;
+        if let Some(early) = self.early.take() {
+            let (send, recv) = early.first;
+            self.accept(send, recv, requests);
+            handshake = Some(Box::pin(tokio::time::timeout_at(
+                early.until,
+                early.handshake,
+            )));
+        }
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.phase != Phase::Draining || !requests.is_empty() {
@@ -166,9 +192,15 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
                 stream = quic.accept_uni() => {
                     let Ok(stream) = stream else { return Ok(()) };
                     self.account.noise(1)?;
-                    unis.spawn(uni::serve(stream, Arc::clone(&critical), self.account.clone()));
+                    let (account, wishes) = (self.account.clone(), Arc::clone(&self.wishes));
+                    unis.spawn(uni::serve(stream, Arc::clone(&critical), account, wishes));
                 }
                 _ = look.tick() => self.account.quic_frames(&quic.stats().frame_rx)?,
+                // a handshake that fails closes the connection by itself
+                complete = either(handshake.as_mut()) => match complete {
+                    Ok(_) => handshake = None,
+                    Err(_) => return Ok(()),
+                },
                 Some(done) = requests.join_next() => self.count(done.unwrap_or(false))?,
                 Some(done) = unis.join_next() => if let Ok(Err(fault)) = done {
                     return Err(fault);
@@ -193,19 +225,25 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
             let _ = (send.reset(code), recv.stop(code));
             return;
         }
-        self.next_stream = u64::from(send.id()) + STREAM_STEP;
+        let stream = u64::from(VarInt::from(send.id()));
+        self.next_stream = stream + STREAM_STEP;
         self.idle_since = Instant::now();
         let (quic, context) = (self.quic.clone(), Arc::clone(&self.context));
         let taking = Taking::new(self.account.clone(), context.settings.write);
+        let wish = self.wishes.open(stream);
+        let arrival = if recv.is_0rtt() {
+            Arrival::Early
+        } else {
+            Arrival::Sure
+        };
         let inbound = Inbound::new(recv, self.account.clone(), &context.settings);
-        let outbound = Outbound::new(send, taking, context.metrics.clone());
-        requests.spawn(request(
+        let outbound = Outbound::new(send, taking, wish, context.metrics.clone());
+        let request = request::Streams {
             inbound,
             outbound,
-            quic,
-            context,
-            self.shutdown.clone(),
-        ));
+            arrival,
+        };
+        requests.spawn(request.serve(quic, context, self.shutdown.clone()));
     }
 
     /// Keeps the tally; a client that gives up far more than it lets be answered is cut off.
@@ -249,6 +287,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
     }
 }
 
+/// What is waited for, where there is something.
+async fn either<F: Future + Unpin>(future: Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn go_away(streams: &mut Streams, stream: u64) -> Result<(), Fault> {
     let mut bytes = BytesMut::new();
     frame::go_away(stream, &mut bytes);
@@ -260,92 +306,6 @@ async fn go_away(streams: &mut Streams, stream: u64) -> Result<(), Fault> {
         }
         _ => Err(Fault::Gone),
     }
-}
-
-/// Serves one request stream to its end. Returns whether the response was delivered.
-async fn request<A: HttpServerApp + Send + Sync + 'static>(
-    mut inbound: Inbound,
-    outbound: Outbound,
-    quic: quinn::Connection,
-    context: Arc<Context<A>>,
-    shutdown: watch::Receiver<bool>,
-) -> bool {
-    let Context {
-        settings,
-        metrics,
-        server,
-        ..
-    } = &*context;
-    let header = tokio::time::timeout(settings.header, inbound.header()).await;
-    let header = header.unwrap_or_else(|_| {
-        metrics.cut(Cut::SlowHeader);
-        // the application has seen nothing of it
-        Err(Fault::Stream(Code::REQUEST_REJECTED))
-    });
-    // what has arrived of the body may already show a fault, such as an end too early
-    let header = header.and_then(|header| Ok((header, inbound.look_ahead()?)));
-    let (header, ahead) = match header {
-        Ok(header) => header,
-        Err(fault) => return refuse(fault, inbound, outbound, &quic, &context).await,
-    };
-    let delivered = outbound.delivered();
-    let connection = session::Connection {
-        client: SocketAddr::Inet(quic.remote_address()),
-        server: Some(SocketAddr::Inet(local(&quic, *server))),
-        digest: session::Connection::digest(),
-        metrics: metrics.clone(),
-        quic: quic.clone(),
-    };
-    metrics.requests.inc();
-    let session = Session::new(header, ahead, inbound, outbound, connection, settings);
-    let session = ServerSession::new_custom(Box::new(session));
-    context.app.process_new_http(session, &shutdown).await;
-    delivered.await
-}
-
-/// Ends a request that the application never saw, as far as the fault reaches.
-async fn refuse<A>(
-    fault: Fault,
-    mut inbound: Inbound,
-    mut outbound: Outbound,
-    quic: &quinn::Connection,
-    context: &Context<A>,
-) -> bool {
-    let metrics = &context.metrics;
-    if fault != Fault::Gone {
-        metrics.malformed.inc();
-    }
-    match fault {
-        Fault::Gone => outbound.abort(Code::REQUEST_CANCELLED),
-        Fault::Stream(code) => {
-            outbound.abort(code);
-            inbound.stop(code);
-        }
-        Fault::Connection(code) => {
-            metrics.connections_failed.inc();
-            outbound.abort(code);
-            quic.close(code.into(), b"");
-        }
-        Fault::TooLarge => {
-            let mut encoder = Encoder::new();
-            encoder.field(":status", b"431");
-            encoder.field("content-length", b"0");
-            outbound.push(frame::HEADERS, encoder.finish());
-            outbound.end();
-            let delivered = outbound.delivered();
-            if outbound.flush().await.is_ok() {
-                inbound.stop(Code::NO_ERROR);
-                return delivered.await;
-            }
-        }
-    }
-    false
-}
-
-/// The address that the client reached; the system may know only the port.
-fn local(quic: &quinn::Connection, server: std::net::SocketAddr) -> std::net::SocketAddr {
-    quic.local_ip()
-        .map_or(server, |ip| (ip, server.port()).into())
 }
 
 /// Ids of request streams are this far apart: RFC 9000 §2.1.

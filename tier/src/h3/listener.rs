@@ -7,13 +7,13 @@ use std::sync::Arc;
 use pingora::apps::HttpServerApp;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, EndpointConfig, IdleTimeout, TokioRuntime, TransportConfig, VarInt};
-use rustls::server::ResolvesServerCert;
+use rustls::server::{ResolvesServerCert, ServerSessionMemoryCache};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use super::code::Code;
-use super::connection::{Connection, Context};
+use super::connection::{Connection, Context, Early};
 use super::metrics::Metrics;
 use super::settings::Settings;
 
@@ -155,9 +155,35 @@ async fn connect<A: HttpServerApp + Send + Sync + 'static>(
     context: Arc<Context<A>>,
     shutdown: watch::Receiver<bool>,
 ) {
-    let handshake = async { incoming.accept()?.await };
-    match timeout(context.settings.handshake, handshake).await {
-        Ok(Ok(quic)) => Connection::new(quic, context, shutdown).run().await,
+    let until = Instant::now() + context.settings.handshake;
+    let handshake = async {
+        let Ok((quic, mut handshake)) = incoming.accept()?.into_0rtt() else {
+            return Err(quinn::ConnectionError::LocallyClosed);
+        };
+        let first = tokio::select! {
+            biased;
+            // whether 0-RTT was accepted is for clients to know
+            _ = &mut handshake => None,
+            stream = quic.accept_bi() => Some(stream?),
+        };
+        if let Some(reason) = quic.close_reason() {
+            return Err(reason);
+        }
+        let early = first.map(|first| Early {
+            first,
+            handshake,
+            until,
+        });
+        Ok((quic, early))
+    };
+    match timeout_at(until, handshake).await {
+        Ok(Ok((quic, early))) => {
+            let connection = Connection::new(quic, context, shutdown);
+            match early {
+                Some(early) => connection.with_early(early).run().await,
+                None => connection.run().await,
+            }
+        }
         Ok(Err(error)) => {
             tracing::debug!(%error, "QUIC handshake failed: {error}");
             context.metrics.connections_refused.inc();
@@ -177,6 +203,10 @@ fn server_config(
         .with_no_client_auth()
         .with_cert_resolver(resolver);
     tls.alpn_protocols = vec![b"h3".to_vec()];
+    // A ticket is good for one connection, so what was sent early cannot be sent again to this
+    // node; whatever came early may still be a copy of what went to another.
+    tls.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+    tls.max_early_data_size = if settings.early_data { u32::MAX } else { 0 };
     let tls = QuicServerConfig::try_from(tls).map_err(invalid)?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
     config.transport_config(Arc::new(transport(settings)?));
@@ -219,6 +249,9 @@ fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
 
 /// How many first packets may wait to be looked at.
 const MAX_INCOMING: usize = 1024;
+
+/// How many tickets of clients that may come back are kept.
+const SESSIONS: usize = 16 * 1024;
 
 /// How often a silent client is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);

@@ -3,10 +3,11 @@
 //!
 //! 1. [`bind`] opens the socket; [`serve`] takes connections until the shutdown.
 //! 2. `connection` keeps one client's streams and its orderly end, `uni` its critical streams.
-//! 3. `inbound` cuts a request stream into frames ([`frame`]), unpacks the header ([`qpack`]) and
-//!    believes it only after [`fields`] has checked it.
+//! 3. `request` sees one stream through: `inbound` cuts it into frames ([`frame`]), unpacks the
+//!    header ([`qpack`]) and believes it only after [`fields`] has checked it.
 //! 4. `account` keeps what a connection costs: its noise, and how slowly it takes its answers.
-//! 5. `session` is the request as pingora sees it; `reply` holds the response to what its header
+//! 5. [`priority`] says which answer goes first.
+//! 6. `session` is the request as pingora sees it; `reply` holds the response to what its header
 //!    promises, and `outbound` writes it.
 //!
 //! Invariants: a response ends with FIN only if the application finished it and its length is the
@@ -26,8 +27,11 @@ mod listener;
 mod metrics;
 mod outbound;
 #[doc(hidden)]
+pub mod priority;
+#[doc(hidden)]
 pub mod qpack;
 mod reply;
+mod request;
 mod session;
 mod settings;
 #[cfg(test)]

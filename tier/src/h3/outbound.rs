@@ -12,6 +12,7 @@ use super::account::Taking;
 use super::code::Code;
 use super::frame;
 use super::metrics::Metrics;
+use super::priority::{Priority, Wish};
 use crate::pace::TooSlow;
 
 /// Writes one response.
@@ -25,6 +26,10 @@ pub(super) struct Outbound {
     phase: Phase,
     /// What the client took of it, kept while writes come and go.
     taking: Taking,
+    /// What the client wishes of its priority, what the response says, and what holds now.
+    wish: Wish,
+    priority: Priority,
+    rank: i32,
     ended: Arc<AtomicBool>,
     metrics: Metrics,
 }
@@ -56,12 +61,15 @@ pub(super) enum Error {
 }
 
 impl Outbound {
-    pub(super) fn new(stream: SendStream, taking: Taking, metrics: Metrics) -> Self {
+    pub(super) fn new(stream: SendStream, taking: Taking, wish: Wish, metrics: Metrics) -> Self {
         Self {
             stream,
             queue: VecDeque::new(),
             phase: Phase::Open,
             taking,
+            wish,
+            priority: Priority::default(),
+            rank: 0,
             ended: Arc::default(),
             metrics,
         }
@@ -118,6 +126,27 @@ impl Outbound {
         self.queue.iter().map(Bytes::len).sum()
     }
 
+    /// What the client wishes.
+    pub(super) const fn wish(&self) -> &Wish {
+        &self.wish
+    }
+
+    /// What the response itself says of its priority.
+    pub(super) const fn prefer(&mut self, priority: Priority) {
+        self.priority = priority;
+    }
+
+    /// Takes the priority that holds now; it counts from the next packet on.
+    fn rank(&mut self) {
+        let priority = self.priority.or(self.wish.get());
+        let rank = priority.rank(self.wish.stream());
+        if rank != self.rank {
+            self.rank = rank;
+            // an error says that the stream is closed already
+            let _ = self.stream.set_priority(rank);
+        }
+    }
+
     /// How slowly it may be taken.
     pub(super) const fn taking(&mut self) -> &mut Taking {
         &mut self.taking
@@ -139,6 +168,7 @@ impl Outbound {
             return Err(Error::Aborted);
         }
         while !self.queue.is_empty() {
+            self.rank();
             let write = self.stream.write_chunks(self.queue.make_contiguous());
             let written = match self.taking.bound(write).await {
                 Ok(Ok(written)) => written,

@@ -13,6 +13,7 @@ use super::code::Code;
 use super::fields::CONNECTION_SPECIFIC;
 use super::frame;
 use super::outbound::{self, Outbound};
+use super::priority::Priority;
 use super::qpack::Encoder;
 
 /// Turns a response into frames. An end is written only behind a header and as much body as it
@@ -111,6 +112,7 @@ impl Reply {
         self.check_open()?;
         strip_connection_fields(&mut response);
         self.expected = self.expected_of(&response);
+        self.outbound.prefer(Priority::of(&response.headers));
         self.outbound.push(frame::HEADERS, encoded(&response));
         self.response = Some(response);
         if end { self.push_end() } else { Ok(()) }

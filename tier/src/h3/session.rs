@@ -112,7 +112,7 @@ impl Session {
         let metrics = &self.connection.metrics;
         match fault {
             Fault::Gone => self.reply.abort(Code::REQUEST_CANCELLED),
-            Fault::TooLarge => {
+            Fault::TooLarge | Fault::TooEarly => {
                 metrics.malformed.inc();
                 self.abort_both(Code::EXCESSIVE_LOAD);
             }

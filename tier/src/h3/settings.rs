@@ -39,6 +39,9 @@ pub struct Settings {
     pub write: Patience,
     /// How long a connection may be silent, or without a request.
     pub idle: Duration,
+    /// Whether clients that come back may send GET before the handshake is complete (0-RTT).
+    /// Whoever recorded such a request may send it once more to another node.
+    pub early_data: bool,
     /// How long requests in progress may take after the shutdown was asked for.
     pub drain: Duration,
 }
@@ -67,6 +70,7 @@ impl Default for Settings {
                 bytes_per_s: 1024,
             },
             idle: Duration::from_secs(30),
+            early_data: true,
             drain: Duration::from_secs(20),
         }
     }

@@ -9,6 +9,7 @@ use quinn::{ReadError, RecvStream};
 use super::account::Account;
 use super::code::{Code, Fault};
 use super::frame::{self, Frame};
+use super::priority::Wishes;
 use super::qpack::{DecoderStream, EncoderStream};
 use super::varint;
 
@@ -25,11 +26,13 @@ pub(super) async fn serve(
     stream: RecvStream,
     critical: Arc<Critical>,
     account: Account,
+    wishes: Arc<Wishes>,
 ) -> Result<(), Fault> {
     let mut stream = Uni {
         stream,
         input: Bytes::new(),
         account,
+        wishes,
     };
     let Some(kind) = stream.kind().await else {
         return Ok(());
@@ -65,6 +68,7 @@ struct Uni {
     stream: RecvStream,
     input: Bytes,
     account: Account,
+    wishes: Arc<Wishes>,
 }
 
 /// The result of reading a stream that may not end.
@@ -106,6 +110,11 @@ impl Uni {
             self.account.noise(decoder.take_idle())?;
             match frame {
                 Some(frame) => {
+                    if let Frame::PriorityUpdate(stream, priority) = frame
+                        && state.settled
+                    {
+                        self.wishes.update(stream, priority)?;
+                    }
                     state.next(frame)?;
                     self.account.noise(1)?;
                 }
@@ -169,6 +178,7 @@ impl Control {
                 return fault(Code::ID_ERROR);
             }
             Frame::GoAway(id) => self.go_away = Some(id),
+            Frame::PriorityUpdate(..) => {}
         }
         Ok(())
     }

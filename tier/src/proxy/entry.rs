@@ -1,7 +1,8 @@
 //! How a request comes in: whether it is served at all, who let it in, and by what its object is known.
 
 use contracts::reason::Reason;
-use http::{Method, header};
+use http::uri::Authority;
+use http::{Method, Version, header};
 use pingora::http::RequestHeader;
 use pingora::prelude::{Error, ErrorType, Result};
 use pingora::proxy::Session;
@@ -47,6 +48,13 @@ impl Proxy {
         let request = session.req_header();
         let passage = self.policy.passage(&request.method);
         let passage = passage.ok_or(Reason::Method)?;
+        // RFC 9112 §3.2.4
+        if target == "*" && request.method != Method::OPTIONS {
+            return Err(Reason::Target.into());
+        }
+        if !names_a_host(request) {
+            return Err(Reason::BadRequest.into());
+        }
         if headers::has_looped(&request.headers, &self.rules.loop_id) {
             return Err(Reason::Loop.into());
         }
@@ -89,6 +97,15 @@ impl Proxy {
     }
 }
 
+/// Whether a request names one host and nothing beside it, as HTTP/1.1 must (RFC 9112 §3.2).
+fn names_a_host(request: &RequestHeader) -> bool {
+    let Some(host) = request.headers.get(header::HOST) else {
+        return request.version < Version::HTTP_11 || request.uri.authority().is_some();
+    };
+    let host = host.to_str().ok().and_then(|host| host.parse().ok());
+    host.is_some_and(|host: Authority| !host.host().is_empty() && !host.as_str().contains('@'))
+}
+
 /// Where a request comes from. HTTP/3 is always secured.
 pub(super) fn from(session: &Session, protocol: Protocol) -> From {
     let downstream = session.as_downstream();
@@ -111,6 +128,6 @@ pub(super) fn from(session: &Session, protocol: Protocol) -> From {
 /// The host that is asked: what HTTP/2 and HTTP/3 say in `:authority` counts before `Host` (RFC 9113 §8.3.1).
 fn authority(request: &RequestHeader) -> &str {
     let host = || request.headers.get(header::HOST)?.to_str().ok();
-    let authority = request.uri.authority().map(http::uri::Authority::as_str);
+    let authority = request.uri.authority().map(Authority::as_str);
     authority.or_else(host).unwrap_or_default()
 }

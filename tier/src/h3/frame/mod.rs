@@ -4,6 +4,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::h3::code::{Code, Fault};
+use crate::h3::priority::Priority;
 use crate::h3::varint;
 
 /// What a decoder found.
@@ -21,6 +22,8 @@ pub enum Frame {
     MaxPushId(u64),
     /// CANCEL_PUSH with its id.
     CancelPush(u64),
+    /// PRIORITY_UPDATE for a request, with its stream: RFC 9218 §7.2.
+    PriorityUpdate(u64, Priority),
     /// The head of a PUSH_PROMISE frame, which no client may send.
     PushPromise,
 }
@@ -166,6 +169,7 @@ impl Decoder {
             HEADERS => self.limits.headers_bytes,
             SETTINGS => SETTINGS_BYTES,
             CANCEL_PUSH | GOAWAY | MAX_PUSH_ID => 8,
+            PRIORITY_UPDATE => PRIORITY_BYTES,
             PUSH_PROMISE => return Ok(Some(Frame::PushPromise)),
             // HTTP/2's PRIORITY, PING, WINDOW_UPDATE and CONTINUATION: RFC 9114 §7.2.8
             0x02 | 0x06 | 0x08 | 0x09 => return Err(Fault::Connection(Code::FRAME_UNEXPECTED)),
@@ -196,7 +200,7 @@ impl Decoder {
                 Ok(None)
             }
             (None, HEADERS) => Err(Fault::TooLarge),
-            (None, SETTINGS) => Err(Fault::Connection(Code::EXCESSIVE_LOAD)),
+            (None, SETTINGS | PRIORITY_UPDATE) => Err(Fault::Connection(Code::EXCESSIVE_LOAD)),
             (None, _) => Err(Fault::Connection(Code::FRAME_ERROR)),
         }
     }
@@ -259,6 +263,12 @@ fn complete(kind: u64, payload: Bytes) -> Result<Frame, Fault> {
         HEADERS => Ok(Frame::Headers(payload)),
         SETTINGS => check_settings(&payload).map(|()| Frame::Settings),
         GOAWAY => only_integer(&payload).map(Frame::GoAway),
+        PRIORITY_UPDATE => {
+            let (stream, taken) =
+                varint::decode(&payload).ok_or(Fault::Connection(Code::FRAME_ERROR))?;
+            let value = payload.get(taken..).unwrap_or_default();
+            Ok(Frame::PriorityUpdate(stream, Priority::parse(value)))
+        }
         MAX_PUSH_ID => only_integer(&payload).map(Frame::MaxPushId),
         _ => only_integer(&payload).map(Frame::CancelPush),
     }
@@ -311,6 +321,9 @@ const PUSH_PROMISE: u64 = 0x05;
 const GOAWAY: u64 = 0x07;
 const MAX_PUSH_ID: u64 = 0x0d;
 
+/// For requests; the one for pushes is as unknown here as pushes are.
+const PRIORITY_UPDATE: u64 = 0xf0700;
+
 const QPACK_MAX_TABLE_CAPACITY: u64 = 0x01;
 const MAX_FIELD_SECTION_SIZE: u64 = 0x06;
 const QPACK_BLOCKED_STREAMS: u64 = 0x07;
@@ -319,6 +332,9 @@ const H3_DATAGRAM: u64 = 0x33;
 
 /// The largest SETTINGS payload that is read.
 const SETTINGS_BYTES: usize = 1024;
+
+/// The largest PRIORITY_UPDATE payload that is read.
+const PRIORITY_BYTES: usize = 256;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! Beginnings and ends: shutdown, time-outs, limits.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use quinn::{ConnectionError, VarInt};
 use tokio::time::{Duration, Instant, timeout};
 
@@ -332,4 +334,158 @@ impl ResolvesServerCert for NoCertificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         None
     }
+}
+
+/// Reads an answer and tells how much of it is here.
+async fn counted(mut recv: quinn::RecvStream, count: Arc<AtomicUsize>) -> usize {
+    while let Some(chunk) = recv.read_chunk(64 * 1024, true).await.unwrap() {
+        count.fetch_add(chunk.bytes.len(), Ordering::Relaxed);
+    }
+    count.load(Ordering::Relaxed)
+}
+
+async fn ask(quic: &quinn::Connection, path: &str, more: &[(&str, &str)]) -> quinn::RecvStream {
+    let (mut send, recv) = quic.open_bi().await.unwrap();
+    send.write_all(&hostile::get(path, more)).await.unwrap();
+    send.finish().unwrap();
+    recv
+}
+
+#[tokio::test]
+async fn an_urgent_answer_overtakes_one_that_is_not() {
+    // by the request's field, by PRIORITY_UPDATE, by the answer's own field, and by their order
+    let later = [
+        ("/large", &[("priority", "u=0")][..], None),
+        ("/large", &[], Some(&b"\x80\x0f\x07\0\x04\x04u=0"[..])),
+        ("/large-and-urgent", &[], None),
+    ];
+    for (path, fields, update) in later {
+        let house = House::start().await;
+        let quic = house.connect().await;
+        let mut control = quic.open_uni().await.unwrap();
+        control.write_all(&[0, 4, 0]).await.unwrap();
+        if let Some(update) = update {
+            control.write_all(update).await.unwrap();
+            // it is there before the request is
+            let mut wait = tokio::time::interval(Duration::from_millis(100));
+            wait.tick().await;
+            wait.tick().await;
+        }
+        let (first, second) = (Arc::default(), Arc::default());
+        let slow = ask(&quic, "/large", &[("priority", "i, u=5")]).await;
+        let slow = tokio::spawn(counted(slow, Arc::clone(&first)));
+        let fast = counted(ask(&quic, path, fields).await, second).await;
+        let meanwhile = first.load(Ordering::Relaxed);
+        assert!(fast > LARGE_BYTES);
+        assert!(
+            meanwhile < LARGE_BYTES * 3 / 4,
+            "{meanwhile} of the other came"
+        );
+        assert!(slow.await.unwrap() > LARGE_BYTES, "and it comes in the end");
+        house.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_download_survives_that_its_client_moves_to_another_address() {
+    let house = House::start().await;
+    let endpoint = house.endpoint(quinn::TransportConfig::default());
+    let quic = endpoint
+        .connect(house.addr, "localhost")
+        .unwrap()
+        .await
+        .unwrap();
+    let mut recv = ask(&quic, "/large", &[]).await;
+    let mut count = 0;
+    for at in 0.. {
+        let Some(chunk) = recv.read_chunk(64 * 1024, true).await.unwrap() else {
+            break;
+        };
+        count += chunk.bytes.len();
+        if at % 50 == 25 {
+            let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            endpoint.rebind(socket).unwrap();
+        }
+    }
+    assert!(count > LARGE_BYTES);
+    assert_eq!(house.metrics.connections.get(), 1);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_may_ask_at_once_and_only_for_what_is_safe_to_repeat() {
+    let house = House::start().await;
+    let endpoint = house.endpoint(quinn::TransportConfig::default());
+    let first = endpoint
+        .connect(house.addr, "localhost")
+        .unwrap()
+        .await
+        .unwrap();
+    assert!(
+        ask(&first, "/n", &[])
+            .await
+            .read_to_end(1 << 20)
+            .await
+            .is_ok()
+    );
+    let again = endpoint.connect(house.addr, "localhost").unwrap();
+    let Ok((quic, accepted)) = again.into_0rtt() else {
+        panic!("no ticket");
+    };
+    let mut safe = ask(&quic, "/early", &[]).await;
+    let (mut send, mut unsafe_one) = quic.open_bi().await.unwrap();
+    send.write_all(&hostile::post(&[])).await.unwrap();
+    send.finish().unwrap();
+    let answer = safe.read_to_end(1 << 20).await.unwrap();
+    assert!(accepted.await, "what was sent early was taken");
+    assert!(
+        answer.ends_with(b"early"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
+    let answer = unsafe_one.read_to_end(1 << 20).await.unwrap();
+    assert!(
+        answer.windows(2).any(|pair| pair == TOO_EARLY),
+        "{answer:?}"
+    );
+    // once the handshake is complete it is like any other
+    let (mut send, mut recv) = quic.open_bi().await.unwrap();
+    send.write_all(&hostile::post(&[])).await.unwrap();
+    send.finish().unwrap();
+    let answer = recv.read_to_end(1 << 20).await.unwrap();
+    assert!(
+        !answer.windows(2).any(|pair| pair == TOO_EARLY),
+        "{answer:?}"
+    );
+    let mut late = ask(&quic, "/early", &[]).await;
+    assert!(late.read_to_end(1 << 20).await.unwrap().ends_with(b"sure"));
+    house.stop().await;
+}
+
+/// The line of `:status: 425` in the static table (RFC 9204 appendix A).
+const TOO_EARLY: [u8; 2] = [0xff, 7];
+
+#[tokio::test]
+async fn early_requests_can_be_forbidden() {
+    let settings = Settings {
+        early_data: false,
+        ..Settings::default()
+    };
+    let house = House::with(&settings);
+    let endpoint = house.endpoint(quinn::TransportConfig::default());
+    let first = endpoint
+        .connect(house.addr, "localhost")
+        .unwrap()
+        .await
+        .unwrap();
+    assert!(
+        ask(&first, "/n", &[])
+            .await
+            .read_to_end(1 << 20)
+            .await
+            .is_ok()
+    );
+    let again = endpoint.connect(house.addr, "localhost").unwrap();
+    assert!(again.into_0rtt().is_err());
+    house.stop().await;
 }

@@ -76,6 +76,12 @@ impl House {
         &self,
         transport: quinn::TransportConfig,
     ) -> Result<quinn::Connection, quinn::ConnectionError> {
+        let endpoint = self.endpoint(transport);
+        endpoint.connect(self.addr, "localhost").unwrap().await
+    }
+
+    /// A client that remembers the server.
+    fn endpoint(&self, transport: quinn::TransportConfig) -> quinn::Endpoint {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -85,12 +91,13 @@ impl House {
             .with_root_certificates(roots)
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"h3".to_vec()];
+        tls.enable_early_data = true;
         let mut config =
             quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
         config.transport_config(Arc::new(transport));
         let mut endpoint = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         endpoint.set_default_client_config(config);
-        endpoint.connect(self.addr, "localhost").unwrap().await
+        endpoint
     }
 
     /// Asks for the shutdown and waits for its end.
@@ -133,8 +140,18 @@ impl App {
     async fn answer(&self, session: &mut ServerSession) -> pingora::Result<()> {
         let path = session.req_header().uri.path().to_owned();
         match &path[..] {
-            "/large" => {
-                session.write_response_header(ok(Some(LARGE_BYTES))).await?;
+            "/early" => {
+                let early = session.req_header().headers.contains_key("early-data");
+                let said = if early { "early" } else { "sure" };
+                session.write_response_header(ok(None)).await?;
+                session.write_response_body(said.into(), true).await
+            }
+            "/large" | "/large-and-urgent" => {
+                let mut header = ok(Some(LARGE_BYTES));
+                if path == "/large-and-urgent" {
+                    header.insert_header("priority", "u=0").unwrap();
+                }
+                session.write_response_header(header).await?;
                 let chunk = large_chunk();
                 for _ in 0..LARGE_BYTES / chunk.len() {
                     session.write_response_body(chunk.clone(), false).await?;

@@ -1,0 +1,531 @@
+//! HTTP/2 frames that break a rule, written byte by byte, and the error that each must be told.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tier::Protocol;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::house::House;
+use crate::origin::{Origin, Reply};
+use crate::raw::{HELLO, frame, h2_block, h2_frame};
+
+/// RFC 9113 §6.
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PUSH_PROMISE: u8 = 5;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+
+const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
+const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+
+/// RFC 9113 §7.
+const PROTOCOL_ERROR: u32 = 1;
+const FLOW_CONTROL_ERROR: u32 = 3;
+const STREAM_CLOSED: u32 = 5;
+const FRAME_SIZE_ERROR: u32 = 6;
+const COMPRESSION_ERROR: u32 = 9;
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// How the server ended the connection or a stream.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// By GOAWAY with a code.
+    Connection(u32),
+    /// By RST_STREAM with a code.
+    Stream(u32),
+    /// Without a word.
+    Closed,
+    /// Not at all.
+    Open,
+}
+
+async fn films() -> Origin {
+    Origin::start(|_| Reply::ok("film").field("millrace-access", "public")).await
+}
+
+async fn end(house: &House, first: &[u8], bytes: &[u8]) -> End {
+    let mut stream = house.client(Protocol::H2).tls("h2").await;
+    // What is refused early is not taken to its end.
+    let _ = stream.write_all(&[first, bytes].concat()).await;
+    let mut seen = BytesMut::new();
+    let reading = async {
+        loop {
+            while let Some((kind, _, _, payload)) = frame(&mut seen) {
+                let code = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());
+                match kind {
+                    RST_STREAM => return End::Stream(code(0)),
+                    GOAWAY if code(4) != 0 => return End::Connection(code(4)),
+                    _ => {}
+                }
+            }
+            if stream.read_buf(&mut seen).await.unwrap_or(0) == 0 {
+                return End::Closed;
+            }
+        }
+    };
+    let end = tokio::time::timeout(Duration::from_secs(2), reading).await;
+    end.unwrap_or(End::Open)
+}
+
+fn request(stream: u32, flags: u8) -> Vec<u8> {
+    let fields = [
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", "localhost"),
+        (":path", "/v/p/x"),
+    ];
+    h2_frame(HEADERS, flags, stream, &h2_block(&fields))
+}
+
+fn get() -> Vec<u8> {
+    request(1, END_HEADERS | END_STREAM)
+}
+
+fn setting(id: u16, value: u32) -> Vec<u8> {
+    let payload = [&id.to_be_bytes()[..], &value.to_be_bytes()].concat();
+    h2_frame(SETTINGS, 0, 0, &payload)
+}
+
+fn two(first: Vec<u8>, second: &[u8]) -> Vec<u8> {
+    [&first, second].concat()
+}
+
+type Case = (&'static str, Vec<u8>, &'static [u32]);
+
+/// Errors of the whole connection. The `h2` crate tells some of them by the general code.
+fn connection_errors() -> Vec<Case> {
+    let large = vec![0; 16_385];
+    let open = || request(1, 0);
+    vec![
+        (
+            "§4.2 a header block too large for a frame",
+            h2_frame(HEADERS, END_HEADERS, 1, &large),
+            &[FRAME_SIZE_ERROR],
+        ),
+        (
+            "§4.2 a body too large for a frame",
+            two(request(1, END_HEADERS), &h2_frame(DATA, 0, 1, &large)),
+            &[FRAME_SIZE_ERROR],
+        ),
+        (
+            "§4.3 a block that cannot be unpacked",
+            h2_frame(
+                HEADERS,
+                END_HEADERS | END_STREAM,
+                1,
+                &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+            ),
+            &[COMPRESSION_ERROR, PROTOCOL_ERROR],
+        ),
+        (
+            "§4.3 PRIORITY within a block",
+            two(open(), &h2_frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1])),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§4.3 another stream within a block",
+            two(open(), &request(3, END_HEADERS)),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§4.3 an unknown frame within a block",
+            two(open(), &h2_frame(0x77, 0, 0, b"x")),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§5.1 DATA on an idle stream",
+            h2_frame(DATA, 0, 1, b"x"),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§5.1 RST_STREAM on an idle stream",
+            h2_frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§5.1 WINDOW_UPDATE on an idle stream",
+            h2_frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§5.1 CONTINUATION on an idle stream",
+            h2_frame(CONTINUATION, END_HEADERS, 1, b""),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§5.1.1 an even stream",
+            request(2, END_HEADERS | END_STREAM),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§5.1.1 a stream of a lower number",
+            two(
+                request(5, END_HEADERS | END_STREAM),
+                &request(3, END_HEADERS | END_STREAM),
+            ),
+            &[PROTOCOL_ERROR, STREAM_CLOSED],
+        ),
+        (
+            "§6.1 DATA on stream 0",
+            h2_frame(DATA, 0, 0, b"x"),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§6.1 more padding than DATA",
+            two(
+                request(1, END_HEADERS),
+                &h2_frame(DATA, PADDED, 1, &[9, 1, 1]),
+            ),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§6.2 HEADERS on stream 0",
+            request(0, END_HEADERS | END_STREAM),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§6.2 more padding than HEADERS",
+            h2_frame(HEADERS, END_HEADERS | END_STREAM | PADDED, 1, &[9, 1, 1]),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§6.3 PRIORITY on stream 0",
+            h2_frame(PRIORITY, 0, 0, &[0, 0, 0, 0, 1]),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§6.4 RST_STREAM on stream 0",
+            h2_frame(RST_STREAM, 0, 0, &[0, 0, 0, 8]),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§6.4 RST_STREAM of three octets",
+            two(get(), &h2_frame(RST_STREAM, 0, 1, &[0, 0, 8])),
+            &[FRAME_SIZE_ERROR, PROTOCOL_ERROR],
+        ),
+        (
+            "§6.5 an acknowledgement with content",
+            h2_frame(SETTINGS, ACK, 0, &[0; 6]),
+            &[FRAME_SIZE_ERROR, PROTOCOL_ERROR],
+        ),
+        (
+            "§6.5 SETTINGS on a stream",
+            h2_frame(SETTINGS, 0, 1, &[0, 3, 0, 0, 0, 1]),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§6.5 SETTINGS of five octets",
+            h2_frame(SETTINGS, 0, 0, &[0; 5]),
+            &[FRAME_SIZE_ERROR, PROTOCOL_ERROR],
+        ),
+        ("§6.5.2 ENABLE_PUSH 2", setting(2, 2), &[PROTOCOL_ERROR]),
+        (
+            "§6.5.2 a window beyond 2^31-1",
+            setting(4, 1 << 31),
+            &[FLOW_CONTROL_ERROR, PROTOCOL_ERROR],
+        ),
+        (
+            "§6.5.2 frames below 16,384",
+            setting(5, 16_383),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§6.5.2 frames of 2^24",
+            setting(5, 1 << 24),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§6.6 PUSH_PROMISE by a client",
+            h2_frame(PUSH_PROMISE, END_HEADERS, 1, &[0, 0, 0, 2]),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§6.7 PING on a stream",
+            h2_frame(PING, 0, 1, &[0; 8]),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§6.7 PING of seven octets",
+            h2_frame(PING, 0, 0, &[0; 7]),
+            &[FRAME_SIZE_ERROR, PROTOCOL_ERROR],
+        ),
+        (
+            "§6.8 GOAWAY on a stream",
+            h2_frame(GOAWAY, 0, 1, &[0; 8]),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§6.9 WINDOW_UPDATE by nothing",
+            h2_frame(WINDOW_UPDATE, 0, 0, &[0; 4]),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§6.9 WINDOW_UPDATE of three octets",
+            h2_frame(WINDOW_UPDATE, 0, 0, &[0, 0, 1]),
+            &[FRAME_SIZE_ERROR, PROTOCOL_ERROR],
+        ),
+        (
+            "§6.9.1 a connection's window beyond 2^31-1",
+            h2_frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff]),
+            &[FLOW_CONTROL_ERROR],
+        ),
+        (
+            "§6.10 CONTINUATION behind a block's end",
+            two(
+                request(1, END_HEADERS),
+                &h2_frame(CONTINUATION, END_HEADERS, 1, b""),
+            ),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§6.10 CONTINUATION on stream 0",
+            two(open(), &h2_frame(CONTINUATION, END_HEADERS, 0, b"")),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§6.10 CONTINUATION of another stream",
+            two(open(), &h2_frame(CONTINUATION, END_HEADERS, 3, b"")),
+            &[PROTOCOL_ERROR],
+        ),
+    ]
+}
+
+/// Errors of one stream, for which the connection may end as well (RFC 9113 §5.4.2).
+fn stream_errors() -> Vec<Case> {
+    let window = [0x7f, 0xff, 0xff, 0xff];
+    vec![
+        (
+            "§5.1 DATA behind the end",
+            two(get(), &h2_frame(DATA, END_STREAM, 1, b"x")),
+            &[STREAM_CLOSED, PROTOCOL_ERROR],
+        ),
+        (
+            "§5.1 HEADERS behind the end",
+            two(get(), &get()),
+            &[STREAM_CLOSED, PROTOCOL_ERROR],
+        ),
+        (
+            "§6.3 PRIORITY of four octets",
+            h2_frame(PRIORITY, 0, 1, &[0; 4]),
+            &[FRAME_SIZE_ERROR, PROTOCOL_ERROR],
+        ),
+        (
+            "§6.9 a stream's WINDOW_UPDATE by nothing",
+            two(
+                request(1, END_HEADERS),
+                &h2_frame(WINDOW_UPDATE, 0, 1, &[0; 4]),
+            ),
+            &[PROTOCOL_ERROR],
+        ),
+        (
+            "§6.9.1 a stream's window beyond 2^31-1",
+            two(
+                request(1, END_HEADERS),
+                &h2_frame(WINDOW_UPDATE, 0, 1, &window),
+            ),
+            &[FLOW_CONTROL_ERROR],
+        ),
+        (
+            "§8.1 trailers that do not end",
+            two(
+                request(1, END_HEADERS),
+                &h2_frame(HEADERS, END_HEADERS, 1, &h2_block(&[("x-a", "b")])),
+            ),
+            &[PROTOCOL_ERROR],
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn each_broken_rule_is_told_by_a_code_of_its_own_or_the_general_one() {
+    let origin = films().await;
+    let house = House::site(&origin).await;
+    let mut wrong = Vec::new();
+    for (what, bytes, codes) in connection_errors() {
+        let end = end(&house, HELLO, &bytes).await;
+        if !matches!(end, End::Connection(code) if codes.contains(&code)) {
+            wrong.push(format!("{what}: {end:?}"));
+        }
+    }
+    for (what, bytes, codes) in stream_errors() {
+        let end = end(&house, HELLO, &bytes).await;
+        if !matches!(end, End::Connection(code) | End::Stream(code) if codes.contains(&code)) {
+            wrong.push(format!("{what}: {end:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_begin_as_http2_is_closed() {
+    let origin = films().await;
+    let house = House::open(&origin).await;
+    for first in [
+        &b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"[..],
+        &HELLO.to_ascii_lowercase(),
+    ] {
+        let end = end(&house, first, b"").await;
+        assert!(
+            matches!(end, End::Closed | End::Connection(PROTOCOL_ERROR)),
+            "{end:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_unknown_or_merely_useless_is_borne() {
+    let origin = films().await;
+    let house = House::open(&origin).await;
+    let bytes = [
+        h2_frame(0x77, 0xff, 0, b"unknown"),
+        setting(0xff, 1),
+        h2_frame(PING, ACK, 0, &[0; 8]),
+        h2_frame(PRIORITY, 0, 9, &[0, 0, 0, 0, 1]),
+        get(),
+    ]
+    .concat();
+    assert_eq!(end(&house, HELLO, &bytes).await, End::Open);
+    assert_eq!(origin.requests(), 1);
+}
+
+#[tokio::test]
+async fn floods_are_told_to_calm_down_and_counted_while_others_are_served() {
+    let origin = films().await;
+    let house = House::open(&origin).await;
+    let reset = |stream: u32| {
+        let reset = h2_frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]);
+        two(request(stream, END_HEADERS | END_STREAM), &reset)
+    };
+    let continued = h2_frame(CONTINUATION, 0, 1, b"");
+    let floods: [(&str, Vec<u8>); 7] = [
+        ("PING", h2_frame(PING, 0, 0, &[0; 8]).repeat(2000)),
+        ("SETTINGS", h2_frame(SETTINGS, 0, 0, b"").repeat(2000)),
+        (
+            "PRIORITY",
+            h2_frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1]).repeat(2000),
+        ),
+        (
+            "WINDOW_UPDATE",
+            h2_frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]).repeat(2000),
+        ),
+        ("unknown", h2_frame(0x77, 0, 0, b"").repeat(2000)),
+        (
+            "rapid resets",
+            (0..2000).flat_map(|at| reset(2 * at + 1)).collect(),
+        ),
+        ("CONTINUATION", two(request(1, 0), &continued.repeat(2000))),
+    ];
+    for (what, flood) in floods {
+        let end = end(&house, HELLO, &flood).await;
+        // A connection that is closed with bytes unread is reset, and what was said may be lost.
+        let calmed = matches!(
+            end,
+            End::Connection(ENHANCE_YOUR_CALM) | End::Stream(_) | End::Closed
+        );
+        assert!(calmed, "{what}: {end:?}");
+        let got = house.client(Protocol::H2).get("/v/p/x", &[]).await;
+        assert_eq!(got.status, 200, "{what}");
+    }
+    let cut = "millrace_tier_cut_total{cause=\"flood\",protocol=\"h2\"}";
+    assert!(house.metric(cut).await >= 5);
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_is_cut_while_its_answer_still_grows() {
+    use crate::origin::{Gate, Step};
+    let gates: Vec<Gate> = (0..100).map(|_| Gate::shut()).collect();
+    let steps: Vec<Step> = gates
+        .iter()
+        .flat_map(|gate| [Step::Send(vec![7; 10_000].into()), Step::Wait(gate.clone())])
+        .collect();
+    let origin = Origin::start(move |_| Reply::steps(1_000_000, steps.clone())).await;
+    let house = House::with(&origin, |config| {
+        config.public_without_token = true;
+        config.clients.write_timeout = config::Span::millis(300);
+    })
+    .await;
+    let origin_speaks = async {
+        // Each piece that comes breaks off the wait for the client.
+        let mut pace = tokio::time::interval(Duration::from_millis(30));
+        for gate in &gates {
+            pace.tick().await;
+            gate.open();
+        }
+    };
+    let (sender, _driver) = house.client(Protocol::H2).h2().await;
+    let target = crate::house::signed("/v/p/x");
+    let answer = crate::client::h2_send(sender, "GET", &target, &[]);
+    let watching = async {
+        // Its window of 65,535 bytes is never opened again.
+        let answer = answer.await;
+        let cut = "millrace_tier_cut_total{cause=\"slow_reader\",protocol=\"h2\"}";
+        let mut pace = tokio::time::interval(Duration::from_millis(50));
+        while house.metric(cut).await == 0 {
+            pace.tick().await;
+        }
+        drop(answer);
+    };
+    tokio::select! {
+        () = origin_speaks => panic!("three seconds, and the reader is still borne"),
+        () = watching => {}
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_stops_is_given_up_on_every_protocol() {
+    let origin = Origin::start(|_| Reply::status(201, "made")).await;
+    let house = House::with(&origin, |config| {
+        config.serve = edge::config::Serve::Site;
+        config.clients.read_timeout = config::Span::millis(300);
+    })
+    .await;
+    let client = house.client(Protocol::H1);
+    let mut stream = client.tls("http/1.1").await;
+    let head = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nbody";
+    stream.write_all(head).await.unwrap();
+    let mut seen = Vec::new();
+    let _ = stream.read_to_end(&mut seen).await;
+    let post = [
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":authority", "localhost"),
+        (":path", "/"),
+        ("content-length", "9"),
+    ];
+    let begun = two(
+        h2_frame(HEADERS, END_HEADERS, 1, &h2_block(&post)),
+        &h2_frame(DATA, 0, 1, b"body"),
+    );
+    let ended = end(&house, HELLO, &begun).await;
+    assert!(
+        !matches!(ended, End::Closed),
+        "the connection lives on: {ended:?}"
+    );
+    let (_endpoint, quic) = house.client(Protocol::H3).quic().await;
+    let mut control = quic.open_uni().await.unwrap();
+    control.write_all(&[0, 4, 0]).await.unwrap();
+    let (mut send, mut receive) = quic.open_bi().await.unwrap();
+    send.write_all(&crate::raw::h3_head(&post)).await.unwrap();
+    let ended = receive.read_to_end(1 << 16).await;
+    assert!(ended.is_err(), "{ended:?}");
+    for line in [
+        "millrace_tier_cut_total{cause=\"slow_body\",protocol=\"h1\"}",
+        "millrace_tier_cut_total{cause=\"slow_body\",protocol=\"h2\"}",
+        "h3_cut_total{cause=\"slow_body\"}",
+    ] {
+        assert_eq!(house.metric(line).await, 1, "{line}");
+    }
+    assert!(
+        origin.bodies().iter().all(String::is_empty),
+        "none was whole"
+    );
+}

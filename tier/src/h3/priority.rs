@@ -1,0 +1,282 @@
+//! Which answer of a connection goes first: RFC 9218.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use http::{HeaderMap, HeaderName};
+use parking_lot::Mutex;
+
+use super::code::{Code, Fault};
+
+/// What one side says of an answer's priority; what it leaves out is the other's to say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Priority {
+    /// 0 is the most urgent, 7 the least.
+    pub urgency: Option<u8>,
+    /// Whether a part of the answer is of use before the whole is there.
+    pub incremental: Option<bool>,
+}
+
+impl Priority {
+    /// Reads the value of a `priority` field (RFC 9218 §4). What is not understood counts as not
+    /// said: a priority is a wish.
+    pub fn parse(value: &[u8]) -> Self {
+        let mut priority = Self::default();
+        for member in value.split(|byte| *byte == b',') {
+            let member = member.split(|byte| *byte == b';').next();
+            match member.unwrap_or_default().trim_ascii() {
+                [b'u', b'=', digit @ b'0'..=b'7'] => priority.urgency = Some(digit - b'0'),
+                b"i" | b"i=?1" => priority.incremental = Some(true),
+                b"i=?0" => priority.incremental = Some(false),
+                _ => {}
+            }
+        }
+        priority
+    }
+
+    /// What a header says.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let lines = headers.get_all(&PRIORITY).iter();
+        lines.fold(Self::default(), |before, line| {
+            Self::parse(line.as_bytes()).or(before)
+        })
+    }
+
+    /// This, and of the other what it leaves open (RFC 9218 §8).
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            urgency: self.urgency.or(other.urgency),
+            incremental: self.incremental.or(other.incremental),
+        }
+    }
+
+    /// The rank of an answer; a higher one goes first. Equally urgent answers of which only the
+    /// whole is of use go one after the other in the order of their requests, the others share
+    /// what is left (RFC 9218 §10).
+    pub(super) fn rank(self, stream: u64) -> i32 {
+        let urgency = i32::from(self.urgency.unwrap_or(DEFAULT_URGENCY).min(LEAST_URGENT));
+        let order = if self.incremental.unwrap_or(false) {
+            0
+        } else {
+            let number = i32::try_from(stream / STREAM_STEP).unwrap_or(i32::MAX);
+            RANKS - 1 - number.min(RANKS - 2)
+        };
+        (i32::from(LEAST_URGENT) - urgency) * RANKS + order
+    }
+
+    const fn packed(self) -> u8 {
+        let urgency = match self.urgency {
+            Some(urgency) => urgency & 7 | 8,
+            None => 0,
+        };
+        let incremental = match self.incremental {
+            Some(true) => 3,
+            Some(false) => 2,
+            None => 0,
+        };
+        urgency | incremental << 4
+    }
+
+    const fn unpacked(packed: u8) -> Self {
+        Self {
+            urgency: if packed & 8 == 0 {
+                None
+            } else {
+                Some(packed & 7)
+            },
+            incremental: match packed >> 4 {
+                3 => Some(true),
+                2 => Some(false),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// What the client of a connection wishes, by stream.
+pub(super) struct Wishes {
+    by_stream: Mutex<Streams>,
+    max_requests: u32,
+}
+
+#[derive(Default)]
+struct Streams {
+    /// Those in progress, and those that were spoken of before they came.
+    slots: HashMap<u64, Arc<AtomicU8>>,
+    /// The first that has not come.
+    next: u64,
+}
+
+/// The wish for one stream, which may change while it is answered.
+pub(super) struct Wish {
+    wishes: Arc<Wishes>,
+    stream: u64,
+    slot: Arc<AtomicU8>,
+}
+
+impl Wishes {
+    pub(super) fn new(max_requests: u32) -> Arc<Self> {
+        Arc::new(Self {
+            by_stream: Mutex::default(),
+            max_requests,
+        })
+    }
+
+    /// A request has come.
+    pub(super) fn open(self: &Arc<Self>, stream: u64) -> Wish {
+        let mut streams = self.by_stream.lock();
+        streams.next = streams.next.max(stream + STREAM_STEP);
+        let slot = Arc::clone(streams.slots.entry(stream).or_default());
+        Wish {
+            wishes: Arc::clone(self),
+            stream,
+            slot,
+        }
+    }
+
+    /// A PRIORITY_UPDATE frame has come (RFC 9218 §7.2).
+    ///
+    /// # Errors
+    /// When it is about no stream that may carry a request.
+    pub(super) fn update(&self, stream: u64, priority: Priority) -> Result<(), Fault> {
+        let mut streams = self.by_stream.lock();
+        let end = streams.next + u64::from(self.max_requests) * STREAM_STEP;
+        if !stream.is_multiple_of(STREAM_STEP) || stream >= end {
+            return Err(Fault::Connection(Code::ID_ERROR));
+        }
+        let ahead = stream >= streams.next;
+        if ahead || streams.slots.contains_key(&stream) {
+            let slot = streams.slots.entry(stream).or_default();
+            slot.store(priority.packed(), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+impl Wish {
+    /// What the request's header says; an update has the last word.
+    pub(super) fn suggest(&self, priority: Priority) {
+        let said = Ordering::Relaxed;
+        let _ = self.slot.compare_exchange(0, priority.packed(), said, said);
+    }
+
+    pub(super) fn get(&self) -> Priority {
+        Priority::unpacked(self.slot.load(Ordering::Relaxed))
+    }
+
+    pub(super) const fn stream(&self) -> u64 {
+        self.stream
+    }
+}
+
+impl Drop for Wish {
+    fn drop(&mut self) {
+        self.wishes.by_stream.lock().slots.remove(&self.stream);
+    }
+}
+
+const PRIORITY: HeaderName = HeaderName::from_static("priority");
+
+/// RFC 9218 §4.1.
+const DEFAULT_URGENCY: u8 = 3;
+const LEAST_URGENT: u8 = 7;
+
+/// The ranks of one urgency.
+const RANKS: i32 = 1 << 27;
+
+/// Ids of request streams are this far apart: RFC 9000 §2.1.
+const STREAM_STEP: u64 = 4;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn said(urgency: impl Into<Option<u8>>, incremental: impl Into<Option<bool>>) -> Priority {
+        Priority {
+            urgency: urgency.into(),
+            incremental: incremental.into(),
+        }
+    }
+
+    #[test]
+    fn what_is_said_is_understood_and_nonsense_is_not() {
+        for (value, expected) in [
+            ("u=5, i", said(5, true)),
+            ("u=0", said(0, None)),
+            ("i=?0,u=7", said(7, false)),
+            ("i;a=1 , u=2;b", said(2, true)),
+            ("u=1, u=2", said(2, None)),
+            ("", said(None, None)),
+            ("u=8", said(None, None)),
+            ("u=-1, i=1, u, x=\"u=3\"", said(None, None)),
+            ("U=1, I", said(None, None)),
+        ] {
+            assert_eq!(Priority::parse(value.as_bytes()), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn the_answer_has_the_last_word_on_what_it_speaks_of() {
+        let asked = said(1, true);
+        assert_eq!(said(0, None).or(asked), said(0, true));
+        assert_eq!(said(None, None).or(asked), asked);
+    }
+
+    #[test]
+    fn urgent_answers_go_first_then_whole_ones_in_their_order_then_the_others_together() {
+        let order = [
+            said(0, true).rank(400),
+            said(1, None).rank(0),
+            said(None, None).rank(0),
+            said(3, false).rank(4),
+            said(3, false).rank(1 << 40),
+            said(None, true).rank(0),
+            said(7, None).rank(8),
+        ];
+        assert!(
+            order.is_sorted_by(|before, after| before > after),
+            "{order:?}"
+        );
+        assert_eq!(said(3, true).rank(0), said(3, true).rank(800));
+    }
+
+    #[test]
+    fn updates_count_before_and_while_a_request_is_answered_and_not_after_it() {
+        let wishes = Wishes::new(10);
+        wishes.update(4, said(0, None)).unwrap();
+        let wish = wishes.open(4);
+        wish.suggest(said(5, true));
+        assert_eq!(wish.get(), said(0, None), "the update has the last word");
+        let other = wishes.open(0);
+        other.suggest(said(5, true));
+        wishes.update(0, said(6, None)).unwrap();
+        assert_eq!(other.get(), said(6, None));
+        drop((wish, other));
+        wishes.update(0, said(1, None)).unwrap();
+        assert!(wishes.by_stream.lock().slots.is_empty());
+    }
+
+    #[test]
+    fn updates_of_streams_that_cannot_be_are_refused_so_that_few_are_kept() {
+        let wishes = Wishes::new(10);
+        for stream in [1, 2, 3, 40, 1 << 60] {
+            let refused = Err(Fault::Connection(Code::ID_ERROR));
+            assert_eq!(wishes.update(stream, said(1, None)), refused, "{stream}");
+        }
+        for number in 0..10 {
+            wishes.update(number * 4, said(1, None)).unwrap();
+        }
+        assert_eq!(wishes.by_stream.lock().slots.len(), 10);
+    }
+
+    proptest! {
+        #[test]
+        fn any_wish_survives_its_packing(urgency in proptest::option::of(0u8..8), incremental: Option<bool>) {
+            let priority = said(urgency, incremental);
+            prop_assert_eq!(Priority::unpacked(priority.packed()), priority);
+        }
+    }
+}
