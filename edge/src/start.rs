@@ -66,6 +66,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         viewers: Some(Viewers::new(Some(sockets.https_address.port()))),
     };
     let node = Node::build(&settings.tier, role)?;
+    node.cache.ready().await;
     let (trigger, shutdown) = Trigger::new();
     let mut running = Running {
         https: sockets.https_address,
@@ -94,11 +95,14 @@ impl Running {
     }
 
     /// Forgets every cached object; fills in progress are finished and not stored.
-    pub fn purge_all(&self) {
-        self.node.cache.purge_all();
+    ///
+    /// # Errors
+    /// The name of a disk that could not take note.
+    pub async fn purge_all(&self) -> Result<(), String> {
+        self.node.cache.purge_all().await
     }
 
-    /// Stops listening, lets answers in progress end for the configured time, and frees the cache.
+    /// Stops listening, lets answers in progress end for the configured time, and closes the cache.
     pub async fn stop(mut self) {
         self.trigger.fire();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
@@ -142,6 +146,11 @@ impl Running {
         let health = Health::new();
         self.tasks.spawn(watch_keys(
             Arc::clone(&self.gate),
+            health.clone(),
+            shutdown.clone(),
+        ));
+        self.tasks.spawn(Node::watch_disks(
+            self.node.cache,
             health.clone(),
             shutdown.clone(),
         ));

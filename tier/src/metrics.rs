@@ -5,7 +5,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::cache::Ram;
+use crate::cache::Cache;
 use crate::protocol::Protocol;
 
 /// The figures of one node.
@@ -64,7 +64,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When the registry holds them already.
-    pub fn register(registry: &Registry, cache: &'static Ram) -> Result<Self, prometheus::Error> {
+    pub fn register(registry: &Registry, cache: &'static Cache) -> Result<Self, prometheus::Error> {
         let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
             let counter = IntCounter::new(name, help)?;
             registry.register(Box::new(counter.clone()))?;
@@ -155,7 +155,7 @@ fn label(status: u16, digits: &mut [u8; 3]) -> &str {
 
 /// The cache's own figures, read when the metrics are.
 struct CacheFigures {
-    cache: &'static Ram,
+    cache: &'static Cache,
     bytes: IntGauge,
     objects: IntGauge,
     filling: IntGauge,
@@ -164,7 +164,7 @@ struct CacheFigures {
 }
 
 impl CacheFigures {
-    fn new(cache: &'static Ram) -> Result<Self, prometheus::Error> {
+    fn new(cache: &'static Cache) -> Result<Self, prometheus::Error> {
         Ok(Self {
             cache,
             bytes: IntGauge::new(

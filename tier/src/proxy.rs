@@ -21,7 +21,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session, subre
 
 use crate::admission::{Admission, Admitted, Condition, Facts};
 use crate::beacon::{Beacon, Served};
-use crate::cache::{Ram, Reader};
+use crate::cache::{Cache, Reader};
 use crate::headers::{self, CACHE_STATUS, Viewers};
 use crate::metrics::{CacheUse, Metrics};
 use crate::parent::Parents;
@@ -38,7 +38,7 @@ pub struct Proxy {
     /// What viewers get beyond the object; `None` for a node that serves tiers only.
     pub viewers: Option<Viewers>,
     /// Where objects are kept.
-    pub cache: &'static Ram,
+    pub cache: &'static Cache,
     /// Makes requests for one absent object wait for one fill.
     pub lock: &'static CacheKeyLockImpl,
     /// Where objects come from.
@@ -446,7 +446,7 @@ impl Proxy {
     /// the answer is no.
     async fn is_public(&self, session: &mut Session, ctx: &Context) -> bool {
         let Some(key) = &ctx.key else { return false };
-        let known = self.cache.header(key, is_given_to_all);
+        let known = self.cache.header(key, is_given_to_all).await;
         if let Some(known) = known {
             return known;
         }
