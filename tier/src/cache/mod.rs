@@ -17,12 +17,14 @@ mod codec;
 pub mod disk;
 mod doorkeeper;
 mod meta;
+mod metrics;
 mod room;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use body::Reader;
+pub(crate) use metrics::DiskFigures;
 use pingora::cache::storage::HitHandler;
 pub use store::{Cache, Usage};
 

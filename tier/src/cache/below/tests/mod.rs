@@ -250,8 +250,10 @@ async fn a_confirmed_object_is_fresh_on_disk_too() {
         let (meta, mut hit) = find(cache, n).await.unwrap();
         assert!(meta.headers().contains_key("age"), "{n}");
         assert!(read(&mut hit).await.unwrap() == body(n, 1, 100_000));
-        let public = cache.header(&at(n), |header| header.headers.contains_key("age"));
-        assert_eq!(public.await, Some(true));
+        let public = cache
+            .header(&at(n), |header| header.headers.contains_key("age"))
+            .await;
+        assert_eq!(public, Some(true));
     }
 }
 
