@@ -110,7 +110,7 @@ impl Running {
         if tokio::time::timeout(self.patience, ended).await.is_err() {
             tracing::warn!("stopped before every task had ended");
         }
-        self.node.cache.purge_all();
+        self.node.cache.close().await;
     }
 
     fn serve(

@@ -120,7 +120,7 @@ impl Cache {
                     let (meta, reader) = Reader::open(object);
                     return Some((meta, reader));
                 }
-                Err(stream) => stream,
+                Err(stream) => *stream,
             }
         } else {
             stream
@@ -143,10 +143,10 @@ impl Cache {
         key: Key,
         meta: &CacheMeta,
         stream: Stream,
-    ) -> Result<Arc<Object>, Stream> {
+    ) -> Result<Arc<Object>, Box<Stream>> {
         let taken = OVERHEAD + stream.length();
         if self.make_room(taken).is_err() {
-            return Err(stream);
+            return Err(Box::new(stream));
         }
         let object = self.object(
             key,
@@ -158,7 +158,7 @@ impl Cache {
         // the stream is not current any more, or the last step finds the object here.
         self.promoted.fetch_add(1, Ordering::Relaxed);
         match self.begin_unless_there(&object, || stream.is_current()) {
-            Err(None) => return Err(stream),
+            Err(None) => return Err(Box::new(stream)),
             Err(Some(other)) => return Ok(other),
             Ok(()) => {}
         }

@@ -74,11 +74,12 @@ fn round(directory: &Path, first_version: u32, lines: usize, model: &mut Model) 
 #[test]
 fn a_process_killed_at_any_moment_serves_nothing_wrong_afterwards_and_is_warm() {
     let directory = tempfile::tempdir().unwrap();
-    let rounds = std::env::var("MILLRACE_TEST_KILLS").map_or(100, |text| text.parse().unwrap());
+    let rounds: usize =
+        std::env::var("MILLRACE_TEST_KILLS").map_or(100, |text| text.parse().unwrap());
     let mut model = Model::default();
     let (mut version_s, mut warm) = (1, 0);
     for kill in 0..rounds {
-        let lines = 12 + kill as usize * 37 % 120;
+        let lines = 12 + kill * 37 % 120;
         round(directory.path(), version_s, lines, &mut model);
         version_s += 10_000;
         // Every other time the next child has to cope with what the last has left behind.
