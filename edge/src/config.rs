@@ -194,6 +194,7 @@ mod tests {
         };
         config.listen.https = "8443".to_owned();
         config.clients.max_connections = 0;
+        config.cache.disk.admit_after = 0;
         let problems = config.check().unwrap_err();
         let keys: Vec<&str> = problems
             .iter()
@@ -205,8 +206,33 @@ mod tests {
             "trusted_hops",
             "parents",
             "clients.max_connections",
+            "cache.disk.admit_after",
         ];
         assert_eq!(keys, expected);
+    }
+
+    #[test]
+    fn an_unknown_key_of_a_disk_is_told_with_its_line() {
+        let lines = |text: &str| {
+            let file = Some((std::path::Path::new("edge.toml"), text));
+            let read = config::load::<Config>("edge", file, []);
+            read.map_err(|problems| problems[0].to_string())
+        };
+        let good = "[cache.disk]\ndirectories = [{ path = \"/a\", size = \"1GiB\" }]\n";
+        let directory = &lines(good).unwrap().cache.disk.directories[0];
+        assert_eq!(directory.size, config::ByteSize::mib(1024));
+        for (bad, line, key) in [
+            ("[cache.disk]\nsegments = 4\n", "edge.toml:2", "segments"),
+            (
+                "[cache.disk]\ndirectories = [{ path = \"/a\" }]\n",
+                "edge.toml:2",
+                "size",
+            ),
+            ("[cache.disk]\n\nretry = 30\n", "edge.toml:3", "retry"),
+        ] {
+            let said = lines(bad).unwrap_err();
+            assert!(said.contains(line) && said.contains(key), "{said}");
+        }
     }
 
     #[test]

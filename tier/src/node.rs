@@ -148,3 +148,24 @@ pub fn secret(path: &Path) -> Result<HeaderValue, Error> {
 /// After this long a fill that has not even a response header is given up as the one fill, and
 /// another request may begin its own.
 const FILL_HEADER_LIMIT: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn health_tells_what_ails_a_disk_until_it_is_well() {
+        let why = || "why".to_owned();
+        let said = [
+            (State::Opening, Some("its index is being read")),
+            (State::Serving(None), None),
+            (State::Serving(Some(why())), Some("why")),
+            (State::ReadOnly(why()), Some("not written to: why")),
+            (State::Aside(why()), Some("not in use: why")),
+            (State::Closed, None),
+        ];
+        for (state, expected) in said {
+            assert_eq!(ailment(&state).as_deref(), expected, "{state:?}");
+        }
+    }
+}

@@ -18,3 +18,4 @@ mod c_fill;
 mod d_gate;
 mod e_vectors;
 mod f_hops;
+mod l_disk;

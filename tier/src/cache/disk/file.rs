@@ -6,8 +6,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{ReadWriteFlags, preadv2};
+
+use super::direct::Direct;
 
 /// A directory of segment files.
 pub trait Files: Send + Sync {
@@ -59,6 +62,18 @@ pub trait File: Send + Sync {
     /// When the disk fails.
     fn write(&self, bytes: &[u8], at: u64) -> io::Result<()>;
 
+    /// Writes the pieces one after another.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn write_pieces(&self, pieces: &[Bytes], mut at: u64) -> io::Result<()> {
+        for piece in pieces {
+            self.write(piece, at)?;
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
+
     /// Returns when what was written is on the disk.
     ///
     /// # Errors
@@ -75,6 +90,15 @@ pub trait File: Send + Sync {
 /// A real directory.
 pub struct Directory {
     path: PathBuf,
+    direct: Arc<Direct>,
+}
+
+/// A file of a real directory.
+struct Slot {
+    number: u32,
+    path: PathBuf,
+    file: StdFile,
+    direct: Arc<Direct>,
 }
 
 impl Directory {
@@ -84,11 +108,22 @@ impl Directory {
     pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
+            direct: Arc::default(),
         }
     }
 
     fn file(&self, slot: u32) -> PathBuf {
         self.path.join(format!("{slot:05}.segment"))
+    }
+
+    fn slot(&self, number: u32, file: StdFile) -> Arc<dyn File> {
+        self.direct.reset();
+        Arc::new(Slot {
+            number,
+            path: self.file(number),
+            file,
+            direct: Arc::clone(&self.direct),
+        })
     }
 }
 
@@ -122,7 +157,7 @@ impl Files for Directory {
             .read(true)
             .write(true)
             .open(self.file(slot))?;
-        Ok(Arc::new(file))
+        Ok(self.slot(slot, file))
     }
 
     fn create(&self, slot: u32, length: u32) -> io::Result<Arc<dyn File>> {
@@ -135,7 +170,7 @@ impl Files for Directory {
             let _ = std::fs::remove_file(&path);
             return Err(error);
         }
-        Ok(Arc::new(file))
+        Ok(self.slot(slot, file))
     }
 
     fn remove(&self, slot: u32) -> io::Result<()> {
@@ -153,15 +188,15 @@ fn reserve(file: &StdFile, length: u64) -> io::Result<()> {
     }
 }
 
-impl File for StdFile {
+impl File for Slot {
     fn read(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
-        self.read_exact_at(bytes, at)
+        self.file.read_exact_at(bytes, at)
     }
 
     fn read_now(&self, bytes: &mut [u8], at: u64) -> usize {
         // Where the kernel or the file system does not know how, everything is read with waiting.
         preadv2(
-            self,
+            &self.file,
             &mut [IoSliceMut::new(bytes)],
             at,
             ReadWriteFlags::NOWAIT,
@@ -170,14 +205,19 @@ impl File for StdFile {
     }
 
     fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
-        self.write_all_at(bytes, at)
+        self.file.write_all_at(bytes, at)
+    }
+
+    fn write_pieces(&self, pieces: &[Bytes], at: u64) -> io::Result<()> {
+        let place = (self.number, self.path.as_path());
+        self.direct.write(place, &self.file, pieces, at)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+        self.file.sync_data()
     }
 
     fn length(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 }

@@ -13,6 +13,7 @@
 //! - writing never holds a reader or a fill back: what cannot be written in time is not written;
 //! - a disk that fails loses its own share and nothing else, and is tried again.
 
+mod direct;
 mod file;
 pub mod format;
 mod index;
@@ -21,6 +22,7 @@ mod log;
 mod pool;
 mod queue;
 mod recovery;
+mod segment;
 mod stream;
 #[cfg(test)]
 mod tests;

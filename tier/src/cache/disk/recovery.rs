@@ -7,8 +7,9 @@ use std::sync::atomic::AtomicBool;
 
 use super::file::File;
 use super::format::{Entry, HEADER, Kind, Life};
-use super::log::{Chunks, Log, read_footer, read_preface, write_footer};
-use super::volume::{Segment, Volume};
+use super::log::Log;
+use super::segment::{Chunks, Segment, read_footer, read_preface, write_footer};
+use super::volume::Volume;
 
 /// Reads a disk's segments into its index, oldest first, and gives the log to write on.
 ///

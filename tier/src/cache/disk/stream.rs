@@ -9,7 +9,8 @@ use bytes::Bytes;
 use super::format::{CHUNK, Preface};
 use super::index::Place;
 use super::pool::{Buffer, Hold};
-use super::volume::{Segment, Volume};
+use super::segment::Segment;
+use super::volume::Volume;
 
 /// An object on disk that is being read. Its record may move while it is: the stream follows.
 pub(crate) struct Stream {

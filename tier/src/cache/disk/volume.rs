@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -10,10 +10,11 @@ use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
 use super::file::{File, Files};
-use super::format::{Head, Key, Life, Preface};
+use super::format::{Head, Key, Preface};
 use super::index::{Index, Place};
 use super::pool::{Buffer, Hold, Pool};
 use super::queue::{Object, Queue, Refused};
+use super::segment::Segment;
 use super::stream::Stream;
 
 /// One disk.
@@ -42,15 +43,6 @@ pub struct Shape {
     pub segment: u32,
     /// Segment files at most.
     pub slots: u32,
-}
-
-/// One life of a segment file.
-pub(super) struct Segment {
-    pub(super) slot: u32,
-    pub(super) life: Life,
-    pub(super) file: Arc<dyn File>,
-    /// The file has begun another life: what is read from it now proves nothing.
-    pub(super) reused: AtomicBool,
 }
 
 /// How a disk is.

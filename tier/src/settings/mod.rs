@@ -1,5 +1,7 @@
 //! Configuration that edge and shield share, and the node that it makes.
 
+mod disk;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,8 +9,8 @@ use std::time::Duration;
 use config::{ByteSize, Problems, Span};
 use serde::{Deserialize, Serialize};
 
+pub use self::disk::{Directory, Disk};
 use crate::app;
-use crate::cache::disk;
 use crate::listen::Limits;
 use crate::parent::{Address, Timeouts};
 
@@ -28,43 +30,6 @@ pub struct Cache {
     pub fill_wait: Span,
     /// What it keeps on disks.
     pub disk: Disk,
-}
-
-/// `[cache.disk]`: what the node keeps on disks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Disk {
-    /// Directories, best each on a disk of its own. Default none: memory only. Each object has its
-    /// disk by its key, so that a disk that fails loses its own share only. At most 64.
-    pub directories: Vec<Directory>,
-    /// Size of the files that objects are written to, one after another; the oldest file is given
-    /// up as a whole. 1MiB to 2GiB, at least twice `cache.max_object`. Default `256MiB`. Each costs
-    /// a file descriptor; a directory written with another size is emptied.
-    pub segment: ByteSize,
-    /// Memory of objects that may wait to be written to each disk, within `cache.memory`. At most
-    /// a quarter of it, for all disks together. Default `64MiB`. When a disk is slower than the
-    /// parents for longer than this lasts, objects are not written.
-    pub queue: ByteSize,
-    /// How often an object must be asked for before it is written. 1 to 16. Default 1: at once.
-    /// More spares a disk that wears what is asked for once, and keeps less after a restart.
-    pub admit_after: u32,
-    /// An object that is found on disk twice within this time is taken into memory. At most 1d.
-    /// Default `10m`.
-    pub promote_within: Span,
-    /// After how long a disk that failed is tried again. 100ms to 1d. Default `30s`.
-    pub retry: Span,
-}
-
-/// `[[cache.disk.directories]]`: a directory for objects.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Directory {
-    /// Where it is. It must be there, is used by one process at a time, and is never made: on a
-    /// disk that is not mounted, objects would fill another.
-    pub path: PathBuf,
-    /// What it may take. At least four segments. The index needs some 60 bytes of memory an object
-    /// beyond `cache.memory`: about 60MiB a TiB of 1MiB objects.
-    pub size: ByteSize,
 }
 
 /// `[upstream]`: how the node asks its parents.
@@ -115,7 +80,7 @@ pub struct Settings {
     /// How long a request waits for another one's fill to begin.
     pub fill_wait: Duration,
     /// Disks below the memory.
-    pub disk: Option<disk::Settings>,
+    pub disk: Option<crate::cache::disk::Settings>,
     /// The parents, at least one.
     pub parents: Vec<Address>,
     /// File with the credential for parents.
@@ -137,19 +102,6 @@ impl Default for Cache {
             max_object: ByteSize::mib(64),
             fill_wait: Span::seconds(30),
             disk: Disk::default(),
-        }
-    }
-}
-
-impl Default for Disk {
-    fn default() -> Self {
-        Self {
-            directories: Vec::new(),
-            segment: ByteSize::mib(256),
-            queue: ByteSize::mib(64),
-            admit_after: 1,
-            promote_within: Span::seconds(600),
-            retry: Span::seconds(30),
         }
     }
 }
@@ -247,7 +199,7 @@ pub fn check(
     };
     Settings {
         cache_bytes: memory,
-        disk: disks(problems, cache),
+        disk: disk::check(problems, cache),
         max_object_bytes: largest,
         fill_wait: span(problems, "cache.fill_wait", cache.fill_wait, 100, 600_000),
         // One more than there are parents: a kept connection may turn out to be closed.
@@ -269,71 +221,6 @@ pub fn check(
             600_000,
         ),
     }
-}
-
-fn disks(problems: &mut Problems, cache: &Cache) -> Option<disk::Settings> {
-    let Disk {
-        directories,
-        segment,
-        queue,
-        admit_after,
-        promote_within,
-        retry,
-    } = &cache.disk;
-    let file = within(problems, "cache.disk.segment", *segment, 1 << 20, 1 << 31);
-    let waiting = within(problems, "cache.disk.queue", *queue, 0, 1 << 40);
-    if !(1..=16).contains(admit_after) {
-        problems.add("cache.disk.admit_after", "must be 1 to 16");
-    }
-    let settings = disk::Settings {
-        directories: directories
-            .iter()
-            .map(|directory| (directory.path.clone(), directory.size.0))
-            .collect(),
-        segment: u32::try_from(file).unwrap_or(u32::MAX),
-        queue: waiting,
-        admit_after: *admit_after,
-        promote_within: span(
-            problems,
-            "cache.disk.promote_within",
-            *promote_within,
-            0,
-            DAY_MS,
-        ),
-        retry: span(problems, "cache.disk.retry", *retry, 100, DAY_MS),
-    };
-    if directories.is_empty() {
-        return None;
-    }
-    let key = "cache.disk.directories";
-    if directories.len() > MOST_DISKS {
-        problems.add(key, format!("must be at most {MOST_DISKS}"));
-    }
-    for (at, directory) in directories.iter().enumerate() {
-        let twice = |other: &Directory| other.path == directory.path;
-        let path = directory.path.display();
-        if directory.path.as_os_str().is_empty() || directories.iter().take(at).any(twice) {
-            problems.add(key, format!("{path:?} must be a path, and another each"));
-        }
-        let segments = directory.size.0 / segment.0.max(1);
-        if !(4..=1 << 20).contains(&segments) {
-            problems.add(key, format!("{path}: size must be 4 to 1048576 segments"));
-        }
-    }
-    if cache.max_object.0 > segment.0 / 2 {
-        problems.add(
-            "cache.disk.segment",
-            "must be at least twice cache.max_object",
-        );
-    }
-    let all = queue.0.saturating_mul(directories.len() as u64);
-    if all > cache.memory.0 / 4 {
-        problems.add(
-            "cache.disk.queue",
-            "must be at most a quarter of cache.memory, for all disks together",
-        );
-    }
-    Some(settings)
 }
 
 /// A path that may be left empty.
@@ -398,6 +285,4 @@ pub fn listen(problems: &mut Problems, key: &str, text: &str) -> SocketAddr {
     problems.take(key, read).unwrap_or(UNUSED)
 }
 
-const DAY_MS: u64 = 86_400_000;
-const MOST_DISKS: usize = 64;
 const UNUSED: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
