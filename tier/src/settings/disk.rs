@@ -131,6 +131,8 @@ const MOST_DISKS: usize = 64;
 mod tests {
     use super::*;
 
+    type Change = fn(&mut Cache);
+
     /// What is said of a configuration with one directory and a change.
     fn said(change: impl FnOnce(&mut Cache)) -> Vec<String> {
         let mut cache = Cache::default();
@@ -155,7 +157,7 @@ mod tests {
     #[test]
     fn each_fault_of_the_disks_is_told_with_its_key_and_why() {
         assert!(said(|_| ()).is_empty());
-        let faults: [(fn(&mut Cache), &str); 12] = [
+        let faults: [(Change, &str); 12] = [
             (
                 |cache| cache.disk.segment = ByteSize::mib(4096),
                 "cache.disk.segment: ",

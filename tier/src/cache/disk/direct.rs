@@ -199,7 +199,8 @@ mod tests {
                 at += length;
             }
             if round == 1 {
-                [0, 1].map(|slot| directory.remove(slot).unwrap());
+                directory.remove(0).unwrap();
+                directory.remove(1).unwrap();
             }
         }
     }
