@@ -13,6 +13,8 @@ use axum::routing::{any, get};
 use axum::{Extension, Router};
 use catalog::Catalog;
 use runtime::clock::Clock;
+use runtime::operator::Operator;
+use runtime::problem::Problem;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::OpenApi;
@@ -22,10 +24,8 @@ use utoipa_axum::routes;
 use crate::config::Settings;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
-use crate::operator::Operator;
-use crate::problem::Problem;
 use crate::signer::Signer;
-use crate::{keys, page, playback, status, videos};
+use crate::{keys, page, playback, problem, status, videos};
 
 /// The largest body of a request, in bytes.
 const BODY: usize = 64 * 1024;
@@ -73,7 +73,8 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(playback::start))
         .routes(routes!(playback::heartbeat))
         .routes(routes!(playback::stop))
-        .routes(routes!(status::show));
+        .routes(routes!(status::show))
+        .routes(routes!(keys::show));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/v1", version_1)
 }
 
@@ -83,7 +84,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let document: Arc<str> = document.to_json().unwrap_or_default().into();
     let version_1 = version_1
         .route("/v1/openapi.json", get(description))
-        .route("/v1/keys/{video}", get(keys::show))
         .route("/v1/videos/upload/{*rest}", any(to_ingest))
         .route("/v1/videos/{id}/subtitles", any(to_ingest))
         .route("/v1/videos/{id}/subtitles/{lang}", any(to_ingest))
@@ -166,7 +166,7 @@ async fn watched(State(app): State<Arc<App>>, request: Request<Body>, next: Next
     let began = Instant::now();
     let answered = tokio::time::timeout(ANSWER, next.run(request)).await;
     let mut response = answered.unwrap_or_else(|_| {
-        Problem::unavailable("The answer took too long; try again in a moment.").into_response()
+        problem::unavailable("The answer took too long; try again in a moment.").into_response()
     });
     let status = response.status().as_u16();
     app.metrics
@@ -230,6 +230,7 @@ fn family(path: &str) -> &'static str {
         ["v1", "playback", _, "heartbeat"] => "/v1/playback/{session}/heartbeat",
         ["v1", "playback", _] => "/v1/playback/{session}",
         ["v1", "status"] => "/v1/status",
+        ["v1", "keys", _] => "/v1/keys/{video}",
         ["v1", "openapi.json"] => "/v1/openapi.json",
         ["v", _, _] => "/v/{id}/{file}",
         _ => "other",

@@ -1,22 +1,28 @@
 //! The content keys of a film, for origins: `GET /v1/keys/{video}`.
 
+use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
+use ::config::Problems;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use catalog::videos::State as Life;
 use contracts::header::HOP;
 use contracts::id::VideoId;
 use contracts::keys::{ContentKeys, KeyPeriod};
+use runtime::problem::{Named, Problem};
+use runtime::secret::Secret;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::config::Drm;
 use crate::error::Error;
-use crate::problem::{Named, Problem};
+use crate::problem::{self, catalogue};
 use crate::vault::Vault;
 
 /// What hands out content keys; there is none where no key-encryption key is configured.
@@ -25,6 +31,50 @@ pub(crate) struct Keys {
     /// The digest of the credential that origins show.
     hop: [u8; 32],
     drm: Drm,
+}
+
+/// [`ContentKeys`], as the API's description shows it.
+#[derive(ToSchema)]
+#[schema(as = ContentKeys)]
+#[expect(dead_code, reason = "describes what is written as `ContentKeys`")]
+struct Document {
+    /// The film.
+    video: String,
+    /// Which systems may give the keys to players: `identity`, `clearkey`, `widevine`, `playready`, `fairplay`.
+    systems: Vec<String>,
+    /// Where players ask for licences, by system; absent where nowhere is said.
+    license_urls: Option<BTreeMap<String, String>>,
+    /// The keys over the film's time, from 0 on.
+    periods: Vec<Period>,
+}
+
+/// The keys of a stretch of a film.
+#[derive(ToSchema)]
+#[schema(as = KeyPeriod)]
+#[expect(dead_code, reason = "describes what is written as `KeyPeriod`")]
+struct Period {
+    /// When it begins, in milliseconds.
+    start_ms: u64,
+    /// Its keys; the first that fits a track is its key.
+    keys: Vec<Key>,
+}
+
+/// One key and the tracks that it encrypts.
+#[derive(ToSchema)]
+#[schema(as = ContentKey)]
+#[expect(dead_code, reason = "describes what is written as `ContentKey`")]
+struct Key {
+    /// Its name, which is public: 32 hexadecimal digits.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    kid: String,
+    /// The key itself.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    key: String,
+    /// The constant initialization vector of `cbcs`; where there is none, it is derived from the key's name.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    iv: Option<String>,
+    /// The tracks that it encrypts, `audio`, `sd`, `hd`, `uhd`; empty: all.
+    tracks: Vec<String>,
 }
 
 impl Keys {
@@ -40,6 +90,16 @@ impl Keys {
         }))
     }
 
+    /// Notes what is wrong with each of those secrets.
+    pub(crate) fn inspect(drm: &Drm, problems: &mut Problems) {
+        if let Some(kek) = &drm.key_encryption_key {
+            problems.take("drm.key_encryption_key", Vault::load(kek));
+        }
+        if let Some(hop) = &drm.keys_secret {
+            problems.take("drm.keys_secret", credential(hop));
+        }
+    }
+
     fn admits(&self, headers: &HeaderMap) -> bool {
         let shown = headers.get(HOP).map_or(&b""[..], |value| value.as_bytes());
         let shown: [u8; 32] = Sha256::digest(shown).into();
@@ -47,7 +107,14 @@ impl Keys {
     }
 }
 
-/// The keys of a protected film, drawn when they are first asked for; for who shows the tiers' credential.
+/// The keys of a protected film, drawn when they are first asked for; for origins, which show the
+/// credential of `drm.keys_secret`. The answer is a secret as a whole.
+#[utoipa::path(get, path = "/keys/{video}",
+    params(("video" = String, Path), ("millrace-hop" = String, Header, description = "the credential of `drm.keys_secret`")),
+    responses((status = 200, body = Document, description = "never to be stored: `Cache-Control: no-store`"),
+        (status = 403, body = Problem, description = "`hop-refused`: not that credential"),
+        (status = 404, body = Problem, description = "`video-not-found`: no such film, or one that is not protected or has failed; `not-found`: there is no `[drm]` here"),
+        (status = 500, body = Problem, description = "what is sealed does not open with this key-encryption key"), (status = 503, body = Problem)))]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
@@ -55,15 +122,22 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     let keys = app.keys.as_ref().ok_or_else(Problem::no_route)?;
     if !keys.admits(&headers) {
-        return Err(Problem::no_tier());
+        return Err(problem::no_tier());
     }
     let video = VideoId::parse(&id).map_err(|_| Problem::no_video())?;
-    let film = app.catalog.videos.find(&video).await?;
-    if !film.is_some_and(|film| film.protected) {
+    if !has_keys(&app, &video).await? {
+        return Err(Problem::no_video());
+    }
+    let periods = periods(&app, keys, &video).await?;
+    // Whoever gives a film up says so first, and forgets its keys then: either they found those that
+    // were drawn here, or this finds that they were here.
+    if !has_keys(&app, &video).await? {
+        let forgotten = app.catalog.keys.forget(&video).await;
+        forgotten.map_err(catalogue)?;
         return Err(Problem::no_video());
     }
     let document = ContentKeys {
-        periods: periods(&app, keys, &video).await?,
+        periods,
         video,
         systems: keys.drm.systems.clone(),
         license_urls: keys.drm.license_urls.clone(),
@@ -72,8 +146,14 @@ pub(crate) async fn show(
     Ok((secret, Json(document)).into_response())
 }
 
+/// Whether a film has keys: not one that is clear, that will not be, or that nobody knows.
+async fn has_keys(app: &App, video: &VideoId) -> Result<bool, Problem> {
+    let film = app.catalog.videos.find(video).await.map_err(catalogue)?;
+    Ok(film.is_some_and(|film| film.protected && film.state != Life::Failed))
+}
+
 async fn periods(app: &App, keys: &Keys, video: &VideoId) -> Result<Vec<KeyPeriod>, Problem> {
-    let kept = match app.catalog.keys.find(video).await? {
+    let kept = match app.catalog.keys.find(video).await.map_err(catalogue)? {
         Some(kept) => kept,
         None => {
             let drawn = Vault::draw().map_err(|error| internal(&error))?;
@@ -82,7 +162,8 @@ async fn periods(app: &App, keys: &Keys, video: &VideoId) -> Result<Vec<KeyPerio
             app.catalog
                 .keys
                 .keep(video, &sealed, app.clock.now())
-                .await?
+                .await
+                .map_err(catalogue)?
         }
     };
     let opened = keys.vault.open(video, &kept);
@@ -95,13 +176,97 @@ fn internal(error: &dyn std::error::Error) -> Problem {
 }
 
 fn credential(path: &FilePath) -> Result<[u8; 32], Error> {
-    let fault = |fault: String| Error::Secret {
-        path: path.to_owned(),
-        fault,
-    };
-    let text = std::fs::read(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
-    match text.trim_ascii() {
-        [] => Err(fault("the file is empty".to_owned())),
-        secret => Ok(Sha256::digest(secret).into()),
+    let secret = Secret::read(path, 1)?;
+    Ok(Sha256::digest(secret.as_bytes()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use catalog::videos::{Event, NewVideo, Videos};
+    use contracts::asset::Privacy;
+    use contracts::keys::System;
+    use contracts::time::UnixSeconds;
+    use runtime::clock::Fixed;
+    use runtime::operator::Operator;
+
+    use super::*;
+    use crate::app::RequestIds;
+    use crate::config::Config;
+    use crate::metrics::Metrics;
+    use crate::signer::Signer;
+
+    /// Keys before which, each time some are kept, another process gives the film up.
+    struct GivenUp {
+        inner: Arc<dyn catalog::keys::Keys>,
+        videos: Arc<dyn Videos>,
+    }
+
+    #[async_trait]
+    impl catalog::keys::Keys for GivenUp {
+        async fn keep(
+            &self,
+            video: &VideoId,
+            sealed: &[u8],
+            now: UnixSeconds,
+        ) -> Result<Vec<u8>, catalog::Error> {
+            let reason = "cancelled".to_owned();
+            self.videos.advance(video, Event::Failed { reason }).await?;
+            self.inner.forget(video).await?;
+            self.inner.keep(video, sealed, now).await
+        }
+        async fn find(&self, video: &VideoId) -> Result<Option<Vec<u8>>, catalog::Error> {
+            self.inner.find(video).await
+        }
+        async fn forget(&self, video: &VideoId) -> Result<(), catalog::Error> {
+            self.inner.forget(video).await
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_that_are_drawn_while_their_film_is_given_up_do_not_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let mut config = Config::default();
+        config.drm.key_encryption_key = file("kek", &"5a".repeat(32));
+        config.drm.keys_secret = file("hop", "a-credential");
+        config.drm.systems = vec![System::Identity];
+        let settings = config.check().unwrap();
+        let clock = Arc::new(Fixed::at(UnixSeconds(100)));
+        let mut catalog = catalog::open("sqlite::memory:", Arc::<Fixed>::clone(&clock))
+            .await
+            .unwrap();
+        let (kept, video) = (Arc::clone(&catalog.keys), VideoId::parse("one").unwrap());
+        let new = NewVideo {
+            id: video.clone(),
+            title: "One".to_owned(),
+            privacy: Privacy::Public,
+            protected: true,
+        };
+        catalog.videos.create(new).await.unwrap();
+        catalog.keys = Arc::new(GivenUp {
+            inner: Arc::clone(&kept),
+            videos: Arc::clone(&catalog.videos),
+        });
+        let app = App {
+            public_base: String::new(),
+            catalog,
+            clock,
+            signer: Signer::load(None).unwrap(),
+            operator: Operator::anybody(),
+            keys: Keys::load(&settings.drm).unwrap(),
+            metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),
+            request_ids: RequestIds::new(String::new()),
+            settings,
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(HOP, "a-credential".parse().unwrap());
+        let refused = show(State(Arc::new(app)), Named("one".to_owned()), headers).await;
+        assert_eq!(refused.err().unwrap().kind(), "video-not-found");
+        assert_eq!(kept.find(&video).await.unwrap(), None);
     }
 }

@@ -17,7 +17,6 @@ mod error;
 mod keeping;
 mod keys;
 mod metrics;
-mod operator;
 mod page;
 mod playback;
 mod problem;
@@ -28,4 +27,4 @@ mod vault;
 mod videos;
 
 pub use error::Error;
-pub use start::{Running, start};
+pub use start::{Running, inspect, start};

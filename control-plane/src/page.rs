@@ -6,10 +6,9 @@ use axum::Router;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, any_service, get};
+use runtime::problem::Problem;
 use tower_http::services::{ServeDir, ServeFile};
 use tower_http::set_header::SetResponseHeaderLayer;
-
-use crate::problem::Problem;
 
 /// What the page may load: its own scripts and styles; media from whatever edge the API names.
 const POLICY: &str = "default-src 'none'; font-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; \

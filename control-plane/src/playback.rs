@@ -12,13 +12,14 @@ use catalog::sessions::{NewSession, Repeat, Session, Started};
 use catalog::videos::Video;
 use contracts::id::{SessionId, VideoId};
 use contracts::time::UnixSeconds;
+use runtime::problem::{Named, Problem};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::edges::{Place, ranked};
-use crate::problem::{Named, Problem};
+use crate::problem::{self, catalogue};
 use crate::videos::no_edge;
 
 /// The longest `Idempotency-Key`, in bytes.
@@ -149,14 +150,14 @@ async fn begin(
         position_ms,
         repeat,
     };
-    match app.catalog.sessions.start(new).await? {
+    match app.catalog.sessions.start(new).await.map_err(catalogue)? {
         Started::New(session) => {
             app.metrics.sessions.inc();
             tracing::info!(session.id = %session.id, video.id = %video.id, "session {} begins for video {}", session.id, video.id);
             Ok(session)
         }
         Started::Same(session) => Ok(session),
-        Started::Conflict => Err(Problem::repeated_key()),
+        Started::Conflict => Err(problem::repeated_key()),
     }
 }
 
@@ -181,16 +182,17 @@ pub(crate) async fn heartbeat(
         )));
     }
     let position = milliseconds(beat.position_s)?;
-    let id = SessionId::parse(&id).map_err(|_| Problem::no_session())?;
+    let id = SessionId::parse(&id).map_err(|_| problem::no_session())?;
     let now = app.clock.now();
     let session = app
         .catalog
         .sessions
         .beat(&id, position, now)
-        .await?
-        .ok_or_else(Problem::no_session)?;
+        .await
+        .map_err(catalogue)?
+        .ok_or_else(problem::no_session)?;
     if session.stopped.is_some() || session.expires <= now {
-        return Err(Problem::session_over());
+        return Err(problem::session_over());
     }
     Ok(Json(Answer {
         action: "continue",
@@ -206,11 +208,12 @@ pub(crate) async fn stop(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
 ) -> Result<StatusCode, Problem> {
-    let id = SessionId::parse(&id).map_err(|_| Problem::no_session())?;
-    if app.catalog.sessions.stop(&id, app.clock.now()).await? {
+    let id = SessionId::parse(&id).map_err(|_| problem::no_session())?;
+    let stopped = app.catalog.sessions.stop(&id, app.clock.now()).await;
+    if stopped.map_err(catalogue)? {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(Problem::no_session())
+        Err(problem::no_session())
     }
 }
 

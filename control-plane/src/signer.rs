@@ -7,9 +7,11 @@ use std::time::SystemTime;
 use contracts::id::{SessionId, VideoId};
 use contracts::time::UnixSeconds;
 use contracts::token::{Claims, KeyRing};
+use runtime::problem::Problem;
+use runtime::secret::Unusable;
 
 use crate::error::Error;
-use crate::problem::Problem;
+use crate::problem;
 
 /// The keyring, read again when its file changes.
 pub(crate) struct Signer {
@@ -86,16 +88,13 @@ impl Signer {
 }
 
 fn no_key() -> Problem {
-    Problem::unavailable(
+    problem::unavailable(
         "No key may sign this film's address now; the operator must add one to the keyring.",
     )
 }
 
 fn read(path: &Path) -> Result<Loaded, Error> {
-    let fault = |fault: String| Error::Secret {
-        path: path.to_owned(),
-        fault,
-    };
+    let fault = |fault: String| Unusable::new(path, fault);
     let changed = changed(path);
     let text =
         std::fs::read_to_string(path).map_err(|error| fault(format!("cannot be read: {error}")))?;

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use runtime::problem::Problem;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::problem::Problem;
+use crate::problem::catalogue;
 
 /// How the site is.
 #[derive(Serialize, ToSchema)]
@@ -36,8 +37,9 @@ pub(crate) async fn show(
     headers: HeaderMap,
 ) -> Result<Json<Site>, Problem> {
     app.operator.admit(&headers)?;
-    let counts = app.catalog.videos.count().await?;
-    let sessions = app.catalog.sessions.count(app.clock.now()).await?;
+    let counts = app.catalog.videos.count().await.map_err(catalogue)?;
+    let sessions = app.catalog.sessions.count(app.clock.now()).await;
+    let sessions = sessions.map_err(catalogue)?;
     let edges = app
         .settings
         .edges

@@ -10,12 +10,13 @@ use axum::response::{IntoResponse, Response};
 use catalog::videos::{State as Life, Video};
 use contracts::asset::Privacy;
 use contracts::id::VideoId;
+use runtime::problem::{Named, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::edges::ranked;
-use crate::problem::{Named, Problem};
+use crate::problem::{self, catalogue};
 
 /// The longest page of a list.
 const PAGE: u32 = 100;
@@ -93,7 +94,8 @@ pub(crate) async fn list(
     let after = page.next.as_deref().map(VideoId::parse).transpose();
     let after = after.map_err(|error| Problem::bad_request(format!("next: {error}")))?;
     // One more than asked for tells whether there is another page.
-    let mut videos = app.catalog.videos.list(after.as_ref(), limit + 1).await?;
+    let videos = app.catalog.videos.list(after.as_ref(), limit + 1).await;
+    let mut videos = videos.map_err(catalogue)?;
     let length = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = videos.len() > length;
     videos.truncate(length);
@@ -183,7 +185,7 @@ pub(crate) async fn logical(
 }
 
 pub(crate) fn no_edge() -> Problem {
-    Problem::unavailable(
+    problem::unavailable(
         "No edge carries films yet; the operator must name one in the configuration.",
     )
 }
@@ -197,7 +199,8 @@ impl App {
             .catalog
             .videos
             .find(&id)
-            .await?
+            .await
+            .map_err(catalogue)?
             .ok_or_else(Problem::no_video)?;
         // As if it did not exist: nothing may tell a private id from one that nobody has.
         if video.privacy == Privacy::Private && self.operator.admit(headers).is_err() {
@@ -211,7 +214,7 @@ impl App {
         let video = self.visible(id, headers).await?;
         if video.state != Life::Ready {
             let reason = video.failure.as_deref();
-            return Err(Problem::not_ready(
+            return Err(problem::not_ready(
                 &video.id,
                 video.state.as_str(),
                 video.progress,

@@ -167,7 +167,8 @@ fn whole(film: &Presentation, rendition: &Rendition, file: &Bytes) {
         &file.slice(range(&segment.bytes)),
         None,
     );
-    let clear = packed.expect("it was packed before").into_bytes();
+    let packed = packed.expect("it was packed before");
+    let clear = packed.clone().into_bytes();
     assert!(WHOLE.covers(film).is_ok());
     let key = WHOLE.key(rendition).expect("its key is for all");
     let mut hidden = aes128::encrypt(key, 1, clear.to_vec());
@@ -175,6 +176,7 @@ fn whole(film: &Presentation, rendition: &Rendition, file: &Bytes) {
         hidden.len() as u64,
         aes128::encrypted_length(clear.len() as u64)
     );
+    assert!(hidden == aes128::encrypt_pieces(key, 1, packed.pieces()));
     chain(IV, &mut hidden, 1);
     let (body, padding) = hidden.split_at(clear.len());
     assert!(body == clear);

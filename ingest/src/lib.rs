@@ -33,4 +33,4 @@ pub mod upload;
 
 pub use config::{Config, Settings};
 pub use error::Error;
-pub use start::{Running, start};
+pub use start::{Running, inspect, start};

@@ -33,6 +33,10 @@ impl MigratorTrait for Migrations {
                 name: "texts",
                 statements: &TEXTS,
             }),
+            Box::new(Step {
+                name: "digests_of_texts",
+                statements: &DIGESTS_OF_TEXTS,
+            }),
         ]
     }
 
@@ -116,6 +120,7 @@ const TEXTS: [&str; 1] = ["CREATE TABLE ingest_texts (
         language TEXT NOT NULL,
         label TEXT,
         PRIMARY KEY (video, language))"];
+const DIGESTS_OF_TEXTS: [&str; 1] = ["ALTER TABLE ingest_texts ADD COLUMN sha256 TEXT"];
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -3,15 +3,22 @@
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use catalog::Catalog;
+use config::{Problem, Problems};
 use prometheus::Registry;
 use runtime::{
     clock::Clock,
     internal::{self, Health},
     listen,
+    operator::Operator,
+    secret::Secret,
     shutdown::{Shutdown, Trigger},
 };
-use store::{Digest, Store};
-use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
+use store::Store;
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, Semaphore},
+    task::JoinSet,
+};
 
 use crate::{
     Error,
@@ -44,11 +51,7 @@ pub struct Running {
 pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running, Error> {
     let registry = Registry::new();
     let metrics = Metrics::new(&registry)?;
-    let operator = settings
-        .operator_key
-        .as_deref()
-        .map(key_digest)
-        .transpose()?;
+    let operator = operator(settings.operator_key.as_deref())?;
     let store = store::open(&settings.store)?;
     let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
     catalog.migrate::<Migrations>().await?;
@@ -64,6 +67,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let publishing = Publishing {
         store: Arc::clone(&store),
         texts: Arc::new(texts::embedded::Embedded::new(catalog.clone())),
+        keys: Arc::clone(&catalog.keys),
     };
     let parts = Parts {
         store,
@@ -107,6 +111,16 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     })
 }
 
+/// Reads the secrets that the settings name, as [`start`] does, and opens nothing.
+///
+/// # Errors
+/// What is wrong with each of them, by its key.
+pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
+    let mut problems = Problems::default();
+    problems.take("operator_key", operator(settings.operator_key.as_deref()));
+    problems.or(())
+}
+
 impl Running {
     /// Stops listening, lets requests under way finish for some seconds, gives jobs back, and ends.
     pub async fn stop(mut self) {
@@ -132,7 +146,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn app(&self, settings: &Settings, listen: SocketAddr, operator: Option<Digest>) -> App {
+    fn app(&self, settings: &Settings, listen: SocketAddr, operator: Operator) -> App {
         let public_base = settings.public_base.clone();
         App {
             uploads: Arc::clone(&self.uploads),
@@ -140,6 +154,7 @@ impl Parts {
             videos: Arc::clone(&self.catalog.videos),
             store: Arc::clone(&self.store),
             publishing: self.publishing.clone(),
+            texts: Arc::new(Semaphore::new(api::TEXTS_AT_ONCE)),
             clock: Arc::clone(&self.clock),
             metrics: self.metrics.clone(),
             wake: Arc::clone(&self.wake),
@@ -236,14 +251,12 @@ async fn look_for_tools(settings: &Settings) -> Result<(), Error> {
     Ok(())
 }
 
-fn key_digest(path: &Path) -> Result<Digest, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| file(path, source))?;
-    let key = text.trim();
-    if key.len() < SHORTEST_KEY {
-        let fault = format!("an operator key has at least {SHORTEST_KEY} characters");
-        return Err(file(path, io::Error::other(fault)));
-    }
-    Ok(Digest::of(key.as_bytes()))
+fn operator(file: Option<&Path>) -> Result<Operator, Error> {
+    let Some(path) = file else {
+        return Ok(Operator::anybody());
+    };
+    let key = Secret::read(path, 1)?;
+    Operator::with_key(key.as_str()).map_err(|short| self::file(path, io::Error::other(short)))
 }
 
 fn file(path: &Path, source: io::Error) -> Error {
@@ -261,7 +274,6 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
 }
 
 const PULSE: Duration = Duration::from_secs(2);
-const SHORTEST_KEY: usize = 16;
 
 #[cfg(test)]
 mod tests {

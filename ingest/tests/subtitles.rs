@@ -10,11 +10,12 @@
 
 mod house;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use contracts::{
     asset::{Asset, Kind, Rendition},
     id::{RenditionId, VideoId},
+    time::UnixSeconds,
 };
 use futures_util::future::join_all;
 use house::{House, film, problem};
@@ -262,6 +263,35 @@ async fn what_cannot_be_taken_is_refused_with_a_reason_and_changes_nothing() {
     let list = ask(&house, Method::GET, &video, "").send().await.unwrap();
     assert_eq!(list.json::<Value>().await.unwrap()["subtitles"], json!([]));
     problem(put(&house, &video, "en", SRT).await, 409, "video-failed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_that_will_not_be_keeps_neither_its_subtitles_nor_its_keys() {
+    let house = House::new().await;
+    for cancelled in [true, false] {
+        let bytes = b"this is no film";
+        let (upload, video) = house.begin(bytes).await;
+        put(&house, &video, "en", SRT).await;
+        let keys = &house.catalog.keys;
+        keys.keep(&video, b"sealed", UnixSeconds(1)).await.unwrap();
+        if cancelled {
+            let url = house.upload_url(&upload, "");
+            house.client.delete(url).send().await.unwrap();
+        } else {
+            house.put(&upload, 0, bytes).await;
+            house.complete(&upload).await;
+        }
+        let failed = house.settled(&video).await;
+        assert_eq!(failed.state, catalog::videos::State::Failed);
+        // A worker says first that the film failed; the time limit is the test runner's.
+        let mut looks = tokio::time::interval(Duration::from_millis(20));
+        while keys.find(&video).await.unwrap().is_some() {
+            looks.tick().await;
+        }
+        assert_eq!(kept(&house, &video, "text-en").await, None);
+        let list = ask(&house, Method::GET, &video, "").send().await.unwrap();
+        assert_eq!(list.json::<Value>().await.unwrap()["subtitles"], json!([]));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -101,6 +101,33 @@ async fn chunks_in_any_order_at_once_and_again_make_the_same_film() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn completing_again_is_accepted_with_the_same_digest_and_refused_with_another() {
+    let mut house = quiet().await;
+    let film = b"a film";
+    let body = json!({"file_name": "film.mp4", "size_bytes": film.len()});
+    let told: Value = house.initiate(body).await.json().await.unwrap();
+    let upload = told["upload_id"].as_str().unwrap();
+    house.put(upload, 0, film).await;
+    let complete = async |house: &House, sha256: Option<Digest>| {
+        let url = house.upload_url(upload, "/complete");
+        let body = json!({"sha256": sha256.map(|digest| digest.to_string())});
+        house.client.post(url).json(&body).send().await.unwrap()
+    };
+    let (same, other) = (Digest::of(film), Digest::of(b"another film"));
+    for restart in [false, true] {
+        if restart {
+            house.restart().await;
+        }
+        for sha256 in [Some(same), None] {
+            let answer = complete(&house, sha256).await;
+            assert_eq!(answer.status(), StatusCode::ACCEPTED, "{sha256:?}");
+        }
+        let refused = complete(&house, Some(other)).await;
+        problem(refused, 409, "digests-differ").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upload_is_resumed_after_a_restart_under_the_other_prefix() {
     let mut house = quiet().await;
     let bytes = bytes();
@@ -225,10 +252,17 @@ async fn what_is_not_announced_as_a_film_is_refused_at_once() {
     let url = house.url("/v1/videos/upload/initiate");
     problem(
         house.client.post(&url).body("{").send().await.unwrap(),
-        400,
-        "bad-request",
+        415,
+        "not-json",
     )
     .await;
+    let broken = house
+        .client
+        .post(&url)
+        .header("content-type", "application/json");
+    problem(broken.body("{").send().await.unwrap(), 400, "bad-request").await;
+    let no_text = house.client.get(house.upload_url("%ff", ""));
+    problem(no_text.send().await.unwrap(), 400, "bad-request").await;
     problem(
         house.client.put(&url).send().await.unwrap(),
         405,
@@ -469,7 +503,7 @@ async fn where_a_key_is_wanted_nothing_goes_without_it() {
     problem(house.initiate(body.clone()).await, 401, "unauthorized").await;
     let url = house.url("/v1/videos/upload/initiate");
     let with = |key: &str| house.client.post(&url).bearer_auth(key).json(&body).send();
-    problem(with("wrong").await.unwrap(), 401, "unauthorized").await;
+    problem(with("wrong").await.unwrap(), 403, "forbidden").await;
     let told: Value = with("correct horse battery")
         .await
         .unwrap()

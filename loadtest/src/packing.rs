@@ -167,12 +167,10 @@ fn fragments<'a>(
     let (key, cuts) = (key(Method::Aes128, rendition)?, Rc::clone(cuts));
     let work = move |at| {
         let cut = pick(&cuts, at)?;
-        let whole = cut.fragment(None)?.pieces().concat();
-        Ok(Output::new(aes128::encrypt(
-            &key,
-            cut.segment.number.into(),
-            whole,
-        )))
+        let number = cut.segment.number.into();
+        let clear = cut.fragment(None)?;
+        let hidden = aes128::encrypt_pieces(&key, number, clear.pieces());
+        Ok(Output::new(hidden))
     };
     jobs.push(Job::new(film, format!("fMP4 segment, AES-128, {id}"), work));
     Ok(jobs)

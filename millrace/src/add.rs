@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::fs::File;
@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, SeekFrom};
 use crate::api::{Api, Refused};
 use crate::cli;
 
-/// How often one chunk is tried before the upload is given up (it can be resumed then).
+/// How often a chunk or subtitles are tried before the upload is given up (it can be resumed then).
 const TRIES: u32 = 5;
 /// How often the state of a film in the making is asked for.
 const POLL: Duration = Duration::from_millis(500);
@@ -176,8 +176,8 @@ async fn send_subtitles(
     bytes: Bytes,
 ) -> anyhow::Result<()> {
     let place = format!("/v1/videos/{video}/subtitles/{}", subtitles.language);
-    let request = api.request(Method::PUT, &place).body(bytes);
-    let stored = api.json(request).await?;
+    let request = || api.request(Method::PUT, &place).body(bytes.clone());
+    let stored = insist(api, request).await?;
     let guessed = stored.get("encoding").and_then(Value::as_str);
     if let Some(guessed) = guessed.filter(|encoding| *encoding != "utf-8") {
         let file = subtitles.file.display();
@@ -218,18 +218,26 @@ async fn send_chunks(
 
 async fn send_chunk(api: &Api, url: &str, index: u64, chunk: Bytes) -> anyhow::Result<()> {
     let sha256 = hex::encode(Sha256::digest(&chunk));
+    let request = || {
+        api.request(Method::PUT, &format!("{url}?index={index}"))
+            .header("x-chunk-sha256", &sha256)
+            .body(chunk.clone())
+    };
+    let sent = insist(api, request).await;
+    sent.map(drop)
+        .with_context(|| format!("chunk {index} did not arrive"))
+}
+
+/// Sends something that may be sent again, some times unless it is refused.
+async fn insist(api: &Api, request: impl Fn() -> RequestBuilder) -> anyhow::Result<Value> {
     let mut pause = Duration::from_millis(250);
     let mut tried = 1;
     loop {
-        let request = api
-            .request(Method::PUT, &format!("{url}?index={index}"))
-            .header("x-chunk-sha256", &sha256)
-            .body(chunk.clone());
-        match api.json(request).await {
-            Ok(_) => return Ok(()),
+        match api.json(request()).await {
+            Ok(answer) => return Ok(answer),
             Err(error) if error.is::<Refused>() => return Err(error),
             Err(error) if tried == TRIES => {
-                return Err(error.context(format!("chunk {index} did not arrive in {TRIES} tries")));
+                return Err(error.context(format!("given up after {TRIES} tries")));
             }
             Err(_) => tokio::time::sleep(pause).await,
         }
@@ -329,6 +337,9 @@ fn number(value: &Value, name: &str) -> anyhow::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use axum::Router;
     use axum::extract::Path as Place;
     use axum::http::StatusCode;
@@ -389,5 +400,26 @@ mod tests {
         assert!(told.contains(&format!("en={}", wrong.display())), "{told}");
         assert!(told.contains("go on with --resume u"), "{told}");
         assert!(told.contains("no cue in \"nothing\" for en"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn subtitles_that_come_while_the_house_is_busy_are_sent_again() {
+        let asked = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&asked);
+        let answer = async move || {
+            let stored = json!({"encoding": "utf-8"});
+            if count.fetch_add(1, Ordering::Relaxed) == 0 {
+                return (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({})));
+            }
+            (StatusCode::CREATED, axum::Json(stored))
+        };
+        let api = serve(Router::new().route("/v1/videos/v/subtitles/en", put(answer))).await;
+        let subtitles = cli::Subtitles {
+            language: "en".to_owned(),
+            file: "en.vtt".into(),
+        };
+        let sent = send_subtitles(&api, "v", &subtitles, Bytes::from_static(b"WEBVTT"));
+        sent.await.unwrap();
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
     }
 }

@@ -67,7 +67,7 @@ pub(crate) struct Role {
     /// The role's TOML file; without it the defaults and the environment count
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Only say whether the configuration is right: exit 0 when it is, 64 when it is not
+    /// Only say whether the configuration and the keys and secrets that it names are right: exit 0 when they are, 64 when not
     #[arg(long)]
     pub(crate) check: bool,
     /// Log as JSON, one object a line

@@ -42,8 +42,8 @@ fn listen<const N: usize>(pairs: [(&str, Option<SocketAddr>); N]) -> Listen {
 
 /// Loads a role's settings, or says everything that is wrong with them.
 macro_rules! settings {
-    ($options:expr, $role:literal, $config:ty) => {
-        match checked::<$config, _>($options, $role, <$config>::check)? {
+    ($options:expr, $role:literal, $config:ty, $inspect:path) => {
+        match checked::<$config, _>($options, $role, <$config>::check, $inspect) {
             Ok(settings) => settings,
             Err(code) => return Ok(code),
         }
@@ -71,7 +71,7 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
     let clock: Arc<dyn Clock> = Arc::new(System);
     match role {
         Role::Edge => {
-            let settings = settings!(options, "edge", edge::config::Config);
+            let settings = settings!(options, "edge", edge::config::Config, edge::inspect);
             let running = edge::start(settings, clock).await?;
             let at = listen([
                 ("https", Some(running.https)),
@@ -81,7 +81,12 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
             serve!(options, running, at);
         }
         Role::Shield => {
-            let settings = settings!(options, "shield", origin_shield::config::Config);
+            let settings = settings!(
+                options,
+                "shield",
+                origin_shield::config::Config,
+                origin_shield::inspect
+            );
             let running = origin_shield::start(settings).await?;
             let at = listen([
                 ("http", Some(running.plain)),
@@ -90,7 +95,7 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
             serve!(options, running, at);
         }
         Role::Origin => {
-            let settings = settings!(options, "origin", origin::config::Config);
+            let settings = settings!(options, "origin", origin::config::Config, origin::inspect);
             let running = origin::start(settings).await?;
             let at = listen([
                 ("http", Some(running.listen)),
@@ -99,7 +104,12 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
             serve!(options, running, at);
         }
         Role::Control => {
-            let settings = settings!(options, "control", control_plane::config::Config);
+            let settings = settings!(
+                options,
+                "control",
+                control_plane::config::Config,
+                control_plane::inspect
+            );
             let running = control_plane::start(settings, clock).await?;
             let at = listen([
                 ("http", Some(running.listen)),
@@ -108,7 +118,7 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
             serve!(options, running, at);
         }
         Role::Ingest => {
-            let settings = settings!(options, "ingest", ingest::Config);
+            let settings = settings!(options, "ingest", ingest::Config, ingest::inspect);
             let running = ingest::start(settings, clock).await?;
             let at = listen([
                 ("http", Some(running.listen)),
@@ -121,40 +131,38 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
 }
 
 /// The settings, or the code to exit with: 64 when they are unusable, 0 when only a check was
-/// asked for.
+/// asked for, which judges the files that they name as well.
 fn checked<C, S>(
     options: &cli::Role,
     role: &str,
     check: fn(C) -> Result<S, Vec<Problem>>,
-) -> anyhow::Result<Result<S, ExitCode>>
+    inspect: fn(&S) -> Result<(), Vec<Problem>>,
+) -> Result<S, ExitCode>
 where
     C: DeserializeOwned + Serialize + Default,
 {
-    let file = match options.config.as_deref().map(read).transpose() {
-        Ok(file) => file,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            return Ok(Err(ExitCode::from(USAGE)));
+    let unusable = |problems: Vec<Problem>| {
+        for problem in &problems {
+            eprintln!("error: {problem}");
         }
+        let count = count(problems.len());
+        eprintln!("{count} in the configuration of {role}; nothing was started");
+        ExitCode::from(USAGE)
     };
+    let file = options.config.as_deref().map(read).transpose();
+    let file = file.map_err(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(USAGE)
+    })?;
     let file = options.config.as_deref().zip(file.as_deref());
-    match config::load::<C>(role, file, environment()).and_then(check) {
-        Ok(_) if options.check => {
-            eprintln!("the configuration of {role} is right");
-            Ok(Err(ExitCode::SUCCESS))
-        }
-        Ok(settings) => Ok(Ok(settings)),
-        Err(problems) => {
-            for problem in &problems {
-                eprintln!("error: {problem}");
-            }
-            eprintln!(
-                "{} in the configuration of {role}; nothing was started",
-                count(problems.len())
-            );
-            Ok(Err(ExitCode::from(USAGE)))
-        }
+    let loaded = config::load::<C>(role, file, environment());
+    let settings = loaded.and_then(check).map_err(unusable)?;
+    if options.check {
+        inspect(&settings).map_err(unusable)?;
+        eprintln!("the configuration of {role} is right");
+        return Err(ExitCode::SUCCESS);
     }
+    Ok(settings)
 }
 
 /// The variables that are text; others are none of ours.
@@ -200,4 +208,87 @@ async fn let_go() {
     });
     // An error says that the thread is gone, which ends the leash as well.
     let _ = end.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The keys that are named when a configuration is checked together with its files.
+    fn faults<C, S>(
+        toml: &str,
+        check: fn(C) -> Result<S, Vec<Problem>>,
+        inspect: fn(&S) -> Result<(), Vec<Problem>>,
+    ) -> Vec<String>
+    where
+        C: DeserializeOwned + Serialize + Default,
+    {
+        let file = Some((Path::new("role.toml"), toml));
+        let settings = config::load::<C>("role", file, []).and_then(check).ok();
+        let problems = inspect(&settings.unwrap()).err().unwrap_or_default();
+        let told = format!("{problems:?}");
+        assert!(!told.contains("5ecret"), "{told}");
+        problems.into_iter().map(|problem| problem.key).collect()
+    }
+
+    #[test]
+    fn a_check_reads_and_judges_every_secret_that_a_configuration_names() {
+        let folder = tempfile::tempdir().unwrap();
+        // None is a keyring, a certificate, a key-encryption key, or long enough for a credential.
+        let poor = folder.path().join("poor");
+        std::fs::write(&poor, "5ecret").unwrap();
+        let empty = folder.path().join("empty");
+        std::fs::write(&empty, " \n").unwrap();
+        for file in [&poor, &folder.path().join("absent")] {
+            let file = file.display();
+            let control = format!(
+                "operator_key = '{file}'\nkeys = '{file}'\n[drm]\nkey_encryption_key = '{file}'\nkeys_secret = '{}'\nsystems = ['identity']",
+                empty.display()
+            );
+            let found = faults(
+                &control,
+                control_plane::config::Config::check,
+                control_plane::inspect,
+            );
+            let secrets = [
+                "operator_key",
+                "keys",
+                "drm.key_encryption_key",
+                "drm.keys_secret",
+            ];
+            assert_eq!(found, secrets);
+            let ingest = format!("operator_key = '{file}'");
+            let found = faults(&ingest, ingest::Config::check, ingest::inspect);
+            assert_eq!(found, ["operator_key"]);
+            let shield = format!(
+                "parents = ['http://127.0.0.1:1']\nhop_secret_file = '{file}'\n[upstream]\nhop_secret_file = '{file}'"
+            );
+            let found = faults(
+                &shield,
+                origin_shield::config::Config::check,
+                origin_shield::inspect,
+            );
+            assert_eq!(found, ["hop_secret_file", "upstream.hop_secret_file"]);
+            let edge = format!(
+                "parents = ['http://127.0.0.1:1']\nkeyring_file = '{file}'\n[tls]\ncertificate = '{file}'\nkey = '{file}'\n[upstream]\nhop_secret_file = '{file}'"
+            );
+            let found = faults(&edge, edge::config::Config::check, edge::inspect);
+            assert_eq!(found, ["tls", "keyring_file", "upstream.hop_secret_file"]);
+        }
+        let origin = format!(
+            "hop_secret = '{}'\nkeys_secret = '{}'",
+            empty.display(),
+            folder.path().join("absent").display()
+        );
+        let found = faults(&origin, origin::config::Config::check, origin::inspect);
+        assert_eq!(found, ["hop_secret", "keys_secret"]);
+    }
+
+    #[test]
+    fn a_check_of_a_configuration_that_names_no_secret_has_nothing_to_judge() {
+        let found = faults("", ingest::Config::check, ingest::inspect);
+        assert_eq!(found, [""; 0]);
+        let found = faults("", origin::config::Config::check, origin::inspect);
+        assert_eq!(found, [""; 0]);
+    }
 }

@@ -4,15 +4,34 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::{Problem, Problems};
 use runtime::internal::{self, Health};
 use runtime::shutdown::Trigger;
 use tier::listen;
 use tier::node::{Node, Role};
+use tier::policy::Policy;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::config::Settings;
 use crate::hop::{Hop, HopLog};
+
+/// Reads the secrets that the settings name, as [`start`] does, and opens nothing.
+///
+/// # Errors
+/// What is wrong with each of them, by its key.
+pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
+    let mut problems = Problems::default();
+    let (demanded, shown) = (&settings.hop_secret_file, &settings.tier.hop_secret_file);
+    for (key, file) in [
+        ("hop_secret_file", demanded),
+        ("upstream.hop_secret_file", shown),
+    ] {
+        let secret = file.as_deref().map(tier::node::secret);
+        problems.take(key, secret.transpose());
+    }
+    problems.or(())
+}
 
 /// A shield that serves. Dropped, it stops at once; [`Running::stop`] lets answers end.
 pub struct Running {
@@ -35,6 +54,7 @@ pub async fn start(settings: Settings) -> Result<Running, tier::Error> {
     let role = Role {
         name: settings.name.clone(),
         zone: settings.zone,
+        policy: Policy::Films,
         admission: Arc::new(Hop::new(secret.transpose()?)),
         beacon: Arc::new(HopLog::new(settings.name)),
         viewers: None,

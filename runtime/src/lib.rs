@@ -1,9 +1,13 @@
-//! What every process has: a clock, a log, metrics and health, a way to stop, an HTTP client.
+//! What every process has: a clock, a log, metrics and health, a way to stop, an HTTP client; and what its API
+//! refuses, and to whom.
 
 pub mod clock;
 pub mod http;
 pub mod internal;
 pub mod listen;
 pub mod log;
+pub mod operator;
+pub mod problem;
+pub mod secret;
 pub mod shutdown;
 pub mod tls;

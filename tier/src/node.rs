@@ -8,6 +8,7 @@ use http::HeaderValue;
 use pingora::cache::lock::CacheLock;
 use prometheus::Registry;
 use runtime::internal::Health;
+use runtime::secret::{Secret, Unusable};
 use runtime::shutdown::Shutdown;
 
 use crate::admission::Admission;
@@ -19,6 +20,7 @@ use crate::error::Error;
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
 use crate::parent::Parents;
+use crate::policy::Policy;
 use crate::proxy::{Proxy, Rules};
 use crate::settings::Settings;
 
@@ -28,6 +30,8 @@ pub struct Role {
     pub name: String,
     /// Part of every cache key: nodes that serve different houses have different zones.
     pub zone: String,
+    /// What it serves.
+    pub policy: Policy,
     /// Who is let in.
     pub admission: Arc<dyn Admission>,
     /// Who hears of every answered request.
@@ -74,6 +78,7 @@ impl Node {
             client_write: settings.client_write,
         };
         let proxy = Proxy {
+            policy: role.policy,
             admission: role.admission,
             beacon: role.beacon,
             viewers: role.viewers,
@@ -131,19 +136,15 @@ fn ailment(state: &State) -> Option<String> {
 /// # Errors
 /// When the file cannot be read or holds anything else.
 pub fn secret(path: &Path) -> Result<HeaderValue, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    let text = text.trim();
-    let usable = text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_graphic());
-    let value = HeaderValue::from_str(text).ok().filter(|_| usable);
-    let mut value = value.ok_or_else(|| Error::Secret {
-        path: path.to_owned(),
-    })?;
+    let secret = Secret::read(path, SHORTEST)?;
+    let value = HeaderValue::from_str(secret.as_str());
+    let mut value = value.map_err(|_| Unusable::new(path, "does not fit in a header"))?;
     value.set_sensitive(true);
     Ok(value)
 }
+
+/// The shortest credential between tiers, in characters.
+const SHORTEST: usize = 16;
 
 /// After this long a fill that has not even a response header is given up as the one fill, and
 /// another request may begin its own.

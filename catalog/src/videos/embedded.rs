@@ -248,7 +248,11 @@ fn moved(before: Video, next: State, event: &Event, now: UnixSeconds) -> Video {
     after
 }
 
-async fn find(db: &impl ConnectionTrait, id: &VideoId) -> Result<Option<Video>, Error> {
+/// [`Videos::find`] on a connection or within the caller's transaction.
+///
+/// # Errors
+/// As [`Videos::find`].
+pub async fn find(db: &impl ConnectionTrait, id: &VideoId) -> Result<Option<Video>, Error> {
     let row = Entity::find_by_id(id.as_str())
         .one(db)
         .await

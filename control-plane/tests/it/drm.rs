@@ -1,13 +1,16 @@
 //! Content keys: for origins, drawn once, and nobody's business else.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use catalog::videos::Event;
 use contracts::asset::Privacy;
 use contracts::keys::{ContentKeys, System};
 use reqwest::{Method, Response};
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::house::{House, problem};
+use crate::house::{House, json, problem};
 
 const HOP: &str = "a-credential-of-the-tiers";
 
@@ -17,7 +20,8 @@ fn write(folder: &Path, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
-async fn house() -> House {
+/// A house that has content keys.
+pub(crate) async fn house() -> House {
     House::with(|config, dir: &TempDir| {
         config.drm.key_encryption_key = write(dir.path(), "kek", &"5a".repeat(32));
         config.drm.systems = vec![System::Identity];
@@ -64,6 +68,31 @@ async fn a_film_s_keys_are_drawn_once_and_sealed_in_the_catalogue() {
 }
 
 #[tokio::test]
+async fn the_description_has_every_member_of_the_keys_and_no_other() {
+    let house = house().await;
+    house.protected("one").await;
+    let mut drawn = keys(&house, "one").await;
+    drawn.license_urls = [(System::Identity, "https://licences.example".to_owned())].into();
+    let drawn = serde_json::to_value(drawn).unwrap();
+    let described = json(house.get("/v1/openapi.json").await, 200).await;
+    let answers = &described["paths"]["/v1/keys/{video}"]["get"]["responses"];
+    for status in ["200", "403", "404", "500", "503"] {
+        assert!(answers[status].is_object(), "{answers}");
+    }
+    for (name, shown) in [
+        ("ContentKeys", &drawn),
+        ("KeyPeriod", &drawn["periods"][0]),
+        ("ContentKey", &drawn["periods"][0]["keys"][0]),
+    ] {
+        let members = |value: &Value| -> BTreeSet<String> {
+            value.as_object().unwrap().keys().cloned().collect()
+        };
+        let schema = &described["components"]["schemas"][name]["properties"];
+        assert_eq!(members(schema), members(shown), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn keys_are_for_who_shows_the_credential_and_for_protected_films() {
     let house = house().await;
     house.protected("one").await;
@@ -74,6 +103,20 @@ async fn keys_are_for_who_shows_the_credential_and_for_protected_films() {
     house.film("clear", Privacy::Public).await;
     assert_eq!(ask(&house, "clear", HOP).await.status(), 404);
     assert_eq!(ask(&house, "no%20film", HOP).await.status(), 404);
+}
+
+#[tokio::test]
+async fn no_keys_are_drawn_for_a_film_that_will_not_be() {
+    let house = house().await;
+    house.protected("one").await;
+    let video = keys(&house, "one").await.video;
+    let failed = Event::Failed {
+        reason: "cancelled".to_owned(),
+    };
+    house.catalog.videos.advance(&video, failed).await.unwrap();
+    house.catalog.keys.forget(&video).await.unwrap();
+    problem(ask(&house, "one", HOP).await, 404, "video-not-found").await;
+    assert_eq!(house.catalog.keys.find(&video).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -79,6 +79,20 @@ impl Client {
     }
 
     pub async fn open(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Answer {
+        self.send(method, target, fields, "").await
+    }
+
+    /// As [`Client::open`], with a body.
+    pub async fn send(
+        &self,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+        body: &'static str,
+    ) -> Answer {
+        let length = body.len().to_string();
+        let sized = [fields, &[("content-length", length.as_str())]].concat();
+        let fields = if body.is_empty() { fields } else { &sized };
         match self.protocol {
             Protocol::H1 => {
                 let mut text = format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\n");
@@ -86,36 +100,49 @@ impl Client {
                     text.push_str(&format!("{name}: {value}\r\n"));
                 }
                 text.push_str("\r\n");
+                text.push_str(body);
                 let stream = self.tls("http/1.1").await;
                 h1(stream, text.as_bytes(), method == "HEAD").await
             }
             Protocol::H2 => {
                 let (sender, _) = self.h2().await;
-                h2_send(sender, method, target, fields).await
+                h2_exchange(sender, request(method, target, fields), body).await
             }
             Protocol::H3 => {
                 let connection = self.h3().await;
-                h3_send(connection, method, target, fields).await
+                h3_send(connection, request(method, target, fields), body).await
             }
         }
     }
 
     pub async fn tls(&self, alpn: &str) -> Pin<Box<dyn Io>> {
+        self.tls_behind(b"", alpn).await.unwrap()
+    }
+
+    /// A connection whose first bytes are a load balancer's.
+    pub async fn tls_behind(&self, said: &[u8], alpn: &str) -> std::io::Result<Pin<Box<dyn Io>>> {
         let mut config = rustls::ClientConfig::builder()
             .with_root_certificates(Arc::clone(&self.roots))
             .with_no_client_auth();
         config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
-        let tcp = TcpStream::connect(self.address).await.unwrap();
+        let mut tcp = TcpStream::connect(self.address).await?;
+        tcp.write_all(said).await?;
         let name = ServerName::try_from("localhost").unwrap();
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-        let stream = connector.connect(name, tcp).await.unwrap();
+        let stream = connector.connect(name, tcp).await?;
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(alpn.as_bytes()));
-        Box::pin(stream)
+        Ok(Box::pin(stream))
     }
 
     /// An HTTP/2 connection, driven until it closes.
     pub async fn h2(&self) -> (h2::client::SendRequest<Bytes>, tokio::task::JoinHandle<()>) {
-        let stream = self.tls("h2").await;
+        self.h2_over(self.tls("h2").await).await
+    }
+
+    pub async fn h2_over(
+        &self,
+        stream: Pin<Box<dyn Io>>,
+    ) -> (h2::client::SendRequest<Bytes>, tokio::task::JoinHandle<()>) {
         let (sender, connection) = h2::client::handshake(stream).await.unwrap();
         let driver = tokio::spawn(async move {
             let _ = connection.await;
@@ -174,10 +201,19 @@ pub async fn h2_send(
     target: &str,
     fields: &[(&str, &str)],
 ) -> Answer {
+    h2_exchange(sender, request(method, target, fields), "").await
+}
+
+async fn h2_exchange(
+    sender: h2::client::SendRequest<Bytes>,
+    request: http::Request<()>,
+    body: &'static str,
+) -> Answer {
     let mut sender = sender.ready().await.unwrap();
-    let (response, _) = sender
-        .send_request(request(method, target, fields), true)
-        .unwrap();
+    let (response, mut stream) = sender.send_request(request, body.is_empty()).unwrap();
+    if !body.is_empty() {
+        stream.send_data(body.into(), true).unwrap();
+    }
     let (head, body) = response.await.unwrap().into_parts();
     Answer {
         status: head.status.as_u16(),
@@ -191,14 +227,13 @@ async fn h3_send(
         quinn::Endpoint,
         h3::client::SendRequest<h3_quinn::OpenStreams, Bytes>,
     ),
-    method: &str,
-    target: &str,
-    fields: &[(&str, &str)],
+    request: http::Request<()>,
+    body: &'static str,
 ) -> Answer {
-    let mut stream = sender
-        .send_request(request(method, target, fields))
-        .await
-        .unwrap();
+    let mut stream = sender.send_request(request).await.unwrap();
+    if !body.is_empty() {
+        stream.send_data(body.into()).await.unwrap();
+    }
     stream.finish().await.unwrap();
     let (head, ()) = stream.recv_response().await.unwrap().into_parts();
     Answer {

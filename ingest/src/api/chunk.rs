@@ -5,21 +5,25 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Json,
     body::{Body, BodyDataStream},
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{Query, State, rejection::QueryRejection},
     http::{HeaderMap, header},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use contracts::id::UploadId;
 use futures_util::StreamExt as _;
+use runtime::problem::{Named, Problem};
 use store::{Digest, Writer, Written, layout};
 
 use super::{
-    App, CHUNK_SHA256, CONTENT_DIGEST,
+    App, CHUNK_SHA256, CONTENT_DIGEST, admitted,
     body::{Stored, Which},
-    problem::Problem,
+    problem,
 };
-use crate::upload::{self, Claim, Decision, Refused, Upload};
+use crate::{
+    Error,
+    upload::{self, Claim, Decision, Refused, Upload},
+};
 
 /// Stores a chunk. Any order, in parallel, and again: the same bytes under the same index are
 /// accepted as often as they come.
@@ -31,7 +35,7 @@ use crate::upload::{self, Claim, Decision, Refused, Upload};
         (status = 409, body = Problem), (status = 410, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn put(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     which: Result<Query<Which>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
@@ -41,7 +45,7 @@ pub(super) async fn put(
     if let Err(problem) = &outcome {
         app.metrics.refused(problem.kind());
         // A client that is still sending would not see the answer, were the connection closed.
-        if problem.kind() != "unauthorized" {
+        if admitted(problem) {
             drain(&mut body, app.limits.chunk_size_bytes.saturating_mul(2)).await;
         }
     }
@@ -55,7 +59,7 @@ async fn take(
     headers: &HeaderMap,
     body: &mut BodyDataStream,
 ) -> Result<Stored, Problem> {
-    app.admit(headers)?;
+    app.operator.admit(headers)?;
     let (upload, index) = find(app, id, which).await?;
     let claimed = claimed_digest(headers)?;
     let length = content_length(headers);
@@ -86,12 +90,12 @@ async fn find(
     id: &str,
     which: Result<Query<Which>, QueryRejection>,
 ) -> Result<(Upload, u32), Problem> {
-    let id = UploadId::parse(id).map_err(|_| Problem::no_upload())?;
+    let id = UploadId::parse(id).map_err(|_| problem::no_upload())?;
     let upload = app.uploads.find(&id).await?;
-    let upload = upload.ok_or_else(Problem::no_upload)?;
-    let Query(Which { index }) = which.map_err(|_| Problem::bad_index(""))?;
+    let upload = upload.ok_or_else(problem::no_upload)?;
+    let Query(Which { index }) = which.map_err(|_| problem::bad_index(""))?;
     let shown: String = index.chars().take(20).collect();
-    let index = index.parse().map_err(|_| Problem::bad_index(&shown))?;
+    let index = index.parse().map_err(|_| problem::bad_index(&shown))?;
     Ok((upload, index))
 }
 
@@ -106,7 +110,7 @@ async fn store(
     body: &mut BodyDataStream,
 ) -> Result<(), Problem> {
     let key = layout::chunk(&upload.id, index);
-    let mut writer = app.store.writer(&key).await?;
+    let mut writer = app.store.writer(&key).await.map_err(Error::from)?;
     let written = copy(body, size_bytes, &mut *writer).await?;
     upload::received(&written, size_bytes, claimed)?;
     match app.uploads.claim(&upload.id, index, claimed).await? {
@@ -114,10 +118,11 @@ async fn store(
         Claim::Taken => return Err(Refused::OtherChunk.into()),
         Claim::Closed => return Err(closed(app, &upload.id).await?),
     }
-    writer.commit().await?;
+    writer.commit().await.map_err(Error::from)?;
     if !app.uploads.stored(&upload.id, index).await? {
         // Cancelled in the meantime, or completed with the same bytes that somebody else sent.
-        app.store.delete_prefix(&layout::upload(&upload.id)).await?;
+        let removed = app.store.delete_prefix(&layout::upload(&upload.id)).await;
+        removed.map_err(Error::from)?;
         return Err(closed(app, &upload.id).await?);
     }
     Ok(())
@@ -128,7 +133,7 @@ async fn closed(app: &App, id: &UploadId) -> Result<Problem, Problem> {
     Ok(if there {
         Refused::Complete.into()
     } else {
-        Problem::no_upload()
+        problem::no_upload()
     })
 }
 
@@ -144,7 +149,7 @@ async fn copy(
         if got_bytes > size_bytes {
             return Err(too_long(size_bytes, got_bytes));
         }
-        writer.write(frame).await?;
+        writer.write(frame).await.map_err(Error::from)?;
     }
     Ok(writer.written())
 }
@@ -178,7 +183,7 @@ pub(super) async fn next(body: &mut BodyDataStream) -> Result<Option<Bytes>, Pro
     match tokio::time::timeout(STALL, body.next()).await {
         Ok(None) => Ok(None),
         Ok(Some(Ok(frame))) => Ok(Some(frame)),
-        Ok(Some(Err(_))) | Err(_) => Err(Problem::cut_off()),
+        Ok(Some(Err(_))) | Err(_) => Err(problem::cut_off()),
     }
 }
 
@@ -213,7 +218,7 @@ fn claimed_digest(headers: &HeaderMap) -> Result<Digest, Problem> {
     match (standard, plain) {
         (Some(Some(one)), Some(Some(other))) if one == other => Ok(one),
         (Some(Some(one)), None) | (None, Some(Some(one))) => Ok(one),
-        _ => Err(Problem::no_digest()),
+        _ => Err(problem::no_digest()),
     }
 }
 

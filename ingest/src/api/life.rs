@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State, rejection::JsonRejection},
+    extract::{State, rejection::JsonRejection},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -14,12 +14,13 @@ use contracts::{
     id::{UploadId, VideoId},
     time::UnixSeconds,
 };
+use runtime::problem::{Named, Problem};
 use store::{Digest, Part, layout};
 
 use super::{
     App,
     body::{Complete, Completed, Initiate, Initiated, Progress},
-    problem::Problem,
+    problem,
 };
 use crate::{
     Error,
@@ -43,7 +44,7 @@ async fn begin(
     headers: &HeaderMap,
     body: Result<Json<Initiate>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    app.admit(headers)?;
+    app.operator.admit(headers)?;
     let Json(wish) = body?;
     let sha256 = digest(wish.sha256.as_deref())?;
     let title = title(&wish)?;
@@ -60,7 +61,7 @@ async fn begin(
         privacy: wish.privacy,
         protected: wish.protected,
     };
-    app.videos.create(video).await?;
+    app.videos.create(video).await.map_err(Error::from)?;
     app.uploads.create(&upload).await?;
     app.metrics.upload("started");
     tracing::info!(upload.id = %upload.id, video.id = %upload.video, size_bytes = upload.size_bytes,
@@ -112,13 +113,13 @@ fn initiated(app: &App, upload: &Upload) -> Initiated {
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Result<Response, Problem> {
     counted(&app, progress(&app, &headers, &id).await)
 }
 
 async fn progress(app: &App, headers: &HeaderMap, id: &str) -> Result<Response, Problem> {
-    app.admit(headers)?;
+    app.operator.admit(headers)?;
     let upload = find(app, id).await?;
     let received: Vec<u32> = if upload.state == upload::State::Complete {
         (0..upload.chunk_count()).collect()
@@ -151,7 +152,7 @@ async fn progress(app: &App, headers: &HeaderMap, id: &str) -> Result<Response, 
 pub(super) async fn complete(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let worker = Arc::clone(&app);
@@ -166,7 +167,7 @@ async fn finish(
     id: &str,
     body: &[u8],
 ) -> Result<Response, Problem> {
-    app.admit(headers)?;
+    app.operator.admit(headers)?;
     let upload = find(app, id).await?;
     let told: Complete = match body {
         b"" => Complete::default(),
@@ -197,42 +198,44 @@ async fn join(
     promised: &Digest,
 ) -> Result<(), Problem> {
     let Err(error) = app.store.join(parts, &upload.original, promised).await else {
-        return queue(app, upload).await;
+        return queue(app, upload, promised).await;
     };
-    if is_complete(app, upload).await? {
+    if is_complete(app, upload, promised).await? {
         return Ok(());
     }
     match error {
         store::Error::DigestMismatch { .. }
         | store::Error::PartMissing { .. }
-        | store::Error::Corrupt { .. } => blame(app, upload).await,
-        error => Err(error.into()),
+        | store::Error::Corrupt { .. } => blame(app, upload, promised).await,
+        error => Err(Error::from(error).into()),
     }
 }
 
 /// Whether another process has completed it by now, and removed the chunks; refused when it was
-/// cancelled.
-async fn is_complete(app: &App, upload: &Upload) -> Result<bool, Problem> {
+/// cancelled, or completed as another whole than was promised here.
+async fn is_complete(app: &App, upload: &Upload, promised: &Digest) -> Result<bool, Problem> {
     let found = app.uploads.find(&upload.id).await?;
-    let found = found.ok_or_else(Problem::no_upload)?;
+    let found = found.ok_or_else(problem::no_upload)?;
+    found.whole(Some(*promised))?;
     Ok(found.state == upload::State::Complete)
 }
 
 /// Finds out why chunks that arrived whole do not make the whole: those that the store has lost or
 /// spoilt are forgotten, so that they can be sent again; if there is none, the promise was wrong.
-async fn blame(app: &App, upload: &Upload) -> Result<(), Problem> {
+async fn blame(app: &App, upload: &Upload, promised: &Digest) -> Result<(), Problem> {
     let mut missing = Vec::new();
     for chunk in app.uploads.chunks(&upload.id).await? {
         let bytes = app
             .store
             .read(&layout::chunk(&upload.id, chunk.index))
-            .await?;
+            .await
+            .map_err(Error::from)?;
         let sound = bytes.is_some_and(|bytes| Digest::of(&bytes) == chunk.sha256);
         if !sound {
             missing.push(chunk.index);
         }
     }
-    if is_complete(app, upload).await? {
+    if is_complete(app, upload, promised).await? {
         return Ok(());
     }
     for &index in &missing {
@@ -246,7 +249,7 @@ async fn blame(app: &App, upload: &Upload) -> Result<(), Problem> {
     })
 }
 
-async fn queue(app: &App, upload: &Upload) -> Result<(), Problem> {
+async fn queue(app: &App, upload: &Upload, whole: &Digest) -> Result<(), Problem> {
     let job = NewJob {
         video: upload.video.clone(),
         step: Step::Publish,
@@ -254,17 +257,18 @@ async fn queue(app: &App, upload: &Upload) -> Result<(), Problem> {
     };
     let first = app
         .uploads
-        .complete(&upload.id, &job, app.clock.now())
+        .complete(&upload.id, whole, &job, app.clock.now())
         .await?;
     if !first && !is_there(app, upload).await? {
         // Cancelled while it was joined.
-        app.store.delete(&upload.original).await?;
-        return Err(Problem::no_upload());
+        let removed = app.store.delete(&upload.original).await;
+        removed.map_err(Error::from)?;
+        return Err(problem::no_upload());
     }
     // The job itself moves the video on, too, should this process die between the two.
     match app.videos.advance(&upload.video, Event::Uploaded).await {
         Ok(_) | Err(catalog::Error::Refused { .. }) => {}
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(Error::from(error).into()),
     }
     if first {
         app.metrics.upload("completed");
@@ -288,7 +292,7 @@ async fn is_there(app: &App, upload: &Upload) -> Result<bool, Error> {
 pub(super) async fn cancel(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Result<Response, Problem> {
     let worker = Arc::clone(&app);
     // A client that gives up waiting must not leave it half cancelled.
@@ -297,7 +301,7 @@ pub(super) async fn cancel(
 }
 
 async fn remove(app: &App, headers: &HeaderMap, id: &str) -> Result<Response, Problem> {
-    app.admit(headers)?;
+    app.operator.admit(headers)?;
     let upload = find(app, id).await?;
     let _turn = app.turns.wait(&upload.id).await;
     let upload = find(app, id).await?;
@@ -314,8 +318,8 @@ async fn remove(app: &App, headers: &HeaderMap, id: &str) -> Result<Response, Pr
 }
 
 async fn find(app: &App, id: &str) -> Result<Upload, Problem> {
-    let id = UploadId::parse(id).map_err(|_| Problem::no_upload())?;
-    app.uploads.find(&id).await?.ok_or_else(Problem::no_upload)
+    let id = UploadId::parse(id).map_err(|_| problem::no_upload())?;
+    app.uploads.find(&id).await?.ok_or_else(problem::no_upload)
 }
 
 fn digest(hex: Option<&str>) -> Result<Option<Digest>, Problem> {

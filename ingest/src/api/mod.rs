@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Extension, Router,
     extract::DefaultBodyLimit,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{HeaderName, HeaderValue, Method, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use catalog::videos::Videos;
-use runtime::clock::Clock;
-use store::{Digest, Store};
-use tokio::sync::Notify;
+use runtime::{clock::Clock, operator::Operator, problem::Problem};
+use store::Store;
+use tokio::sync::{Notify, Semaphore};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
@@ -35,8 +35,6 @@ mod subtitles;
 #[cfg(test)]
 mod tests;
 
-use problem::Problem;
-
 /// What the handlers share.
 pub(crate) struct App {
     pub(crate) uploads: Arc<dyn Uploads>,
@@ -45,6 +43,8 @@ pub(crate) struct App {
     pub(crate) videos: Arc<dyn Videos>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) publishing: Publishing,
+    /// Places for subtitles that are coming; see [`TEXTS_AT_ONCE`].
+    pub(crate) texts: Arc<Semaphore>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Metrics,
     /// Wakes this process's workers.
@@ -56,31 +56,17 @@ pub(crate) struct App {
     pub(crate) public_base: String,
     /// How clients reach the control plane, without a slash at the end.
     pub(crate) control_base: String,
-    /// The SHA-256 of the operator's key, if one is wanted.
-    pub(crate) operator: Option<Digest>,
+    /// Who may call.
+    pub(crate) operator: Operator,
     pub(crate) allowed_origins: Vec<String>,
     /// Fills a buffer with random bytes.
     pub(crate) random: fn(&mut [u8]) -> Result<(), Error>,
 }
 
-impl App {
-    /// Refuses a request that does not show the operator's key, where one is wanted.
-    fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let Some(wanted) = &self.operator else {
-            return Ok(());
-        };
-        let shown = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .unwrap_or_default();
-        // Digests are compared, so that the time it takes tells nothing of the key.
-        if Digest::of(shown.as_bytes()) == *wanted {
-            Ok(())
-        } else {
-            Err(Problem::unauthorized())
-        }
-    }
+/// Whether who was refused had shown the operator's key, where one is wanted: of others no more is
+/// read.
+fn admitted(problem: &Problem) -> bool {
+    !matches!(problem.kind(), "unauthorized" | "forbidden")
 }
 
 #[derive(OpenApi)]
@@ -141,6 +127,8 @@ fn cors(origins: &[String]) -> CorsLayer {
         .max_age(Duration::from_secs(3600))
 }
 
+/// Files of subtitles that may come at once: each is read and parsed in memory, at most 2 MiB.
+pub(crate) const TEXTS_AT_ONCE: usize = 16;
 /// The largest JSON body.
 const JSON_BYTES: usize = 64 * 1024;
 /// RFC 9530 §2.

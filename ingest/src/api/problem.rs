@@ -1,192 +1,91 @@
-//! Refusals, as `application/problem+json` (RFC 9457).
+//! What ingest alone refuses, and what it answers when something of its own fails.
 
-use axum::{
-    extract::rejection::JsonRejection,
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-};
-use serde::Serialize;
-use serde_json::{Map, Value};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use runtime::problem::Problem;
 
 use crate::{Error, upload::Refused};
 
-/// A refusal.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(crate) struct Problem {
-    /// A name for this kind of refusal, `urn:millrace:…`.
-    r#type: String,
-    /// The kind in words.
-    title: &'static str,
-    /// The HTTP status.
-    status: u16,
-    /// What happened, and what to do.
-    detail: String,
-    #[serde(flatten)]
-    #[schema(value_type = Object)]
-    more: Map<String, Value>,
+pub(crate) fn no_upload() -> Problem {
+    let detail = "There is no upload with this id; it may have been cancelled.";
+    Problem::new(
+        "upload-not-found",
+        StatusCode::NOT_FOUND,
+        "No such upload",
+        detail,
+    )
 }
 
-impl Problem {
-    fn new(name: &str, status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            r#type: format!("{URN}{name}"),
-            title,
-            status: status.as_u16(),
-            detail: detail.into(),
-            more: Map::new(),
-        }
-    }
-
-    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.more.insert(name.to_owned(), value.into());
-        self
-    }
-
-    /// The kind, for metrics.
-    pub(crate) fn kind(&self) -> &str {
-        self.r#type.strip_prefix(URN).unwrap_or_default()
-    }
-
-    pub(crate) fn no_upload() -> Self {
-        let detail = "There is no upload with this id; it may have been cancelled.";
-        Self::new(
-            "upload-not-found",
-            StatusCode::NOT_FOUND,
-            "No such upload",
-            detail,
-        )
-    }
-
-    pub(crate) fn no_video() -> Self {
-        let detail = "There is no video with this id.";
-        let status = StatusCode::NOT_FOUND;
-        Self::new("video-not-found", status, "No such video", detail)
-    }
-
-    pub(crate) fn failed() -> Self {
-        let detail = "This video cannot be made; its status tells why.";
-        Self::new("video-failed", StatusCode::CONFLICT, "Failed video", detail)
-    }
-
-    pub(crate) fn no_text(language: &str) -> Self {
-        let detail = format!("The video has no subtitles in {language:?}.");
-        let status = StatusCode::NOT_FOUND;
-        Self::new("subtitles-not-found", status, "No such subtitles", detail)
-    }
-
-    pub(crate) fn no_subtitles(why: &str) -> Self {
-        let detail = format!("Not taken: {why}. Send WebVTT, or SubRip (.srt).");
-        let status = StatusCode::BAD_REQUEST;
-        Self::new("not-subtitles", status, "No subtitles", detail)
-    }
-
-    pub(crate) fn too_many_texts() -> Self {
-        let detail = "The video has as many subtitles as it may have; remove some first.";
-        let status = StatusCode::CONFLICT;
-        Self::new("too-many-subtitles", status, "Too many subtitles", detail)
-    }
-
-    pub(crate) fn text_too_large() -> Self {
-        let detail = "A file of subtitles has at most 2 MiB.";
-        let status = StatusCode::PAYLOAD_TOO_LARGE;
-        Self::new("too-large", status, "Body too large", detail)
-    }
-
-    pub(crate) fn bad_language() -> Self {
-        let detail = "The language is a BCP 47 tag of at most 11 characters, such as en or pt-br.";
-        let status = StatusCode::BAD_REQUEST;
-        Self::new("bad-language", status, "Not a language", detail)
-    }
-
-    pub(crate) fn no_route() -> Self {
-        let detail = "There is nothing at this path; /v1/openapi.json lists what there is.";
-        Self::new("not-found", StatusCode::NOT_FOUND, "Nothing here", detail)
-    }
-
-    pub(crate) fn method() -> Self {
-        let detail = "This path does not take this method; /v1/openapi.json tells which it takes.";
-        let status = StatusCode::METHOD_NOT_ALLOWED;
-        Self::new("method-not-allowed", status, "Method not allowed", detail)
-    }
-
-    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
-        Self::new(
-            "bad-request",
-            StatusCode::BAD_REQUEST,
-            "Bad request",
-            detail,
-        )
-    }
-
-    pub(crate) fn no_digest() -> Self {
-        let detail = "Send the chunk's SHA-256 as Content-Digest: sha-256=:base64: or as X-Chunk-SHA256 in hexadecimal.";
-        Self::new(
-            "digest-needed",
-            StatusCode::BAD_REQUEST,
-            "Digest needed",
-            detail,
-        )
-    }
-
-    pub(crate) fn bad_index(text: &str) -> Self {
-        let detail = format!("{text:?} is no chunk's index; send ?index=N, counted from 0.");
-        Self::new(
-            "wrong-index",
-            StatusCode::BAD_REQUEST,
-            "Wrong index",
-            detail,
-        )
-    }
-
-    pub(crate) fn cut_off() -> Self {
-        let detail = "The body stalled or broke off; nothing of it was kept. Send the chunk again.";
-        Self::new(
-            "body-cut-off",
-            StatusCode::REQUEST_TIMEOUT,
-            "Body cut off",
-            detail,
-        )
-    }
-
-    pub(crate) fn unauthorized() -> Self {
-        let detail = "Send the operator key as Authorization: Bearer.";
-        Self::new(
-            "unauthorized",
-            StatusCode::UNAUTHORIZED,
-            "Operator key needed",
-            detail,
-        )
-    }
-
-    pub(crate) fn internal() -> Self {
-        let detail =
-            "Something is wrong here; the log of ingest tells what. What was stored is kept.";
-        Self::new(
-            "internal",
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "Internal error",
-            detail,
-        )
-    }
+pub(crate) fn failed() -> Problem {
+    let detail = "This video cannot be made; its status tells why.";
+    Problem::new("video-failed", StatusCode::CONFLICT, "Failed video", detail)
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let json = serde_json::to_vec(&self).unwrap_or_default();
-        let headers = [
-            (header::CONTENT_TYPE, "application/problem+json"),
-            (header::CACHE_CONTROL, "no-store"),
-        ];
-        let mut response = (status, headers, json).into_response();
-        if status == StatusCode::UNAUTHORIZED {
-            let bearer = HeaderValue::from_static("Bearer");
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, bearer);
-        }
-        response
-    }
+pub(crate) fn no_text(language: &str) -> Problem {
+    let detail = format!("The video has no subtitles in {language:?}.");
+    let status = StatusCode::NOT_FOUND;
+    Problem::new("subtitles-not-found", status, "No such subtitles", detail)
+}
+
+pub(crate) fn no_subtitles(why: &str) -> Problem {
+    let detail = format!("Not taken: {why}. Send WebVTT, or SubRip (.srt).");
+    let status = StatusCode::BAD_REQUEST;
+    Problem::new("not-subtitles", status, "No subtitles", detail)
+}
+
+pub(crate) fn too_many_texts() -> Problem {
+    let detail = "The video has as many subtitles as it may have; remove some first.";
+    let status = StatusCode::CONFLICT;
+    Problem::new("too-many-subtitles", status, "Too many subtitles", detail)
+}
+
+pub(crate) fn busy() -> Problem {
+    let detail = "As many subtitles as may come at once are coming; send these again in a moment.";
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Problem::new("busy", status, "Busy", detail).retry_after(SOON)
+}
+
+pub(crate) fn text_too_large() -> Problem {
+    let detail = "A file of subtitles has at most 2 MiB.";
+    let status = StatusCode::PAYLOAD_TOO_LARGE;
+    Problem::new("too-large", status, "Body too large", detail)
+}
+
+pub(crate) fn bad_language() -> Problem {
+    let detail = "The language is a BCP 47 tag of at most 11 characters, such as en or pt-br.";
+    let status = StatusCode::BAD_REQUEST;
+    Problem::new("bad-language", status, "Not a language", detail)
+}
+
+pub(crate) fn no_digest() -> Problem {
+    let detail = "Send the chunk's SHA-256 as Content-Digest: sha-256=:base64: or as X-Chunk-SHA256 in hexadecimal.";
+    Problem::new(
+        "digest-needed",
+        StatusCode::BAD_REQUEST,
+        "Digest needed",
+        detail,
+    )
+}
+
+pub(crate) fn bad_index(text: &str) -> Problem {
+    let detail = format!("{text:?} is no chunk's index; send ?index=N, counted from 0.");
+    Problem::new(
+        "wrong-index",
+        StatusCode::BAD_REQUEST,
+        "Wrong index",
+        detail,
+    )
+}
+
+pub(crate) fn cut_off() -> Problem {
+    let detail = "The body stalled or broke off; nothing of it was kept. Send it again.";
+    Problem::new(
+        "body-cut-off",
+        StatusCode::REQUEST_TIMEOUT,
+        "Body cut off",
+        detail,
+    )
 }
 
 impl From<Refused> for Problem {
@@ -250,17 +149,6 @@ impl From<Refused> for Problem {
     }
 }
 
-impl From<JsonRejection> for Problem {
-    fn from(rejection: JsonRejection) -> Self {
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let detail = "A JSON request of this API has at most 64 KiB.";
-            let status = StatusCode::PAYLOAD_TOO_LARGE;
-            return Self::new("too-large", status, "Body too large", detail);
-        }
-        Self::bad_request(rejection.body_text())
-    }
-}
-
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         // The one place where ingest's own failures are answered, hence logged.
@@ -277,18 +165,7 @@ impl From<Error> for Problem {
     }
 }
 
-impl From<store::Error> for Problem {
-    fn from(error: store::Error) -> Self {
-        Error::from(error).into()
-    }
-}
-
-impl From<catalog::Error> for Problem {
-    fn from(error: catalog::Error) -> Self {
-        Error::from(error).into()
-    }
-}
-
-const URN: &str = "urn:millrace:";
+/// One file of subtitles is taken in far less.
+const SOON: Duration = Duration::from_secs(1);
 /// A list of missing chunks longer than this is cut; `missing_count` tells them all.
 const MOST_LISTED: usize = 1000;

@@ -1,11 +1,11 @@
 //! Subtitles of a film over HTTP: put, listed, removed.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
     body::{Body, BodyDataStream},
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{Query, State, rejection::QueryRejection},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -13,16 +13,20 @@ use bytes::{Bytes, BytesMut};
 use catalog::videos::{self, Video};
 use contracts::id::VideoId;
 use packager::text::{self, Encoding};
+use runtime::problem::{Named, Problem};
 use store::Digest;
 
 use super::{
-    App,
+    App, admitted,
     body::{Label, Put, Subtitles, Texts},
     chunk::{content_length, drain, next},
     life::counted,
-    problem::Problem,
+    problem,
 };
-use crate::texts::{Language, Stored, Text};
+use crate::{
+    Error,
+    texts::{Language, Stored, Text},
+};
 
 /// Stores the film's subtitles of a language, in place of those that it has. They may come as soon
 /// as the upload has begun, and are published with the film.
@@ -30,10 +34,11 @@ use crate::texts::{Language, Stored, Text};
     params(("id" = String, Path), ("lang" = String, Path, description = "a BCP 47 tag of at most 11 characters"),
         ("label" = Option<String>, Query, description = "what viewers choose them by, where the language does not say enough; at most 100 characters")),
     responses((status = 200, body = Put, description = "in place of others"), (status = 201, body = Put), (status = 400, body = Problem), (status = 401, body = Problem),
-        (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem)))]
+        (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem),
+        (status = 503, body = Problem, description = "too many come at once; Retry-After tells when to send them again")))]
 pub(super) async fn put(
     State(app): State<Arc<App>>,
-    Path((id, tag)): Path<(String, String)>,
+    Named((id, tag)): Named<(String, String)>,
     label: Result<Query<Label>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
@@ -41,7 +46,7 @@ pub(super) async fn put(
     let mut body = body.into_data_stream();
     let outcome = take(&app, (&id, &tag), label, &headers, &mut body).await;
     if let Err(problem) = &outcome
-        && problem.kind() != "unauthorized"
+        && admitted(problem)
     {
         // A client that is still sending would not see the answer, were the connection closed.
         drain(&mut body, MAX_BYTES * 2).await;
@@ -56,20 +61,25 @@ async fn take(
     headers: &HeaderMap,
     body: &mut BodyDataStream,
 ) -> Result<Response, Problem> {
-    app.admit(headers)?;
+    app.operator.admit(headers)?;
     let video = find(app, id).await?;
     if video.state == videos::State::Failed {
-        return Err(Problem::failed());
+        return Err(problem::failed());
     }
     let language = language(tag)?;
     let Query(Label { label }) = label.map_err(|fault| Problem::bad_request(fault.body_text()))?;
+    let label = self::label(label)?;
+    let places = Arc::clone(&app.texts);
+    let place = places.try_acquire_owned().map_err(|_| problem::busy())?;
+    let file = tokio::time::timeout(WHOLE, whole(body, content_length(headers))).await;
+    let file = file.unwrap_or_else(|_| Err(problem::cut_off()))?;
+    let read = tokio::task::spawn_blocking(move || canonical(&file)).await;
+    let (answer, sha256, file) = read.map_err(|_| Problem::internal())??;
     let text = Text {
         language,
-        label: self::label(label)?,
+        label,
+        sha256: Some(sha256),
     };
-    let file = whole(body, content_length(headers)).await?;
-    let read = tokio::task::spawn_blocking(move || canonical(&file)).await;
-    let (answer, file) = read.map_err(|_| Problem::internal())??;
     let answer = Put {
         subtitles: told(&text),
         ..answer
@@ -77,11 +87,15 @@ async fn take(
     tracing::info!(video.id = %video.id, rendition = %text.language.rendition(), "{} of {} are taken", text.language.rendition(), video.id);
     let worker = Arc::clone(app);
     // A client that gives up waiting must not leave it half done.
-    let stored = tokio::spawn(async move { worker.publishing.put(&video.id, &text, file).await });
+    let stored = tokio::spawn(async move {
+        let _place = place;
+        worker.publishing.put(&video.id, &text, file).await
+    });
     let status = match stored.await.map_err(|_| Problem::internal())?? {
         Stored::New => StatusCode::CREATED,
         Stored::Replaced => StatusCode::OK,
-        Stored::TooMany => return Err(Problem::too_many_texts()),
+        Stored::TooMany => return Err(problem::too_many_texts()),
+        Stored::Unwanted => return Err(problem::failed()),
     };
     Ok((status, Json(answer)).into_response())
 }
@@ -89,12 +103,12 @@ async fn take(
 /// Reads a body that is no longer than subtitles may be.
 async fn whole(body: &mut BodyDataStream, length: Option<u64>) -> Result<Vec<u8>, Problem> {
     if length.is_some_and(|length| length > MAX_BYTES) {
-        return Err(Problem::text_too_large());
+        return Err(problem::text_too_large());
     }
     let mut file = BytesMut::new();
     while let Some(frame) = next(body).await? {
         if (file.len() + frame.len()) as u64 > MAX_BYTES {
-            return Err(Problem::text_too_large());
+            return Err(problem::text_too_large());
         }
         file.extend_from_slice(&frame);
     }
@@ -102,14 +116,15 @@ async fn whole(body: &mut BodyDataStream, length: Option<u64>) -> Result<Vec<u8>
 }
 
 /// What is kept of a file: its cues, as WebVTT.
-fn canonical(file: &[u8]) -> Result<(Put, Bytes), Problem> {
-    let document = text::parse(file).map_err(|fault| Problem::no_subtitles(&fault.to_string()))?;
+fn canonical(file: &[u8]) -> Result<(Put, Digest, Bytes), Problem> {
+    let document = text::parse(file).map_err(|fault| problem::no_subtitles(&fault.to_string()))?;
     if document.cues().is_empty() {
-        return Err(Problem::no_subtitles(
+        return Err(problem::no_subtitles(
             "the file has no cue that can be shown",
         ));
     }
     let file = Bytes::from(text::webvtt::write(&document));
+    let sha256 = Digest::of(&file);
     let answer = Put {
         subtitles: Subtitles::default(),
         cues: document.cues().len(),
@@ -117,9 +132,9 @@ fn canonical(file: &[u8]) -> Result<(Put, Bytes), Problem> {
             Encoding::Utf8 => "utf-8",
             Encoding::Windows1252 => "windows-1252",
         },
-        sha256: Digest::of(&file).to_string(),
+        sha256: sha256.to_string(),
     };
-    Ok((answer, file))
+    Ok((answer, sha256, file))
 }
 
 /// Lists the film's subtitles by language.
@@ -127,14 +142,14 @@ fn canonical(file: &[u8]) -> Result<(Put, Bytes), Problem> {
     responses((status = 200, body = Texts), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     counted(&app, all(&app, &headers, &id).await)
 }
 
 async fn all(app: &App, headers: &HeaderMap, id: &str) -> Result<Response, Problem> {
-    app.admit(headers)?;
+    app.operator.admit(headers)?;
     let video = find(app, id).await?;
     let texts = app.publishing.list(&video.id).await?;
     let answer = Texts {
@@ -149,7 +164,7 @@ async fn all(app: &App, headers: &HeaderMap, id: &str) -> Result<Response, Probl
     responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn remove(
     State(app): State<Arc<App>>,
-    Path((id, tag)): Path<(String, String)>,
+    Named((id, tag)): Named<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let worker = Arc::clone(&app);
@@ -158,22 +173,23 @@ pub(super) async fn remove(
 }
 
 async fn without(app: &App, headers: &HeaderMap, id: &str, tag: &str) -> Result<Response, Problem> {
-    app.admit(headers)?;
+    app.operator.admit(headers)?;
     let video = find(app, id).await?;
     let language = language(tag)?;
     if !app.publishing.remove(&video.id, &language).await? {
-        return Err(Problem::no_text(language.tag()));
+        return Err(problem::no_text(language.tag()));
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn find(app: &App, id: &str) -> Result<Video, Problem> {
     let id = VideoId::parse(id).map_err(|_| Problem::no_video())?;
-    app.videos.find(&id).await?.ok_or_else(Problem::no_video)
+    let video = app.videos.find(&id).await.map_err(Error::from)?;
+    video.ok_or_else(Problem::no_video)
 }
 
 fn language(tag: &str) -> Result<Language, Problem> {
-    Language::parse(tag).ok_or_else(Problem::bad_language)
+    Language::parse(tag).ok_or_else(problem::bad_language)
 }
 
 fn label(label: Option<String>) -> Result<Option<String>, Problem> {
@@ -200,4 +216,6 @@ fn told(text: &Text) -> Subtitles {
 }
 
 const MAX_BYTES: u64 = 2 << 20;
+/// How long subtitles may take to arrive, since they hold one of few places meanwhile.
+const WHOLE: Duration = Duration::from_secs(120);
 const MAX_LABEL: usize = 100;

@@ -188,8 +188,8 @@ impl Worker {
             reason: reason_owned,
         };
         match self.videos.advance(&job.video, event).await {
-            Ok(_)
-            | Err(
+            Ok(_) => self.pipeline.publishing.forget(&job.video).await?,
+            Err(
                 catalog::Error::NoVideo(_)
                 | catalog::Error::Refused {
                     state: State::Failed | State::Ready,

@@ -12,6 +12,7 @@ use std::sync::{
 
 use contracts::id::VideoId;
 use futures_util::future::join_all;
+use store::Digest;
 
 use super::{Language, Text, Texts};
 
@@ -28,6 +29,7 @@ async fn a_text_is_seen_when_its_change_is_committed(one: &dyn Texts, other: &dy
     let text = text("en", Some("English"));
     for kept in [false, true] {
         let mut change = one.change(&film).await.unwrap();
+        assert_eq!(change.film().await.unwrap(), None, "the catalogue has none");
         assert!(!change.put(&text).await.unwrap());
         let within = change.list().await.unwrap();
         assert_eq!(within, std::slice::from_ref(&text));
@@ -90,5 +92,6 @@ fn text(tag: &str, label: Option<&str>) -> Text {
     Text {
         language: Language::parse(tag).unwrap(),
         label: label.map(str::to_owned),
+        sha256: label.map(|label| Digest::of(label.as_bytes())),
     }
 }

@@ -1,9 +1,13 @@
 //! Texts in the embedded database: `SQLite`, shared by every process of one machine.
 
 use async_trait::async_trait;
-use catalog::Catalog;
+use catalog::{
+    Catalog,
+    videos::{self, Video},
+};
 use contracts::id::VideoId;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
+use store::Digest;
 
 use super::{Change, Language, Text, Texts};
 use crate::{Error, schema::statement};
@@ -43,17 +47,23 @@ struct Held {
 
 #[async_trait]
 impl Change for Held {
+    async fn film(&mut self) -> Result<Option<Video>, Error> {
+        Ok(videos::embedded::find(&self.within, &self.video).await?)
+    }
+
     async fn list(&mut self) -> Result<Vec<Text>, Error> {
         list(&self.within, &self.video).await
     }
 
     async fn put(&mut self, text: &Text) -> Result<bool, Error> {
         let had = self.remove(&text.language).await?;
-        let sql = "INSERT INTO ingest_texts (video, language, label) VALUES ($1, $2, $3)";
+        let sql =
+            "INSERT INTO ingest_texts (video, language, label, sha256) VALUES ($1, $2, $3, $4)";
         let values = vec![
             self.video.as_str().into(),
             text.language.tag().into(),
             text.label.clone().into(),
+            text.sha256.map(|digest| digest.to_string()).into(),
         ];
         self.within.execute_raw(statement(sql, values)).await?;
         Ok(had)
@@ -72,20 +82,24 @@ impl Change for Held {
 }
 
 async fn list(db: &impl ConnectionTrait, video: &VideoId) -> Result<Vec<Text>, Error> {
-    let sql = "SELECT language, label FROM ingest_texts WHERE video = $1 ORDER BY language";
+    let sql = "SELECT language, label, sha256 FROM ingest_texts WHERE video = $1 ORDER BY language";
     let values = vec![video.as_str().into()];
     let rows = db.query_all_raw(statement(sql, values)).await?;
     rows.iter().map(text).collect()
 }
 
 fn text(row: &QueryResult) -> Result<Text, Error> {
+    let corrupt = |column| Error::Corrupt {
+        table: "ingest_texts",
+        column,
+    };
     let language = row.try_get::<String>("", "language")?;
+    let sha256 = row.try_get::<Option<String>>("", "sha256")?;
+    let sha256 = sha256.map(|hex| Digest::from_hex(&hex).ok_or_else(|| corrupt("sha256")));
     Ok(Text {
-        language: Language::parse(&language).ok_or(Error::Corrupt {
-            table: "ingest_texts",
-            column: "language",
-        })?,
+        language: Language::parse(&language).ok_or_else(|| corrupt("language"))?,
         label: row.try_get("", "label")?,
+        sha256: sha256.transpose()?,
     })
 }
 

@@ -2,7 +2,9 @@
 //! published of a film changes.
 
 use async_trait::async_trait;
+use catalog::videos::Video;
 use contracts::id::{RenditionId, VideoId};
+use store::Digest;
 
 use crate::Error;
 
@@ -65,6 +67,8 @@ pub struct Text {
     pub language: Language,
     /// What viewers choose it by, where the language does not say enough.
     pub label: Option<String>,
+    /// The SHA-256 of its file; `None` for a text that was put before this was remembered.
+    pub sha256: Option<Digest>,
 }
 
 /// The memory of texts, outside any process.
@@ -77,7 +81,8 @@ pub trait Texts: Send + Sync {
     async fn list(&self, video: &VideoId) -> Result<Vec<Text>, Error>;
 
     /// Waits for the right to change what is published of a film, which one has at a time, of all
-    /// processes. It ends with the [`Change`], or with its holder's process.
+    /// processes. It ends with the [`Change`], or with its holder's process. Others may wait for it
+    /// who change other films: whoever has it does not read what may be read before.
     ///
     /// # Errors
     /// [`Error::Catalog`], [`Error::Database`], also when others hold it for too long.
@@ -87,6 +92,12 @@ pub trait Texts: Send + Sync {
 /// A change under way; dropped without [`commit`](Change::commit), nothing of it is remembered.
 #[async_trait]
 pub trait Change: Send {
+    /// The film as the catalogue has it now.
+    ///
+    /// # Errors
+    /// [`Error::Catalog`].
+    async fn film(&mut self) -> Result<Option<Video>, Error>;
+
     /// Lists the film's texts by language, as this change would leave them.
     ///
     /// # Errors

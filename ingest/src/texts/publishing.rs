@@ -4,11 +4,15 @@
 //! Invariants:
 //! - no two write at once, so that neither a publish nor a text undoes another text;
 //! - a text that is named has a file, and the digest that is told is that of the file;
-//! - a text that is put before its film is published is published with it.
+//! - a text that is put before its film is published is published with it;
+//! - a film that will not be has no texts;
+//! - files are read and hashed before the right to write is taken, not while others wait for it; but
+//!   one that is not what was put, which a failure leaves behind.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use catalog::{keys::Keys, videos};
 use contracts::{
     asset::{Asset, Kind, Rendition},
     id::VideoId,
@@ -18,11 +22,12 @@ use store::{Digest, Store, layout};
 use super::{Change, Language, Text, Texts};
 use crate::Error;
 
-/// Publishes films and their texts.
+/// Publishes films and their texts, and clears up after films that will not be.
 #[derive(Clone)]
 pub(crate) struct Publishing {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) texts: Arc<dyn Texts>,
+    pub(crate) keys: Arc<dyn Keys>,
 }
 
 /// What became of a text.
@@ -32,15 +37,22 @@ pub(crate) enum Stored {
     New,
     /// It is there in place of another.
     Replaced,
-    /// The film has too many already.
+    /// The film has too many already; nothing was stored.
     TooMany,
+    /// The film will not be, so that nothing was stored.
+    Unwanted,
 }
+
+/// What lay in the store of a film's texts: each text as it was remembered then, with the digest of
+/// its file, if that was there.
+type Seen = Vec<(Text, Option<Digest>)>;
 
 impl Publishing {
     /// Writes the one file that makes a film exist, with the texts that are there. `false` when a
     /// later generation, or this one, exists already: who lost the job without knowing it must not
     /// put an earlier one in its place.
     pub(crate) async fn reveal(&self, mut asset: Asset) -> Result<bool, Error> {
+        let seen = self.look(&asset.video).await?;
         let mut change = self.texts.change(&asset.video).await?;
         match self.read(&asset.video).await {
             Ok(Some(there)) if there.generation >= asset.generation => return Ok(false),
@@ -50,7 +62,7 @@ impl Publishing {
             }
             Err(error) => return Err(error),
         }
-        self.write(&mut asset, &mut *change).await?;
+        self.write(&mut asset, &mut *change, &seen).await?;
         change.commit().await?;
         Ok(true)
     }
@@ -65,25 +77,35 @@ impl Publishing {
         text: &Text,
         file: Bytes,
     ) -> Result<Stored, Error> {
+        let mut seen = self.look(video).await?;
+        // Its file is about to change.
+        seen.retain(|(seen, _)| seen.language != text.language);
         let mut change = self.texts.change(video).await?;
+        // Whoever gives the film up says so first, and removes its texts then: either those who do
+        // so find this one, or this one finds that they were here.
+        let film = change.film().await?;
+        if film.is_none_or(|film| film.state == videos::State::Failed) {
+            return Ok(Stored::Unwanted);
+        }
         let had = change.put(text).await?;
         if !had && change.list().await?.len() > MOST_TEXTS {
             return Ok(Stored::TooMany);
         }
         let key = layout::subtitles(video, text.language.rendition());
         self.store.put(&key, file).await?;
-        self.rewrite(video, &mut *change).await?;
+        self.rewrite(video, &mut *change, &seen).await?;
         change.commit().await?;
         Ok(if had { Stored::Replaced } else { Stored::New })
     }
 
     /// Removes a text. `false` when there is none.
     pub(crate) async fn remove(&self, video: &VideoId, language: &Language) -> Result<bool, Error> {
+        let seen = self.look(video).await?;
         let mut change = self.texts.change(video).await?;
         if !change.remove(language).await? {
             return Ok(false);
         }
-        self.rewrite(video, &mut *change).await?;
+        self.rewrite(video, &mut *change, &seen).await?;
         // A row whose file is gone names nothing, should this not be committed.
         let key = layout::subtitles(video, language.rendition());
         self.store.delete(&key).await?;
@@ -91,7 +113,7 @@ impl Publishing {
         Ok(true)
     }
 
-    /// Removes every text of a film that will not be.
+    /// Removes every text of a film that will not be, and the keys that were drawn for it.
     pub(crate) async fn forget(&self, video: &VideoId) -> Result<(), Error> {
         let mut change = self.texts.change(video).await?;
         for text in change.list().await? {
@@ -100,7 +122,8 @@ impl Publishing {
         self.store
             .delete_prefix(&layout::all_subtitles(video))
             .await?;
-        change.commit().await
+        change.commit().await?;
+        Ok(self.keys.forget(video).await?)
     }
 
     /// Lists a film's texts.
@@ -108,9 +131,47 @@ impl Publishing {
         self.texts.list(video).await
     }
 
-    async fn rewrite(&self, video: &VideoId, change: &mut dyn Change) -> Result<(), Error> {
+    /// Reads the files of a film's texts, one at a time.
+    async fn look(&self, video: &VideoId) -> Result<Seen, Error> {
+        let mut seen = Vec::new();
+        for text in self.texts.list(video).await? {
+            let file = self.digest(video, &text).await?;
+            seen.push((text, file));
+        }
+        Ok(seen)
+    }
+
+    async fn digest(&self, video: &VideoId, text: &Text) -> Result<Option<Digest>, Error> {
+        let key = layout::subtitles(video, text.language.rendition());
+        let file = self.store.read(&key).await?;
+        Ok(file.map(|file| Digest::of(&file)))
+    }
+
+    /// The digest of the file of a text as it is remembered now.
+    async fn digest_now(
+        &self,
+        video: &VideoId,
+        text: &Text,
+        seen: &Seen,
+    ) -> Result<Option<Digest>, Error> {
+        let before = seen.iter().find(|(seen, _)| seen == text);
+        match (before, text.sha256) {
+            // Put since files were looked at: its file was written before it could be found here.
+            (None, Some(own)) => Ok(Some(own)),
+            (Some((_, file)), own) if own.is_none() || *file == own => Ok(*file),
+            // Who put it failed half way, or others came and went meanwhile: only the file tells.
+            _ => self.digest(video, text).await,
+        }
+    }
+
+    async fn rewrite(
+        &self,
+        video: &VideoId,
+        change: &mut dyn Change,
+        seen: &Seen,
+    ) -> Result<(), Error> {
         match self.read(video).await? {
-            Some(mut asset) => self.write(&mut asset, change).await,
+            Some(mut asset) => self.write(&mut asset, change, seen).await,
             None => Ok(()),
         }
     }
@@ -126,24 +187,25 @@ impl Publishing {
     }
 
     /// Writes `asset.json` with the texts whose files are there.
-    async fn write(&self, asset: &mut Asset, change: &mut dyn Change) -> Result<(), Error> {
+    async fn write(
+        &self,
+        asset: &mut Asset,
+        change: &mut dyn Change,
+        seen: &Seen,
+    ) -> Result<(), Error> {
         asset
             .renditions
             .retain(|rendition| rendition.kind != Kind::Text);
         for text in change.list().await? {
             let id = text.language.rendition();
-            let file = self
-                .store
-                .read(&layout::subtitles(&asset.video, id))
-                .await?;
-            let Some(file) = file else {
+            let Some(sha256) = self.digest_now(&asset.video, &text, seen).await? else {
                 tracing::error!(video.id = %asset.video, rendition = %id, "the file of {id} is gone");
                 continue;
             };
             asset.renditions.push(Rendition {
                 language: Some(text.language.tag().to_owned()),
                 label: text.label,
-                sha256: Some(Digest::of(&file).to_string()),
+                sha256: Some(sha256.to_string()),
                 ..Rendition::new(id.clone(), Kind::Text)
             });
         }
@@ -154,5 +216,5 @@ impl Publishing {
     }
 }
 
-/// Texts of one film, at most: every change reads them all.
+/// Texts of one film, at most: before every change all are read.
 const MOST_TEXTS: usize = 64;

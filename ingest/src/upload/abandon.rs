@@ -107,6 +107,7 @@ mod tests {
             publishing: Publishing {
                 store: store::open(&address("file", "store")).unwrap(),
                 texts: Arc::new(texts::embedded::Embedded::new(catalog.clone())),
+                keys: Arc::clone(&catalog.keys),
             },
             turns: Arc::default(),
             metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),

@@ -109,14 +109,13 @@ async fn completing_queues_one_job(port: &dyn Uploads, queue: &dyn Queue) {
         step: Step::Publish,
         input: upload.original.clone(),
     };
-    let completions = (0..4).map(|_| port.complete(&upload.id, &job, UnixSeconds(5)));
+    let whole = Digest::of(b"film");
+    let completions = (0..4).map(|_| port.complete(&upload.id, &whole, &job, UnixSeconds(5)));
     let completions = join_all(completions).await.into_iter().map(Result::unwrap);
     assert_eq!(completions.filter(|first| *first).count(), 1);
     assert_eq!(queue.counts(UnixSeconds(5)).await.unwrap().queued, 1);
-    assert_eq!(
-        port.find(&upload.id).await.unwrap().unwrap().state,
-        State::Complete
-    );
+    let found = port.find(&upload.id).await.unwrap().unwrap();
+    assert_eq!((found.state, found.sha256), (State::Complete, Some(whole)));
     let claim = port.claim(&upload.id, 0, &Digest::of(b"x")).await.unwrap();
     assert_eq!(claim, Claim::Closed);
     assert!(!port.remove(&upload.id).await.unwrap(), "it is a video now");
@@ -136,11 +135,9 @@ async fn a_complete_upload_keeps_its_chunks_as_they_are(port: &dyn Uploads) {
         step: Step::Publish,
         input: upload.original.clone(),
     };
-    assert!(
-        port.complete(&upload.id, &job, UnixSeconds(5))
-            .await
-            .unwrap()
-    );
+    let whole = Digest::of(b"film");
+    let completed = port.complete(&upload.id, &whole, &job, UnixSeconds(5));
+    assert!(completed.await.unwrap());
     let before = port.chunks(&upload.id).await.unwrap();
     port.forget(&upload.id, 0).await.unwrap();
     assert!(!port.stored(&upload.id, 1).await.unwrap(), "it came late");

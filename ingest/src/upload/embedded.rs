@@ -105,11 +105,17 @@ impl Uploads for Embedded {
         Ok(())
     }
 
-    async fn complete(&self, id: &UploadId, job: &NewJob, now: UnixSeconds) -> Result<bool, Error> {
+    async fn complete(
+        &self,
+        id: &UploadId,
+        whole: &Digest,
+        job: &NewJob,
+        now: UnixSeconds,
+    ) -> Result<bool, Error> {
         let transaction = self.db.begin().await?;
-        let sql = "UPDATE ingest_uploads SET state = 'complete' \
+        let sql = "UPDATE ingest_uploads SET state = 'complete', sha256 = $2 \
                    WHERE id = $1 AND state = 'receiving'";
-        let values = vec![id.as_str().into()];
+        let values = vec![id.as_str().into(), whole.to_string().into()];
         let changed = transaction.execute_raw(statement(sql, values)).await?;
         if changed.rows_affected() == 0 {
             return Ok(false);

@@ -76,12 +76,18 @@ pub trait Uploads: Send + Sync {
     /// [`Error::Database`].
     async fn forget(&self, id: &UploadId, index: u32) -> Result<(), Error>;
 
-    /// Moves the upload from receiving to complete and queues its job, both or neither. `false`
-    /// when it does not receive (any more).
+    /// Moves the upload from receiving to complete, remembers the digest of its whole, and queues
+    /// its job, all or nothing. `false` when it does not receive (any more).
     ///
     /// # Errors
     /// [`Error::Database`].
-    async fn complete(&self, id: &UploadId, job: &NewJob, now: UnixSeconds) -> Result<bool, Error>;
+    async fn complete(
+        &self,
+        id: &UploadId,
+        whole: &Digest,
+        job: &NewJob,
+        now: UnixSeconds,
+    ) -> Result<bool, Error>;
 
     /// Lists uploads that still receive though their time was over at `now`, those that have waited
     /// longest first, at most `limit`.

@@ -107,7 +107,7 @@ pub struct Upload {
     pub size_bytes: u64,
     /// The length of every chunk but the last.
     pub chunk_size_bytes: u64,
-    /// The film's SHA-256, if the publisher told it at the start.
+    /// The film's SHA-256: from the start if the publisher told it then, else once it is complete.
     pub sha256: Option<Digest>,
     /// Where it is in its life.
     pub state: State,
@@ -121,6 +121,17 @@ impl Upload {
     pub fn chunk_count(&self) -> u32 {
         let count = self.size_bytes.div_ceil(self.chunk_size_bytes.max(1));
         u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// The digest of the whole, by what was told before and what is told now.
+    ///
+    /// # Errors
+    /// [`Refused::TwoDigests`] when they differ.
+    pub fn whole(&self, told: Option<Digest>) -> Result<Option<Digest>, Refused> {
+        match (self.sha256, told) {
+            (Some(first), Some(second)) if first != second => Err(Refused::TwoDigests),
+            (first, second) => Ok(first.or(second)),
+        }
     }
 
     /// How long the chunk of that index is; `None` when there is no such.
@@ -229,10 +240,7 @@ pub fn complete(
     sha256: Option<Digest>,
     now: UnixSeconds,
 ) -> Result<Completion, Refused> {
-    let promised = match (upload.sha256, sha256) {
-        (Some(first), Some(second)) if first != second => return Err(Refused::TwoDigests),
-        (first, second) => first.or(second),
-    };
+    let promised = upload.whole(sha256)?;
     if upload.state == State::Complete {
         return Ok(Completion::Already);
     }
@@ -309,7 +317,7 @@ pub enum Refused {
     },
     /// No digest of the whole was given, neither at the start nor now.
     NoWholeDigest,
-    /// The digest given at the start and the one given now differ.
+    /// The digest given before, at the start or to complete it, and the one given now differ.
     TwoDigests,
     /// The whole is not what its digest says.
     WrongWhole,
@@ -349,7 +357,7 @@ impl fmt::Display for Refused {
             Self::NoWholeDigest => f.write_str(
                 "Give the whole file's SHA-256 as sha256, at initiate or at complete.",
             ),
-            Self::TwoDigests => f.write_str("The sha256 differs from the one given at initiate."),
+            Self::TwoDigests => f.write_str("The sha256 differs from the one given before, at initiate or at complete."),
             Self::WrongWhole => f.write_str(
                 "All chunks arrived whole, but together they do not have the file's SHA-256: the file changed while it was sent, or the digest is of another. Start another upload.",
             ),
@@ -583,10 +591,12 @@ mod tests {
             state: State::Complete,
             ..told
         };
-        assert_eq!(
-            complete(&done, &[], Some(a), UnixSeconds(999)),
-            Ok(Completion::Already)
-        );
+        for again in [None, Some(a)] {
+            let again = complete(&done, &[], again, UnixSeconds(999));
+            assert_eq!(again, Ok(Completion::Already));
+        }
+        let other = complete(&done, &[], Some(b), UnixSeconds(999));
+        assert_eq!(other, Err(Refused::TwoDigests));
     }
 
     #[test]

@@ -10,8 +10,13 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
 use rcgen::PublicKeyData as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+
+/// What the house's key signs: films, pictures, subtitles.
+const SCOPE: [&str; 3] = ["/v/", "/t/", "/s/"];
+/// What it signed when there were no subtitles.
+const EARLIER_SCOPE: [&str; 2] = ["/v/", "/t/"];
 
 /// An opened folder. The lock in it is held as long as this lives.
 pub(crate) struct State {
@@ -65,10 +70,12 @@ impl State {
 
     fn make_secrets(&self) -> anyhow::Result<()> {
         let keys = self.path("keys.json");
-        if !keys.exists() {
+        if keys.exists() {
+            widen(&keys).with_context(|| format!("the keyring {}", keys.display()))?;
+        } else {
             let key = json!({
                 "kid": "k1", "ver": "m1", "key_hex": hex::encode(random()?),
-                "scope": ["/v/", "/t/", "/s/"], "nbf": 0, "exp": 4_102_444_800_u64,
+                "scope": SCOPE, "nbf": 0, "exp": 4_102_444_800_u64,
             });
             write_secret(
                 &keys,
@@ -126,6 +133,33 @@ impl State {
     }
 }
 
+/// Lets the keys of a house that an earlier `up` made sign whatever this one serves. A key whose
+/// scope is not the one of such a house was changed by its owner, and stays as it is.
+fn widen(keyring: &Path) -> anyhow::Result<()> {
+    let text = fs::read_to_string(keyring).context("it cannot be read")?;
+    // No part of it is told: it may be a key.
+    let damaged = || anyhow::anyhow!("it is damaged; mend it, or remove it to have a new one");
+    let mut file: Value = serde_json::from_str(&text).map_err(|_| damaged())?;
+    let keys = file.get_mut("keyring").and_then(Value::as_array_mut);
+    let earlier = json!(EARLIER_SCOPE);
+    let scopes = keys.ok_or_else(damaged)?.iter_mut();
+    let narrow: Vec<&mut Value> = scopes
+        .filter_map(|key| key.get_mut("scope"))
+        .filter(|scope| **scope == earlier)
+        .collect();
+    if narrow.is_empty() {
+        return Ok(());
+    }
+    for scope in narrow {
+        *scope = json!(SCOPE);
+    }
+    write_secret(keyring, &serde_json::to_string_pretty(&file)?)?;
+    eprintln!(
+        "the house's keyring was from before there were subtitles below /s/; it signs for them now"
+    );
+    Ok(())
+}
+
 fn random() -> anyhow::Result<[u8; 32]> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
@@ -145,4 +179,73 @@ fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     file.sync_all()?;
     fs::rename(half, path)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::time::UnixSeconds;
+    use contracts::token::KeyRing;
+
+    use super::*;
+
+    fn signs(folder: &Path, path: &str) -> bool {
+        let text = fs::read_to_string(folder.join("keys.json")).unwrap();
+        let ring = KeyRing::from_json(&text).unwrap();
+        let (now, until) = (UnixSeconds(100), UnixSeconds(200));
+        ring.signer(path, now, until).is_some()
+    }
+
+    fn keyring(scope: &[&str]) -> String {
+        let key = json!({"kid": "k1", "ver": "m1", "key_hex": "0f".repeat(32), "scope": scope,
+            "nbf": 0, "exp": 4_102_444_800_u64});
+        json!({"keyring": [key]}).to_string()
+    }
+
+    #[test]
+    fn the_keyring_of_an_earlier_house_signs_subtitles_with_the_same_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys.json");
+        fs::write(&file, keyring(&["/v/", "/t/"])).unwrap();
+        assert!(!signs(folder.path(), "/s/film/en.vtt"));
+        drop(State::open(folder.path()).unwrap());
+        for path in ["/v/film/", "/t/film/default.jpg", "/s/film/en.vtt"] {
+            assert!(signs(folder.path(), path), "{path}");
+        }
+        assert!(
+            fs::read_to_string(&file)
+                .unwrap()
+                .contains(&"0f".repeat(32))
+        );
+    }
+
+    #[test]
+    fn a_keyring_that_its_owner_changed_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys.json");
+        let narrow = keyring(&["/v/film/"]);
+        fs::write(&file, &narrow).unwrap();
+        drop(State::open(folder.path()).unwrap());
+        assert_eq!(fs::read_to_string(&file).unwrap(), narrow);
+    }
+
+    #[test]
+    fn a_damaged_keyring_is_named_and_not_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys.json");
+        for damaged in ["0f0f0f0f", "{\"keyring\": \"0f0f0f0f\"}", "{0f0f0f0f"] {
+            fs::write(&file, damaged).unwrap();
+            let error = format!("{:#}", State::open(folder.path()).err().unwrap());
+            assert!(error.contains("keys.json"), "{error}");
+            assert!(!error.contains("0f0f"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_new_house_signs_everything_that_it_serves() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(State::open(folder.path()).unwrap());
+        for path in ["/v/film/", "/t/film/default.jpg", "/s/film/en.vtt"] {
+            assert!(signs(folder.path(), path), "{path}");
+        }
+    }
 }

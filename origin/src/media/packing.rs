@@ -12,7 +12,7 @@ pub(crate) struct Parts {
     audio: Option<Track>,
 }
 
-/// A rendition and, unless it has ended before, its share of the segment.
+/// A rendition and, unless it has none, its share of the segment.
 pub(super) struct Track {
     pub(super) rendition: Rendition,
     pub(super) segment: Option<Segment>,
@@ -28,36 +28,38 @@ impl Parts {
         number: u32,
         flavour: Flavour,
     ) -> Option<Self> {
-        let track = |rendition: &Rendition| Track {
-            rendition: rendition.clone(),
-            segment: rendition.segment(number),
-            iframe: None,
-        };
         let rendition = cut.find(id)?;
-        if !is_in(rendition, flavour) {
+        if !rendition.is_in(flavour) {
             return None;
         }
-        let companion = match flavour {
-            Flavour::Cmaf => None,
-            Flavour::Ts => cut.companion(rendition),
+        let track = |rendition: &Rendition, segment| Track {
+            rendition: rendition.clone(),
+            segment,
+            iframe: None,
         };
+        let (own, companion) = match flavour {
+            Flavour::Cmaf => (Some(rendition.segment(number)?), None),
+            Flavour::Ts => {
+                let plan = cut.ts_segment(rendition, number)?;
+                let sound = cut.companion(rendition);
+                (plan.own, sound.map(|sound| track(sound, plan.sound)))
+            }
+        };
+        let own = Some(track(rendition, own));
         let parts = if rendition.video().is_some() {
             Self {
-                video: Some(track(rendition)),
-                audio: companion.map(track),
+                video: own,
+                audio: companion,
             }
         } else {
             Self {
                 video: None,
-                audio: Some(track(rendition)),
+                audio: own,
             }
         };
-        let exists = parts.tracks().any(|track| track.segment.is_some());
-        exists.then_some(parts)
+        Some(parts)
     }
-}
 
-impl Parts {
     /// One I-frame as a segment of its own, without sound; none when the film has no such I-frame.
     pub(super) fn find_iframe(
         cut: &Presentation,
@@ -66,7 +68,7 @@ impl Parts {
         flavour: Flavour,
     ) -> Option<Self> {
         let rendition = cut.find(id)?;
-        if !is_in(rendition, flavour) {
+        if !rendition.is_in(flavour) {
             return None;
         }
         let iframe = rendition.iframe(number)?;
@@ -79,9 +81,7 @@ impl Parts {
             audio: None,
         })
     }
-}
 
-impl Parts {
     /// Picture, then sound.
     pub(super) fn tracks(&self) -> impl Iterator<Item = &Track> {
         self.video.iter().chain(&self.audio)
@@ -125,12 +125,16 @@ impl Parts {
         let protection = lock.map(|lock| lock.protection.track(&track.rendition));
         let protection = protection.transpose()?;
         match (flavour, &protection) {
-            (Flavour::Cmaf, None) => self.pack_cmaf(sources, None),
+            (Flavour::Cmaf, None) => Ok(Content::new(self.pack_cmaf(sources, None)?.into_pieces())),
             (Flavour::Cmaf, Some(key)) if key.scheme().is_some() => {
-                self.pack_cmaf(sources, Some(key))
+                let packed = self.pack_cmaf(sources, Some(key))?;
+                Ok(Content::new(packed.into_pieces()))
             }
             (Flavour::Cmaf, Some(key)) => {
-                Ok(seal(key, number, self.pack_cmaf(sources, None)?.joined()))
+                let packed = self.pack_cmaf(sources, None)?;
+                let pieces = packed.pieces();
+                let sealed = protect::aes128::encrypt_pieces(key.key(), number.into(), pieces);
+                Ok(Bytes::from(sealed).into())
             }
             (Flavour::Ts, None) => Ok(Bytes::from(self.pack_ts(number, sources, None)?).into()),
             // What `SAMPLE-AES` is in CMAF is a scheme; here it has rules of its own.
@@ -140,7 +144,8 @@ impl Parts {
             }
             (Flavour::Ts, Some(key)) => {
                 let packed = self.pack_ts(number, sources, None)?;
-                Ok(seal(key, number, packed))
+                let sealed = protect::aes128::encrypt(key.key(), number.into(), packed);
+                Ok(Bytes::from(sealed).into())
             }
         }
     }
@@ -149,7 +154,7 @@ impl Parts {
         &self,
         sources: &[Bytes; 2],
         key: Option<&protect::Track<'_>>,
-    ) -> Result<Content, Fault> {
+    ) -> Result<fmp4::Packed, Fault> {
         let track = self.tracks().next().zip(sources.first());
         let (track, source) = track.ok_or_else(Fault::not_found)?;
         let index = track.rendition.index();
@@ -159,7 +164,7 @@ impl Parts {
             (None, None) => return Err(Fault::not_found()),
         };
         match packed {
-            Ok(packed) => Ok(Content::new(packed.into_pieces())),
+            Ok(packed) => Ok(packed),
             // A codec whose pictures cannot be encrypted so is not offered so.
             Err(packager::Error::Unsupported(_)) if key.is_some() => Err(Fault::not_found()),
             Err(error) => Err(error.into()),
@@ -191,16 +196,6 @@ impl Parts {
             key,
         })?)
     }
-}
-
-/// Encrypts a whole segment.
-fn seal(key: &protect::Track<'_>, number: u32, segment: Vec<u8>) -> Content {
-    let sealed = protect::aes128::encrypt(key.key(), u64::from(number), segment);
-    Bytes::from(sealed).into()
-}
-
-fn is_in(rendition: &Rendition, flavour: Flavour) -> bool {
-    flavour == Flavour::Cmaf || ts::carries(rendition.index())
 }
 
 /// What the boxes of a segment take at most beside its samples, but for long segments of many.

@@ -159,6 +159,19 @@ impl Cache {
         self.purge_hash(&key.combined_bin()).await
     }
 
+    /// Forgets an object as [`Cache::purge`] does, for those who cannot wait for a disk: only when
+    /// the process is killed before the disk has taken note can the object be found again.
+    pub fn forget_at_once(&self, key: &CacheKey) {
+        let hash = key.combined_bin();
+        self.forget(&hash);
+        let volume = self.below.as_ref().and_then(|below| below.disks.of(&hash));
+        if let Some(volume) = volume {
+            drop(volume.forget(Some(hash)));
+            // Once more: what came from disk in between.
+            self.forget(&hash);
+        }
+    }
+
     async fn purge_hash(&self, hash: &HashBinary) -> std::result::Result<bool, String> {
         let mut known = self.forget(hash);
         if let Some(below) = &self.below {

@@ -325,6 +325,19 @@ fn a_whole_segment_is_encrypted_to_the_same_bytes() {
             encrypted.len() as u64,
             aes128::encrypted_length(plain.len() as u64)
         );
+        // However it is cut into pieces: empty ones, ones that end amid a block, ones longer than a window.
+        for sizes in [&[0, 1, 15, 17, 40_000][..], &[16, 16_384], &[]] {
+            let mut rest = plain.as_slice();
+            let mut pieces: Vec<&[u8]> = Vec::new();
+            for size in sizes {
+                let (piece, left) = rest.split_at((*size).min(rest.len()));
+                pieces.push(piece);
+                rest = left;
+            }
+            pieces.push(rest);
+            let key = &protection.keys[0].0;
+            assert!(aes128::encrypt_pieces(key, number, &pieces) == encrypted);
+        }
     }
 }
 

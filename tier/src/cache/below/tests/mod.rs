@@ -215,6 +215,11 @@ async fn a_purge_reaches_memory_and_disk_and_what_rises_between() {
         let found = version(cache, n).await.map(|(version, _)| version);
         assert_eq!(found, expected, "{n}");
     }
+    cache.forget_at_once(&at(3));
+    assert!(find(cache, 3).await.is_none());
+    cache.close().await;
+    let cache = open(&settings).await;
+    assert!(find(cache, 3).await.is_none(), "a clean stop has noted it");
     cache.purge_all().await.unwrap();
     for cache in [cache, {
         cache.close().await;

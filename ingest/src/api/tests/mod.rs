@@ -9,10 +9,11 @@ use std::{
 use async_trait::async_trait;
 use axum::{
     body::Body,
-    extract::{Path, Query, State as With},
+    extract::{Query, State as With},
+    http::HeaderMap,
 };
 use bytes::Bytes;
-use catalog::videos::NewVideo;
+use catalog::{keys::Keys, videos::NewVideo};
 use contracts::{
     asset::Privacy,
     id::{UploadId, VideoId},
@@ -20,8 +21,8 @@ use contracts::{
 };
 use futures_util::future::BoxFuture;
 use prometheus::Registry;
-use runtime::clock::Fixed;
-use store::{Key, Part, Writer, Written, layout};
+use runtime::{clock::Fixed, problem::Named};
+use store::{Digest, Key, Part, Writer, Written, layout};
 use tempfile::TempDir;
 use tokio::sync::Barrier;
 
@@ -33,6 +34,8 @@ use crate::{
     upload::{State, Upload, embedded::Embedded},
 };
 
+mod subtitles;
+
 type Hook = Box<dyn Fn() -> BoxFuture<'static, Result<(), store::Error>> + Send + Sync>;
 
 fn hook<F: Future<Output = Result<(), store::Error>> + Send + 'static>(
@@ -41,12 +44,13 @@ fn hook<F: Future<Output = Result<(), store::Error>> + Send + 'static>(
     Box::new(move || Box::pin(run()))
 }
 
-/// A store to which something happens before it joins, commits or deletes.
+/// A store to which something happens before it joins, commits, deletes or reads a text.
 struct Odd {
     inner: Arc<dyn Store>,
     join: Hook,
     commit: Arc<Hook>,
     delete: Hook,
+    read: Hook,
 }
 
 struct OddWriter(Box<dyn Writer>, Arc<Hook>);
@@ -54,6 +58,9 @@ struct OddWriter(Box<dyn Writer>, Arc<Hook>);
 #[async_trait]
 impl Store for Odd {
     async fn read(&self, key: &Key) -> Result<Option<Bytes>, store::Error> {
+        if key.as_str().starts_with("subtitles/") {
+            (self.read)().await?;
+        }
         self.inner.read(key).await
     }
     async fn read_range(&self, key: &Key, at: Range<u64>) -> Result<Option<Bytes>, store::Error> {
@@ -108,6 +115,7 @@ struct House {
     uploads: Arc<Embedded>,
     videos: Arc<dyn Videos>,
     texts: Arc<dyn Texts>,
+    keys: Arc<dyn Keys>,
     inner: Arc<dyn Store>,
     upload: Upload,
 }
@@ -116,6 +124,15 @@ const FILM: &[u8] = b"a film";
 
 impl House {
     async fn new() -> Self {
+        Self::of(Some(Digest::of(FILM))).await
+    }
+
+    /// An upload whose publisher has not told the digest of the whole yet.
+    async fn untold() -> Self {
+        Self::of(None).await
+    }
+
+    async fn of(sha256: Option<Digest>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address =
             |scheme: &str, name: &str| format!("{scheme}://{}", folder.path().join(name).display());
@@ -131,7 +148,7 @@ impl House {
             video: video.clone(),
             size_bytes: FILM.len() as u64,
             chunk_size_bytes: 100,
-            sha256: Some(Digest::of(FILM)),
+            sha256,
             state: State::Receiving,
             expires: UnixSeconds(1000),
         };
@@ -147,6 +164,7 @@ impl House {
         Self {
             inner: store::open(&address("file", "store")).unwrap(),
             videos: Arc::clone(&catalog.videos),
+            keys: Arc::clone(&catalog.keys),
             texts: Arc::new(texts::embedded::Embedded::new(catalog)),
             _folder: folder,
             uploads,
@@ -161,6 +179,7 @@ impl House {
             join: nothing(),
             commit: Arc::new(nothing()),
             delete: nothing(),
+            read: nothing(),
         }
     }
 
@@ -174,8 +193,10 @@ impl House {
             publishing: Publishing {
                 store: Arc::clone(&store),
                 texts: Arc::clone(&self.texts),
+                keys: Arc::clone(&self.keys),
             },
             store,
+            texts: Arc::new(Semaphore::new(TEXTS_AT_ONCE)),
             clock: Arc::new(Fixed::at(UnixSeconds(5))),
             metrics: Metrics::new(&Registry::new()).unwrap(),
             wake: Arc::default(),
@@ -186,7 +207,7 @@ impl House {
             upload_ttl: Duration::from_secs(1000),
             public_base: String::new(),
             control_base: String::new(),
-            operator: None,
+            operator: Operator::anybody(),
             allowed_origins: Vec::new(),
             random: |_| Ok(()),
         })
@@ -207,7 +228,9 @@ impl House {
             let (uploads, store) = (Arc::clone(&uploads), Arc::clone(&store));
             let (id, job) = (id.clone(), job.clone());
             async move {
-                uploads.complete(&id, &job, UnixSeconds(5)).await.unwrap();
+                let whole = Digest::of(FILM);
+                let done = uploads.complete(&id, &whole, &job, UnixSeconds(5));
+                done.await.unwrap();
                 store.delete_prefix(&layout::upload(&id)).await
             }
         })
@@ -229,19 +252,28 @@ async fn put(app: &Arc<App>) -> u16 {
     headers.insert(CHUNK_SHA256, HeaderValue::from_str(&digest).unwrap());
     let which = Query::try_from_uri(&"/?index=0".parse().unwrap());
     let body = Body::from(FILM);
-    let id = Path("u".to_owned());
+    let id = Named("u".to_owned());
     let answer = chunk::put(With(Arc::clone(app)), id, which, headers, body).await;
     answer.into_response().status().as_u16()
 }
 
 async fn complete(app: &Arc<App>) -> u16 {
-    let (id, none) = (Path("u".to_owned()), HeaderMap::new());
-    let answer = life::complete(With(Arc::clone(app)), none, id, Bytes::new()).await;
+    complete_as(app, Bytes::new()).await
+}
+
+async fn complete_as(app: &Arc<App>, told: Bytes) -> u16 {
+    let (id, none) = (Named("u".to_owned()), HeaderMap::new());
+    let answer = life::complete(With(Arc::clone(app)), none, id, told).await;
     answer.into_response().status().as_u16()
 }
 
+fn whole(film: &[u8]) -> Bytes {
+    let told = serde_json::json!({"sha256": Digest::of(film).to_string()});
+    told.to_string().into()
+}
+
 async fn cancel(app: Arc<App>) -> u16 {
-    let (id, none) = (Path("u".to_owned()), HeaderMap::new());
+    let (id, none) = (Named("u".to_owned()), HeaderMap::new());
     let answer = life::cancel(With(app), none, id).await;
     answer.into_response().status().as_u16()
 }
@@ -277,6 +309,17 @@ async fn a_join_that_another_process_overtook_is_accepted_and_forgets_nothing() 
     assert_eq!(complete(&app).await, 202);
     let chunks = house.uploads.chunks(&house.upload.id).await.unwrap();
     assert_eq!(chunks.len(), 1);
+}
+
+#[tokio::test]
+async fn a_digest_that_differs_from_that_of_a_completion_elsewhere_is_refused() {
+    let house = House::untold().await;
+    let mut store = house.store();
+    store.join = house.completed_elsewhere();
+    let app = house.app(store);
+    assert_eq!(put(&app).await, 200);
+    assert_eq!(complete_as(&app, whole(b"another film")).await, 409);
+    assert_eq!(complete_as(&app, whole(FILM)).await, 202);
 }
 
 #[tokio::test]

@@ -1,0 +1,116 @@
+//! The operator key: who may do what not everybody may.
+
+use axum::http::{HeaderMap, header};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::problem::Problem;
+
+/// The shortest key that is accepted, in characters.
+const SHORTEST: usize = 16;
+
+/// What is asked of who would act as the operator: a key, of which the digest is known; or nothing,
+/// where only this machine can ask.
+#[derive(Clone)]
+pub struct Operator(Option<[u8; 32]>);
+
+/// A key is too short to be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an operator key has at least {SHORTEST} characters")]
+pub struct Short;
+
+impl Operator {
+    /// Everybody is the operator.
+    #[must_use]
+    pub const fn anybody() -> Self {
+        Self(None)
+    }
+
+    /// Whoever shows this key is the operator; white space around it does not count.
+    ///
+    /// # Errors
+    /// [`Short`] when it has less than 16 characters.
+    pub fn with_key(key: &str) -> Result<Self, Short> {
+        let key = key.trim();
+        if key.len() < SHORTEST {
+            return Err(Short);
+        }
+        Ok(Self(Some(digest(key))))
+    }
+
+    /// Refuses a request that does not show the key in `Authorization: Bearer` (RFC 6750 §2.1), when
+    /// there is one.
+    ///
+    /// # Errors
+    /// [`Problem::unauthorized`] without a key, [`Problem::forbidden`] with another.
+    pub fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let Some(wanted) = &self.0 else { return Ok(()) };
+        let shown = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let Some((_, key)) = shown else {
+            return Err(Problem::unauthorized());
+        };
+        // Digests are compared, in constant time: neither length nor content of the key shows.
+        if digest(key.trim()).ct_eq(wanted).into() {
+            Ok(())
+        } else {
+            Err(Problem::forbidden())
+        }
+    }
+}
+
+fn digest(key: &str) -> [u8; 32] {
+    Sha256::digest(key).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    const KEY: &str = "an-operator-key-of-some-length";
+
+    fn asked(operator: &Operator, shown: Option<&str>) -> Result<(), String> {
+        let mut headers = HeaderMap::new();
+        if let Some(shown) = shown {
+            headers.insert("authorization", HeaderValue::from_str(shown).unwrap());
+        }
+        let outcome = operator.admit(&headers);
+        outcome.map_err(|problem| problem.kind().to_owned())
+    }
+
+    #[test]
+    fn whoever_shows_the_key_is_the_operator_and_nobody_else() {
+        let operator = Operator::with_key(&format!("{KEY}\n")).unwrap();
+        for scheme in ["Bearer", "bearer"] {
+            assert_eq!(asked(&operator, Some(&format!("{scheme} {KEY}"))), Ok(()));
+        }
+        let none = Err("unauthorized".to_owned());
+        for shown in [
+            None,
+            Some(KEY),
+            Some("Basic an-operator-key-of-some-length"),
+        ] {
+            assert_eq!(asked(&operator, shown), none, "{shown:?}");
+        }
+        let other = Err("forbidden".to_owned());
+        for shown in [
+            "Bearer ",
+            "Bearer an-operator-key-of-some-lengtH",
+            "Bearer a",
+        ] {
+            assert_eq!(asked(&operator, Some(shown)), other, "{shown}");
+        }
+        assert_eq!(asked(&Operator::anybody(), None), Ok(()));
+    }
+
+    #[test]
+    fn a_key_that_can_be_guessed_is_none() {
+        assert_eq!(Operator::with_key(" 123456789012345 \n").err(), Some(Short));
+        assert!(Operator::with_key("1234567890123456").is_ok());
+    }
+}
