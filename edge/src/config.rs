@@ -431,7 +431,7 @@ mod tests {
                 "edge.toml:2",
                 "size",
             ),
-            ("[cache.disk]\n\nretry = 30\n", "edge.toml:3", "retry"),
+            ("[cache.disk]\n\nretry = 30\n", "edge.toml:3", "`30`"),
         ] {
             let said = lines(bad).unwrap_err();
             assert!(said.contains(line) && said.contains(key), "{said}");
