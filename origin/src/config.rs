@@ -43,6 +43,10 @@ pub struct Config {
     /// How long one read of the store, or one question for keys, may take before its request is answered 504,
     /// 10 ms to 5 m. Default `10s`.
     pub read_timeout: Span,
+    /// How long a connection may take nothing of what is sent on it, less than 64 KiB of it, before it is cut,
+    /// 100 ms to 10 m; over HTTP/2 also how long an answer may take for each MiB that it begins. Longer bears with
+    /// slower tiers, shorter gives the memory of answers that nobody reads back sooner. Default `30s`.
+    pub write_timeout: Span,
     /// Where the content keys of protected films come from: `file:///an/absolute/folder` with a document
     /// `{video}.json` a film, or `http://…` or `https://…` of a service that answers `GET {keys}/{video}`, to
     /// which a credential is shown. Empty: protected films are answered 503. Default empty.
@@ -72,6 +76,7 @@ impl Default for Config {
             pack_wait: Span::seconds(5),
             text_memory: ByteSize::mib(32),
             read_timeout: Span::seconds(10),
+            write_timeout: Span::seconds(30),
             keys: String::new(),
             keys_secret: String::new(),
             keys_ttl: Span::seconds(300),
@@ -107,6 +112,8 @@ pub struct Settings {
     pub text_memory: u64,
     /// How long a read may take.
     pub read_timeout: Duration,
+    /// How long a peer may take nothing of an answer.
+    pub write_timeout: Duration,
     /// Where keys come from; none: nowhere.
     pub keys: Option<Source>,
     /// The file of the credential for it.
@@ -141,6 +148,12 @@ impl Config {
                 "read_timeout",
                 self.read_timeout,
                 10..=300_000,
+            ),
+            write_timeout: span(
+                &mut problems,
+                "write_timeout",
+                self.write_timeout,
+                100..=600_000,
             ),
             keys: keys(&mut problems, &self.keys),
             keys_ttl: span(&mut problems, "keys_ttl", self.keys_ttl, 1000..=86_400_000),
@@ -249,6 +262,7 @@ mod tests {
             keys: "memcached://keys".to_owned(),
             keys_ttl: Span::millis(1),
             read_timeout: Span::millis(1),
+            write_timeout: Span::millis(1),
             ..Config::default()
         };
         let problems = config.check().unwrap_err();
@@ -268,7 +282,8 @@ mod tests {
                 "read_timeout",
                 "segment",
                 "store",
-                "text_memory"
+                "text_memory",
+                "write_timeout"
             ]
         );
     }
