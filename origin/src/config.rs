@@ -26,14 +26,17 @@ pub struct Config {
     /// How long a film's description is believed before it is read again, 100 ms to 1 m. Longer spares the
     /// store, shorter shows a new publication sooner. Default `2s`.
     pub asset_ttl: Span,
-    /// How many films' descriptions are kept, 1 to 10 000 000, about 1 KiB each. Default `10000`.
+    /// How many films' descriptions are kept, 1 to 10 000 000; one of more than 4 KiB of JSON counts
+    /// as several. Default `10000`.
     pub asset_entries: u64,
     /// Memory for indexes, at least 1 MiB; an hour of a rendition at 25 pictures a second takes 4 MiB.
     /// Default `256MiB`.
     pub index_memory: ByteSize,
-    /// Memory for what is read, made and sent: segments and pictures until they are sent, indexes while they are
-    /// loaded, texts while they are written, each with the most that it can take; at least 1 MiB. What takes more is
-    /// made alone. More lets more cold requests run at once. Default `256MiB`.
+    /// Memory for what is read, made and sent: a quarter of it for the indexes and texts of films while they are
+    /// loaded, one rendition after the other; the rest for segments and pictures until they are sent and for lists
+    /// while they are written; each with the most that it can take. At least 1 MiB. What takes more than its share is
+    /// made alone. Beside it, the store keeps up to 64 MiB of buffers to use them again. More lets more cold requests
+    /// run at once. Default `256MiB`.
     pub pack_memory: ByteSize,
     /// How long a request waits for that memory before it is answered 503, 1 ms to 1 m. Default `5s`.
     pub pack_wait: Span,
@@ -122,6 +125,18 @@ pub struct Settings {
     pub keys_ttl: Duration,
     /// How long stopping waits.
     pub drain: Duration,
+}
+
+impl Settings {
+    /// Bytes for what is read of films while they are loaded: a share of its own of [`pack_memory`](Self::pack_memory).
+    pub(crate) const fn load_memory(&self) -> u64 {
+        self.pack_memory / 4
+    }
+
+    /// Bytes for segments and other bodies under way.
+    pub(crate) const fn body_memory(&self) -> u64 {
+        self.pack_memory - self.load_memory()
+    }
 }
 
 impl Config {

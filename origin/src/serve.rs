@@ -98,7 +98,7 @@ pub async fn start_over(store: Arc<dyn Store>, settings: Settings) -> Result<Run
     let keys_secret = secret(settings.keys_secret.as_deref())?;
     let shelf = Shelf::new(
         store,
-        Memory::new(settings.pack_memory, settings.pack_wait),
+        Memory::new(settings.body_memory(), settings.pack_wait),
         settings.read_timeout,
         metrics.clone(),
         health.clone(),
@@ -119,6 +119,7 @@ pub async fn start_over(store: Arc<dyn Store>, settings: Settings) -> Result<Run
         metrics,
         hop_secret,
         strangers: Seldom::new(Duration::from_secs(60)),
+        troubles: Seldom::new(Duration::from_secs(1)),
     });
     let listener = bind(settings.listen).await?;
     let internal = bind(settings.internal).await?;
@@ -154,7 +155,7 @@ impl Running {
 }
 
 fn secret(path: Option<&Path>) -> Result<Option<Secret>, Unusable> {
-    path.map(|path| Secret::read(path, 1)).transpose()
+    path.map(|path| Secret::credential(path)).transpose()
 }
 
 /// What knows the keys of protected films, and remembers them.
@@ -190,8 +191,9 @@ async fn serve(listener: TcpListener, origin: Arc<Origin>, limits: Limits, shutd
             let (origin, answers) = (Arc::clone(&origin), answers.clone());
             async move {
                 let mut response = handle(&origin, request).await;
-                if let Some(sending) = answers.sending(response.body().len()) {
-                    response.body_mut().hold(sending);
+                let body = response.body_mut();
+                if let Some(sending) = answers.sending(body.len()) {
+                    body.hold(sending);
                 }
                 Ok::<_, Infallible>(response)
             }

@@ -115,8 +115,7 @@ impl Answers {
         }
         // Over HTTP/1.1 the next header has its time from hyper.
         self.sent().as_ref()?;
-        self.first()
-            .or_else(|| Instant::now().checked_add(header))
+        self.first().or_else(|| Instant::now().checked_add(header))
     }
 
     fn first(&self) -> Option<Instant> {

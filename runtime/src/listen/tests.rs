@@ -168,7 +168,12 @@ async fn who_reads_slowly_gets_all_of_it() {
 async fn a_header_that_does_not_end_is_refused_before_it_fills_the_memory() {
     let (address, _trigger, _served) = start_both(LIMITS).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let long = [REQUEST.strip_suffix(b"\r\n").unwrap(), b"x: ", &[b'x'; 80 << 10][..]].concat();
+    let long = [
+        REQUEST.strip_suffix(b"\r\n").unwrap(),
+        b"x: ",
+        &[b'x'; 80 << 10][..],
+    ]
+    .concat();
     // The peer may be closed before all is written.
     let _ = stream.write_all(&long).await;
     let mut answer = Vec::new();
