@@ -88,7 +88,8 @@ impl Answers {
     pub(super) async fn overdue(&self) {
         loop {
             let asked = self.0.asked.load(Ordering::Relaxed);
-            let end = self.end(asked);
+            let before = self.first();
+            let end = self.end(asked, before);
             let passed = async {
                 match end {
                     Some(end) => sleep_until(end).await,
@@ -99,23 +100,22 @@ impl Answers {
                 () = passed => {}
                 () = self.0.changed.notified() => continue,
             }
-            let now = self.0.asked.load(Ordering::Relaxed);
-            let first = self.first();
-            if first.map_or(now == asked, |first| first <= Instant::now()) {
+            let idle = before.is_none() && self.0.asked.load(Ordering::Relaxed) == asked;
+            if self.first().map_or(idle, |first| first <= Instant::now()) {
                 return;
             }
         }
     }
 
     /// When to look whether the connection is still worth keeping.
-    fn end(&self, asked: u64) -> Option<Instant> {
+    fn end(&self, asked: u64, sent: Option<Instant>) -> Option<Instant> {
         let Limits { first, header, .. } = self.0.limits;
         if asked == 0 {
             return self.0.began.checked_add(first);
         }
         // Over HTTP/1.1 the next header has its time from hyper.
         self.sent().as_ref()?;
-        self.first().or_else(|| Instant::now().checked_add(header))
+        sent.or_else(|| Instant::now().checked_add(header))
     }
 
     fn first(&self) -> Option<Instant> {
@@ -138,3 +138,55 @@ impl Drop for Sending {
 
 /// Bytes of an answer for which it has [`Limits::write`].
 const PART: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        connections: 1,
+        first: Duration::from_millis(20),
+        header: Duration::from_millis(400),
+        write: Duration::from_millis(50),
+    };
+
+    async fn ends_after(answers: &Answers) -> Duration {
+        let start = Instant::now();
+        answers.overdue().await;
+        start.elapsed()
+    }
+
+    #[tokio::test]
+    async fn an_answer_has_its_time_for_each_mebibyte_that_it_begins() {
+        let answers = Answers::new(LIMITS);
+        answers.asked(Version::HTTP_2);
+        let _long = answers.sending((2 << 20) + 1).unwrap();
+        let _longer = answers.sending(64 << 20).unwrap();
+        let time = ends_after(&answers).await;
+        assert!(time >= LIMITS.write * 3, "{time:?}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_was_sent_leaves_the_peer_its_time_for_the_next_request() {
+        let answers = Answers::new(LIMITS);
+        answers.asked(Version::HTTP_2);
+        let sending = answers.sending(1);
+        let sent = async {
+            tokio::task::yield_now().await;
+            drop(sending);
+        };
+        let (time, ()) = tokio::join!(ends_after(&answers), sent);
+        assert!(time >= LIMITS.header, "{time:?}");
+    }
+
+    #[tokio::test]
+    async fn over_http_1_the_connection_is_left_to_its_own_limits() {
+        let answers = Answers::new(LIMITS);
+        answers.asked(Version::HTTP_11);
+        assert!(answers.sending(1 << 30).is_none());
+        let overdue = tokio::time::timeout(LIMITS.header * 2, answers.overdue());
+        assert!(overdue.await.is_err());
+    }
+}
