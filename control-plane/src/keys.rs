@@ -264,7 +264,7 @@ mod tests {
             settings,
         };
         let mut headers = HeaderMap::new();
-        headers.insert(HOP, "a-credential".parse().unwrap());
+        headers.insert(HOP, "a-credential-of-some-length".parse().unwrap());
         let refused = show(State(Arc::new(app)), Named("one".to_owned()), headers).await;
         assert_eq!(refused.err().unwrap().kind(), "video-not-found");
         assert_eq!(kept.find(&video).await.unwrap(), None);
