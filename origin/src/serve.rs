@@ -155,7 +155,7 @@ impl Running {
 }
 
 fn secret(path: Option<&Path>) -> Result<Option<Secret>, Unusable> {
-    path.map(|path| Secret::credential(path)).transpose()
+    path.map(Secret::credential).transpose()
 }
 
 /// What knows the keys of protected films, and remembers them.
