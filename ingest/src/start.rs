@@ -301,6 +301,7 @@ mod tests {
         };
         let mut settings = config.check().unwrap();
         assert!(settings.port.header <= Duration::from_secs(60));
+        assert!(settings.port.write <= Duration::from_secs(60));
         settings.port.header = Duration::from_millis(50);
         let running = start(settings, Arc::new(System)).await.unwrap();
         let mut stream = TcpStream::connect(running.listen).await.unwrap();

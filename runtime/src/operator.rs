@@ -5,9 +5,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::problem::Problem;
-
-/// The shortest key that is accepted, in characters.
-const SHORTEST: usize = 16;
+use crate::secret::SHORTEST;
 
 /// What is asked of who would act as the operator: a key, of which the digest is known; or nothing,
 /// where only this machine can ask.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use contracts::{address::Flavour, id::RenditionId};
 use packager::{IFrame, Presentation, Rendition, Segment, fmp4, protect, ts};
 
-use crate::{content::Content, fault::Fault, lock::Lock};
+use crate::{content::Content, fault::Fault, lock::Lock, shelf::held};
 
 /// What a segment is packed from: the picture's share, the sound's, or both.
 pub(crate) struct Parts {
@@ -95,15 +95,19 @@ impl Parts {
             };
             let index = track.rendition.index();
             let source = segment.bytes.end - segment.bytes.start;
+            // Without a key nothing is packed.
+            let key = lock.and_then(|lock| lock.protection.track(&track.rendition).ok());
+            let key = key.filter(|key| key.scheme().is_some());
             let packed = match flavour {
-                Flavour::Cmaf => fmp4::segment_length(index, segment, None),
+                Flavour::Cmaf => fmp4::segment_length(index, segment, key.as_ref()),
                 Flavour::Ts => ts::share_at_most(index, segment),
             };
-            match flavour {
+            let made = match flavour {
                 // The samples stay where they were read, unless they are encrypted.
-                Flavour::Cmaf if lock.is_none() => source.saturating_add(HEAD),
-                _ => source.saturating_add(packed).saturating_add(HEAD),
-            }
+                Flavour::Cmaf if lock.is_none() => packed.saturating_sub(source),
+                _ => packed,
+            };
+            held(source).saturating_add(made).saturating_add(HEAD)
         };
         self.tracks().map(of).fold(0, u64::saturating_add)
     }

@@ -11,5 +11,6 @@ mod gated;
 mod house;
 mod protected;
 mod refusals;
+mod slow;
 mod texts;
 mod views;
