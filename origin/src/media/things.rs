@@ -151,14 +151,15 @@ fn sheets(job: &Job) -> u64 {
 }
 
 fn tiles(thumbs: &Thumbs) -> u64 {
-    thumbs.tiles.into()
+    // As many as are written at most.
+    thumbs.tiles.min(thumbs::MAX_TILES).into()
 }
 
 fn init(job: &Job, rendition: &Rendition) -> Result<Option<Bytes>, Fault> {
     let Some(lock) = &job.lock else {
         return Ok(Some(fmp4::init(rendition.index(), None).into()));
     };
-    if !lock.can_encrypt(&job.cut, rendition)? {
+    if !lock.can_encrypt(rendition)? {
         return Ok(None);
     }
     let track = lock.protection.track(rendition)?;
@@ -182,7 +183,7 @@ fn offered(job: &Job) -> Result<Option<Cow<'_, Presentation>>, Fault> {
     names.extend(RenditionId::parse(THUMBS));
     let mut all = true;
     for rendition in cut.renditions() {
-        if lock.can_encrypt(&cut, rendition)? {
+        if lock.can_encrypt(rendition)? {
             names.push(rendition.id().clone());
         } else {
             all = false;
