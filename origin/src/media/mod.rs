@@ -94,6 +94,9 @@ impl Media {
         number: u32,
         flavour: Flavour,
     ) -> Result<Content, Fault> {
+        if !parts.can_be_locked(job.lock.as_ref())? {
+            return Err(Fault::not_found());
+        }
         let claim = self
             .shelf
             .memory()
