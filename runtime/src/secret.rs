@@ -23,7 +23,7 @@ pub struct Unusable {
 
 impl Secret {
     /// Reads a credential that one part of the house shows to another, as [`read`](Self::read) does: it has at least
-    /// [`SHORTEST`] characters.
+    /// 16 characters.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -88,7 +88,7 @@ impl Unusable {
 }
 
 /// The shortest credential, in characters: one that cannot be guessed.
-pub const SHORTEST: usize = 16;
+const SHORTEST: usize = 16;
 /// The longest file, in bytes.
 const LONGEST: u64 = 4 << 10;
 

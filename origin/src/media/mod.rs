@@ -124,6 +124,9 @@ impl Media {
         number: u32,
         flavour: Flavour,
     ) -> Result<Content, Fault> {
+        if !parts.can_be_locked(job.lock())? {
+            return Err(Fault::not_found());
+        }
         let claim = self
             .shelf
             .memory()

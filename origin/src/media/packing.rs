@@ -87,6 +87,15 @@ impl Parts {
         self.video.iter().chain(&self.audio)
     }
 
+    /// Whether it can be encrypted so, which is asked before anything is read: a codec that cannot is not offered so.
+    pub(super) fn can_be_locked(&self, lock: Option<&Lock>) -> Result<bool, Fault> {
+        match (self.tracks().next(), lock) {
+            // The sound inside has the key of the picture, and a form wherever it can be inside.
+            (Some(track), Some(lock)) => lock.can_encrypt(&track.rendition),
+            (track, _) => Ok(track.is_some()),
+        }
+    }
+
     /// Bytes of memory that source and packed form take together, at most.
     pub(super) fn weight(&self, flavour: Flavour, lock: Option<&Lock>) -> u64 {
         let of = |track: &Track| {
@@ -162,16 +171,10 @@ impl Parts {
         let track = self.tracks().next().zip(sources.first());
         let (track, source) = track.ok_or_else(Fault::not_found)?;
         let index = track.rendition.index();
-        let packed = match (&track.iframe, &track.segment) {
-            (Some(iframe), _) => fmp4::iframe(index, iframe, source, key),
-            (None, Some(segment)) => fmp4::segment(index, segment, source, key),
-            (None, None) => return Err(Fault::not_found()),
-        };
-        match packed {
-            Ok(packed) => Ok(packed),
-            // A codec whose pictures cannot be encrypted so is not offered so.
-            Err(packager::Error::Unsupported(_)) if key.is_some() => Err(Fault::not_found()),
-            Err(error) => Err(error.into()),
+        match (&track.iframe, &track.segment) {
+            (Some(iframe), _) => Ok(fmp4::iframe(index, iframe, source, key)?),
+            (None, Some(segment)) => Ok(fmp4::segment(index, segment, source, key)?),
+            (None, None) => Err(Fault::not_found()),
         }
     }
 

@@ -152,14 +152,15 @@ fn sheets(job: &Job) -> u64 {
 }
 
 fn tiles(thumbs: &Thumbs) -> u64 {
-    thumbs.tiles.min(MOST_TILES).into()
+    // As many as are written at most.
+    thumbs.tiles.min(thumbs::MAX_TILES).into()
 }
 
 fn init(job: &Job, rendition: &Rendition) -> Result<Option<Bytes>, Fault> {
     let Some(lock) = job.lock() else {
         return Ok(Some(boxed(fmp4::init(rendition.index(), None))));
     };
-    if !lock.can_encrypt(&job.cut, rendition)? {
+    if !lock.can_encrypt(rendition)? {
         return Ok(None);
     }
     let track = lock.protection.track(rendition)?;
@@ -187,7 +188,7 @@ fn offered(job: &Job) -> Result<Option<Cow<'_, Presentation>>, Fault> {
     names.extend(RenditionId::parse(THUMBS));
     let mut all = true;
     for rendition in cut.renditions() {
-        if lock.can_encrypt(&cut, rendition)? {
+        if lock.can_encrypt(rendition)? {
             names.push(rendition.id().clone());
         } else {
             all = false;
@@ -200,8 +201,6 @@ fn offered(job: &Job) -> Result<Option<Cow<'_, Presentation>>, Fault> {
     })
 }
 
-/// As many as are written, whatever the description says.
-const MOST_TILES: u32 = 100_000;
 /// What a segment, an I-frame, a sheet or a tile takes at most: its line of 120 bytes twice while the text grows, and
 /// its place in a list.
 const LINE: u64 = 320;

@@ -5,6 +5,7 @@
     reason = "a test that meets something else than it wants must fail"
 )]
 
+mod carried;
 mod damage;
 mod delivery;
 mod gated;
