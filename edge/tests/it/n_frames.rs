@@ -11,20 +11,20 @@ use crate::origin::{Origin, Reply};
 use crate::raw::{HELLO, frame, h2_block, h2_frame};
 
 /// RFC 9113 §6.
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const PRIORITY: u8 = 2;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const PRIORITY: u8 = 2;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
-const PING: u8 = 6;
+pub const PING: u8 = 6;
 const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
+pub const WINDOW_UPDATE: u8 = 8;
+pub const CONTINUATION: u8 = 9;
 
-const END_STREAM: u8 = 1;
+pub const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 
 /// RFC 9113 §7.
@@ -33,11 +33,10 @@ const FLOW_CONTROL_ERROR: u32 = 3;
 const STREAM_CLOSED: u32 = 5;
 const FRAME_SIZE_ERROR: u32 = 6;
 const COMPRESSION_ERROR: u32 = 9;
-const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// How the server ended the connection or a stream.
 #[derive(Debug, PartialEq, Eq)]
-enum End {
+pub enum End {
     /// By GOAWAY with a code.
     Connection(u32),
     /// By RST_STREAM with a code.
@@ -48,11 +47,11 @@ enum End {
     Open,
 }
 
-async fn films() -> Origin {
+pub async fn films() -> Origin {
     Origin::start(|_| Reply::ok("film").field("millrace-access", "public")).await
 }
 
-async fn end(house: &House, first: &[u8], bytes: &[u8]) -> End {
+pub async fn end(house: &House, first: &[u8], bytes: &[u8]) -> End {
     let mut stream = house.client(Protocol::H2).tls("h2").await;
     // What is refused early is not taken to its end.
     let _ = stream.write_all(&[first, bytes].concat()).await;
@@ -76,7 +75,7 @@ async fn end(house: &House, first: &[u8], bytes: &[u8]) -> End {
     end.unwrap_or(End::Open)
 }
 
-fn request(stream: u32, flags: u8) -> Vec<u8> {
+pub fn request(stream: u32, flags: u8) -> Vec<u8> {
     let fields = [
         (":method", "GET"),
         (":scheme", "https"),
@@ -95,13 +94,14 @@ fn setting(id: u16, value: u32) -> Vec<u8> {
     h2_frame(SETTINGS, 0, 0, &payload)
 }
 
-fn two(first: Vec<u8>, second: &[u8]) -> Vec<u8> {
+pub fn two(first: Vec<u8>, second: &[u8]) -> Vec<u8> {
     [&first, second].concat()
 }
 
 type Case = (&'static str, Vec<u8>, &'static [u32]);
 
 /// Errors of the whole connection. The `h2` crate tells some of them by the general code.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn connection_errors() -> Vec<Case> {
     let large = vec![0; 16_385];
     let open = || request(1, 0);
@@ -395,137 +395,4 @@ async fn what_is_unknown_or_merely_useless_is_borne() {
     .concat();
     assert_eq!(end(&house, HELLO, &bytes).await, End::Open);
     assert_eq!(origin.requests(), 1);
-}
-
-#[tokio::test]
-async fn floods_are_told_to_calm_down_and_counted_while_others_are_served() {
-    let origin = films().await;
-    let house = House::open(&origin).await;
-    let reset = |stream: u32| {
-        let reset = h2_frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]);
-        two(request(stream, END_HEADERS | END_STREAM), &reset)
-    };
-    let continued = h2_frame(CONTINUATION, 0, 1, b"");
-    let floods: [(&str, Vec<u8>); 7] = [
-        ("PING", h2_frame(PING, 0, 0, &[0; 8]).repeat(2000)),
-        ("SETTINGS", h2_frame(SETTINGS, 0, 0, b"").repeat(2000)),
-        (
-            "PRIORITY",
-            h2_frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1]).repeat(2000),
-        ),
-        (
-            "WINDOW_UPDATE",
-            h2_frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]).repeat(2000),
-        ),
-        ("unknown", h2_frame(0x77, 0, 0, b"").repeat(2000)),
-        (
-            "rapid resets",
-            (0..2000).flat_map(|at| reset(2 * at + 1)).collect(),
-        ),
-        ("CONTINUATION", two(request(1, 0), &continued.repeat(2000))),
-    ];
-    for (what, flood) in floods {
-        let end = end(&house, HELLO, &flood).await;
-        // A connection that is closed with bytes unread is reset, and what was said may be lost.
-        let calmed = matches!(
-            end,
-            End::Connection(ENHANCE_YOUR_CALM) | End::Stream(_) | End::Closed
-        );
-        assert!(calmed, "{what}: {end:?}");
-        let got = house.client(Protocol::H2).get("/v/p/x", &[]).await;
-        assert_eq!(got.status, 200, "{what}");
-    }
-    let cut = "millrace_tier_cut_total{cause=\"flood\",protocol=\"h2\"}";
-    assert!(house.metric(cut).await >= 5);
-}
-
-#[tokio::test]
-async fn a_reader_that_stops_is_cut_while_its_answer_still_grows() {
-    use crate::origin::{Gate, Step};
-    let gates: Vec<Gate> = (0..100).map(|_| Gate::shut()).collect();
-    let steps: Vec<Step> = gates
-        .iter()
-        .flat_map(|gate| [Step::Send(vec![7; 10_000].into()), Step::Wait(gate.clone())])
-        .collect();
-    let origin = Origin::start(move |_| Reply::steps(1_000_000, steps.clone())).await;
-    let house = House::with(&origin, |config| {
-        config.public_without_token = true;
-        config.clients.write_timeout = config::Span::millis(300);
-    })
-    .await;
-    let origin_speaks = async {
-        // Each piece that comes breaks off the wait for the client.
-        let mut pace = tokio::time::interval(Duration::from_millis(30));
-        for gate in &gates {
-            pace.tick().await;
-            gate.open();
-        }
-    };
-    let (sender, _driver) = house.client(Protocol::H2).h2().await;
-    let target = crate::house::signed("/v/p/x");
-    let answer = crate::client::h2_send(sender, "GET", &target, &[]);
-    let watching = async {
-        // Its window of 65,535 bytes is never opened again.
-        let answer = answer.await;
-        let cut = "millrace_tier_cut_total{cause=\"slow_reader\",protocol=\"h2\"}";
-        let mut pace = tokio::time::interval(Duration::from_millis(50));
-        while house.metric(cut).await == 0 {
-            pace.tick().await;
-        }
-        drop(answer);
-    };
-    tokio::select! {
-        () = origin_speaks => panic!("three seconds, and the reader is still borne"),
-        () = watching => {}
-    }
-}
-
-#[tokio::test]
-async fn a_body_that_stops_is_given_up_on_every_protocol() {
-    let origin = Origin::start(|_| Reply::status(201, "made")).await;
-    let house = House::with(&origin, |config| {
-        config.serve = edge::config::Serve::Site;
-        config.clients.read_timeout = config::Span::millis(300);
-    })
-    .await;
-    let client = house.client(Protocol::H1);
-    let mut stream = client.tls("http/1.1").await;
-    let head = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nbody";
-    stream.write_all(head).await.unwrap();
-    let mut seen = Vec::new();
-    let _ = stream.read_to_end(&mut seen).await;
-    let post = [
-        (":method", "POST"),
-        (":scheme", "https"),
-        (":authority", "localhost"),
-        (":path", "/"),
-        ("content-length", "9"),
-    ];
-    let begun = two(
-        h2_frame(HEADERS, END_HEADERS, 1, &h2_block(&post)),
-        &h2_frame(DATA, 0, 1, b"body"),
-    );
-    let ended = end(&house, HELLO, &begun).await;
-    assert!(
-        !matches!(ended, End::Closed),
-        "the connection lives on: {ended:?}"
-    );
-    let (_endpoint, quic) = house.client(Protocol::H3).quic().await;
-    let mut control = quic.open_uni().await.unwrap();
-    control.write_all(&[0, 4, 0]).await.unwrap();
-    let (mut send, mut receive) = quic.open_bi().await.unwrap();
-    send.write_all(&crate::raw::h3_head(&post)).await.unwrap();
-    let ended = receive.read_to_end(1 << 16).await;
-    assert!(ended.is_err(), "{ended:?}");
-    for line in [
-        "millrace_tier_cut_total{cause=\"slow_body\",protocol=\"h1\"}",
-        "millrace_tier_cut_total{cause=\"slow_body\",protocol=\"h2\"}",
-        "h3_cut_total{cause=\"slow_body\"}",
-    ] {
-        assert_eq!(house.metric(line).await, 1, "{line}");
-    }
-    assert!(
-        origin.bodies().iter().all(String::is_empty),
-        "none was whole"
-    );
 }

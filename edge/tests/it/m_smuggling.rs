@@ -142,6 +142,7 @@ fn without(name: &str) -> Fields {
     GET.into_iter().filter(|field| field.0 != name).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn malformed() -> Vec<(&'static str, Fields, Option<&'static [u8]>)> {
     vec![
         (

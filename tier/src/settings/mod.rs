@@ -1,5 +1,7 @@
 //! Configuration that edge and shield share, and the node that it makes.
 
+mod disk;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use config::{ByteSize, Problems, Span};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use self::disk::{Directory, Disk};
 use crate::app;
 use crate::listen::Limits;
 use crate::pace::Patience;
@@ -27,6 +30,8 @@ pub struct Cache {
     /// the parent itself. 100ms to 10m. Default `30s`; less than `upstream.read_timeout` lets a slow
     /// parent be asked many times for one object.
     pub fill_wait: Span,
+    /// What it keeps on disks.
+    pub disk: Disk,
 }
 
 /// `[upstream]`: how the node asks its parents.
@@ -83,6 +88,8 @@ pub struct Settings {
     pub max_object_bytes: usize,
     /// How long a request waits for another one's fill to begin.
     pub fill_wait: Duration,
+    /// Disks below the memory.
+    pub disk: Option<crate::cache::disk::Settings>,
     /// The parents, at least one.
     pub parents: Vec<Address>,
     /// File with the credential for parents.
@@ -101,6 +108,7 @@ impl Default for Cache {
             memory: ByteSize::mib(512),
             max_object: ByteSize::mib(64),
             fill_wait: Span::seconds(30),
+            disk: Disk::default(),
         }
     }
 }
@@ -175,8 +183,32 @@ pub fn check(
         ),
         cooldown: span(problems, "upstream.cooldown", upstream.cooldown, 0, 600_000),
     };
+    let limits = limits(problems, clients);
+    Settings {
+        cache_bytes: memory,
+        disk: disk::check(problems, cache),
+        max_object_bytes: largest,
+        fill_wait: span(problems, "cache.fill_wait", cache.fill_wait, 100, 600_000),
+        // One more than there are parents: a kept connection may turn out to be closed.
+        app: app::Options {
+            attempts: (parents.len() + 1).min(3),
+            keepalive_pool: count(problems, "upstream.keepalive", upstream.keepalive, 65_536),
+            parent_ca: some(&upstream.ca_file),
+            h2_idle: Duration::from_secs(120),
+            write: limits.write,
+            read: limits.read,
+        },
+        parents,
+        hop_secret_file: some(&upstream.hop_secret_file),
+        timeouts,
+        limits,
+    }
+}
+
+/// What `[clients]` means for each listener.
+fn limits(problems: &mut Problems, clients: &Clients) -> Limits {
     within(problems, "clients.min_rate", clients.min_rate, 0, 1 << 20);
-    let limits = Limits {
+    Limits {
         max_connections: count(
             problems,
             "clients.max_connections",
@@ -211,24 +243,6 @@ pub fn check(
         ),
         drain: span(problems, "clients.drain", clients.drain, 0, 600_000),
         proxied_by: Vec::new(),
-    };
-    Settings {
-        cache_bytes: memory,
-        max_object_bytes: largest,
-        fill_wait: span(problems, "cache.fill_wait", cache.fill_wait, 100, 600_000),
-        // One more than there are parents: a kept connection may turn out to be closed.
-        app: app::Options {
-            attempts: (parents.len() + 1).min(3),
-            keepalive_pool: count(problems, "upstream.keepalive", upstream.keepalive, 65_536),
-            parent_ca: some(&upstream.ca_file),
-            h2_idle: Duration::from_secs(120),
-            write: limits.write,
-            read: limits.read,
-        },
-        parents,
-        hop_secret_file: some(&upstream.hop_secret_file),
-        timeouts,
-        limits,
     }
 }
 
