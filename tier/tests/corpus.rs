@@ -1,23 +1,37 @@
-//! The corpus of the fuzz target for the PROXY protocol, replayed.
+//! The corpora of the fuzz targets for the PROXY protocol and for HTTP/2 frames, replayed.
 #![expect(
     clippy::indexing_slicing,
     unreachable_pub,
     reason = "the checks are those of the fuzz target, which must fail"
 )]
 
+#[path = "../../fuzz/src/frames.rs"]
+mod frames;
 #[path = "../../fuzz/src/proxied.rs"]
 mod proxied;
 
-use std::{fs, path::Path};
+mod parser {
+    pub use tier::frames::Frames;
+    pub use tier::proxied::{Progress, parse};
+}
 
-use tier::proxied as parser;
+use std::{fs, path::Path};
 
 #[test]
 fn no_header_is_read_beyond_its_end() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/proxied");
+    each_of("proxied", proxied::check);
+}
+
+#[test]
+fn frames_are_seen_alike_whole_and_in_pieces() {
+    each_of("h2_frames", frames::check);
+}
+
+fn each_of(target: &str, check: impl Fn(&[u8])) {
+    let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
     let mut count = 0;
-    for entry in fs::read_dir(folder).unwrap() {
-        proxied::check(&fs::read(entry.unwrap().path()).unwrap());
+    for entry in fs::read_dir(corpora.join(target)).unwrap() {
+        check(&fs::read(entry.unwrap().path()).unwrap());
         count += 1;
     }
     assert!(count > 5);

@@ -7,7 +7,7 @@ use tier::Protocol;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::house::House;
-use crate::origin::{Origin, Reply};
+use crate::origin::{Gate, Origin, Reply, Step};
 use crate::raw::{HELLO, frame, h2_block, h2_frame};
 
 /// RFC 9113 §6.
@@ -395,4 +395,56 @@ async fn what_is_unknown_or_merely_useless_is_borne() {
     .concat();
     assert_eq!(end(&house, HELLO, &bytes).await, End::Open);
     assert_eq!(origin.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_stop_is_announced_and_what_is_under_way_still_ends() {
+    let gate = Gate::shut();
+    let steps = vec![
+        Step::Send("begun".into()),
+        Step::Wait(gate.clone()),
+        Step::Send("ended".into()),
+    ];
+    let origin = Origin::start(move |_| Reply::steps(10, steps.clone())).await;
+    let house = House::with(&origin, |config| {
+        config.serve = edge::config::Serve::Site;
+        config.clients.drain = config::Span::seconds(20);
+    })
+    .await;
+    let mut stream = house.client(Protocol::H2).tls("h2").await;
+    let hello = [HELLO, &h2_frame(SETTINGS, ACK, 0, b""), &get()].concat();
+    stream.write_all(&hello).await.unwrap();
+    let (mut seen, mut said, mut stopping) = (BytesMut::new(), Vec::new(), None);
+    let mut running = Some(house.edge);
+    loop {
+        while let Some((kind, flags, id, payload)) = frame(&mut seen) {
+            match kind {
+                DATA => {
+                    said.extend_from_slice(&payload);
+                    if let Some(edge) = running.take() {
+                        stopping = Some(tokio::spawn(edge.stop()));
+                    }
+                    if flags & END_STREAM != 0 {
+                        said.extend_from_slice(b" whole");
+                    }
+                }
+                GOAWAY => {
+                    assert_eq!(payload[4..8], [0; 4], "no error");
+                    gate.open();
+                }
+                // An honest client answers: that is how the server knows that it has heard.
+                PING if flags & ACK == 0 => {
+                    let pong = h2_frame(PING, ACK, 0, &payload);
+                    stream.write_all(&pong).await.unwrap();
+                }
+                RST_STREAM => panic!("stream {id} was reset"),
+                _ => {}
+            }
+        }
+        if stream.read_buf(&mut seen).await.unwrap_or(0) == 0 {
+            break;
+        }
+    }
+    assert_eq!(said, b"begunended whole");
+    stopping.unwrap().await.unwrap();
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, header};
 use parking_lot::Mutex;
 
 use super::code::{Code, Fault};
@@ -40,6 +40,20 @@ impl Priority {
         let lines = headers.get_all(&PRIORITY).iter();
         lines.fold(Self::default(), |before, line| {
             Self::parse(line.as_bytes()).or(before)
+        })
+    }
+
+    /// What an answer's header says. Where it says nothing itself, a list of what to fetch goes
+    /// before everything else: the player that waits for it fetches nothing.
+    pub(super) fn of_answer(headers: &HeaderMap) -> Self {
+        let kind = headers.get(header::CONTENT_TYPE);
+        let is_list = kind.is_some_and(|kind| {
+            let starts = |list: &&[u8]| kind.as_bytes().starts_with(list);
+            LISTS.iter().any(starts)
+        });
+        Self::of(headers).or(Self {
+            urgency: is_list.then_some(0),
+            incremental: None,
         })
     }
 
@@ -177,6 +191,13 @@ impl Drop for Wish {
 }
 
 const PRIORITY: HeaderName = HeaderName::from_static("priority");
+
+/// The playlists of HLS and the manifests of DASH.
+const LISTS: [&[u8]; 3] = [
+    b"application/vnd.apple.mpegurl",
+    b"application/x-mpegurl",
+    b"application/dash+xml",
+];
 
 /// RFC 9218 §4.1.
 const DEFAULT_URGENCY: u8 = 3;

@@ -112,7 +112,7 @@ impl Reply {
         self.check_open()?;
         strip_connection_fields(&mut response);
         self.expected = self.expected_of(&response);
-        self.outbound.prefer(Priority::of(&response.headers));
+        self.outbound.prefer(Priority::of_answer(&response.headers));
         self.outbound.push(frame::HEADERS, encoded(&response));
         self.response = Some(response);
         if end { self.push_end() } else { Ok(()) }

@@ -353,11 +353,12 @@ async fn ask(quic: &quinn::Connection, path: &str, more: &[(&str, &str)]) -> qui
 
 #[tokio::test]
 async fn an_urgent_answer_overtakes_one_that_is_not() {
-    // by the request's field, by PRIORITY_UPDATE, by the answer's own field, and by their order
+    // by the request's field, by PRIORITY_UPDATE, by the answer's own field, by what it is
     let later = [
         ("/large", &[("priority", "u=0")][..], None),
         ("/large", &[], Some(&b"\x80\x0f\x07\0\x04\x04u=0"[..])),
         ("/large-and-urgent", &[], None),
+        ("/large-list", &[("priority", "u=6")], None),
     ];
     for (path, fields, update) in later {
         let house = House::start().await;

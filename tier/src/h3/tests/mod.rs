@@ -146,11 +146,14 @@ impl App {
                 session.write_response_header(ok(None)).await?;
                 session.write_response_body(said.into(), true).await
             }
-            "/large" | "/large-and-urgent" => {
+            "/large" | "/large-and-urgent" | "/large-list" => {
                 let mut header = ok(Some(LARGE_BYTES));
-                if path == "/large-and-urgent" {
-                    header.insert_header("priority", "u=0").unwrap();
-                }
+                let more = match &path[..] {
+                    "/large-and-urgent" => ("priority", "u=0"),
+                    "/large-list" => ("content-type", "application/dash+xml"),
+                    _ => ("x-plain", "1"),
+                };
+                header.insert_header(more.0, more.1).unwrap();
                 session.write_response_header(header).await?;
                 let chunk = large_chunk();
                 for _ in 0..LARGE_BYTES / chunk.len() {
