@@ -23,3 +23,4 @@ mod h_grants;
 mod i_proxied;
 mod j_site;
 mod k_suite;
+mod l_parts;
