@@ -67,6 +67,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         viewers: Some(viewers(&settings, sockets.https_address.port())),
     };
     let node = Node::build(&settings.tier, role)?;
+    node.cache.ready().await;
     let (trigger, shutdown) = Trigger::new();
     let mut running = Running {
         https: sockets.https_address,
@@ -104,11 +105,14 @@ impl Running {
     }
 
     /// Forgets every cached object; fills in progress are finished and not stored.
-    pub fn purge_all(&self) {
-        self.node.cache.purge_all();
+    ///
+    /// # Errors
+    /// The name of a disk that could not take note.
+    pub async fn purge_all(&self) -> Result<(), String> {
+        self.node.cache.purge_all().await
     }
 
-    /// Stops listening, lets answers in progress end for the configured time, and frees the cache.
+    /// Stops listening, lets answers in progress end for the configured time, and closes the cache.
     pub async fn stop(mut self) {
         self.trigger.fire();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
@@ -116,7 +120,7 @@ impl Running {
         if tokio::time::timeout(self.patience, ended).await.is_err() {
             tracing::warn!("stopped before every task had ended");
         }
-        self.node.cache.purge_all();
+        self.node.cache.close().await;
     }
 
     fn serve(
@@ -158,6 +162,11 @@ impl Running {
         let health = Health::new();
         self.tasks.spawn(watch_files(
             Arc::clone(&self.gate),
+            health.clone(),
+            shutdown.clone(),
+        ));
+        self.tasks.spawn(Node::watch_disks(
+            self.node.cache,
             health.clone(),
             shutdown.clone(),
         ));

@@ -60,6 +60,7 @@ pub async fn start(settings: Settings) -> Result<Running, tier::Error> {
         viewers: None,
     };
     let node = Node::build(&settings.tier, role)?;
+    node.cache.ready().await;
     let (plain, plain_address) = tcp(settings.plain).await?;
     let (internal, internal_address) = tcp(settings.internal).await?;
     let (trigger, shutdown) = Trigger::new();
@@ -73,7 +74,10 @@ pub async fn start(settings: Settings) -> Result<Running, tier::Error> {
         node.metrics.connections.clone(),
         shutdown.watch(),
     ));
-    let served = internal::serve(internal, node.registry.clone(), Health::new(), shutdown);
+    let health = Health::new();
+    let watched = Node::watch_disks(node.cache, health.clone(), shutdown.clone());
+    tasks.spawn(watched);
+    let served = internal::serve(internal, node.registry.clone(), health, shutdown);
     tasks.spawn(async move {
         if let Err(error) = served.await {
             tracing::error!("the internal port is gone: {error}");
@@ -91,11 +95,14 @@ pub async fn start(settings: Settings) -> Result<Running, tier::Error> {
 
 impl Running {
     /// Forgets every cached object; fills in progress are finished and not stored.
-    pub fn purge_all(&self) {
-        self.node.cache.purge_all();
+    ///
+    /// # Errors
+    /// The name of a disk that could not take note.
+    pub async fn purge_all(&self) -> Result<(), String> {
+        self.node.cache.purge_all().await
     }
 
-    /// Stops listening, lets answers in progress end for the configured time, and frees the cache.
+    /// Stops listening, lets answers in progress end for the configured time, and closes the cache.
     pub async fn stop(mut self) {
         self.trigger.fire();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
@@ -103,7 +110,7 @@ impl Running {
         if tokio::time::timeout(self.patience, ended).await.is_err() {
             tracing::warn!("stopped before every task had ended");
         }
-        self.node.cache.purge_all();
+        self.node.cache.close().await;
     }
 }
 

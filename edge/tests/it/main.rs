@@ -23,4 +23,6 @@ mod h_grants;
 mod i_proxied;
 mod j_site;
 mod k_suite;
-mod l_parts;
+mod l_disk;
+mod m_parts;
+mod n_freshness;

@@ -26,7 +26,7 @@ use runtime::clock::System;
 
 use crate::admission::Admission;
 use crate::beacon::Beacon;
-use crate::cache::{Ram, Reader};
+use crate::cache::{Cache, Reader};
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
 use crate::notes::Notes;
@@ -52,7 +52,7 @@ pub struct Proxy {
     /// What viewers get beyond the object; `None` for a node that serves tiers only.
     pub viewers: Option<Viewers>,
     /// Where objects are kept.
-    pub cache: &'static Ram,
+    pub cache: &'static Cache,
     /// Makes requests for one absent object wait for one fill.
     pub lock: &'static CacheKeyLockImpl,
     /// Where objects come from.

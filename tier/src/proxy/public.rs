@@ -23,7 +23,7 @@ impl Proxy {
     /// the answer is no.
     pub(super) async fn is_public(&self, session: &mut Session, ctx: &Context) -> bool {
         let Some(key) = &ctx.key else { return false };
-        let known = self.cache.header(key, is_given_to_all);
+        let known = self.cache.header(key, is_given_to_all).await;
         if let Some(known) = known {
             return known;
         }

@@ -131,7 +131,7 @@ impl Proxy {
         let meta = match fill::renew(&self.policy, stored, &case) {
             fill::Renewed::Kept(meta) => meta,
             fill::Renewed::Spent(meta) => {
-                self.cache.purge(session.cache.cache_key());
+                self.cache.forget_at_once(session.cache.cache_key());
                 meta
             }
         };
@@ -147,7 +147,7 @@ impl Proxy {
         let changed = self.policy.invalidates(request, &admitted.address, answer);
         for address in changed {
             let key = self.policy.key(&self.rules.zone, &address, request);
-            self.cache.purge(&key);
+            self.cache.forget_at_once(&key);
         }
     }
 }

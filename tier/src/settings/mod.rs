@@ -1,5 +1,7 @@
 //! Configuration that edge and shield share, and the node that it makes.
 
+mod disk;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use config::{ByteSize, Problems, Span};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use self::disk::{Directory, Disk};
 use crate::app;
 use crate::listen::Limits;
 use crate::parent::{Address, Timeouts};
@@ -26,6 +29,8 @@ pub struct Cache {
     /// the parent itself. 100ms to 10m. Default `30s`; less than `upstream.read_timeout` lets a slow
     /// parent be asked many times for one object.
     pub fill_wait: Span,
+    /// What it keeps on disks.
+    pub disk: Disk,
 }
 
 /// `[upstream]`: how the node asks its parents.
@@ -75,6 +80,8 @@ pub struct Settings {
     pub max_object_bytes: usize,
     /// How long a request waits for another one's fill to begin.
     pub fill_wait: Duration,
+    /// Disks below the memory.
+    pub disk: Option<crate::cache::disk::Settings>,
     /// The parents, at least one.
     pub parents: Vec<Address>,
     /// File with the credential for parents.
@@ -95,6 +102,7 @@ impl Default for Cache {
             memory: ByteSize::mib(512),
             max_object: ByteSize::mib(64),
             fill_wait: Span::seconds(30),
+            disk: Disk::default(),
         }
     }
 }
@@ -193,6 +201,7 @@ pub fn check(
     };
     Settings {
         cache_bytes: memory,
+        disk: disk::check(problems, cache),
         max_object_bytes: largest,
         fill_wait: span(problems, "cache.fill_wait", cache.fill_wait, 100, 600_000),
         // One more than there are parents: a kept connection may turn out to be closed.

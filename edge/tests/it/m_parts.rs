@@ -183,6 +183,34 @@ async fn the_whole_takes_the_place_of_its_parts() {
 }
 
 #[tokio::test]
+async fn a_part_of_nothing_and_the_last_nothing_of_a_part_are_answered_whole() {
+    for protocol in PROTOCOLS {
+        let origin =
+            Origin::start(|head| Reply::ok(if path(head) == "/empty" { "" } else { "abc" })).await;
+        let house = House::site(&origin).await;
+        let client = house.client(protocol);
+        for (target, range, length) in [
+            ("/empty", "bytes=-5", 0),
+            ("/empty", "bytes=0-", 0),
+            ("/some", "bytes=-0", 3),
+        ] {
+            for _ in 0..2 {
+                let got = client.get(target, &[("range", range)]).await;
+                assert_eq!(
+                    (got.status, got.bytes().len()),
+                    (200, length),
+                    "{target} {range} {protocol}"
+                );
+            }
+        }
+        let head = client
+            .open("HEAD", "/some", &[("range", "bytes=0-0")])
+            .await;
+        assert_eq!(head.status, 200, "{protocol}: RFC 9110 §14.2");
+    }
+}
+
+#[tokio::test]
 async fn the_answer_to_a_post_that_is_the_thing_itself_answers_those_who_get_it() {
     for protocol in PROTOCOLS {
         let origin = Origin::start(|head| {
