@@ -24,3 +24,5 @@ mod i_proxied;
 mod j_site;
 mod k_suite;
 mod l_disk;
+mod m_parts;
+mod n_freshness;
