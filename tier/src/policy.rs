@@ -7,12 +7,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use contracts::header::PRIVATE_PREFIX;
-use http::{HeaderName, Method, header};
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::cache::key::{CacheHashKey, HashBinary};
 use pingora::cache::{CacheKey, CacheMeta};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Result;
 
+use crate::rfc9111::condition;
 use crate::rfc9111::directives::Request as Wishes;
 use crate::rfc9111::reference;
 use crate::rfc9111::vary::{Vary, selection};
@@ -109,14 +111,49 @@ impl Policy {
         stored: &CacheMeta,
         request: &RequestHeader,
     ) -> Option<HashBinary> {
-        let Self::Site(_) = self else { return None };
-        match Vary::of(stored.headers()) {
-            Vary::Fields(names) if !names.is_empty() => {
-                let selection = selection(&names, &request.headers);
-                Some(CacheKey::new(selection, "").primary_bin())
-            }
+        let (Self::Site(_), Vary::Fields(names)) = (self, Vary::of(stored.headers())) else {
             // What varies with anything is not stored.
-            Vary::Fields(_) | Vary::Anything => None,
+            return None;
+        };
+        let is_part = stored.response_header().status == StatusCode::PARTIAL_CONTENT;
+        if names.is_empty() && !is_part {
+            return None;
+        }
+        let mut selection = selection(&names, &request.headers);
+        if is_part {
+            // A part answers those who ask for the same part. The word is no `Range`.
+            let part = condition::part(request).map_or(&b"whole"[..], HeaderValue::as_bytes);
+            selection.extend_from_slice(part);
+        }
+        Some(CacheKey::new(selection, "").primary_bin())
+    }
+
+    /// Whether a parent is asked for the part that the client wants, and not for the whole: where a part is renewed,
+    /// and where a fill of the whole would not help (`reach` is what may be stored).
+    pub(crate) fn fetches_part(
+        &self,
+        request: &RequestHeader,
+        stored: Option<&CacheMeta>,
+        reach: usize,
+    ) -> bool {
+        let range = request.headers.get(header::RANGE);
+        let (Self::Site(_), "GET", Some(range)) = (self, request.method.as_str(), range) else {
+            return false;
+        };
+        stored.map_or_else(
+            || condition::is_beyond(range, reach as u64),
+            |stored| stored.response_header().status == StatusCode::PARTIAL_CONTENT,
+        )
+    }
+
+    /// Whether the answer to a request may answer later ones. That to a POST may where it says so (RFC 9110 §9.3.3).
+    pub(crate) fn may_store(&self, request: &RequestHeader) -> bool {
+        match self.passage(&request.method) {
+            Some(Passage::Cache) => true,
+            Some(Passage::Through) => {
+                request.method == Method::POST && !condition::is_conditional(request)
+            }
+            None => false,
         }
     }
 
@@ -159,6 +196,18 @@ impl Policy {
             .chain(named.into_iter().flatten())
             .collect()
     }
+}
+
+/// Whether an answer is what a GET for the request's own address would bring (RFC 9110 §8.7).
+pub(crate) fn is_about_itself(request: &RequestHeader, answer: &ResponseHeader) -> bool {
+    let address = request
+        .uri
+        .path_and_query()
+        .map_or("/", PathAndQuery::as_str);
+    let location = answer.headers.get(header::CONTENT_LOCATION);
+    let location = location.and_then(|location| location.to_str().ok());
+    let named = location.and_then(|named| reference::resolve(named, &host(request), address));
+    named.as_deref() == Some(address)
 }
 
 /// The host that a request names, in the one form in which it is compared (RFC 9110 §4.2.3).

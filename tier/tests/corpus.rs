@@ -1,6 +1,7 @@
 //! The corpora of the fuzz targets for the PROXY protocol and for HTTP/2 frames, replayed.
 #![expect(
     clippy::indexing_slicing,
+    clippy::unwrap_used,
     unreachable_pub,
     reason = "the checks are those of the fuzz target, which must fail"
 )]

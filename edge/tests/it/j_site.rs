@@ -6,22 +6,22 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::Got;
 use crate::house::{House, PROTOCOLS};
-use crate::origin::{Gate, HANG_UP, Origin, Reply, field, path};
+use crate::origin::{Gate, Origin, Reply, field, path};
 
 /// Sun, 06 Nov 1994 08:49:37 GMT
-const LONG_AGO: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+pub const LONG_AGO: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
 /// An origin whose answers are numbered.
-async fn counting(reply: impl Fn(usize, &str) -> Reply + Send + Sync + 'static) -> Origin {
+pub async fn counting(reply: impl Fn(usize, &str) -> Reply + Send + Sync + 'static) -> Origin {
     let count = AtomicUsize::new(0);
     Origin::start(move |head| reply(count.fetch_add(1, Ordering::SeqCst), head)).await
 }
 
-fn numbered(number: usize) -> Reply {
+pub fn numbered(number: usize) -> Reply {
     Reply::ok(format!("answer {number}"))
 }
 
-fn text(got: &Got) -> String {
+pub fn text(got: &Got) -> String {
     String::from_utf8(got.bytes().to_vec()).unwrap()
 }
 
@@ -121,35 +121,6 @@ async fn fields_that_a_connection_names_end_with_it() {
         (None, None),
         "{head}"
     );
-}
-
-#[tokio::test]
-async fn nothing_is_kept_that_does_not_say_for_how_long_or_since_when() {
-    for protocol in PROTOCOLS {
-        let origin = counting(|number, head| {
-            let reply = Reply::status(200, format!("answer {number}"));
-            match path(head) {
-                "/silent" => reply,
-                "/old" => reply.field("last-modified", LONG_AGO),
-                _ => reply.field("etag", "\"a\""),
-            }
-        })
-        .await;
-        let house = House::site(&origin).await;
-        let client = house.client(protocol);
-        for (path, asked) in [("/silent", 2), ("/old", 1), ("/tagged", 2)] {
-            let before = origin.requests();
-            client.get(path, &[]).await;
-            client.get(path, &[]).await;
-            assert_eq!(origin.requests() - before, asked, "{path} {protocol}");
-        }
-        let validated = origin.heads().pop().unwrap();
-        assert_eq!(
-            field(&validated, "if-none-match"),
-            Some("\"a\""),
-            "{validated}"
-        );
-    }
 }
 
 #[tokio::test]
@@ -270,69 +241,6 @@ async fn a_change_reaches_a_fill_in_flight() {
 }
 
 #[tokio::test]
-async fn an_answer_keeps_its_date_and_grows_older() {
-    for protocol in PROTOCOLS {
-        let origin = Origin::start(|_| {
-            Reply::ok("a")
-                .field("date", LONG_AGO)
-                .field("cache-control", "max-age=2147483648")
-        })
-        .await;
-        let house = House::site(&origin).await;
-        for (asked, aged) in [(1, false), (1, true)] {
-            let got = house.client(protocol).get("/", &[]).await;
-            // Pingora's HTTP/2 session writes the present time over it; `Age` tells the truth.
-            if protocol != tier::Protocol::H2 {
-                assert_eq!(got.field("date"), LONG_AGO, "{protocol}");
-            }
-            assert_eq!(origin.requests(), asked);
-            let age: u64 = got
-                .headers
-                .get("age")
-                .map_or(0, |age| age.to_str().unwrap().parse().unwrap());
-            assert_eq!(
-                age > 900_000_000,
-                aged,
-                "apparent_age, RFC 9111 §4.2.3: {got:?}"
-            );
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_validated_answer_is_renewed_by_what_the_origin_says() {
-    for protocol in PROTOCOLS {
-        let origin = counting(|number, head| {
-            let reply = numbered(number)
-                .field("etag", "\"a\"")
-                .field("x-number", number.to_string());
-            match field(head, "if-none-match") {
-                Some("\"a\"") => Reply {
-                    status: 304,
-                    ..reply
-                },
-                _ => reply.field("cache-control", "max-age=0"),
-            }
-        })
-        .await;
-        let house = House::site(&origin).await;
-        let client = house.client(protocol);
-        for number in ["0", "1", "1"] {
-            let got = client.get("/", &[]).await;
-            assert_eq!(
-                (got.status, text(&got).as_str()),
-                (200, "answer 0"),
-                "{protocol}"
-            );
-            assert_eq!(got.field("x-number"), number, "{got:?}");
-        }
-        let same = client.get("/", &[("if-none-match", "W/\"a\"")]).await;
-        assert_eq!((same.status, same.field("etag")), (304, "\"a\""));
-        assert_eq!(origin.requests(), 2, "{protocol}");
-    }
-}
-
-#[tokio::test]
 async fn withheld_fields_reach_the_first_who_asks_and_nobody_else() {
     for protocol in PROTOCOLS {
         let origin = Origin::start(|_| {
@@ -358,72 +266,6 @@ async fn withheld_fields_reach_the_first_who_asks_and_nobody_else() {
             !second.headers.contains_key("set-cookie") && !second.headers.contains_key("x-hint")
         );
         assert_eq!(origin.requests(), 1);
-    }
-}
-
-#[tokio::test]
-async fn a_stale_answer_stands_in_for_an_origin_that_is_gone() {
-    for protocol in PROTOCOLS {
-        let origin = counting(|number, head| match (number, path(head)) {
-            (0..=1, "/lenient") => Reply::ok("good")
-                .field("cache-control", "max-age=0, stale-if-error=1")
-                .field("etag", "\"a\""),
-            (0..=1, _) => Reply::ok("good")
-                .field("cache-control", "max-age=0, must-revalidate")
-                .field("etag", "\"a\""),
-            _ => Reply::status(HANG_UP, ""),
-        })
-        .await;
-        let house = House::site(&origin).await;
-        let client = house.client(protocol);
-        client.get("/lenient", &[]).await;
-        client.get("/strict", &[]).await;
-        assert_eq!(
-            text(&client.get("/lenient", &[]).await),
-            "good",
-            "{protocol}"
-        );
-        let strict = client.get("/strict", &[]).await;
-        assert_eq!(strict.status, 502, "{protocol}");
-        assert!(
-            strict
-                .field("proxy-status")
-                .starts_with("edge-1; error=connection_"),
-            "{strict:?}"
-        );
-        assert!(strict.headers.contains_key("date"));
-    }
-}
-
-#[tokio::test]
-async fn clients_may_look_past_the_cache_unless_the_operator_minds() {
-    for minds in [false, true] {
-        let origin = counting(|number, _| numbered(number)).await;
-        let house = House::with(&origin, |config| {
-            config.serve = edge::config::Serve::Site;
-            config.site.client_control = !minds;
-        })
-        .await;
-        for protocol in PROTOCOLS {
-            let client = house.client(protocol);
-            client.get("/", &[]).await;
-            for control in ["no-cache", "no-store", "max-age=0", "min-fresh=3600"] {
-                let before = origin.requests();
-                let got = client.get("/", &[("cache-control", control)]).await;
-                let reached = origin.requests() > before;
-                // `max-age=0` is content with what came within this moment.
-                assert!(
-                    reached != minds || control == "max-age=0",
-                    "{control} {protocol}"
-                );
-                let forwarded = got.field("cache-status").contains("fwd=request");
-                assert_eq!(forwarded, reached, "{got:?}");
-            }
-            let absent = client
-                .get("/absent", &[("cache-control", "only-if-cached")])
-                .await;
-            assert_eq!(absent.status, if minds { 200 } else { 504 }, "{protocol}");
-        }
     }
 }
 
@@ -467,34 +309,6 @@ async fn what_was_asked_with_credentials_is_shared_only_where_the_origin_says_so
             let second = client.get(target, &[]).await;
             assert_eq!(text(&first) == text(&second), shared, "{target} {protocol}");
         }
-    }
-}
-
-#[tokio::test]
-async fn a_part_of_nothing_and_the_last_nothing_of_a_part_are_answered_whole() {
-    for protocol in PROTOCOLS {
-        let origin =
-            Origin::start(|head| Reply::ok(if path(head) == "/empty" { "" } else { "abc" })).await;
-        let house = House::site(&origin).await;
-        let client = house.client(protocol);
-        for (target, range, length) in [
-            ("/empty", "bytes=-5", 0),
-            ("/empty", "bytes=0-", 0),
-            ("/some", "bytes=-0", 3),
-        ] {
-            for _ in 0..2 {
-                let got = client.get(target, &[("range", range)]).await;
-                assert_eq!(
-                    (got.status, got.bytes().len()),
-                    (200, length),
-                    "{target} {range} {protocol}"
-                );
-            }
-        }
-        let head = client
-            .open("HEAD", "/some", &[("range", "bytes=0-0")])
-            .await;
-        assert_eq!(head.status, 200, "{protocol}: RFC 9110 §14.2");
     }
 }
 

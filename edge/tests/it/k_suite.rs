@@ -9,8 +9,9 @@ use tokio::process::{Child, Command};
 
 use crate::house::House;
 
-/// Required by this edition of the suite: 157; no peer that was measured passes more than 125.
-const REQUIRED: u64 = 150;
+/// Of 157 required in this edition of the suite, and of 86 optimal; docs/http-cache.md says what becomes of the others.
+const REQUIRED: u64 = 151;
+const OPTIMAL: u64 = 80;
 
 #[tokio::test]
 async fn the_public_cache_suite_finds_little_to_object_to() {
@@ -38,8 +39,10 @@ async fn the_public_cache_suite_finds_little_to_object_to() {
     assert!(output.status.success(), "{text}{errors}");
     println!("{text}");
     let score: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-    let required = score["required"]["passed"].as_u64().unwrap();
-    assert!(required >= REQUIRED, "{required} of 157 required: {text}");
+    for (kind, least) in [("required", REQUIRED), ("optimal", OPTIMAL)] {
+        let passed = score[kind]["passed"].as_u64().unwrap();
+        assert!(passed >= least, "{passed} {kind}, not {least}: {text}");
+    }
 }
 
 /// The suite's own origin, on a free port.

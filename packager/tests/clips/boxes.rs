@@ -97,7 +97,8 @@ impl Dump {
     }
 
     fn run(&mut self, offset: Option<i32>, samples: &TrunSamples, depth: usize) {
-        let plain = |value: Option<u32>| value.map_or("-".to_owned(), |value| value.to_string());
+        let plain =
+            |value: Option<u32>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
         self.line(
             depth,
             &format!("data at {offset:?}: duration size flags offset"),
@@ -105,9 +106,11 @@ impl Dump {
         for sample in samples.iter() {
             let flags = sample
                 .flags
-                .map_or("-".to_owned(), |flags| format!("{flags:08x}"));
+                .map_or_else(|| "-".to_owned(), |flags| format!("{flags:08x}"));
             let (duration, size) = (plain(sample.duration), plain(sample.size));
-            let offset = sample.cts.map_or("-".to_owned(), |cts| cts.to_string());
+            let offset = sample
+                .cts
+                .map_or_else(|| "-".to_owned(), |cts| cts.to_string());
             self.line(depth, &format!("{duration} {size} {flags} {offset}"));
         }
     }
@@ -186,7 +189,7 @@ fn dumped(name: &str, film: &Film, id: &str, method: Option<Method>) {
 
 fn iframe(film: &Film, id: &str, protection: Option<&Protection>) -> Option<Vec<u8>> {
     let (rendition, mezzanine) = film.rendition(id);
-    let plan = rendition.video().and(rendition.iframe(2))?;
+    let plan = rendition.video().and_then(|_| rendition.iframe(2))?;
     let track = protection.map(|protection| protection.track(rendition).unwrap());
     let source = bytes::Bytes::copy_from_slice(&mezzanine[range(&plan.bytes)]);
     let packed = fmp4::iframe(rendition.index(), &plan, &source, track.as_ref()).unwrap();

@@ -290,7 +290,7 @@ fn the_bytes_of_every_stream() {
                     _ => segment,
                 };
                 let digest = hex::encode(Sha256::digest(&segment));
-                let way = method.map_or("clear".to_owned(), |method| format!("{method:?}"));
+                let way = method.map_or_else(|| "clear".to_owned(), |method| format!("{method:?}"));
                 dump += &format!("{name} {id} {way} {number} {} {digest}\n", segment.len());
             }
         }

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::cache::{CacheMeta, ForcedFreshness, NoCacheReason, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use crate::policy::{Policy, Site};
+use crate::policy::{Policy, Site, is_about_itself};
 use crate::rfc9111::condition::{names_another, refreshed};
 use crate::rfc9111::directives::{Reach, Request as Wishes, Response as Directives, Seconds};
 use crate::rfc9111::freshness::{self, Age, Arrival, Lifetime};
@@ -20,6 +20,8 @@ pub(crate) struct Case<'a> {
     /// `Age`, which is not among the response's fields any more: it describes this one transfer.
     pub(crate) age: Age,
     pub(crate) arrival: Arrival,
+    /// The parent was asked for a part, whatever the client has (RFC 9110 §14.2).
+    pub(crate) part: bool,
 }
 
 /// Decides on a response. How long an object lives is the origin's decision, negative answers included.
@@ -105,8 +107,11 @@ fn page(
         directives.no_store
     };
     let authorized = case.request.headers.contains_key(header::AUTHORIZATION);
+    let posted = case.request.method == Method::POST;
     if forbidden
-        || matches!(status.as_u16(), 100..=199 | 206 | 304)
+        || matches!(status.as_u16(), 100..=199 | 304 | 416)
+        || (status == StatusCode::PARTIAL_CONTENT && !(case.part && is_one_part(headers)))
+        || (posted && !(status == StatusCode::OK && is_about_itself(case.request, case.response)))
         || directives.private == Reach::All
         || (authorized && !directives.admits_authorized())
         || Vary::of(headers) == Vary::Anything
@@ -114,7 +119,8 @@ fn page(
         return None;
     }
     let guess = (freshness::is_heuristic(status) || directives.public)
-        && !headers.contains_key(header::SET_COOKIE);
+        && !headers.contains_key(header::SET_COOKIE)
+        && !posted;
     let lifetime = match lifetime {
         Lifetime::Explicit(lifetime) => lifetime,
         Lifetime::Unchanged(span) if guess => site.heuristic.min(span / 10),
@@ -125,7 +131,16 @@ fn page(
         headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED);
     let stale = directives.stale_while_revalidate != Seconds::Absent
         || directives.stale_if_error != Seconds::Absent;
-    (!lifetime.is_zero() || ((validated || stale) && status == StatusCode::OK)).then_some(lifetime)
+    let useful = (validated || stale) && status == StatusCode::OK && !posted;
+    (!lifetime.is_zero() || useful).then_some(lifetime)
+}
+
+/// A part is kept as it is and never joined with others, but it must say which part it is (RFC 9110 §15.3.7.1).
+fn is_one_part(headers: &HeaderMap) -> bool {
+    let range = headers
+        .get(header::CONTENT_RANGE)
+        .map(HeaderValue::as_bytes);
+    range.is_some_and(|range| range.starts_with(b"bytes "))
 }
 
 /// Puts down the times of a response that is stored. The stale windows are closed where the origin forbids stale

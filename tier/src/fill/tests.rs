@@ -44,6 +44,7 @@ fn case<'a>(request: &'a RequestHeader, response: &'a ResponseHeader, age: Age) 
         response,
         age,
         arrival,
+        part: false,
     }
 }
 
@@ -302,4 +303,42 @@ fn a_body_that_ends_with_the_connection_has_no_sure_end() {
     )));
     assert!(!has_end(&response(200, &[])));
     assert!(!has_end(&response(200, &[("transfer-encoding", "gzip")])));
+}
+
+#[test]
+fn a_part_is_stored_when_it_was_asked_for_and_says_which_it_is() {
+    let request = asked(&[("range", "bytes=-5")]);
+    let stored = |part: bool, fields: &[(&'static str, &str)]| {
+        let fields = [fields, &[("cache-control", "max-age=60")]].concat();
+        let response = response(206, &fields);
+        let case = case(&request, &response, Age::Absent);
+        decide(&SITE, &Case { part, ..case }).is_cacheable()
+    };
+    let range = ("content-range", "bytes 5-9/10");
+    assert!(stored(true, &[range]));
+    assert!(!stored(false, &[range]), "nobody asked for it");
+    assert!(!stored(true, &[]), "many parts, or none");
+    assert!(kept(&SITE, 416, &[("cache-control", "max-age=60")]).is_none());
+}
+
+#[test]
+fn the_answer_to_a_post_is_stored_only_as_the_thing_itself() {
+    let mut request = asked(&[("host", "a")]);
+    request.set_method(Method::POST);
+    request.set_uri("/list?all".parse().unwrap());
+    let stored = |status: u16, fields: &[(&'static str, &str)]| {
+        let response = response(status, fields);
+        decide(&SITE, &case(&request, &response, Age::Absent)).is_cacheable()
+    };
+    let (fresh, own) = (
+        ("cache-control", "max-age=60"),
+        ("content-location", "//A/list?all"),
+    );
+    assert!(stored(200, &[fresh, own]));
+    assert!(!stored(200, &[fresh]) && !stored(201, &[fresh, own]));
+    assert!(!stored(200, &[fresh, ("content-location", "/list")]));
+    assert!(
+        !stored(200, &[own, CHANGED, ("etag", "\"a\"")]),
+        "nothing is guessed"
+    );
 }

@@ -43,6 +43,8 @@ pub(super) struct Upstream {
     pub(super) asked_at: Option<Instant>,
     pub(super) arrival: Option<Arrival>,
     pub(super) status: Option<u16>,
+    /// It was asked for a part and not for the whole.
+    pub(super) part: bool,
     pub(super) age: Age,
     pub(super) cache_status: Option<String>,
     /// What the first client gets and the cache does not keep.

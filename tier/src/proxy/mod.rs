@@ -112,17 +112,18 @@ impl ProxyHttp for Proxy {
     }
 
     fn request_cache_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
-        let passage = self.policy.passage(&session.req_header().method);
         let unwanted = ctx.wishes.as_ref().is_some_and(|wishes| wishes.no_store);
-        if passage != Some(Passage::Cache) || unwanted {
+        if unwanted || !self.policy.may_store(session.req_header()) {
             ctx.passed_over = unwanted;
             return Ok(());
         }
         let mut overrides = CacheOptionOverrides::default();
         overrides.wait_timeout = Some(self.rules.fill_wait);
+        // Whoever changes something waits for nobody.
+        let lock = (self.passage(session) == Some(Passage::Cache)).then_some(self.lock);
         session
             .cache
-            .enable(self.cache, None, None, Some(self.lock), Some(overrides));
+            .enable(self.cache, None, None, lock, Some(overrides));
         session
             .cache
             .set_max_file_size_bytes(self.rules.max_object_bytes);
@@ -136,12 +137,15 @@ impl ProxyHttp for Proxy {
 
     async fn cache_hit_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         meta: &CacheMeta,
         hit: &mut HitHandler,
         _is_fresh: bool,
         ctx: &mut Context,
     ) -> Result<Option<ForcedFreshness>> {
+        if self.passage(session) != Some(Passage::Cache) {
+            return Ok(Some(ForcedFreshness::ForceMiss));
+        }
         let reader = hit.as_any().downcast_ref::<Reader>();
         ctx.joined = reader.is_some_and(|reader| reader.joined_fill);
         let wishes = ctx.wishes.as_ref();
@@ -321,6 +325,10 @@ impl ProxyHttp for Proxy {
 impl Proxy {
     const fn is_for_films(&self) -> bool {
         matches!(self.policy, Policy::Films)
+    }
+
+    fn passage(&self, session: &Session) -> Option<Passage> {
+        self.policy.passage(&session.req_header().method)
     }
 }
 

@@ -46,7 +46,7 @@ impl Proxy {
 
     /// The parents' members of `Cache-Status`, and then our own (RFC 9211 §2).
     fn cache_status(&self, session: &Session, ctx: &mut Context) -> String {
-        let way = match self.policy.passage(&session.req_header().method) {
+        let way = match self.passage(session) {
             Some(Passage::Through) => status::Way::Method,
             _ if ctx.passed_over => status::Way::Request,
             _ => status::Way::Cache,

@@ -12,7 +12,7 @@ use super::entry::from;
 use super::{Context, Proxy};
 use crate::fill;
 use crate::headers::{self, CACHE_STATUS};
-use crate::rfc9111::freshness;
+use crate::rfc9111::{condition, freshness};
 
 impl Proxy {
     /// Makes a client's request one for the parent.
@@ -34,7 +34,30 @@ impl Proxy {
             request.insert_header(HOP, secret.clone())?;
         }
         ctx.upstream.ask(System.wall());
+        self.ask_for_part(session, request, ctx)?;
         self.metrics.upstream_requests.inc();
+        Ok(())
+    }
+
+    /// Pingora asks for the whole wherever the answer may be stored; where that is of no use, the part is asked for.
+    fn ask_for_part(
+        &self,
+        session: &Session,
+        request: &mut RequestHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        let asked = session.req_header();
+        let stored = session.cache.maybe_cache_meta();
+        let reach = self.rules.max_object_bytes;
+        if !session.cache.enabled() || !self.policy.fetches_part(asked, stored, reach) {
+            return Ok(());
+        }
+        for name in [header::RANGE, header::IF_RANGE] {
+            if let Some(value) = asked.headers.get(&name) {
+                request.insert_header(name, value.clone())?;
+            }
+        }
+        ctx.upstream.part = condition::part(asked).is_some();
         Ok(())
     }
 
@@ -93,6 +116,7 @@ impl Proxy {
             response,
             age: ctx.upstream.age,
             arrival,
+            part: ctx.upstream.part,
         };
         // What Pingora made of a 304 and the stored header is passed over: it takes few fields.
         let (Some(news), Some(stored)) = (&ctx.upstream.news, session.cache.maybe_cache_meta())

@@ -36,6 +36,46 @@ pub(crate) fn may_be_cut(request: &RequestHeader, response: &ResponseHeader) -> 
         && is_same(request, response)
 }
 
+/// The part that a request asks for, when whatever is there will do: `If-Range` may turn it into the whole.
+pub(crate) fn part(request: &RequestHeader) -> Option<&HeaderValue> {
+    let sure = request.method == Method::GET && !request.headers.contains_key(header::IF_RANGE);
+    request.headers.get(header::RANGE).filter(|_| sure)
+}
+
+/// Whether a fill of the whole would not bring what `Range` asks for, or bring it last: a single range at the end, or
+/// one that begins `reach` bytes in or later.
+pub(crate) fn is_beyond(range: &HeaderValue, reach: u64) -> bool {
+    let spec = range
+        .to_str()
+        .ok()
+        .and_then(|text| text.strip_prefix("bytes="));
+    let Some((first, last)) = spec.and_then(|spec| spec.trim().split_once('-')) else {
+        return false;
+    };
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    match (first, last) {
+        ("", last) => is_number(last) && last.bytes().any(|byte| byte != b'0'),
+        (first, last) if is_number(first) && is_number(last) => {
+            // What is too long for a number is beyond any reach.
+            first.parse().map_or(true, |first: u64| first >= reach)
+        }
+        _ => false,
+    }
+}
+
+/// Whether the answer depends on what the client has (RFC 9110 §13.1), or is to be a part.
+pub(crate) fn is_conditional(request: &RequestHeader) -> bool {
+    let fields = [
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_UNMODIFIED_SINCE,
+        header::IF_RANGE,
+        header::RANGE,
+    ];
+    fields.iter().any(|name| request.headers.contains_key(name))
+}
+
 /// The last no bytes, `-0`, are not to be had (RFC 9110 §14.1.2), nor does anybody need them.
 fn wants_last_nothing(fields: &HeaderMap) -> bool {
     let text = fields
@@ -161,6 +201,34 @@ mod tests {
             response.append_header(*name, *value).unwrap();
         }
         response
+    }
+
+    #[test]
+    fn what_lies_at_the_end_or_far_in_is_beyond_a_fill_of_the_whole() {
+        let beyond = |text| is_beyond(&HeaderValue::from_static(text), 100);
+        for range in [
+            "bytes=-5",
+            "bytes=100-",
+            "bytes=100-100",
+            "bytes=99999999999999999999999-",
+        ] {
+            assert!(beyond(range), "{range}");
+        }
+        for range in [
+            "bytes=0-",
+            "bytes=99-200",
+            "bytes=-0",
+            "bytes=-",
+            "bytes=100-,200-",
+            "bytes=-5,-6",
+            "items=100-",
+            "bytes=x-",
+            "bytes=--5",
+            "bytes",
+            "",
+        ] {
+            assert!(!beyond(range), "{range}");
+        }
     }
 
     const NEW: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
