@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use config::{Problem, Problems};
+use config::{Problem, Problems, Span};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use tier::policy::{self, Policy};
 use tier::settings::{self, Cache, Clients, Upstream};
 
 /// `config/edge.toml`.
@@ -17,6 +18,9 @@ pub struct Config {
     pub name: String,
     /// Part of every cache key. Default `millrace`. Edges of one house share it.
     pub zone: String,
+    /// What it serves: `films`, behind the gate; or `site`: whatever the parents, which may then be any HTTP origin,
+    /// answer to any request, kept as RFC 9111 has it. Default `films`.
+    pub serve: Serve,
     /// Base URLs of the parents, `http://host:port` or `https://host:port`. Default
     /// `["http://127.0.0.1:9001"]`. Each object has its own order of preference among them.
     pub parents: Vec<String>,
@@ -30,6 +34,8 @@ pub struct Config {
     /// `millrace-client-country` are believed, such as `10.0.0.0/8`. Default none: the client is
     /// the other end of the connection.
     pub trusted_hops: Vec<String>,
+    /// How it serves a site.
+    pub site: Site,
     /// Where it listens.
     pub listen: Listen,
     /// The certificate for TCP and QUIC.
@@ -40,6 +46,32 @@ pub struct Config {
     pub upstream: Upstream,
     /// What it bears with.
     pub clients: Clients,
+}
+
+/// What an edge serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Serve {
+    /// Films, behind the gate.
+    Films,
+    /// Any HTTP origin, to everybody.
+    Site,
+}
+
+/// `[site]`: what RFC 9111 leaves to the operator; of no effect on films.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Site {
+    /// The longest time for which a response is taken for fresh that does not say so, but says when it was last
+    /// changed: a tenth of the time since then, at most this. At most `30d`; `0s`: it is validated each time. Default
+    /// `1d`. More spares the origin and shows changes later.
+    pub heuristic: Span,
+    /// How long a stale response answers while the origin cannot be reached, unless it forbids that. At most `30d`.
+    /// Default `1d`.
+    pub disconnected: Span,
+    /// Whether clients may ask for fresher or staler responses by `Cache-Control` (`no-cache`, `max-age`,
+    /// `only-if-cached` and so on). Default `true`. Every client can then make the origin work.
+    pub client_control: bool,
 }
 
 /// `[listen]`: addresses as `ip:port`.
@@ -71,6 +103,8 @@ pub struct Settings {
     pub name: String,
     /// Part of every cache key.
     pub zone: String,
+    /// What it serves.
+    pub serve: Policy,
     /// The keyring file.
     pub keyring_file: Option<PathBuf>,
     /// Whether public films may be fetched without a token.
@@ -94,15 +128,27 @@ impl Default for Config {
         Self {
             name: "edge-1".to_owned(),
             zone: "millrace".to_owned(),
+            serve: Serve::Films,
             parents: vec!["http://127.0.0.1:9001".to_owned()],
             keyring_file: PathBuf::new(),
             public_without_token: false,
             trusted_hops: Vec::new(),
+            site: Site::default(),
             listen: Listen::default(),
             tls: Tls::default(),
             cache: Cache::default(),
             upstream: Upstream::default(),
             clients: Clients::default(),
+        }
+    }
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self {
+            heuristic: Span::seconds(86_400),
+            disconnected: Span::seconds(86_400),
+            client_control: true,
         }
     }
 }
@@ -153,11 +199,13 @@ impl Config {
             problems.take("trusted_hops", net)
         });
         let trusted_hops = hops.collect();
+        let serve = self.site.policy(self.serve, &mut problems);
         let (cache, upstream, clients) = (&self.cache, &self.upstream, &self.clients);
         let tier = settings::check(&self.parents, cache, upstream, clients, &mut problems);
         problems.or(Settings {
             name: self.name,
             zone: self.zone,
+            serve,
             keyring_file: settings::some(&self.keyring_file),
             public_without_token: self.public_without_token,
             trusted_hops,
@@ -169,6 +217,30 @@ impl Config {
         })
     }
 }
+
+impl Site {
+    fn policy(&self, serve: Serve, problems: &mut Problems) -> Policy {
+        let spans = [
+            ("site.heuristic", self.heuristic),
+            ("site.disconnected", self.disconnected),
+        ];
+        for (key, span) in spans {
+            if span > LONGEST {
+                problems.add(key, format!("must be at most {LONGEST}"));
+            }
+        }
+        match serve {
+            Serve::Films => Policy::Films,
+            Serve::Site => Policy::Site(policy::Site {
+                heuristic: self.heuristic.0,
+                disconnected: self.disconnected.0,
+                obeys_clients: self.client_control,
+            }),
+        }
+    }
+}
+
+const LONGEST: Span = Span::seconds(30 * 86_400);
 
 #[cfg(test)]
 mod tests {
@@ -193,6 +265,7 @@ mod tests {
             ..Config::default()
         };
         config.listen.https = "8443".to_owned();
+        config.site.heuristic = Span::seconds(31 * 86_400);
         config.clients.max_connections = 0;
         let problems = config.check().unwrap_err();
         let keys: Vec<&str> = problems
@@ -203,6 +276,7 @@ mod tests {
             "name",
             "listen.https",
             "trusted_hops",
+            "site.heuristic",
             "parents",
             "clients.max_connections",
         ];

@@ -6,12 +6,15 @@
 //! 3. [`tier`] serves it from the cache or fills it from a parent;
 //! 4. [`beacon`] writes one line about it.
 //!
+//! With `serve = "site"` it is a cache in front of any HTTP origin instead: [`site`] lets everybody in.
+//!
 //! Invariants: a token never reaches a cache key, a parent or a log; a refusal tells the client
 //! its status and nothing more; an edge asks nobody while a viewer waits, save a parent for bytes.
 
 pub mod beacon;
 pub mod config;
 pub mod gate;
+pub mod site;
 mod start;
 
 pub use start::{Error, Running, inspect, start};

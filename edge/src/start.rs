@@ -10,6 +10,7 @@ use runtime::clock::Clock;
 use runtime::internal::{self, Health};
 use runtime::shutdown::{Shutdown, Trigger};
 use tier::node::{Node, Role};
+use tier::policy::Policy;
 use tier::tls::Certificate;
 use tier::{Viewers, admission::Admission, h3, listen};
 use tokio::net::TcpListener;
@@ -18,6 +19,7 @@ use tokio::task::JoinSet;
 use crate::beacon::AccessLog;
 use crate::config::Settings;
 use crate::gate::{Gate, Keys, KeysError};
+use crate::site::Everybody;
 
 /// Why an edge did not start, or did not take new files.
 #[derive(Debug, thiserror::Error)]
@@ -62,9 +64,10 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let role = Role {
         name: settings.name.clone(),
         zone: settings.zone.clone(),
-        admission: Arc::clone(&gate) as Arc<dyn Admission>,
+        policy: settings.serve.clone(),
+        admission: admission(&settings, &gate),
         beacon: Arc::new(AccessLog::new(settings.name.clone())),
-        viewers: Some(Viewers::new(Some(sockets.https_address.port()))),
+        viewers: Some(viewers(&settings, sockets.https_address.port())),
     };
     let node = Node::build(&settings.tier, role)?;
     let (trigger, shutdown) = Trigger::new();
@@ -154,6 +157,21 @@ impl Running {
             }
         });
         Ok(())
+    }
+}
+
+/// Films stand behind the gate; a site is open to everybody.
+fn admission(settings: &Settings, gate: &Arc<Gate>) -> Arc<dyn Admission> {
+    match settings.serve {
+        Policy::Films => Arc::clone(gate) as _,
+        Policy::Site(_) => Arc::new(Everybody),
+    }
+}
+
+fn viewers(settings: &Settings, h3_port: u16) -> Viewers {
+    match settings.serve {
+        Policy::Films => Viewers::new(Some(h3_port)),
+        Policy::Site(_) => Viewers::of_site(Some(h3_port)),
     }
 }
 

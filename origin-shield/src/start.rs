@@ -9,6 +9,7 @@ use runtime::internal::{self, Health};
 use runtime::shutdown::Trigger;
 use tier::listen;
 use tier::node::{Node, Role};
+use tier::policy::Policy;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -53,6 +54,7 @@ pub async fn start(settings: Settings) -> Result<Running, tier::Error> {
     let role = Role {
         name: settings.name.clone(),
         zone: settings.zone,
+        policy: Policy::Films,
         admission: Arc::new(Hop::new(secret.transpose()?)),
         beacon: Arc::new(HopLog::new(settings.name)),
         viewers: None,

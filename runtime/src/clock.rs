@@ -15,15 +15,23 @@ pub trait Clock: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct System;
 
-impl Clock for System {
+impl System {
+    /// The present instant as libraries want it that judge by the machine's clock themselves.
+    #[must_use]
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place that reads the clock"
     )]
+    pub fn wall(self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
+impl Clock for System {
     fn now(&self) -> UnixSeconds {
         // A clock before 1970 is a broken machine: everything then counts as not valid yet.
         UnixSeconds(
-            SystemTime::now()
+            self.wall()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_secs()),
         )

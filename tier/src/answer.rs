@@ -6,22 +6,25 @@ use http::header;
 use pingora::http::ResponseHeader;
 use pingora::prelude::{Error, ErrorSource, ErrorType, Result};
 use pingora::proxy::Session;
+use runtime::clock::System;
 
 use crate::headers::{PREFLIGHT, Viewers};
+use crate::status::PROXY_STATUS;
 
 /// Answers a request that is not served. Every refusal with 403 has the same bytes: why it was
 /// refused is for logs and metrics only.
 pub(crate) async fn refuse(
     session: &mut Session,
     reason: Reason,
+    proxy_status: Option<String>,
     viewers: Option<&Viewers>,
     on_h3: bool,
 ) -> Result<()> {
     let body = body(reason.status());
-    let mut response = ResponseHeader::build(reason.status(), Some(12))?;
-    response.insert_header(header::CONTENT_TYPE, "application/problem+json")?;
-    response.insert_header(header::CONTENT_LENGTH, body.len())?;
-    response.insert_header(header::CACHE_CONTROL, "no-store")?;
+    let mut response = problem(reason.status(), &body)?;
+    if let Some(proxy_status) = proxy_status {
+        response.insert_header(PROXY_STATUS, proxy_status)?;
+    }
     if reason == Reason::Method {
         response.insert_header(header::ALLOW, "GET, HEAD, OPTIONS")?;
     }
@@ -31,6 +34,26 @@ pub(crate) async fn refuse(
     if !may_reuse(reason) {
         session.set_keepalive(None);
     }
+    send(session, response, body).await
+}
+
+/// Answers a request that wants nothing but what is stored, and that is not (RFC 9111 §5.2.1.7).
+pub(crate) async fn absent(session: &mut Session) -> Result<()> {
+    let body = Bytes::from_static(br#"{"status":504,"title":"it is not in the cache"}"#);
+    let response = problem(504, &body)?;
+    send(session, response, body).await
+}
+
+fn problem(status: u16, body: &Bytes) -> Result<ResponseHeader> {
+    let mut response = ResponseHeader::build(status, Some(12))?;
+    response.insert_header(header::DATE, httpdate::fmt_http_date(System.wall()))?;
+    response.insert_header(header::CONTENT_TYPE, "application/problem+json")?;
+    response.insert_header(header::CONTENT_LENGTH, body.len())?;
+    response.insert_header(header::CACHE_CONTROL, "no-store")?;
+    Ok(response)
+}
+
+async fn send(session: &mut Session, response: ResponseHeader, body: Bytes) -> Result<()> {
     let headless = session.req_header().method == http::Method::HEAD;
     session
         .write_response_header(Box::new(response), headless)
@@ -44,6 +67,7 @@ pub(crate) async fn refuse(
 /// Answers a CORS preflight without looking at the address.
 pub(crate) async fn preflight(session: &mut Session, viewers: &Viewers, on_h3: bool) -> Result<()> {
     let mut response = ResponseHeader::build(204, Some(12))?;
+    response.insert_header(header::DATE, httpdate::fmt_http_date(System.wall()))?;
     viewers.dress(&mut response, on_h3)?;
     for (name, value) in PREFLIGHT {
         response.insert_header(name, value)?;

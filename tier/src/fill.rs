@@ -1,35 +1,217 @@
 //! What may be stored and for how long (RFC 9111 §3, §4.2; RFC 5861).
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use http::header;
-use pingora::cache::cache_control::{CacheControl, DirectiveKey};
-use pingora::cache::filters::resp_cacheable;
-use pingora::cache::{CacheMeta, CacheMetaDefaults, NoCacheReason, RespCacheable};
-use pingora::http::ResponseHeader;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use pingora::cache::{CacheMeta, ForcedFreshness, NoCacheReason, RespCacheable};
+use pingora::http::{RequestHeader, ResponseHeader};
 
-/// Decides on a response that is already `age` old. Without explicit freshness nothing is stored:
-/// how long an object lives is the origin's decision, negative answers included.
-pub(crate) fn decide(response: &ResponseHeader, age: Duration) -> RespCacheable {
-    if !STORABLE.contains(&response.status.as_u16()) {
+use crate::policy::{Policy, Site};
+use crate::rfc9111::condition::{names_another, refreshed};
+use crate::rfc9111::directives::{Reach, Request as Wishes, Response as Directives, Seconds};
+use crate::rfc9111::freshness::{self, Age, Arrival, Lifetime};
+use crate::rfc9111::vary::Vary;
+
+/// A response that came, and what it answers.
+#[derive(Clone, Copy)]
+pub(crate) struct Case<'a> {
+    pub(crate) request: &'a RequestHeader,
+    pub(crate) response: &'a ResponseHeader,
+    /// `Age`, which is not among the response's fields any more: it describes this one transfer.
+    pub(crate) age: Age,
+    pub(crate) arrival: Arrival,
+}
+
+/// Decides on a response. How long an object lives is the origin's decision, negative answers included.
+pub(crate) fn decide(policy: &Policy, case: &Case<'_>) -> RespCacheable {
+    let directives = Directives::of(&case.response.headers);
+    let stated = freshness::lifetime(&case.response.headers, &directives, case.arrival);
+    let lifetime = match policy {
+        Policy::Films => film(case, &directives, stated),
+        Policy::Site(site) => page(site, case, &directives, stated),
+    };
+    let Some(lifetime) = lifetime else {
         return RespCacheable::Uncacheable(NoCacheReason::OriginNotCache);
+    };
+    let mut header = case.response.clone();
+    for (name, _) in withheld_by(&directives, case.response) {
+        header.remove_header(&name);
     }
-    if response.headers.contains_key(header::SET_COOKIE) || varies_on_everything(response) {
-        return RespCacheable::Uncacheable(NoCacheReason::OriginNotCache);
-    }
-    let control = CacheControl::from_resp_headers(response);
-    match resp_cacheable(control.as_ref(), response.clone(), false, &DEFAULTS) {
-        RespCacheable::Cacheable(meta) => {
-            RespCacheable::Cacheable(aged(meta, age, control.as_ref()))
+    RespCacheable::Cacheable(meta(policy, case, &directives, lifetime, header))
+}
+
+/// What becomes of a stored response about which the parent said that it has not changed.
+pub(crate) enum Renewed {
+    /// It is kept.
+    Kept(CacheMeta),
+    /// It answers this request and is then to be forgotten.
+    Spent(CacheMeta),
+}
+
+/// Decides on a stored response that was validated (RFC 9111 §4.3.4).
+pub(crate) fn renew(policy: &Policy, stored: &CacheMeta, case: &Case<'_>) -> Renewed {
+    let another = names_another(stored.response_header(), case.response);
+    let header = if another {
+        stored.response_header_copy()
+    } else {
+        refreshed(stored.response_header(), case.response)
+    };
+    let renewed = Case {
+        response: &header,
+        ..*case
+    };
+    match decide(policy, &renewed) {
+        RespCacheable::Cacheable(meta) if !another => Renewed::Kept(meta),
+        _ => {
+            let directives = Directives::of(&header.headers);
+            let header = header.clone();
+            Renewed::Spent(meta(policy, &renewed, &directives, Duration::ZERO, header))
         }
-        refused @ RespCacheable::Uncacheable(_) => refused,
     }
 }
 
-/// Tells whether the end of the body can be told from a connection that broke (RFC 9112 §6.3): by
-/// its length, or by its last chunk. What can not must not be stored, for half of it may be missing.
+/// Whole answers about an address, with explicit freshness. Parents get no field of the viewer's that could make two
+/// answers differ, so `Vary` other than `*` needs no variants.
+fn film(case: &Case<'_>, directives: &Directives, lifetime: Lifetime) -> Option<Duration> {
+    let whole = FILM_STATUSES.contains(&case.response.status.as_u16());
+    let open = !directives.no_store && directives.private != Reach::All;
+    let same = Vary::of(&case.response.headers) != Vary::Anything;
+    match lifetime {
+        Lifetime::Explicit(lifetime)
+            if whole
+                && open
+                && same
+                && has_end(case.response)
+                && !case.response.headers.contains_key(header::SET_COOKIE) =>
+        {
+            Some(lifetime)
+        }
+        _ => None,
+    }
+}
+
+/// What a shared cache may keep of any site (RFC 9111 §3).
+fn page(
+    site: &Site,
+    case: &Case<'_>,
+    directives: &Directives,
+    lifetime: Lifetime,
+) -> Option<Duration> {
+    let (headers, status) = (&case.response.headers, case.response.status);
+    // A cache that understands the status may store what `no-store` is said of to those that do not (§5.2.2.3).
+    let forbidden = if directives.must_understand {
+        !is_understood(status)
+    } else {
+        directives.no_store
+    };
+    let authorized = case.request.headers.contains_key(header::AUTHORIZATION);
+    if forbidden
+        || matches!(status.as_u16(), 100..=199 | 206 | 304)
+        || directives.private == Reach::All
+        || (authorized && !directives.admits_authorized())
+        || Vary::of(headers) == Vary::Anything
+    {
+        return None;
+    }
+    let guess = (freshness::is_heuristic(status) || directives.public)
+        && !headers.contains_key(header::SET_COOKIE);
+    let lifetime = match lifetime {
+        Lifetime::Explicit(lifetime) => lifetime,
+        Lifetime::Unchanged(span) if guess => site.heuristic.min(span / 10),
+        Lifetime::Unchanged(_) | Lifetime::Unknown => Duration::ZERO,
+    };
+    // What is never fresh and cannot be validated is of no use to anybody, and would make others wait for it.
+    let validated =
+        headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED);
+    let stale = directives.stale_while_revalidate != Seconds::Absent
+        || directives.stale_if_error != Seconds::Absent;
+    (!lifetime.is_zero() || ((validated || stale) && status == StatusCode::OK)).then_some(lifetime)
+}
+
+/// Puts down the times of a response that is stored. The stale windows are closed where the origin forbids stale
+/// answers (RFC 9111 §4.2.4).
+fn meta(
+    policy: &Policy,
+    case: &Case<'_>,
+    directives: &Directives,
+    lifetime: Duration,
+    header: ResponseHeader,
+) -> CacheMeta {
+    let created = case.arrival.received;
+    let (while_revalidate, if_error) = if directives.forbids_stale() {
+        (Duration::ZERO, Duration::ZERO)
+    } else {
+        let if_error = directives.stale_if_error.known().unwrap_or_default();
+        (
+            directives
+                .stale_while_revalidate
+                .known()
+                .unwrap_or_default(),
+            if_error.max(policy.disconnected()),
+        )
+    };
+    let age = freshness::initial_age(&case.response.headers, case.age, case.arrival);
+    let epoch = earlier(created, age.unwrap_or_default());
+    let fresh_until = match age {
+        Some(age) if age < lifetime => epoch + lifetime,
+        // Stale from the start: since its lifetime has passed, or, when its age is unknown, since it came.
+        Some(_) => earlier(epoch + lifetime, Duration::from_nanos(1)),
+        None => earlier(created, Duration::from_nanos(1)),
+    };
+    let seconds = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
+    let mut meta = CacheMeta::new(
+        fresh_until,
+        created,
+        seconds(while_revalidate),
+        seconds(if_error),
+        header,
+    );
+    if epoch != created {
+        meta.set_epoch_override(epoch);
+    }
+    meta
+}
+
+/// What a client's wishes make of a stored response's freshness (RFC 9111 §5.2.1); `None`: nothing.
+pub(crate) fn weigh(
+    wishes: &Wishes,
+    stored: &CacheMeta,
+    now: SystemTime,
+) -> Option<ForcedFreshness> {
+    let past = |since: SystemTime| now.duration_since(since).unwrap_or_default();
+    let left = stored.fresh_until().duration_since(now).unwrap_or_default();
+    let too_old = match wishes.max_age {
+        Seconds::Absent => false,
+        Seconds::Are(limit) => past(stored.epoch()) > limit,
+        Seconds::Unclear => true,
+    };
+    let too_late = wishes.min_fresh.known().is_some_and(|least| left < least);
+    if wishes.no_cache || too_old || too_late {
+        return Some(ForcedFreshness::ForceExpired);
+    }
+    let stale = past(stored.fresh_until());
+    let endured = match wishes.max_stale {
+        Seconds::Absent => false,
+        Seconds::Are(limit) => stale <= limit,
+        Seconds::Unclear => true,
+    };
+    let stands = endured && left.is_zero() && !Directives::of(stored.headers()).forbids_stale();
+    stands.then_some(ForcedFreshness::ForceFresh)
+}
+
+/// Whether stale bytes may stand in for this answer of a parent: RFC 5861 §4 names the statuses, and the origin
+/// allows it for so long.
+pub(crate) fn covers_error(stored: &CacheMeta, status: u16, now: SystemTime) -> bool {
+    let directives = Directives::of(stored.headers());
+    let window = directives.stale_if_error.known();
+    let until = window.and_then(|window| stored.fresh_until().checked_add(window));
+    matches!(status, 500 | 502 | 503 | 504) && until.is_some_and(|until| now <= until)
+}
+
+/// Tells whether the end of the body can be told from a connection that broke (RFC 9112 §6.3): by its length, or by
+/// its last chunk. Half of a film may be missing from what can not.
 pub(crate) fn has_end(response: &ResponseHeader) -> bool {
-    let chunked = |value: &header::HeaderValue| {
+    let chunked = |value: &HeaderValue| {
         let last = value.as_bytes().rsplit(|byte| *byte == b',').next();
         last.is_some_and(|last| last.trim_ascii().eq_ignore_ascii_case(b"chunked"))
     };
@@ -42,60 +224,63 @@ pub(crate) fn has_end(response: &ResponseHeader) -> bool {
             .is_some_and(chunked)
 }
 
-/// Counts the time that the response has spent in caches before us, and closes the stale windows
-/// where the origin forbids stale answers (RFC 9111 §4.2.4).
-fn aged(meta: CacheMeta, age: Duration, control: Option<&CacheControl>) -> CacheMeta {
-    let strict = control.is_some_and(|control| {
-        STRICT
-            .iter()
-            .any(|key| control.directives.contains_key(key))
+/// What of a response is for the one who asked and not for the cache (RFC 9111 §3.1): fields that the origin
+/// withholds, and those of proxies.
+pub(crate) fn withheld_of(response: &ResponseHeader) -> Vec<(HeaderName, HeaderValue)> {
+    withheld_by(&Directives::of(&response.headers), response)
+}
+
+fn withheld_by(
+    directives: &Directives,
+    response: &ResponseHeader,
+) -> Vec<(HeaderName, HeaderValue)> {
+    let named = directives.no_cache.fields().iter();
+    let names = named
+        .chain(directives.private.fields())
+        .chain(&PROXY_FIELDS);
+    let fields = names.flat_map(|name| {
+        let values = response.headers.get_all(name).iter();
+        values.map(move |value| (name.clone(), value.clone()))
     });
-    let (while_revalidate, if_error) = if strict {
-        (0, 0)
-    } else {
-        (meta.stale_while_revalidate_sec(), meta.stale_if_error_sec())
-    };
-    let earlier = |instant: std::time::SystemTime| instant.checked_sub(age).unwrap_or(instant);
-    let mut aged = CacheMeta::new(
-        earlier(meta.fresh_until()),
-        meta.created(),
-        while_revalidate,
-        if_error,
-        meta.response_header_copy(),
-    );
-    aged.set_epoch_override(earlier(meta.created()));
-    aged
+    fields.collect()
 }
 
-/// The age that an upstream reports (RFC 9111 §5.1); an unreadable one counts as none.
-pub(crate) fn reported_age(response: &ResponseHeader) -> Duration {
-    let seconds = response
-        .headers
-        .get(header::AGE)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-        .unwrap_or(0);
-    Duration::from_secs(u64::min(seconds, 1 << 31))
+fn earlier(instant: SystemTime, by: Duration) -> SystemTime {
+    instant.checked_sub(by).unwrap_or(instant)
 }
 
-fn varies_on_everything(response: &ResponseHeader) -> bool {
-    let values = response.headers.get_all(header::VARY);
-    values.iter().any(|value| value.as_bytes().contains(&b'*'))
+/// Statuses whose rules for storage this cache follows.
+fn is_understood(status: StatusCode) -> bool {
+    status.canonical_reason().is_some()
 }
 
-/// Whole answers about an address. Parents get no field of the viewer's that could make two
-/// answers differ, so `Vary` other than `*` needs no variants.
-const STORABLE: [u16; 7] = [200, 203, 301, 308, 404, 410, 414];
-const STRICT: [DirectiveKey; 4] = [
-    DirectiveKey::MustRevalidate,
-    DirectiveKey::ProxyRevalidate,
-    DirectiveKey::SMaxAge,
-    DirectiveKey::NoCache,
+const FILM_STATUSES: [u16; 7] = [200, 203, 301, 308, 404, 410, 414];
+
+static PROXY_FIELDS: [HeaderName; 3] = [
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-authentication-info"),
+    header::PROXY_AUTHORIZATION,
 ];
-const DEFAULTS: CacheMetaDefaults = CacheMetaDefaults::new(|_| None, 0, 0);
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
+
+    const SITE: Policy = Policy::Site(Site {
+        heuristic: Duration::from_secs(600),
+        disconnected: Duration::from_secs(30),
+        obeys_clients: true,
+    });
+
+    /// Sun, 06 Nov 1994 08:49:37 GMT
+    const THEN: u64 = 784_111_777;
+    const CHANGED: (&str, &str) = ("last-modified", "Sun, 06 Nov 1994 08:48:37 GMT");
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(THEN + seconds)
+    }
 
     fn response(status: u16, fields: &[(&'static str, &str)]) -> ResponseHeader {
         let mut response = ResponseHeader::build(status, None).unwrap();
@@ -105,60 +290,273 @@ mod tests {
         response
     }
 
-    fn stored(status: u16, fields: &[(&'static str, &str)]) -> Option<CacheMeta> {
-        match decide(&response(status, fields), Duration::ZERO) {
+    fn asked(fields: &[(&'static str, &str)]) -> RequestHeader {
+        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+        for (name, value) in fields {
+            request.append_header(*name, *value).unwrap();
+        }
+        request
+    }
+
+    fn case<'a>(request: &'a RequestHeader, response: &'a ResponseHeader, age: Age) -> Case<'a> {
+        let arrival = Arrival {
+            requested: at(0),
+            received: at(0),
+        };
+        Case {
+            request,
+            response,
+            age,
+            arrival,
+        }
+    }
+
+    fn kept(policy: &Policy, status: u16, fields: &[(&'static str, &str)]) -> Option<CacheMeta> {
+        let (request, response) = (asked(&[]), response(status, fields));
+        match decide(policy, &case(&request, &response, Age::Absent)) {
             RespCacheable::Cacheable(meta) => Some(meta),
             RespCacheable::Uncacheable(_) => None,
         }
     }
 
+    fn film(status: u16, fields: &[(&'static str, &str)]) -> Option<CacheMeta> {
+        let sized = [fields, &[("content-length", "5")]].concat();
+        kept(&Policy::Films, status, &sized)
+    }
+
     #[test]
-    fn only_whole_answers_with_explicit_freshness_are_stored() {
-        let fresh = [("cache-control", "max-age=60")];
-        assert!(stored(200, &fresh).is_some());
-        assert!(stored(404, &fresh).is_some());
+    fn of_a_film_only_whole_answers_with_explicit_freshness_are_stored() {
+        let fresh = ("cache-control", "max-age=60");
+        assert!(film(200, &[fresh]).is_some());
+        assert!(film(404, &[fresh]).is_some());
         for status in [206, 302, 400, 403, 500, 502, 503] {
-            assert!(stored(status, &fresh).is_none(), "{status}");
+            assert!(film(status, &[fresh]).is_none(), "{status}");
         }
-        assert!(stored(200, &[]).is_none());
-        assert!(stored(404, &[]).is_none());
-        assert!(stored(200, &[("cache-control", "no-store, max-age=60")]).is_none());
-        assert!(stored(200, &[("cache-control", "max-age=60"), ("vary", "a, *")]).is_none());
+        assert!(film(200, &[CHANGED, ("etag", "\"a\"")]).is_none());
+        assert!(film(404, &[]).is_none());
+        assert!(film(200, &[("cache-control", "no-store, max-age=60")]).is_none());
+        assert!(film(200, &[("cache-control", "private, max-age=60")]).is_none());
+        assert!(film(200, &[fresh, ("vary", "a, *")]).is_none());
+        assert!(film(200, &[fresh, ("set-cookie", "a=b")]).is_none());
+        assert!(kept(&Policy::Films, 200, &[fresh]).is_none(), "no end");
+    }
+
+    #[test]
+    fn of_a_site_every_final_answer_with_explicit_freshness_is_stored() {
+        let fresh = ("cache-control", "max-age=60");
+        for status in [200, 204, 299, 302, 400, 403, 500, 503, 599] {
+            assert!(kept(&SITE, status, &[fresh]).is_some(), "{status}");
+        }
+        for status in [206, 304] {
+            assert!(kept(&SITE, status, &[fresh]).is_none(), "{status}");
+        }
         assert!(
-            stored(
-                200,
-                &[("cache-control", "max-age=60"), ("set-cookie", "a=b")]
-            )
-            .is_none()
+            kept(&SITE, 200, &[fresh, ("set-cookie", "a=b")]).is_some(),
+            "RFC 9111 §7.3"
         );
+        assert!(kept(&SITE, 200, &[fresh, ("vary", "a, *")]).is_none());
+        assert!(kept(&SITE, 200, &[fresh, ("cache-control", "private")]).is_none());
+        assert!(
+            kept(&SITE, 200, &[fresh, ("cdn-cache-control", "no-store")]).is_none(),
+            "RFC 9213"
+        );
+        let understood = [("cache-control", "max-age=60, must-understand, no-store")];
+        assert!(kept(&SITE, 200, &understood).is_some() && kept(&SITE, 599, &understood).is_none());
     }
 
     #[test]
-    fn time_spent_in_a_parent_shortens_freshness() {
-        let header = response(200, &[("cache-control", "max-age=60"), ("age", "45")]);
-        let RespCacheable::Cacheable(meta) = decide(&header, reported_age(&header)) else {
-            panic!("stored");
+    fn of_a_site_what_has_long_been_the_same_is_fresh_for_a_while() {
+        let life = |status, fields: &[_]| {
+            let meta = kept(&SITE, status, fields)?;
+            meta.fresh_until().duration_since(at(0)).ok()
         };
-        let left = meta.fresh_until().duration_since(meta.created()).unwrap();
-        assert_eq!(left, Duration::from_secs(15));
-        assert!(meta.age() >= Duration::from_secs(45));
-        assert_eq!(meta.fresh_sec(), 60);
+        let dated = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(life(200, &[CHANGED, dated]), Some(Duration::from_secs(6)));
+        assert_eq!(life(200, &[CHANGED]), Some(Duration::from_secs(6)));
+        let long_ago = ("last-modified", "Sun, 06 Nov 1983 08:49:37 GMT");
+        assert_eq!(life(404, &[long_ago]), Some(Duration::from_secs(600)));
+        for status in [201, 202, 403, 502, 503, 599] {
+            assert!(kept(&SITE, status, &[CHANGED]).is_none(), "{status}");
+        }
+        assert!(life(599, &[CHANGED, ("cache-control", "public")]).is_some());
+        assert_eq!(
+            life(200, &[CHANGED, ("set-cookie", "a=b")]),
+            None,
+            "to be validated"
+        );
+        assert!(
+            kept(&SITE, 200, &[]).is_none() && kept(&SITE, 404, &[("etag", "\"a\"")]).is_none()
+        );
     }
 
     #[test]
-    fn must_revalidate_closes_the_stale_windows() {
-        let lenient = "max-age=1, stale-while-revalidate=9, stale-if-error=9";
-        let meta = stored(200, &[("cache-control", lenient)]).unwrap();
-        assert_eq!(
-            (meta.stale_while_revalidate_sec(), meta.stale_if_error_sec()),
-            (9, 9)
+    fn of_a_site_what_was_asked_with_authorization_is_stored_only_where_it_says_so() {
+        let request = asked(&[("authorization", "x")]);
+        for (control, stored) in [
+            ("max-age=60", false),
+            ("max-age=60, public", true),
+            ("max-age=60, must-revalidate", true),
+            ("s-maxage=60", true),
+        ] {
+            let response = response(200, &[("cache-control", control)]);
+            let decided = decide(&SITE, &case(&request, &response, Age::Absent));
+            assert_eq!(decided.is_cacheable(), stored, "{control}");
+        }
+    }
+
+    #[test]
+    fn time_spent_on_the_way_shortens_freshness() {
+        let response = response(
+            200,
+            &[("cache-control", "max-age=60"), ("content-length", "0")],
         );
-        let strict = format!("{lenient}, must-revalidate");
-        let meta = stored(200, &[("cache-control", &strict)]).unwrap();
-        assert_eq!(
-            (meta.stale_while_revalidate_sec(), meta.stale_if_error_sec()),
-            (0, 0)
+        let request = asked(&[]);
+        for (age_s, left_s) in [(45, Some(15)), (60, None), (90, None)] {
+            let age = Age::Is(Duration::from_secs(age_s));
+            let decided = decide(&Policy::Films, &case(&request, &response, age));
+            let RespCacheable::Cacheable(meta) = decided else {
+                panic!("stored");
+            };
+            let left = meta.fresh_until().duration_since(meta.created()).ok();
+            assert_eq!(left.map(|left| left.as_secs()), left_s);
+            assert_eq!(meta.is_fresh(meta.created()), left_s.is_some());
+            assert_eq!(meta.epoch(), at(0) - Duration::from_secs(age_s));
+        }
+        let decided = decide(&Policy::Films, &case(&request, &response, Age::Unclear));
+        let meta = decided.unwrap_meta();
+        assert!(!meta.is_fresh(meta.created()), "it may be of any age");
+    }
+
+    #[test]
+    fn the_origin_may_close_the_stale_windows() {
+        let windows = |policy: &Policy, more: &str| {
+            let lenient = "max-age=1, stale-while-revalidate=9, stale-if-error=9";
+            let control = format!("{lenient}{more}");
+            let fields = [("cache-control", control.as_str()), ("content-length", "0")];
+            let meta = kept(policy, 200, &fields).unwrap();
+            (meta.stale_while_revalidate_sec(), meta.stale_if_error_sec())
+        };
+        assert_eq!(windows(&Policy::Films, ""), (9, 9));
+        assert_eq!(windows(&SITE, ""), (9, 30));
+        for strict in [
+            "must-revalidate",
+            "proxy-revalidate",
+            "s-maxage=1",
+            "no-cache",
+        ] {
+            for policy in [&Policy::Films, &SITE] {
+                assert_eq!(windows(policy, &format!(", {strict}")), (0, 0), "{strict}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_faults_that_rfc_5861_names_are_covered_and_only_in_time() {
+        let fields = [("cache-control", "max-age=1, stale-if-error=9")];
+        let meta = kept(&SITE, 200, &fields).unwrap();
+        for status in [500, 502, 503, 504] {
+            assert!(covers_error(&meta, status, at(10)));
+            assert!(
+                !covers_error(&meta, status, at(11)),
+                "the window for lost connections is longer"
+            );
+        }
+        assert!(!covers_error(&meta, 501, at(2)) && !covers_error(&meta, 404, at(2)));
+        let silent = kept(&SITE, 200, &[("cache-control", "max-age=1")]).unwrap();
+        assert!(!covers_error(&silent, 503, at(2)));
+    }
+
+    #[test]
+    fn fields_that_the_origin_withholds_are_not_stored() {
+        let control = "max-age=60, no-cache=\"a\", private=\"b, set-cookie\"";
+        let fields = [
+            ("cache-control", control),
+            ("a", "1"),
+            ("b", "2"),
+            ("c", "3"),
+            ("set-cookie", "d"),
+        ];
+        let meta = kept(&SITE, 200, &fields).unwrap();
+        let mut names: Vec<&str> = meta.headers().keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["c", "cache-control"]);
+    }
+
+    #[test]
+    fn what_was_validated_lives_on_by_what_the_304_says() {
+        let stored = kept(
+            &SITE,
+            200,
+            &[
+                ("cache-control", "max-age=1"),
+                ("etag", "\"a\""),
+                ("x", "1"),
+            ],
         );
+        let stored = stored.unwrap();
+        let request = asked(&[]);
+        let news = response(
+            304,
+            &[
+                ("cache-control", "max-age=60"),
+                ("x", "2"),
+                ("etag", "\"a\""),
+            ],
+        );
+        let Renewed::Kept(meta) = renew(&SITE, &stored, &case(&request, &news, Age::Absent)) else {
+            panic!("it has not changed");
+        };
+        assert_eq!(meta.fresh_until(), at(60));
+        assert_eq!(
+            (
+                meta.headers().get("x").unwrap(),
+                meta.response_header().status.as_u16()
+            ),
+            (&HeaderValue::from_static("2"), 200)
+        );
+        for spent in [("etag", "\"b\""), ("cache-control", "no-store")] {
+            let news = response(304, &[spent]);
+            let renewed = renew(&SITE, &stored, &case(&request, &news, Age::Absent));
+            let Renewed::Spent(meta) = renewed else {
+                panic!("{spent:?}");
+            };
+            assert!(!meta.is_fresh(at(0)));
+            assert_eq!(meta.headers().get("etag").unwrap(), "\"a\"");
+        }
+    }
+
+    #[test]
+    fn clients_may_want_it_fresher_or_take_it_staler() {
+        let weighed = |control: &str, stored: &CacheMeta, now| {
+            let wishes = Wishes::of(&asked(&[("cache-control", control)]).headers);
+            weigh(&wishes, stored, at(now))
+        };
+        let stored = kept(&SITE, 200, &[("cache-control", "max-age=10")]).unwrap();
+        for fine in ["max-age=5", "min-fresh=5", "max-stale=5", "x"] {
+            assert!(weighed(fine, &stored, 5).is_none(), "{fine}");
+        }
+        for passed_over in ["max-age=4", "min-fresh=6", "no-cache", "max-age=x"] {
+            let forced = weighed(passed_over, &stored, 5);
+            assert!(
+                matches!(forced, Some(ForcedFreshness::ForceExpired)),
+                "{passed_over}"
+            );
+        }
+        for endured in ["max-stale", "max-stale=2"] {
+            let forced = weighed(endured, &stored, 12);
+            assert!(
+                matches!(forced, Some(ForcedFreshness::ForceFresh)),
+                "{endured}"
+            );
+        }
+        assert!(weighed("max-stale=1", &stored, 12).is_none());
+        let strict = kept(
+            &SITE,
+            200,
+            &[("cache-control", "max-age=10, must-revalidate")],
+        )
+        .unwrap();
+        assert!(weighed("max-stale", &strict, 12).is_none());
     }
 
     #[test]

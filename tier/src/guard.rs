@@ -16,12 +16,16 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use crate::date;
+
 /// An HTTP/1.1 byte stream whose every request header must be complete within a time of its first
 /// byte. Pingora limits the time between two reads only, so one byte a minute would hold a
 /// connection for ever.
 ///
 /// The end of a header is found by its empty line. A body counts as the beginning of the next
 /// header; viewers may not send any.
+///
+/// On the way out it gives each answer its own date back.
 ///
 /// [`Guard::preface`] makes one for HTTP/2: Pingora waits for the connection preface without a
 /// limit, and limits what comes after it.
@@ -30,6 +34,9 @@ pub(crate) struct Guard<S> {
     limit: Duration,
     progress: Progress,
     deadline: Option<Pin<Box<Sleep>>>,
+    date: date::Next,
+    /// A header with another date in it, and how much of it has left.
+    dated: Option<(Vec<u8>, usize)>,
 }
 
 /// How much of the empty line that ends a header has been seen.
@@ -46,12 +53,14 @@ enum Progress {
 }
 
 impl<S> Guard<S> {
-    pub(crate) const fn new(stream: S, limit: Duration) -> Self {
+    pub(crate) fn new(stream: S, limit: Duration) -> Self {
         Self {
             stream,
             limit,
             progress: Progress::Idle,
             deadline: None,
+            date: date::Next::default(),
+            dated: None,
         }
     }
 
@@ -123,7 +132,21 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let this = &mut *self;
+        if this.dated.is_none() {
+            this.dated = this.date.put(buf).map(|bytes| (bytes, 0));
+        }
+        let Some((bytes, gone)) = &mut this.dated else {
+            return Pin::new(&mut this.stream).poll_write(cx, buf);
+        };
+        let rest = bytes.get(*gone..).unwrap_or_default();
+        let rest = rest.get(..buf.len()).unwrap_or(rest);
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, rest))?;
+        *gone += written;
+        if *gone >= bytes.len() {
+            this.dated = None;
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -135,15 +158,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        let first = bufs.iter().find(|buf| !buf.is_empty());
+        self.poll_write(cx, first.map_or(&[], |buf| buf))
     }
 }
 
@@ -178,7 +198,7 @@ impl<S: GetTimingDigest> GetTimingDigest for Guard<S> {
 
 impl<S: GetProxyDigest> GetProxyDigest for Guard<S> {
     fn get_proxy_digest(&self) -> Option<Arc<pingora::protocols::raw_connect::ProxyDigest>> {
-        self.stream.get_proxy_digest()
+        self.date.digest()
     }
 }
 

@@ -6,6 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Result;
 
+use crate::rfc9111::condition::NEVER_NOMINATED;
+
 /// `Cache-Status` (RFC 9211).
 pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// `CDN-Loop` (RFC 8586).
@@ -32,6 +34,15 @@ pub(crate) fn as_http1(request: &RequestHeader, target: &[u8]) -> Bytes {
 #[derive(Clone, Debug)]
 pub struct Viewers {
     alt_svc: Option<HeaderValue>,
+    dress: Dress,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dress {
+    /// For players on any site.
+    Player,
+    /// As the origin sent it.
+    Plain,
 }
 
 impl Viewers {
@@ -41,6 +52,16 @@ impl Viewers {
         let text = h3_port.map(|port| format!("h3=\":{port}\"; ma=86400"));
         Self {
             alt_svc: text.and_then(|text| HeaderValue::try_from(text).ok()),
+            dress: Dress::Player,
+        }
+    }
+
+    /// As [`Viewers::new`], for a site whose origin decides itself who may read its answers.
+    #[must_use]
+    pub fn of_site(h3_port: Option<u16>) -> Self {
+        Self {
+            dress: Dress::Plain,
+            ..Self::new(h3_port)
         }
     }
 
@@ -48,9 +69,12 @@ impl Viewers {
     /// nothing private. `Alt-Svc` goes to those who are not on HTTP/3 yet.
     pub(crate) fn dress(&self, response: &mut ResponseHeader, on_h3: bool) -> Result<()> {
         strip_private(response);
-        response.insert_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")?;
-        response.insert_header(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED)?;
-        response.insert_header("timing-allow-origin", "*")?;
+        if self.dress == Dress::Player {
+            response.remove_header(SURROGATE_KEY);
+            response.insert_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")?;
+            response.insert_header(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED)?;
+            response.insert_header("timing-allow-origin", "*")?;
+        }
         match &self.alt_svc {
             Some(alt_svc) if !on_h3 => response.insert_header(header::ALT_SVC, alt_svc.clone())?,
             _ => {}
@@ -118,18 +142,41 @@ pub(crate) fn bare(request: &mut RequestHeader) {
     }
 }
 
-/// Removes fields that are private to the tiers.
-pub(crate) fn strip_private(response: &mut ResponseHeader) {
-    let private: Vec<HeaderName> = response
+/// Removes a request's fields whose names begin so.
+pub(crate) fn remove_prefixed(request: &mut RequestHeader, prefix: &str) {
+    for name in prefixed(&request.headers, prefix) {
+        request.remove_header(&name);
+    }
+}
+
+/// Removes what ends at this hop (RFC 9110 §7.6.1), also where it is only named by `Connection`. The framing is left
+/// to the connections.
+pub(crate) fn strip_hops(response: &mut ResponseHeader) {
+    let nominated: Vec<HeaderName> = response
         .headers
-        .keys()
-        .filter(|name| name.as_str().starts_with(PRIVATE_PREFIX))
-        .cloned()
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .filter(|name| !NEVER_NOMINATED.contains(name))
         .collect();
-    for name in private {
+    for name in nominated.iter().chain(&HOPS) {
+        response.remove_header(name);
+    }
+}
+
+fn strip_private(response: &mut ResponseHeader) {
+    for name in prefixed(&response.headers, PRIVATE_PREFIX) {
         response.remove_header(&name);
     }
-    response.remove_header(SURROGATE_KEY);
+}
+
+fn prefixed(headers: &HeaderMap, prefix: &str) -> Vec<HeaderName> {
+    let names = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with(prefix));
+    names.cloned().collect()
 }
 
 /// Takes a field out of a response, its lines joined.
@@ -153,6 +200,15 @@ pub(crate) const PREFLIGHT: [(&str, &str); 3] = [
         "range, if-none-match, if-modified-since, cmcd-object, cmcd-request, cmcd-session, cmcd-status",
     ),
     ("access-control-max-age", "86400"),
+];
+
+/// `Connection` itself is rewritten for each connection.
+const HOPS: [HeaderName; 5] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
 ];
 
 const LOOP_LINES: usize = 8;

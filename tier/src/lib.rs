@@ -6,7 +6,7 @@
 //! 2. [`proxy`] leads it through its phases;
 //! 3. [`admission`] lets it in, by the rule of the role, and says at which address the object is;
 //! 4. [`key`] and [`cache`] find it, or one fill for everybody begins: [`parent`] says where,
-//!    `fill` what may be kept;
+//!    `fill` what may be kept, by [`policy`] and `rfc9111`;
 //! 5. `headers`, `status` and `answer` write what the client sees, [`metrics`] counts it and
 //!    [`beacon`] tells the role.
 //!
@@ -19,6 +19,7 @@ mod answer;
 pub mod app;
 pub mod beacon;
 pub mod cache;
+mod date;
 mod error;
 mod fill;
 mod guard;
@@ -30,9 +31,11 @@ pub mod listen;
 pub mod metrics;
 pub mod node;
 pub mod parent;
+pub mod policy;
 mod protocol;
 pub mod proxy;
 mod question;
+mod rfc9111;
 pub mod settings;
 mod status;
 pub mod tls;

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
 use crate::parent::Parents;
+use crate::policy::Policy;
 use crate::proxy::{Proxy, Rules};
 use crate::settings::Settings;
 
@@ -25,6 +26,8 @@ pub struct Role {
     pub name: String,
     /// Part of every cache key: nodes that serve different houses have different zones.
     pub zone: String,
+    /// What it serves.
+    pub policy: Policy,
     /// Who is let in.
     pub admission: Arc<dyn Admission>,
     /// Who hears of every answered request.
@@ -66,6 +69,7 @@ impl Node {
             client_write: settings.client_write,
         };
         let proxy = Proxy {
+            policy: role.policy,
             admission: role.admission,
             beacon: role.beacon,
             viewers: role.viewers,

@@ -79,6 +79,20 @@ impl Client {
     }
 
     pub async fn open(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Answer {
+        self.send(method, target, fields, "").await
+    }
+
+    /// As [`Client::open`], with a body.
+    pub async fn send(
+        &self,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+        body: &'static str,
+    ) -> Answer {
+        let length = body.len().to_string();
+        let sized = [fields, &[("content-length", length.as_str())]].concat();
+        let fields = if body.is_empty() { fields } else { &sized };
         match self.protocol {
             Protocol::H1 => {
                 let mut text = format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\n");
@@ -86,16 +100,17 @@ impl Client {
                     text.push_str(&format!("{name}: {value}\r\n"));
                 }
                 text.push_str("\r\n");
+                text.push_str(body);
                 let stream = self.tls("http/1.1").await;
                 h1(stream, text.as_bytes(), method == "HEAD").await
             }
             Protocol::H2 => {
                 let (sender, _) = self.h2().await;
-                h2_send(sender, method, target, fields).await
+                h2_exchange(sender, request(method, target, fields), body).await
             }
             Protocol::H3 => {
                 let connection = self.h3().await;
-                h3_send(connection, method, target, fields).await
+                h3_send(connection, request(method, target, fields), body).await
             }
         }
     }
@@ -174,10 +189,19 @@ pub async fn h2_send(
     target: &str,
     fields: &[(&str, &str)],
 ) -> Answer {
+    h2_exchange(sender, request(method, target, fields), "").await
+}
+
+async fn h2_exchange(
+    sender: h2::client::SendRequest<Bytes>,
+    request: http::Request<()>,
+    body: &'static str,
+) -> Answer {
     let mut sender = sender.ready().await.unwrap();
-    let (response, _) = sender
-        .send_request(request(method, target, fields), true)
-        .unwrap();
+    let (response, mut stream) = sender.send_request(request, body.is_empty()).unwrap();
+    if !body.is_empty() {
+        stream.send_data(body.into(), true).unwrap();
+    }
     let (head, body) = response.await.unwrap().into_parts();
     Answer {
         status: head.status.as_u16(),
@@ -191,14 +215,13 @@ async fn h3_send(
         quinn::Endpoint,
         h3::client::SendRequest<h3_quinn::OpenStreams, Bytes>,
     ),
-    method: &str,
-    target: &str,
-    fields: &[(&str, &str)],
+    request: http::Request<()>,
+    body: &'static str,
 ) -> Answer {
-    let mut stream = sender
-        .send_request(request(method, target, fields))
-        .await
-        .unwrap();
+    let mut stream = sender.send_request(request).await.unwrap();
+    if !body.is_empty() {
+        stream.send_data(body.into()).await.unwrap();
+    }
     stream.finish().await.unwrap();
     let (head, ()) = stream.recv_response().await.unwrap().into_parts();
     Answer {

@@ -31,7 +31,16 @@ impl House {
         Self::with(origin, |config| config.public_without_token = true).await
     }
 
+    /// An edge in front of a site, as it is by default.
+    pub async fn site(origin: &Origin) -> Self {
+        Self::with(origin, |config| config.serve = edge::config::Serve::Site).await
+    }
+
     pub async fn with(origin: &Origin, change: impl FnOnce(&mut Config)) -> Self {
+        Self::before(origin.url(), change).await
+    }
+
+    pub async fn before(parent: String, change: impl FnOnce(&mut Config)) -> Self {
         let files = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let write = |name: &str, text: String| -> PathBuf {
@@ -40,7 +49,7 @@ impl House {
             path
         };
         let mut config = Config {
-            parents: vec![origin.url()],
+            parents: vec![parent],
             keyring_file: write(
                 "keys.json",
                 include_str!("../../../contracts/tests/data/native_token.json").to_owned(),

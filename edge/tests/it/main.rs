@@ -18,3 +18,5 @@ mod c_fill;
 mod d_gate;
 mod e_vectors;
 mod f_hops;
+mod g_site;
+mod h_suite;

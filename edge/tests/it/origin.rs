@@ -19,6 +19,7 @@ pub struct Origin {
 
 struct State {
     heads: Mutex<Vec<String>>,
+    bodies: Mutex<Vec<String>>,
     requests: watch::Sender<usize>,
     answer: Box<dyn Fn(&str) -> Reply + Send + Sync>,
 }
@@ -113,6 +114,7 @@ impl Origin {
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
             heads: Mutex::default(),
+            bodies: Mutex::default(),
             requests: watch::Sender::new(0),
             answer: Box::new(answer),
         });
@@ -146,6 +148,11 @@ impl Origin {
     /// The request headers that have come so far, as they came.
     pub fn heads(&self) -> Vec<String> {
         self.state.heads.lock().clone()
+    }
+
+    /// The bodies of the requests that had one.
+    pub fn bodies(&self) -> Vec<String> {
+        self.state.bodies.lock().clone()
     }
 
     pub fn url(&self) -> String {
@@ -187,6 +194,16 @@ async fn connection(mut stream: TcpStream, state: &State) -> Option<()> {
             }
         };
         let head = String::from_utf8(buffer.drain(..end).collect()).unwrap();
+        let length = field(&head, "content-length").map_or(0, |length| length.parse().unwrap());
+        while buffer.len() < length {
+            if stream.read_buf(&mut buffer).await.ok()? == 0 {
+                return None;
+            }
+        }
+        if length > 0 {
+            let body = buffer.drain(..length).collect();
+            state.bodies.lock().push(String::from_utf8(body).unwrap());
+        }
         state.heads.lock().push(head.clone());
         state.requests.send_modify(|count| *count += 1);
         let reply = (state.answer)(&head);

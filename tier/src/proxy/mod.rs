@@ -1,14 +1,17 @@
 //! The one proxy that edges and shields are; its phases, in the order in which a request meets
 //! them.
 
+mod context;
+mod public;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::header::HOP;
 use contracts::reason::Reason;
 use http::{Method, header};
-use pingora::cache::key::CacheHashKey;
+use pingora::cache::key::HashBinary;
 use pingora::cache::lock::CacheKeyLockImpl;
 use pingora::cache::{
     CacheKey, CacheMeta, CacheOptionOverrides, CachePhase, ForcedFreshness, HitHandler,
@@ -17,20 +20,31 @@ use pingora::cache::{
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer, Result};
 use pingora::protocols::Digest;
-use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session, subrequest};
+use pingora::proxy::{
+    FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session, range_header_filter,
+};
+use runtime::clock::System;
 
-use crate::admission::{Admission, Admitted, Condition, Facts};
+use crate::admission::{Admission, Admitted, Facts};
 use crate::beacon::{Beacon, Served};
 use crate::cache::{Ram, Reader};
 use crate::headers::{self, CACHE_STATUS, Viewers};
-use crate::metrics::{CacheUse, Metrics};
+use crate::metrics::Metrics;
 use crate::parent::Parents;
+use crate::policy::{From, Passage, Policy};
 use crate::protocol::Protocol;
-use crate::question::{Asked, Question, Questions};
-use crate::{answer, fill, key, status};
+use crate::question::Questions;
+use crate::rfc9111::{condition, freshness};
+use crate::{answer, date, fill, status};
+
+pub use context::Context;
+use context::{protocol_of, raw_target};
+use public::declared_public;
 
 /// What a node is made of.
 pub struct Proxy {
+    /// What it serves.
+    pub policy: Policy,
     /// Who is let in.
     pub admission: Arc<dyn Admission>,
     /// Who hears of every answered request.
@@ -70,44 +84,12 @@ pub struct Rules {
     pub client_write: Duration,
 }
 
-/// What is known of one request so far.
-pub struct Context {
-    protocol: Protocol,
-    started: Instant,
-    admitted: Option<Admitted>,
-    key: Option<CacheKey>,
-    /// On behalf of this node: a refresh, or a question about an object.
-    internal: bool,
-    reason: Option<Reason>,
-    joined: bool,
-    cache_use: CacheUse,
-    tried: Vec<usize>,
-    asked_at: Option<Instant>,
-    upstream_status: Option<u16>,
-    upstream_age: Duration,
-    upstream_cache_status: Option<String>,
-}
-
 #[async_trait]
 impl ProxyHttp for Proxy {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context {
-            protocol: Protocol::H1,
-            started: Instant::now(),
-            admitted: None,
-            key: None,
-            internal: false,
-            reason: None,
-            joined: false,
-            cache_use: CacheUse::None,
-            tried: Vec::new(),
-            asked_at: None,
-            upstream_status: None,
-            upstream_age: Duration::ZERO,
-            upstream_cache_status: None,
-        }
+        Context::new()
     }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
@@ -124,7 +106,12 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        if let (Some(viewers), &Method::OPTIONS) = (&self.viewers, &session.req_header().method) {
+        let preflight = session.req_header().method == Method::OPTIONS;
+        if let Some(viewers) = self
+            .viewers
+            .as_ref()
+            .filter(|_| preflight && self.is_for_films())
+        {
             answer::preflight(session, viewers, ctx.protocol == Protocol::H3).await?;
             return Ok(true);
         }
@@ -141,7 +128,13 @@ impl ProxyHttp for Proxy {
         Ok(false)
     }
 
-    fn request_cache_filter(&self, session: &mut Session, _ctx: &mut Context) -> Result<()> {
+    fn request_cache_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
+        let passage = self.policy.passage(&session.req_header().method);
+        let unwanted = ctx.wishes.as_ref().is_some_and(|wishes| wishes.no_store);
+        if passage != Some(Passage::Cache) || unwanted {
+            ctx.passed_over = unwanted;
+            return Ok(());
+        }
         let mut overrides = CacheOptionOverrides::default();
         overrides.wait_timeout = Some(self.rules.fill_wait);
         session
@@ -161,14 +154,64 @@ impl ProxyHttp for Proxy {
     async fn cache_hit_filter(
         &self,
         _session: &mut Session,
-        _meta: &CacheMeta,
+        meta: &CacheMeta,
         hit: &mut HitHandler,
         _is_fresh: bool,
         ctx: &mut Context,
     ) -> Result<Option<ForcedFreshness>> {
         let reader = hit.as_any().downcast_ref::<Reader>();
         ctx.joined = reader.is_some_and(|reader| reader.joined_fill);
-        Ok(None)
+        let wishes = ctx.wishes.as_ref();
+        let forced = wishes.and_then(|wishes| fill::weigh(wishes, meta, System.wall()));
+        ctx.passed_over = matches!(forced, Some(ForcedFreshness::ForceExpired));
+        Ok(forced)
+    }
+
+    fn cache_vary_filter(
+        &self,
+        meta: &CacheMeta,
+        _ctx: &mut Context,
+        request: &RequestHeader,
+    ) -> Option<HashBinary> {
+        self.policy.variance(meta, request)
+    }
+
+    fn cache_not_modified_filter(
+        &self,
+        session: &Session,
+        response: &ResponseHeader,
+        _ctx: &mut Context,
+    ) -> Result<bool> {
+        Ok(condition::is_not_modified(session.req_header(), response))
+    }
+
+    fn range_header_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        _ctx: &mut Context,
+    ) -> RangeType {
+        let request = session.req_header();
+        if !condition::may_be_cut(request, response) {
+            return RangeType::None;
+        }
+        range_header_filter(request, response, Some(MAX_RANGES))
+    }
+
+    async fn proxy_upstream_filter(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+    ) -> Result<bool> {
+        if ctx
+            .wishes
+            .as_ref()
+            .is_some_and(|wishes| wishes.only_if_cached)
+        {
+            answer::absent(session).await?;
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
@@ -207,66 +250,120 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        headers::bare(request);
         let parent = ctx
             .tried
             .last()
             .map_or("", |parent| self.parents.authority(*parent));
-        request.insert_header(header::HOST, parent)?;
+        let from = from(session);
+        self.policy
+            .to_parent(request, parent, from, &self.rules.name)?;
         headers::join_loop(request, &self.rules.loop_id)?;
         if let Some(secret) = &self.rules.hop_secret {
             request.insert_header(HOP, secret.clone())?;
         }
-        ctx.asked_at = Some(Instant::now());
+        ctx.upstream.ask(System.wall());
         self.metrics.upstream_requests.inc();
         Ok(())
     }
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        if let Some(asked_at) = ctx.asked_at {
+        headers::strip_hops(response);
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        let now = System.wall();
+        ctx.upstream.answered(now);
+        if let Some(asked_at) = ctx.upstream.asked_at {
             let waited = asked_at.elapsed().as_secs_f64();
             self.metrics.upstream_seconds.observe(waited);
         }
-        ctx.upstream_status = Some(response.status.as_u16());
-        if response.status == 403 {
+        ctx.upstream.status = Some(response.status.as_u16());
+        if response.status == 403 && self.is_for_films() {
             // Parents refuse hops, never viewers: it is this node that is not let in.
             let why = "the parent refuses this node's hop credential";
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
         }
         // These describe this one fetch. Stored, they would be repeated as if they described
         // every later hit (RFC 9211 §2: members tell how *this* response was handled).
-        ctx.upstream_age = fill::reported_age(response);
+        ctx.upstream.age = freshness::age(&response.headers);
         response.remove_header(&header::AGE);
-        ctx.upstream_cache_status = headers::take(response, &CACHE_STATUS);
+        ctx.upstream.cache_status = headers::take(response, &CACHE_STATUS);
         response.remove_header(&header::ALT_SVC);
+        if freshness::date(&response.headers, &header::DATE).is_none() {
+            // RFC 9110 §6.6.1.
+            response.insert_header(header::DATE, httpdate::fmt_http_date(now))?;
+        }
+        if response.status == 304 {
+            ctx.upstream.news = Some(response.clone());
+        }
+        self.forget_what_changed(session, ctx, response);
         Ok(())
     }
 
     fn response_cache_filter(
         &self,
-        _session: &Session,
+        session: &Session,
         response: &ResponseHeader,
         ctx: &mut Context,
     ) -> Result<RespCacheable> {
-        // A 304 has no body; what is stored has been delimited.
-        if ctx.upstream_status != Some(304) && !fill::has_end(response) {
-            return Ok(RespCacheable::Uncacheable(NoCacheReason::OriginNotCache));
-        }
-        Ok(fill::decide(response, ctx.upstream_age))
+        let Some(arrival) = ctx.upstream.arrival else {
+            return Ok(RespCacheable::Uncacheable(NoCacheReason::InternalError));
+        };
+        let case = fill::Case {
+            request: session.req_header(),
+            response,
+            age: ctx.upstream.age,
+            arrival,
+        };
+        // What Pingora made of a 304 and the stored header is passed over: it takes few fields.
+        let (Some(news), Some(stored)) = (&ctx.upstream.news, session.cache.maybe_cache_meta())
+        else {
+            ctx.upstream.withheld = fill::withheld_of(response);
+            return Ok(fill::decide(&self.policy, &case));
+        };
+        let case = fill::Case {
+            response: news,
+            ..case
+        };
+        let meta = match fill::renew(&self.policy, stored, &case) {
+            fill::Renewed::Kept(meta) => meta,
+            fill::Renewed::Spent(meta) => {
+                self.cache.purge(session.cache.cache_key());
+                meta
+            }
+        };
+        Ok(RespCacheable::Cacheable(meta))
     }
 
-    fn should_serve_stale(&self, _: &mut Session, _: &mut Context, error: Option<&Error>) -> bool {
+    fn should_serve_stale(
+        &self,
+        session: &mut Session,
+        _: &mut Context,
+        error: Option<&Error>,
+    ) -> bool {
         // No error: stale-while-revalidate. Otherwise only an upstream's fault counts.
-        error.is_none_or(|error| error.esource() == &ErrorSource::Upstream)
+        let Some(error) = error else { return true };
+        let stored = session.cache.maybe_cache_meta();
+        match error.etype() {
+            ErrorType::HTTPStatus(status) => {
+                stored.is_some_and(|stored| fill::covers_error(stored, *status, System.wall()))
+            }
+            _ if error.esource() == &ErrorSource::Upstream => {
+                // Pingora does not use the connection again, and does not say so.
+                session.set_keepalive(None);
+                true
+            }
+            _ => false,
+        }
     }
 
     async fn response_filter(
@@ -275,6 +372,9 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        if response.status.is_informational() {
+            return Ok(());
+        }
         self.answer_question(session, response);
         if self.must_be_public(ctx) && !declared_public(session, response) {
             // It was public a moment ago, when we asked, and is not any more.
@@ -282,22 +382,28 @@ impl ProxyHttp for Proxy {
             return Error::e_explain(ErrorType::HTTPStatus(403), "no longer public");
         }
         ctx.cache_use = status::cache_use(session.cache.phase(), ctx.joined);
+        self.complete(session, response, ctx)?;
+        let way = match self.policy.passage(&session.req_header().method) {
+            Some(Passage::Through) => status::Way::Method,
+            _ if ctx.passed_over => status::Way::Request,
+            _ => status::Way::Cache,
+        };
         let own = status::member(
             &self.rules.name,
             &session.cache,
-            ctx.joined,
-            ctx.upstream_status,
+            (ctx.joined, way),
+            ctx.upstream.status,
         );
-        let chain = match ctx.upstream_cache_status.take() {
+        let chain = match ctx.upstream.cache_status.take() {
             Some(parents) => format!("{parents}, {own}"),
             None => own,
         };
         response.insert_header(CACHE_STATUS, chain)?;
-        if ctx.upstream_status.is_some_and(|code| code != 304) && !ctx.upstream_age.is_zero() {
-            response.insert_header(header::AGE, ctx.upstream_age.as_secs())?;
-        }
         if let Some(viewers) = &self.viewers {
             viewers.dress(response, ctx.protocol == Protocol::H3)?;
+        }
+        if let (Protocol::H1, Some(date)) = (ctx.protocol, response.headers.get(header::DATE)) {
+            date::keep(session, date);
         }
         Ok(())
     }
@@ -310,6 +416,7 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         let reason = answer::reason_of(error);
         ctx.reason = ctx.reason.or(reason);
+        ctx.fault = status::fault(error);
         if let Some(reason) = reason
             && session.response_written().is_none()
         {
@@ -387,6 +494,10 @@ impl ProxyHttp for Proxy {
 }
 
 impl Proxy {
+    const fn is_for_films(&self) -> bool {
+        matches!(self.policy, Policy::Films)
+    }
+
     /// Decides whether the request is let in.
     fn admit(&self, session: &mut Session, ctx: &Context) -> Result<Admitted, Reason> {
         let target = raw_target(session).ok_or(Reason::Target)?;
@@ -394,9 +505,8 @@ impl Proxy {
             return self.admission.readmit(&target);
         }
         let request = session.req_header();
-        if !matches!(request.method, Method::GET | Method::HEAD) {
-            return Err(Reason::Method);
-        }
+        let passage = self.policy.passage(&request.method);
+        let passage = passage.ok_or(Reason::Method)?;
         if headers::has_looped(&request.headers, &self.rules.loop_id) {
             return Err(Reason::Loop);
         }
@@ -406,147 +516,93 @@ impl Proxy {
         if !headers::loop_fits(&request.headers, longest) {
             return Err(Reason::BadRequest);
         }
-        if !session.downstream_session.is_body_empty() {
+        if passage == Passage::Cache && !session.downstream_session.is_body_empty() {
             return Err(Reason::BadRequest);
         }
-        let peer = session
-            .client_addr()
-            .and_then(|address| address.as_inet())
-            .map(std::net::SocketAddr::ip);
         self.admission.admit(&Facts {
             target: &target,
-            peer,
+            peer: from(session).client,
             headers: &session.req_header().headers,
         })
     }
 
     /// From here on the request bears its address and nothing of what admitted it.
     fn enter(&self, session: &mut Session, ctx: &mut Context, admitted: Admitted) -> Result<()> {
-        let uri = admitted.address.parse().map_err(|_| {
-            Error::explain(
-                ErrorType::InternalError,
-                "an address of the grammar is no URI",
-            )
-        })?;
-        session.req_header_mut().set_uri(uri);
-        ctx.key = Some(key::build(&self.rules.zone, &admitted.address));
+        let uri = admitted
+            .address
+            .parse()
+            .map_err(|_| Error::explain(ErrorType::InternalError, "what was admitted is no URI"))?;
+        let request = session.req_header_mut();
+        request.set_uri(uri);
+        let zone = &self.rules.zone;
+        ctx.key = Some(self.policy.key(zone, &admitted.address, request));
+        if !ctx.internal {
+            ctx.wishes = self.policy.wishes(request);
+        }
         ctx.admitted = Some(admitted);
         Ok(())
     }
 
-    fn must_be_public(&self, ctx: &Context) -> bool {
-        ctx.admitted
-            .as_ref()
-            .is_some_and(|admitted| admitted.condition == Condition::Public)
+    /// Forgets what an unsafe request has changed (RFC 9111 §4.4), its variants and the fills in progress included.
+    fn forget_what_changed(&self, session: &Session, ctx: &Context, answer: &ResponseHeader) {
+        let request = session.req_header();
+        let Some(admitted) = &ctx.admitted else {
+            return;
+        };
+        let changed = self.policy.invalidates(request, &admitted.address, answer);
+        for address in changed {
+            let key = self.policy.key(&self.rules.zone, &address, request);
+            self.cache.purge(&key);
+        }
     }
 
-    /// Finds out whether the object is public: from what is stored, or else by having it fetched
-    /// on the node's own behalf. The one who asks has shown nothing, so the fetch is not theirs:
-    /// others may wait for the same fill, and it must neither depend on this client nor fail when
-    /// the answer is no.
-    async fn is_public(&self, session: &mut Session, ctx: &Context) -> bool {
-        let Some(key) = &ctx.key else { return false };
-        let known = self.cache.header(key, is_given_to_all);
-        if let Some(known) = known {
-            return known;
+    /// Gives an answer that has just been fetched what is not stored: its age then, and withheld fields.
+    fn complete(
+        &self,
+        session: &Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if let freshness::Age::Is(age) = ctx.upstream.age
+            && ctx.upstream.news.is_none()
+            && !age.is_zero()
+        {
+            response.insert_header(header::AGE, age.as_secs())?;
         }
-        let Some(spawner) = &session.subrequest_spawner else {
-            return false;
-        };
-        let (question, answer) = match self.questions.ask(key.combined_bin()) {
-            Asked::Refused => return false,
-            Asked::Open(answer) => return answer.wait().await,
-            Asked::New(question, answer) => (question, answer),
-        };
-        let errand = subrequest::Ctx::builder()
-            .user_ctx(Box::new(question))
-            .build();
-        // Detached: the fill goes on when this client leaves.
-        drop(spawner.spawn_background_subrequest(session.as_downstream(), errand));
-        answer.wait().await
-    }
-
-    fn answer_question(&self, session: &mut Session, response: &ResponseHeader) {
-        let public = is_given_to_all(response);
-        let question = session
-            .subrequest_ctx
-            .as_mut()
-            .and_then(|errand| errand.user_ctx_mut())
-            .and_then(|question| question.downcast_mut::<Question>());
-        if let Some(question) = question {
-            question.answer(public);
+        let stored = matches!(
+            session.cache.phase(),
+            CachePhase::Miss | CachePhase::Expired
+        );
+        for (name, value) in std::mem::take(&mut ctx.upstream.withheld) {
+            if stored {
+                response.append_header(name, value)?;
+            }
         }
+        Ok(())
     }
 
     async fn refuse(&self, session: &mut Session, ctx: &mut Context, reason: Reason) -> Result<()> {
         ctx.reason = Some(reason);
         let on_h3 = ctx.protocol == Protocol::H3;
-        answer::refuse(session, reason, self.viewers.as_ref(), on_h3).await
+        let proxy_status = status::proxy_status(&self.rules.name, reason, ctx.fault);
+        answer::refuse(session, reason, proxy_status, self.viewers.as_ref(), on_h3).await
     }
 }
 
-impl Context {
-    /// The path without token and query, for logs.
-    fn address(&self) -> &str {
-        let address = self
-            .admitted
-            .as_ref()
-            .map(|admitted| admitted.address.as_str());
-        address.map_or("-", |address| {
-            address.split_once('?').map_or(address, |(path, _)| path)
-        })
-    }
-}
-
-/// The target as the client wrote it. For HTTP/1.1 that is the request line, because a parsed URI
-/// has lost its fragment; `None` when it is not text.
-fn raw_target(session: &Session) -> Option<String> {
-    let line;
-    let target = if session.as_downstream().as_http1().is_some() {
-        line = session.as_downstream().to_h1_raw();
-        let start = line.iter().position(|byte| !byte.is_ascii_whitespace())?;
-        let first = line.get(start..)?.split(|byte| *byte == b'\n').next()?;
-        let (_method, rest) = split_at(first, first.iter().position(|byte| *byte == b' ')?)?;
-        split_at(rest, rest.iter().rposition(|byte| *byte == b' ')?)?.0
-    } else {
-        session.req_header().raw_path()
-    };
-    String::from_utf8(target.to_vec()).ok()
-}
-
-fn split_at(bytes: &[u8], space: usize) -> Option<(&[u8], &[u8])> {
-    Some((bytes.get(..space)?, bytes.get(space + 1..)?))
-}
-
-/// Pingora calls both HTTP/2, as we wrap it, and HTTP/3 "custom"; only the former has a TCP socket.
-fn protocol_of(session: &Session) -> Protocol {
+fn from(session: &Session) -> From {
     let downstream = session.as_downstream();
-    let over_tcp = downstream
-        .digest()
-        .is_some_and(|digest| digest.socket_digest.is_some());
-    match (downstream.is_custom(), over_tcp) {
-        (false, _) => Protocol::H1,
-        (true, true) => Protocol::H2,
-        (true, false) => Protocol::H3,
+    let address = downstream.client_addr();
+    let digest = downstream.digest();
+    From {
+        client: address
+            .and_then(|address| address.as_inet())
+            .map(std::net::SocketAddr::ip),
+        scheme: match digest.and_then(|digest| digest.ssl_digest.as_ref()) {
+            Some(_) => "https",
+            None => "http",
+        },
     }
 }
 
-fn is_given_to_all(response: &ResponseHeader) -> bool {
-    headers::is_public(response) && response.status.as_u16() < 400
-}
-
-/// As [`is_given_to_all`], by the stored header where there is one: what is sent may be a 304 or
-/// a 416 made from it.
-fn declared_public(session: &Session, response: &ResponseHeader) -> bool {
-    if matches!(
-        session.cache.phase(),
-        CachePhase::Disabled(_) | CachePhase::Bypass
-    ) {
-        return is_given_to_all(response);
-    }
-    let stored = session.cache.maybe_cache_meta();
-    stored.map_or_else(
-        || is_given_to_all(response),
-        |meta| is_given_to_all(meta.response_header()),
-    )
-}
+/// Parts that one answer may be cut into.
+const MAX_RANGES: usize = 200;

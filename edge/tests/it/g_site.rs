@@ -1,0 +1,494 @@
+//! A cache in front of any HTTP origin, over all three protocols.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::client::Got;
+use crate::house::{House, PROTOCOLS};
+use crate::origin::{Gate, HANG_UP, Origin, Reply, field, path};
+
+/// Sun, 06 Nov 1994 08:49:37 GMT
+const LONG_AGO: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+/// An origin whose answers are numbered.
+async fn counting(reply: impl Fn(usize, &str) -> Reply + Send + Sync + 'static) -> Origin {
+    let count = AtomicUsize::new(0);
+    Origin::start(move |head| reply(count.fetch_add(1, Ordering::SeqCst), head)).await
+}
+
+fn numbered(number: usize) -> Reply {
+    Reply::ok(format!("answer {number}"))
+}
+
+fn text(got: &Got) -> String {
+    String::from_utf8(got.bytes().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn any_method_and_every_end_to_end_field_reaches_the_origin() {
+    for protocol in PROTOCOLS {
+        let origin = Origin::start(|_| {
+            Reply::status(201, "made")
+                .field("x-answer", "1")
+                .field("keep-alive", "timeout=5")
+        })
+        .await;
+        let house = House::site(&origin).await;
+        let client = house.client(protocol);
+        for method in ["POST", "PUT", "DELETE", "PATCH", "M-SEARCH"] {
+            let fields = [
+                ("x-asked", "2"),
+                ("cookie", "a=b"),
+                ("authorization", "c"),
+                ("millrace-hop", "no"),
+            ];
+            let answer = client
+                .send(method, "/any/../path?q=%20&r", &fields, "the body")
+                .await;
+            let got = answer.whole().await;
+            assert_eq!(
+                (got.status, text(&got).as_str()),
+                (201, "made"),
+                "{method} {protocol}"
+            );
+            assert_eq!(got.field("x-answer"), "1");
+            assert_eq!(got.field("cache-status"), "edge-1; fwd=method");
+            assert!(!got.headers.contains_key("keep-alive"), "{got:?}");
+            assert!(!got.headers.contains_key("access-control-allow-origin"));
+            let head = origin.heads().pop().unwrap();
+            assert!(
+                head.starts_with(&format!("{method} /any/../path?q=%20&r ")),
+                "{head}"
+            );
+            assert_eq!(field(&head, "x-asked"), Some("2"));
+            assert_eq!(field(&head, "cookie"), Some("a=b"));
+            assert_eq!(field(&head, "authorization"), Some("c"));
+            assert_eq!(field(&head, "host"), Some("localhost"));
+            assert_eq!(field(&head, "x-forwarded-for"), Some("127.0.0.1"));
+            assert_eq!(field(&head, "x-forwarded-proto"), Some("https"));
+            assert!(
+                field(&head, "via").is_some_and(|via| via.ends_with(" edge-1")),
+                "{head}"
+            );
+            assert!(field(&head, "cdn-loop").is_some());
+            assert_eq!(field(&head, "millrace-hop"), None);
+        }
+        assert_eq!(origin.bodies(), ["the body"; 5]);
+        let tunnel = client.open("TRACE", "/", &[]).await;
+        assert_eq!(tunnel.status, 405);
+    }
+}
+
+#[tokio::test]
+async fn fields_that_a_connection_names_end_with_it() {
+    let origin = Origin::start(|_| {
+        Reply::ok("a")
+            .field("connection", "x-one, X-Two, cache-control")
+            .field("x-one", "1")
+            .field("x-two", "2")
+            .field("x-three", "3")
+    })
+    .await;
+    let house = House::site(&origin).await;
+    for protocol in PROTOCOLS {
+        for _ in 0..2 {
+            let got = house.client(protocol).get("/", &[]).await;
+            assert!(
+                !got.headers.contains_key("x-one") && !got.headers.contains_key("x-two"),
+                "{got:?}"
+            );
+            assert_eq!(got.field("x-three"), "3");
+        }
+    }
+    assert_eq!(
+        origin.requests(),
+        1,
+        "what forbids or allows storage cannot be named away"
+    );
+    let fields = [
+        ("connection", "x-mine"),
+        ("x-mine", "1"),
+        ("te", "trailers"),
+    ];
+    house
+        .client(tier::Protocol::H1)
+        .get("/other", &fields)
+        .await;
+    let head = origin.heads().pop().unwrap();
+    assert_eq!(
+        (field(&head, "x-mine"), field(&head, "te")),
+        (None, None),
+        "{head}"
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_kept_that_does_not_say_for_how_long_or_since_when() {
+    for protocol in PROTOCOLS {
+        let origin = counting(|number, head| {
+            let reply = Reply::status(200, format!("answer {number}"));
+            match path(head) {
+                "/silent" => reply,
+                "/old" => reply.field("last-modified", LONG_AGO),
+                _ => reply.field("etag", "\"a\""),
+            }
+        })
+        .await;
+        let house = House::site(&origin).await;
+        let client = house.client(protocol);
+        for (path, asked) in [("/silent", 2), ("/old", 1), ("/tagged", 2)] {
+            let before = origin.requests();
+            client.get(path, &[]).await;
+            client.get(path, &[]).await;
+            assert_eq!(origin.requests() - before, asked, "{path} {protocol}");
+        }
+        let validated = origin.heads().pop().unwrap();
+        assert_eq!(
+            field(&validated, "if-none-match"),
+            Some("\"a\""),
+            "{validated}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn hosts_and_queries_are_different_things() {
+    let origin = counting(|number, _| numbered(number)).await;
+    let house = House::site(&origin).await;
+    let client = house.client(tier::Protocol::H1);
+    let mut seen = Vec::new();
+    for (host, target) in [
+        ("localhost", "/"),
+        ("LOCALHOST", "/"),
+        ("other", "/"),
+        ("localhost", "/?a"),
+        ("localhost", "/?"),
+    ] {
+        let stream = client.tls("http/1.1").await;
+        let request = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n");
+        let answer = crate::client::h1(stream, request.as_bytes(), false).await;
+        seen.push(text(&answer.whole().await));
+    }
+    assert_eq!(
+        seen,
+        ["answer 0", "answer 0", "answer 1", "answer 2", "answer 3"]
+    );
+}
+
+#[tokio::test]
+async fn each_variant_is_kept_and_all_are_forgotten_together() {
+    for protocol in PROTOCOLS {
+        let origin = counting(|number, head| match head.starts_with("POST") {
+            true => Reply::status(204, ""),
+            false => numbered(number).field("vary", "Accept-Language, x"),
+        })
+        .await;
+        let house = House::site(&origin).await;
+        let client = house.client(protocol);
+        let get = async |language| text(&client.get("/", &[("accept-language", language)]).await);
+        assert_eq!(get("en, de").await, "answer 0");
+        assert_eq!(get("fr").await, "answer 1");
+        assert_eq!(get("DE,en").await, "answer 0", "{protocol}");
+        assert_eq!(get("fr").await, "answer 1");
+        client.open("POST", "/", &[]).await.whole().await;
+        assert_eq!(get("fr").await, "answer 3", "{protocol}");
+        assert_eq!(get("en, de").await, "answer 4", "{protocol}");
+        assert_eq!(get("fr").await, "answer 3");
+    }
+}
+
+#[tokio::test]
+async fn what_is_changed_is_forgotten_and_what_could_not_be_changed_is_not() {
+    for protocol in PROTOCOLS {
+        let origin = counting(|number, head| {
+            let failed = head.contains("x-fail");
+            match head.starts_with("GET") {
+                true => numbered(number),
+                false if failed => Reply::status(500, "no"),
+                false => Reply::status(200, "")
+                    .field("location", "/made")
+                    .field("content-location", "there"),
+            }
+        })
+        .await;
+        let house = House::site(&origin).await;
+        let client = house.client(protocol);
+        let places = ["/list/all", "/made", "/list/there", "/elsewhere"];
+        let read = async || {
+            let mut seen = Vec::new();
+            for place in places {
+                seen.push(text(&client.get(place, &[]).await));
+            }
+            seen
+        };
+        let before = read().await;
+        client
+            .send("PUT", places[0], &[("x-fail", "1")], "new")
+            .await
+            .whole()
+            .await;
+        assert_eq!(read().await, before, "{protocol}");
+        client
+            .send("PUT", places[0], &[], "new")
+            .await
+            .whole()
+            .await;
+        let after = read().await;
+        for place in 0..3 {
+            assert_ne!(after[place], before[place], "{} {protocol}", places[place]);
+        }
+        assert_eq!(after[3], before[3]);
+    }
+}
+
+#[tokio::test]
+async fn a_change_reaches_a_fill_in_flight() {
+    let gate = Gate::shut();
+    let inner = gate.clone();
+    let origin = counting(
+        move |number, head| match (number, head.starts_with("GET")) {
+            (0, _) => Reply::steps(
+                4,
+                vec![
+                    crate::origin::Step::Wait(inner.clone()),
+                    crate::origin::Step::Send("old!".into()),
+                ],
+            ),
+            (_, true) => numbered(number),
+            (_, false) => Reply::status(204, ""),
+        },
+    )
+    .await;
+    let house = House::site(&origin).await;
+    let client = house.client(tier::Protocol::H2);
+    let first = client.open("GET", "/", &[]).await;
+    client.open("DELETE", "/", &[]).await.whole().await;
+    gate.open();
+    assert_eq!(text(&first.whole().await), "old!");
+    assert_eq!(text(&client.get("/", &[]).await), "answer 2");
+}
+
+#[tokio::test]
+async fn an_answer_keeps_its_date_and_grows_older() {
+    for protocol in PROTOCOLS {
+        let origin = Origin::start(|_| {
+            Reply::ok("a")
+                .field("date", LONG_AGO)
+                .field("cache-control", "max-age=2147483648")
+        })
+        .await;
+        let house = House::site(&origin).await;
+        for (asked, aged) in [(1, false), (1, true)] {
+            let got = house.client(protocol).get("/", &[]).await;
+            assert_eq!(got.field("date"), LONG_AGO, "{protocol}");
+            assert_eq!(origin.requests(), asked);
+            let age: u64 = got
+                .headers
+                .get("age")
+                .map_or(0, |age| age.to_str().unwrap().parse().unwrap());
+            assert_eq!(
+                age > 900_000_000,
+                aged,
+                "apparent_age, RFC 9111 §4.2.3: {got:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_validated_answer_is_renewed_by_what_the_origin_says() {
+    for protocol in PROTOCOLS {
+        let origin = counting(|number, head| {
+            let reply = numbered(number)
+                .field("etag", "\"a\"")
+                .field("x-number", number.to_string());
+            match field(head, "if-none-match") {
+                Some("\"a\"") => Reply {
+                    status: 304,
+                    ..reply
+                },
+                _ => reply.field("cache-control", "max-age=0"),
+            }
+        })
+        .await;
+        let house = House::site(&origin).await;
+        let client = house.client(protocol);
+        for number in ["0", "1", "1"] {
+            let got = client.get("/", &[]).await;
+            assert_eq!(
+                (got.status, text(&got).as_str()),
+                (200, "answer 0"),
+                "{protocol}"
+            );
+            assert_eq!(got.field("x-number"), number, "{got:?}");
+        }
+        let same = client.get("/", &[("if-none-match", "W/\"a\"")]).await;
+        assert_eq!((same.status, same.field("etag")), (304, "\"a\""));
+        assert_eq!(origin.requests(), 2, "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn withheld_fields_reach_the_first_who_asks_and_nobody_else() {
+    for protocol in PROTOCOLS {
+        let origin = Origin::start(|_| {
+            Reply::ok("a")
+                .field(
+                    "cache-control",
+                    "max-age=60, private=\"set-cookie\", no-cache=x-hint",
+                )
+                .field("set-cookie", "a=b")
+                .field("x-hint", "c")
+        })
+        .await;
+        let house = House::site(&origin).await;
+        let client = house.client(protocol);
+        let first = client.get("/", &[]).await;
+        assert_eq!(
+            (first.field("set-cookie"), first.field("x-hint")),
+            ("a=b", "c"),
+            "{protocol}"
+        );
+        let second = client.get("/", &[]).await;
+        assert!(
+            !second.headers.contains_key("set-cookie") && !second.headers.contains_key("x-hint")
+        );
+        assert_eq!(origin.requests(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_stale_answer_stands_in_for_an_origin_that_is_gone() {
+    for protocol in PROTOCOLS {
+        let origin = counting(|number, head| match (number, path(head)) {
+            (0..=1, "/lenient") => Reply::ok("good")
+                .field("cache-control", "max-age=0, stale-if-error=1")
+                .field("etag", "\"a\""),
+            (0..=1, _) => Reply::ok("good")
+                .field("cache-control", "max-age=0, must-revalidate")
+                .field("etag", "\"a\""),
+            _ => Reply::status(HANG_UP, ""),
+        })
+        .await;
+        let house = House::site(&origin).await;
+        let client = house.client(protocol);
+        client.get("/lenient", &[]).await;
+        client.get("/strict", &[]).await;
+        assert_eq!(
+            text(&client.get("/lenient", &[]).await),
+            "good",
+            "{protocol}"
+        );
+        let strict = client.get("/strict", &[]).await;
+        assert_eq!(strict.status, 502, "{protocol}");
+        assert!(
+            strict
+                .field("proxy-status")
+                .starts_with("edge-1; error=connection_"),
+            "{strict:?}"
+        );
+        assert!(strict.headers.contains_key("date"));
+    }
+}
+
+#[tokio::test]
+async fn clients_may_look_past_the_cache_unless_the_operator_minds() {
+    for minds in [false, true] {
+        let origin = counting(|number, _| numbered(number)).await;
+        let house = House::with(&origin, |config| {
+            config.serve = edge::config::Serve::Site;
+            config.site.client_control = !minds;
+        })
+        .await;
+        for protocol in PROTOCOLS {
+            let client = house.client(protocol);
+            client.get("/", &[]).await;
+            for control in ["no-cache", "no-store", "max-age=0", "min-fresh=3600"] {
+                let before = origin.requests();
+                let got = client.get("/", &[("cache-control", control)]).await;
+                let reached = origin.requests() > before;
+                // `max-age=0` is content with what came within this moment.
+                assert!(
+                    reached != minds || control == "max-age=0",
+                    "{control} {protocol}"
+                );
+                let forwarded = got.field("cache-status").contains("fwd=request");
+                assert_eq!(forwarded, reached, "{got:?}");
+            }
+            let absent = client
+                .get("/absent", &[("cache-control", "only-if-cached")])
+                .await;
+            assert_eq!(absent.status, if minds { 200 } else { 504 }, "{protocol}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_an_answer_that_will_not_be_shared() {
+    let gate = Gate::shut();
+    let inner = gate.clone();
+    let origin = Origin::start(move |_| {
+        Reply::status(200, "mine")
+            .field("cache-control", "private")
+            .held(&inner)
+    })
+    .await;
+    let house = House::site(&origin).await;
+    let tasks: Vec<_> = (0..9)
+        .map(|n| {
+            let client = house.client(PROTOCOLS[n % 3]);
+            tokio::spawn(async move { client.get("/", &[]).await.status })
+        })
+        .collect();
+    origin.until(1).await;
+    gate.open();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), 200);
+    }
+    assert_eq!(origin.requests(), 9);
+}
+
+#[tokio::test]
+async fn what_was_asked_with_credentials_is_shared_only_where_the_origin_says_so() {
+    for protocol in PROTOCOLS {
+        let origin = counting(|number, head| match path(head) {
+            "/public" => numbered(number).field("cache-control", "public, max-age=60"),
+            _ => numbered(number),
+        })
+        .await;
+        let house = House::site(&origin).await;
+        let client = house.client(protocol);
+        for (target, shared) in [("/public", true), ("/mine", false)] {
+            let first = client.get(target, &[("authorization", "me")]).await;
+            let second = client.get(target, &[]).await;
+            assert_eq!(text(&first) == text(&second), shared, "{target} {protocol}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_nothing_and_the_last_nothing_of_a_part_are_answered_whole() {
+    for protocol in PROTOCOLS {
+        let origin =
+            Origin::start(|head| Reply::ok(if path(head) == "/empty" { "" } else { "abc" })).await;
+        let house = House::site(&origin).await;
+        let client = house.client(protocol);
+        for (target, range, length) in [
+            ("/empty", "bytes=-5", 0),
+            ("/empty", "bytes=0-", 0),
+            ("/some", "bytes=-0", 3),
+        ] {
+            for _ in 0..2 {
+                let got = client.get(target, &[("range", range)]).await;
+                assert_eq!(
+                    (got.status, got.bytes().len()),
+                    (200, length),
+                    "{target} {range} {protocol}"
+                );
+            }
+        }
+        let head = client
+            .open("HEAD", "/some", &[("range", "bytes=0-0")])
+            .await;
+        assert_eq!(head.status, 200, "{protocol}: RFC 9110 §14.2");
+    }
+}

@@ -1,0 +1,101 @@
+//! The `Date` of answers over HTTP/1.1 (RFC 9110 §6.6.1).
+//!
+//! Pingora writes the present time over the date of every answer on HTTP/1.1, as if each had been made this moment:
+//! then no cache behind us knows how old it is. The date that an answer has is therefore noted beside the connection,
+//! and put back where its bytes leave.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use parking_lot::Mutex;
+use pingora::http::ResponseHeader;
+use pingora::protocols::Digest;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::proxy::Session;
+
+/// The date of the next answer on a connection.
+#[derive(Clone, Default)]
+pub(crate) struct Next(Arc<Mutex<Option<HeaderValue>>>);
+
+impl Next {
+    /// What makes it reachable from a session: the only part of its digest that bears data of ours.
+    pub(crate) fn digest(&self) -> Option<Arc<ProxyDigest>> {
+        let header = ResponseHeader::build(200, Some(0)).ok()?;
+        let cell: Box<dyn Any + Send + Sync> = Box::new(self.clone());
+        Some(Arc::new(ProxyDigest::new(Box::new(header), Some(cell))))
+    }
+
+    /// The bytes of a header with the date that was noted, when they are those of a final answer's header.
+    pub(crate) fn put(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        if !bytes.starts_with(b"HTTP/1.") || bytes.get(9) == Some(&b'1') {
+            return None;
+        }
+        let date = self.0.lock().take()?;
+        let end = find(bytes, b"\r\n\r\n")?;
+        let start = find(bytes.get(..end)?, FIELD)? + FIELD.len();
+        let mut changed = bytes.get(..bytes.len().min(LONGEST_COPY))?.to_vec();
+        let written = changed.get_mut(start..start + date.len())?;
+        // Dates in this form are all of one length, and this one must end where the other did.
+        if bytes.get(start + date.len()..start + date.len() + 2) != Some(b"\r\n") {
+            return None;
+        }
+        written.copy_from_slice(date.as_bytes());
+        Some(changed)
+    }
+}
+
+/// Notes the date of the answer that is about to be written.
+pub(crate) fn keep(session: &Session, date: &HeaderValue) {
+    let digest: Option<&Digest> = session.as_downstream().digest();
+    let cell = digest
+        .and_then(|digest| digest.proxy_digest.as_ref())
+        .and_then(|proxy| proxy.user_data.as_ref())
+        .and_then(|data| data.downcast_ref::<Next>());
+    if let Some(Next(next)) = cell {
+        *next.lock() = Some(date.clone());
+    }
+}
+
+fn find(bytes: &[u8], sought: &[u8]) -> Option<usize> {
+    bytes
+        .windows(sought.len())
+        .position(|window| window == sought)
+}
+
+const FIELD: &[u8] = b"\r\nDate: ";
+
+/// More than a header hardly comes in one write.
+const LONGEST_COPY: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const NEW: &str = "Sat, 21 Nov 2026 12:00:00 GMT";
+
+    fn next(date: &'static str) -> Next {
+        Next(Arc::new(Mutex::new(Some(HeaderValue::from_static(date)))))
+    }
+
+    #[test]
+    fn an_answer_leaves_with_the_date_that_was_noted_for_it() {
+        let head = |date| format!("HTTP/1.1 200 OK\r\nA: b\r\nDate: {date}\r\n\r\nbody");
+        let noted = next(OLD);
+        let put = noted.put(head(NEW).as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(put).unwrap(), head(OLD));
+        assert!(noted.put(head(NEW).as_bytes()).is_none(), "once");
+        let longer = next("Sunday, 06-Nov-94 08:49:37 GMT");
+        assert!(longer.put(head(NEW).as_bytes()).is_none());
+        assert!(
+            next(OLD)
+                .put(b"HTTP/1.1 200 OK\r\n\r\n\r\nDate: ")
+                .is_none()
+        );
+        assert!(next(OLD).put(b"body").is_none());
+        let interim = next(OLD);
+        assert!(interim.put(b"HTTP/1.1 103 Early Hints\r\n\r\n").is_none());
+        assert!(interim.put(head(NEW).as_bytes()).is_some());
+    }
+}

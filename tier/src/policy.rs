@@ -1,0 +1,370 @@
+//! How a node treats what it fetches: as films, which are the same for everybody, or as whatever a site serves.
+//!
+//! The rules of both stand side by side in each function, so that nothing of a viewer's can reach a fill of a film
+//! by way of a rule that is meant for sites.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use contracts::header::PRIVATE_PREFIX;
+use http::{HeaderName, Method, header};
+use pingora::cache::key::{CacheHashKey, HashBinary};
+use pingora::cache::{CacheKey, CacheMeta};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::prelude::Result;
+
+use crate::rfc9111::directives::Request as Wishes;
+use crate::rfc9111::vary::{Vary, selection};
+use crate::{headers, key};
+
+/// What a node serves.
+#[derive(Clone, Debug)]
+pub enum Policy {
+    /// Films. Only GET and HEAD; parents see an address and nothing of the viewer; one answer serves everybody.
+    Films,
+    /// Any HTTP origin. All methods and end-to-end fields go through, and RFC 9111 alone says what is kept.
+    Site(Site),
+}
+
+/// What RFC 9111 leaves to the operator of a cache in front of a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// The longest time for which a response is taken for fresh that does not say so, but says when it was last
+    /// changed (RFC 9111 §4.2.2); zero: no time.
+    pub heuristic: Duration,
+    /// How long stale responses answer while the parent cannot be reached (RFC 9111 §4.2.4), unless they forbid it.
+    pub disconnected: Duration,
+    /// Whether what clients ask of caches is done (RFC 9111 §5.2.1). It lets them reach past the cache.
+    pub obeys_clients: bool,
+}
+
+/// What becomes of a request by its method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passage {
+    /// The cache is asked first.
+    Cache,
+    /// It goes to the parent.
+    Through,
+}
+
+/// The client's side of a connection, as a site's origin is told of it.
+#[derive(Clone, Copy)]
+pub(crate) struct From {
+    pub(crate) client: Option<IpAddr>,
+    pub(crate) scheme: &'static str,
+}
+
+impl Policy {
+    /// What becomes of a request with this method; `None`: it is not served.
+    pub(crate) fn passage(&self, method: &Method) -> Option<Passage> {
+        match (self, method.as_str()) {
+            (_, "GET" | "HEAD") => Some(Passage::Cache),
+            // No tunnels, and nobody is shown what a request looks like behind us.
+            (Self::Films, _) | (Self::Site(_), "CONNECT" | "TRACE") => None,
+            (Self::Site(_), _) => Some(Passage::Through),
+        }
+    }
+
+    /// The key of what a request asks for. Clients of a site choose the host that its origin sees, so it is part of
+    /// the key.
+    pub(crate) fn key(&self, zone: &str, address: &str, request: &RequestHeader) -> CacheKey {
+        match self {
+            Self::Films => key::build(zone, address),
+            Self::Site(_) => key::build(zone, &format!("//{}{address}", host(request))),
+        }
+    }
+
+    /// Makes a client's request one that the parent may see.
+    pub(crate) fn to_parent(
+        &self,
+        request: &mut RequestHeader,
+        parent: &str,
+        from: From,
+        own: &str,
+    ) -> Result<()> {
+        match self {
+            Self::Films => {
+                headers::bare(request);
+                request.insert_header(header::HOST, parent)
+            }
+            Self::Site(_) => {
+                // Fields between two hops are gone already (RFC 9110 §7.6.1).
+                headers::remove_prefixed(request, PRIVATE_PREFIX);
+                if !request.headers.contains_key(header::HOST) {
+                    request.insert_header(header::HOST, parent)?;
+                }
+                request.append_header(header::VIA, format!("{} {own}", version(request)))?;
+                if let Some(client) = from.client {
+                    request.append_header(X_FORWARDED_FOR, client.to_string())?;
+                }
+                request.insert_header(X_FORWARDED_PROTO, from.scheme)
+            }
+        }
+    }
+
+    /// Which of an object's variants a request asks for (RFC 9111 §4.1); `None` where there are none.
+    pub(crate) fn variance(
+        &self,
+        stored: &CacheMeta,
+        request: &RequestHeader,
+    ) -> Option<HashBinary> {
+        let Self::Site(_) = self else { return None };
+        match Vary::of(stored.headers()) {
+            Vary::Fields(names) if !names.is_empty() => {
+                let selection = selection(&names, &request.headers);
+                Some(CacheKey::new(selection, "").primary_bin())
+            }
+            // What varies with anything is not stored.
+            Vary::Fields(_) | Vary::Anything => None,
+        }
+    }
+
+    /// What the client asks of the cache, as far as that is done.
+    pub(crate) fn wishes(&self, request: &RequestHeader) -> Option<Wishes> {
+        match self {
+            Self::Site(site) if site.obeys_clients => Some(Wishes::of(&request.headers)),
+            Self::Films | Self::Site(_) => None,
+        }
+    }
+
+    /// How long stale responses answer while the parent cannot be reached.
+    pub(crate) const fn disconnected(&self) -> Duration {
+        match self {
+            Self::Films => Duration::ZERO,
+            Self::Site(site) => site.disconnected,
+        }
+    }
+
+    /// The addresses that a request has changed, by its parent's answer (RFC 9111 §4.4): its own, and those on the
+    /// same host that the answer names.
+    pub(crate) fn invalidates(
+        &self,
+        request: &RequestHeader,
+        address: &str,
+        answer: &ResponseHeader,
+    ) -> Vec<String> {
+        let safe = matches!(
+            request.method.as_str(),
+            "GET" | "HEAD" | "OPTIONS" | "TRACE"
+        );
+        if matches!(self, Self::Films) || safe || answer.status.as_u16() >= 400 {
+            return Vec::new();
+        }
+        let named = [header::LOCATION, header::CONTENT_LOCATION].map(|name| {
+            let reference = answer.headers.get(name)?.to_str().ok()?;
+            resolve(reference, &host(request), address)
+        });
+        std::iter::once(address.to_owned())
+            .chain(named.into_iter().flatten())
+            .collect()
+    }
+}
+
+/// The host that a request names, in the one form in which it is compared (RFC 9110 §4.2.3).
+fn host(request: &RequestHeader) -> String {
+    let host = request.headers.get(header::HOST);
+    let text = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+    text.to_ascii_lowercase()
+}
+
+/// The address that a reference in an answer about `base` stands for (RFC 3986 §5.2), when it is on the same host.
+fn resolve(reference: &str, host: &str, base: &str) -> Option<String> {
+    let reference = reference
+        .split_once('#')
+        .map_or(reference, |(before, _)| before);
+    let after_scheme = ["http:", "https:"]
+        .iter()
+        .find_map(|scheme| reference.strip_prefix(scheme))
+        .unwrap_or(reference);
+    let path = match after_scheme.strip_prefix("//") {
+        Some(rest) => {
+            let end = rest.find(['/', '?']).unwrap_or(rest.len());
+            let (authority, path) = rest.split_at(end);
+            if !authority.eq_ignore_ascii_case(host) {
+                return None;
+            }
+            path
+        }
+        None if after_scheme.len() < reference.len() => return None,
+        None => reference,
+    };
+    let (base_path, _) = base.split_once('?').unwrap_or((base, ""));
+    let joined = match path.as_bytes().first() {
+        None if after_scheme.starts_with("//") => "/".to_owned(),
+        None => base.to_owned(),
+        Some(b'/') => path.to_owned(),
+        Some(b'?') if after_scheme.starts_with("//") => format!("/{path}"),
+        Some(b'?') => format!("{base_path}{path}"),
+        Some(_) => {
+            let folder = base_path.rfind('/').map_or("", |end| &base_path[..=end]);
+            format!("{folder}{path}")
+        }
+    };
+    Some(without_dots(&joined))
+}
+
+/// RFC 3986 §5.2.4.
+fn without_dots(address: &str) -> String {
+    let (path, query) = match address.find('?') {
+        Some(at) => address.split_at(at),
+        None => (address, ""),
+    };
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            "." => {}
+            ".." => {
+                kept.pop();
+            }
+            segment => {
+                kept.push(segment);
+                continue;
+            }
+        }
+        if last {
+            kept.push("");
+        }
+    }
+    format!("/{}{query}", kept.join("/"))
+}
+
+fn version(request: &RequestHeader) -> &'static str {
+    match request.version {
+        http::Version::HTTP_10 => "1.0",
+        http::Version::HTTP_2 => "2",
+        http::Version::HTTP_3 => "3",
+        _ => "1.1",
+    }
+}
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SITE: Policy = Policy::Site(Site {
+        heuristic: Duration::ZERO,
+        disconnected: Duration::ZERO,
+        obeys_clients: false,
+    });
+
+    fn request(method: &str, lines: &[(&'static str, &str)]) -> RequestHeader {
+        let mut request = RequestHeader::build(method, b"/", None).unwrap();
+        for (name, value) in lines {
+            request.append_header(*name, *value).unwrap();
+        }
+        request
+    }
+
+    #[test]
+    fn references_lead_where_they_are_written() {
+        let base = "/a/b/c?q=1";
+        for (reference, address) in [
+            ("", "/a/b/c?q=1"),
+            ("d", "/a/b/d"),
+            ("/d/e?f", "/d/e?f"),
+            ("?g", "/a/b/c?g"),
+            ("../d/./e/..", "/a/d/"),
+            ("../../../../d", "/d"),
+            ("d#fragment", "/a/b/d"),
+            ("http://Host:1/d", "/d"),
+            ("//host:1", "/"),
+            ("https://host:1?x", "/?x"),
+        ] {
+            assert_eq!(
+                resolve(reference, "host:1", base).as_deref(),
+                Some(address),
+                "{reference}"
+            );
+        }
+        for elsewhere in ["http://host/d", "//host:2/d", "http:d"] {
+            assert_eq!(resolve(elsewhere, "host:1", base), None, "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn what_was_changed_is_forgotten_with_what_the_answer_names() {
+        let mut answer = ResponseHeader::build(201, None).unwrap();
+        answer.insert_header("location", "new").unwrap();
+        answer
+            .insert_header("content-location", "//elsewhere/x")
+            .unwrap();
+        for method in ["POST", "PUT", "DELETE", "M-SEARCH"] {
+            let request = request(method, &[("host", "a")]);
+            assert_eq!(
+                SITE.invalidates(&request, "/list", &answer),
+                ["/list", "/new"]
+            );
+            assert!(
+                Policy::Films
+                    .invalidates(&request, "/list", &answer)
+                    .is_empty()
+            );
+        }
+        assert!(
+            SITE.invalidates(&request("GET", &[]), "/list", &answer)
+                .is_empty()
+        );
+        answer.set_status(500).unwrap();
+        assert!(
+            SITE.invalidates(&request("POST", &[]), "/list", &answer)
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_site_is_told_who_asks_and_a_film_is_not() {
+        let from = From {
+            client: Some([192, 0, 2, 1].into()),
+            scheme: "https",
+        };
+        let lines = [
+            ("host", "a"),
+            ("cookie", "c"),
+            ("millrace-hop", "x"),
+            ("x-forwarded-for", "b"),
+        ];
+        let names = |policy: &Policy| {
+            let mut request = request("GET", &lines);
+            policy
+                .to_parent(&mut request, "parent:1", from, "edge-1")
+                .unwrap();
+            let mut lines: Vec<String> = request
+                .headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+                .collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(names(&Policy::Films), ["host: parent:1"]);
+        let told = [
+            "cookie: c",
+            "host: a",
+            "via: 1.1 edge-1",
+            "x-forwarded-for: 192.0.2.1",
+            "x-forwarded-for: b",
+            "x-forwarded-proto: https",
+        ];
+        assert_eq!(names(&SITE), told);
+    }
+
+    #[test]
+    fn films_are_only_fetched_and_sites_are_also_changed() {
+        for (method, film, site) in [
+            (Method::GET, Some(Passage::Cache), Some(Passage::Cache)),
+            (Method::HEAD, Some(Passage::Cache), Some(Passage::Cache)),
+            (Method::POST, None, Some(Passage::Through)),
+            (Method::OPTIONS, None, Some(Passage::Through)),
+            (Method::CONNECT, None, None),
+            (Method::TRACE, None, None),
+        ] {
+            assert_eq!(Policy::Films.passage(&method), film, "{method}");
+            assert_eq!(SITE.passage(&method), site, "{method}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What is known of one request so far.
+
+use std::time::{Instant, SystemTime};
+
+use contracts::reason::Reason;
+use http::{HeaderName, HeaderValue};
+use pingora::cache::CacheKey;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use crate::admission::Admitted;
+use crate::metrics::CacheUse;
+use crate::protocol::Protocol;
+use crate::rfc9111::directives::Request as Wishes;
+use crate::rfc9111::freshness::{Age, Arrival};
+
+/// What is known of one request so far.
+pub struct Context {
+    pub(super) protocol: Protocol,
+    pub(super) started: Instant,
+    pub(super) admitted: Option<Admitted>,
+    pub(super) key: Option<CacheKey>,
+    /// On behalf of this node: a refresh, or a question about an object.
+    pub(super) internal: bool,
+    pub(super) wishes: Option<Wishes>,
+    /// What the cache has was passed over because the client wanted so.
+    pub(super) passed_over: bool,
+    pub(super) reason: Option<Reason>,
+    /// What went wrong, in the words of RFC 9209.
+    pub(super) fault: Option<&'static str>,
+    pub(super) joined: bool,
+    pub(super) cache_use: CacheUse,
+    pub(super) tried: Vec<usize>,
+    pub(super) upstream: Upstream,
+}
+
+/// What is known of the last exchange with a parent.
+#[derive(Default)]
+pub(super) struct Upstream {
+    pub(super) asked_at: Option<Instant>,
+    pub(super) arrival: Option<Arrival>,
+    pub(super) status: Option<u16>,
+    pub(super) age: Age,
+    pub(super) cache_status: Option<String>,
+    /// What the first client gets and the cache does not keep.
+    pub(super) withheld: Vec<(HeaderName, HeaderValue)>,
+    /// The header of a 304, to renew what is stored with.
+    pub(super) news: Option<ResponseHeader>,
+}
+
+impl Context {
+    pub(super) fn new() -> Self {
+        Self {
+            protocol: Protocol::H1,
+            started: Instant::now(),
+            admitted: None,
+            key: None,
+            internal: false,
+            wishes: None,
+            passed_over: false,
+            reason: None,
+            fault: None,
+            joined: false,
+            cache_use: CacheUse::None,
+            tried: Vec::new(),
+            upstream: Upstream::default(),
+        }
+    }
+
+    /// The path without token and query, for logs.
+    pub(super) fn address(&self) -> &str {
+        let address = self
+            .admitted
+            .as_ref()
+            .map(|admitted| admitted.address.as_str());
+        address.map_or("-", |address| {
+            address.split_once('?').map_or(address, |(path, _)| path)
+        })
+    }
+}
+
+impl Upstream {
+    /// A request is about to be sent.
+    pub(super) fn ask(&mut self, now: SystemTime) {
+        *self = Self {
+            asked_at: Some(Instant::now()),
+            arrival: Some(Arrival {
+                requested: now,
+                received: now,
+            }),
+            ..Self::default()
+        };
+    }
+
+    /// The header of its answer is there.
+    pub(super) fn answered(&mut self, now: SystemTime) {
+        if let Some(arrival) = &mut self.arrival {
+            // A clock that was set back meanwhile tells nothing of how long it took.
+            arrival.received = now.max(arrival.requested);
+        }
+    }
+}
+
+/// The target as the client wrote it. For HTTP/1.1 that is the request line, because a parsed URI
+/// has lost its fragment; `None` when it is not text.
+pub(super) fn raw_target(session: &Session) -> Option<String> {
+    let line;
+    let target = if session.as_downstream().as_http1().is_some() {
+        line = session.as_downstream().to_h1_raw();
+        let start = line.iter().position(|byte| !byte.is_ascii_whitespace())?;
+        let first = line.get(start..)?.split(|byte| *byte == b'\n').next()?;
+        let (_method, rest) = split_at(first, first.iter().position(|byte| *byte == b' ')?)?;
+        split_at(rest, rest.iter().rposition(|byte| *byte == b' ')?)?.0
+    } else {
+        session.req_header().raw_path()
+    };
+    String::from_utf8(target.to_vec()).ok()
+}
+
+fn split_at(bytes: &[u8], space: usize) -> Option<(&[u8], &[u8])> {
+    Some((bytes.get(..space)?, bytes.get(space + 1..)?))
+}
+
+/// Pingora calls both HTTP/2, as we wrap it, and HTTP/3 "custom"; only the former has a TCP socket.
+pub(super) fn protocol_of(session: &Session) -> Protocol {
+    let downstream = session.as_downstream();
+    let over_tcp = downstream
+        .digest()
+        .is_some_and(|digest| digest.socket_digest.is_some());
+    match (downstream.is_custom(), over_tcp) {
+        (false, _) => Protocol::H1,
+        (true, true) => Protocol::H2,
+        (true, false) => Protocol::H3,
+    }
+}
