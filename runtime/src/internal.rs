@@ -1,9 +1,10 @@
 //! The internal port of every role: `/metrics` for Prometheus and `/healthz` for supervisors.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::State as FromState;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -14,7 +15,14 @@ use crate::shutdown::Shutdown;
 
 /// What a role says of itself: well, or what ails it.
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<Mutex<Option<String>>>);
+pub struct Health(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    ailment: Option<String>,
+    /// Parts that the role does without.
+    degraded: BTreeMap<String, String>,
+}
 
 impl Health {
     /// A healthy role.
@@ -25,21 +33,41 @@ impl Health {
 
     /// Says that the role cannot do its work, and why.
     pub fn ail(&self, why: impl Into<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.into());
+        self.state().ailment = Some(why.into());
     }
 
     /// Says that the role is well again.
     pub fn recover(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.state().ailment = None;
     }
 
     /// What ails the role, if anything does.
     #[must_use]
     pub fn ailment(&self) -> Option<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.state().ailment.clone()
+    }
+
+    /// Says that the role does its work without a part, and why; or that the part is well.
+    pub fn degrade(&self, part: &str, why: Option<String>) {
+        let degraded = &mut self.state().degraded;
+        match why {
+            Some(why) => drop(degraded.insert(part.to_owned(), why)),
+            None => drop(degraded.remove(part)),
+        }
+    }
+
+    /// What `/healthz` says: a line for the role, and one for each part that it does without.
+    fn report(&self) -> (bool, String) {
+        let state = self.state();
+        let first = state.ailment.as_deref().unwrap_or("ok");
+        let parts = state.degraded.iter();
+        let lines = parts.map(|(part, why)| format!("degraded: {part}: {why}\n"));
+        let text = std::iter::once(format!("{first}\n")).chain(lines).collect();
+        (state.ailment.is_none(), text)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -61,7 +89,7 @@ pub async fn serve(
         .await
 }
 
-async fn metrics(State(registry): State<Registry>) -> impl IntoResponse {
+async fn metrics(FromState(registry): FromState<Registry>) -> impl IntoResponse {
     let encoder = TextEncoder::new();
     let mut text = Vec::new();
     match encoder.encode(&registry.gather(), &mut text) {
@@ -78,9 +106,32 @@ async fn metrics(State(registry): State<Registry>) -> impl IntoResponse {
     }
 }
 
-async fn healthz(State(health): State<Health>) -> (StatusCode, String) {
-    match health.ailment() {
-        None => (StatusCode::OK, "ok\n".to_owned()),
-        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+async fn healthz(FromState(health): FromState<Health>) -> (StatusCode, String) {
+    let (well, report) = health.report();
+    let status = if well {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_that_does_without_a_part_is_well_and_says_so() {
+        let health = Health::new();
+        health.degrade("disk /a", Some("gone".to_owned()));
+        assert_eq!(
+            health.report(),
+            (true, "ok\ndegraded: disk /a: gone\n".to_owned())
+        );
+        health.ail("no keys");
+        assert!(!health.report().0);
+        health.recover();
+        health.degrade("disk /a", None);
+        assert_eq!(health.report(), (true, "ok\n".to_owned()));
     }
 }
