@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, said so that it can be mended.
 
-use std::fmt;
+use std::{fmt, net::SocketAddr, path::Path};
 
 /// One fault in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,15 @@ impl Problems {
     /// Notes the fault of a value that does not parse, and gives the value otherwise.
     pub fn take<T, E: fmt::Display>(&mut self, key: &str, value: Result<T, E>) -> Option<T> {
         value.map_err(|error| self.add(key, error.to_string())).ok()
+    }
+
+    /// Notes that `key`, the file of a secret, is empty, unless `listen`, which the key `place` says, is a loopback
+    /// address: whoever reaches another one must show something.
+    pub fn need_secret(&mut self, key: &str, file: &Path, place: &str, listen: SocketAddr) {
+        if file.as_os_str().is_empty() && !listen.ip().is_loopback() {
+            let rule = format!("needed unless `{place}` is a loopback address");
+            self.add(key, rule);
+        }
     }
 
     /// The settings, when there was no fault.

@@ -29,5 +29,11 @@ pub const CLIENT_IP: &str = "millrace-client-ip";
 /// The client's country (ISO 3166-1 alpha-2) as a trusted hop in front of an edge found it.
 pub const CLIENT_COUNTRY: &str = "millrace-client-country";
 
+/// A Common Access Token (CTA-5007).
+pub const CAT: &str = "cta-common-access-token";
+
+/// The cookie that carries a Common Access Token.
+pub const CAT_COOKIE: &str = "CTA-Common-Access-Token";
+
 /// Every header whose name starts so is private to the tiers.
 pub const PRIVATE_PREFIX: &str = "millrace-";

@@ -4,7 +4,8 @@
 //!
 //! The main path, in the order a request meets it:
 //! 1. [`target`] — the request target, accepted by a grammar or refused, never normalised;
-//! 2. [`token`] — who may fetch it: path tokens `m1`/`m2` and the plain query form;
+//! 2. [`token`] — who may fetch it: path tokens `m1`/`m2`, the plain query form, Common Access Tokens; [`revocation`]
+//!    takes them back;
 //! 3. [`address`] — what it names: a playlist, a segment, an image, and in which view of the film;
 //! 4. [`reason`] — why it was refused, and what every tier may do about it;
 //! 5. [`header`] — the private headers that tiers exchange; [`feed`] — the orders that they follow.

@@ -30,6 +30,10 @@ pub enum Reason {
     Geo,
     /// The rendition is not among the token's.
     Rendition,
+    /// The session, the key or the path was revoked.
+    Revoked,
+    /// The client, or the session, asks for more than its share.
+    TooMany,
     /// The hop's credential is missing or wrong: the parent serves tiers only.
     Hop,
     /// Nothing has this address.
@@ -76,7 +80,7 @@ pub enum Retry {
 
 impl Reason {
     /// Every reason, for metrics that want each label from the start.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Target,
         Self::Missing,
         Self::Malformed,
@@ -89,6 +93,8 @@ impl Reason {
         Self::Ip,
         Self::Geo,
         Self::Rendition,
+        Self::Revoked,
+        Self::TooMany,
         Self::Hop,
         Self::NotFound,
         Self::Method,
@@ -118,6 +124,8 @@ impl Reason {
             Self::Ip => "ip",
             Self::Geo => "geo",
             Self::Rendition => "rendition",
+            Self::Revoked => "revoked",
+            Self::TooMany => "too_many",
             Self::Hop => "hop",
             Self::NotFound => "not_found",
             Self::Method => "method",
@@ -148,7 +156,9 @@ impl Reason {
             | Self::Ip
             | Self::Geo
             | Self::Rendition
+            | Self::Revoked
             | Self::Hop => 403,
+            Self::TooMany => 429,
             Self::NotFound => 404,
             Self::Method => 405,
             Self::Loop => 508,

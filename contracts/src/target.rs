@@ -18,6 +18,9 @@ pub const MAX_TOKEN: usize = 1500;
 /// The longest query, in bytes.
 pub const MAX_QUERY: usize = 4096;
 
+/// The query parameter that carries a Common Access Token.
+pub const CAT: &str = "CAT";
+
 /// A request target in its parts, borrowed from the request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Target<'a> {
@@ -155,8 +158,11 @@ pub fn renditions(target: Target<'_>) -> Result<Vec<RenditionId>, Reason> {
 
 /// The value of `r` for a path and the renditions of a token; none where it changes nothing.
 fn filter(path: &str, renditions: &[RenditionId]) -> Option<String> {
+    if renditions.is_empty() {
+        return None;
+    }
     let lists = Address::parse(path).is_ok_and(|address| address.item.lists_renditions());
-    if renditions.is_empty() || !lists {
+    if !lists {
         return None;
     }
     let mut names: Vec<&str> = renditions.iter().map(RenditionId::as_str).collect();

@@ -1,7 +1,8 @@
 //! The published token vectors: every case agrees.
 #![expect(
+    clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a vector file that is no keyring ends the test"
+    reason = "helpers of tests fail the test where they stand"
 )]
 
 use contracts::time::UnixSeconds;
@@ -24,10 +25,12 @@ fn every_published_case_agrees() {
         let verdict = verify(
             &ring,
             &Request {
-                target: case["target"].as_str().unwrap(),
-                now: UnixSeconds(case["now"].as_u64().unwrap()),
                 client_ip: case["client_ip"].as_str().map(|ip| ip.parse().unwrap()),
                 country: case["country"].as_str(),
+                ..ask(
+                    case["target"].as_str().unwrap(),
+                    case["now"].as_u64().unwrap(),
+                )
             },
         );
         match (case["expect"].as_str().unwrap(), verdict) {
@@ -50,12 +53,7 @@ fn every_published_case_agrees() {
 }
 
 fn ask<'a>(target: &'a str, now: u64) -> Request<'a> {
-    Request {
-        target,
-        now: UnixSeconds(now),
-        client_ip: None,
-        country: None,
-    }
+    Request::new(target, UnixSeconds(now))
 }
 
 #[test]
@@ -186,4 +184,107 @@ fn a_key_that_outlives_the_token_is_preferred_to_a_younger_one_that_does_not() {
         "old",
         "nothing outlives it; this lasts longest"
     );
+}
+
+/// A backend's ring with both halves of an `m2` key, and a partner's with the public one.
+fn pair() -> (KeyRing, KeyRing) {
+    let seed = [9; 32];
+    let public = ed25519_dalek::SigningKey::from_bytes(&seed).verifying_key();
+    let ring = |half: &str, value: &[u8]| {
+        let value = hex::encode(value);
+        KeyRing::from_json(&format!(
+            r#"{{"keyring":[{{"kid":"p1","ver":"m2","{half}":"{value}","scope":["/v/"],"nbf":0,"exp":4102444800}}]}}"#
+        ))
+        .unwrap()
+    };
+    (ring("seed_hex", &seed), ring("pub_hex", public.as_bytes()))
+}
+
+#[test]
+fn a_backend_mints_what_a_partner_can_only_verify() {
+    let (backend, partner) = pair();
+    let until = UnixSeconds(1_800_000_100);
+    let claims = Claims::new("/v/abc/", until);
+    let key = backend.signer("/v/abc/", UnixSeconds(1_800_000_000), until);
+    let token = key.unwrap().mint(&claims).unwrap();
+    assert!(token.starts_with("m2.p1."));
+    let target = format!("/~{token}/v/abc/master.m3u8");
+    for ring in [&backend, &partner] {
+        let accepted = verify(ring, &ask(&target, 1_800_000_000)).unwrap();
+        assert_eq!(accepted.kid.as_deref(), Some("p1"));
+    }
+    let verifier = partner.find("p1").unwrap();
+    assert!(verifier.mint(&claims).is_err() && partner.secret().is_none());
+    assert!(
+        partner
+            .signer("/v/abc/", UnixSeconds(1_800_000_000), until)
+            .is_none()
+    );
+    assert!(
+        key.unwrap().sign_path("/v/abc/x", until).is_err(),
+        "the plain form is HMAC"
+    );
+    assert_eq!(backend.secret().map(contracts::token::Key::id), Some("p1"));
+}
+
+#[test]
+fn a_remembered_token_is_refused_for_whatever_else_it_does_not_grant() {
+    let (backend, partner) = pair();
+    let partner = partner.remembering(16);
+    let mut claims = Claims::new("/v/abc/", UnixSeconds(1_800_000_100));
+    claims.networks = vec!["192.0.2.0/24".parse().unwrap()];
+    let token = backend.find("p1").unwrap().mint(&claims).unwrap();
+    let code = |path: &str, ip: &str, now| {
+        let target = format!("/~{token}{path}");
+        let request = Request {
+            client_ip: ip.parse().ok(),
+            ..ask(&target, now)
+        };
+        verify(&partner, &request)
+            .map_err(|reason| reason.code())
+            .err()
+    };
+    for _cold_then_warm in 0..2 {
+        assert_eq!(code("/v/abc/x", "192.0.2.1", 1_800_000_000), None);
+        assert_eq!(code("/v/abd/x", "192.0.2.1", 1_800_000_000), Some("path"));
+        assert_eq!(code("/v/abc/x", "192.0.3.1", 1_800_000_000), Some("ip"));
+        assert_eq!(
+            code("/v/abc/x", "192.0.2.1", 1_800_000_100),
+            Some("expired")
+        );
+        assert_eq!(code("/v/abc/x", "192.0.2.1", 4_102_444_800), Some("kid"));
+    }
+}
+
+#[test]
+fn keys_of_two_tenants_live_side_by_side_and_open_their_own_paths_only() {
+    let key = |kid: &str, byte: u8, scope: &str| {
+        let secret = hex::encode([byte; 32]);
+        format!(
+            r#"{{"kid":"{kid}","ver":"m1","key_hex":"{secret}","scope":["{scope}"],"nbf":0,"exp":4102444800}}"#
+        )
+    };
+    let keys = [
+        key("a1", 1, "/v/a/"),
+        key("a2", 2, "/v/a/"),
+        key("b1", 3, "/v/b/"),
+    ];
+    let ring = KeyRing::from_json(&format!(r#"{{"keyring":[{}]}}"#, keys.join(","))).unwrap();
+    let until = UnixSeconds(1_800_000_100);
+    let mint = |kid, path: &str| ring.find(kid).unwrap().mint(&Claims::new(path, until));
+    for (kid, path) in [("a1", "/v/a/"), ("a2", "/v/a/"), ("b1", "/v/b/")] {
+        let target = format!("/~{}{path}x", mint(kid, path).unwrap());
+        assert!(verify(&ring, &ask(&target, 1_800_000_000)).is_ok(), "{kid}");
+    }
+    assert!(mint("a1", "/v/b/").is_err());
+    // Minted elsewhere, with a key whose scope there is wider.
+    let wide = key("a1", 1, "/");
+    let wide = KeyRing::from_json(&format!(r#"{{"keyring":[{wide}]}}"#)).unwrap();
+    let token = wide
+        .find("a1")
+        .unwrap()
+        .mint(&Claims::new("/v/b/", until))
+        .unwrap();
+    let verdict = verify(&ring, &ask(&format!("/~{token}/v/b/x"), 1_800_000_000));
+    assert_eq!(verdict.unwrap_err().code(), "scope");
 }

@@ -155,12 +155,7 @@ impl Config {
         let mut problems = Problems::default();
         let listen = address(&mut problems, "listen", &self.listen);
         let internal = address(&mut problems, "internal", &self.internal);
-        if self.operator_key.is_empty() && !listen.ip().is_loopback() {
-            problems.add(
-                "operator_key",
-                "needed unless `listen` is a loopback address",
-            );
-        }
+        problems.need_secret("operator_key", self.operator_key.as_ref(), "listen", listen);
         span(
             &mut problems,
             "token_margin",

@@ -1,7 +1,8 @@
 //! Why the control plane could not start.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+
+use runtime::secret::Unusable;
 
 /// The control plane could not start.
 #[derive(Debug, thiserror::Error)]
@@ -16,13 +17,8 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file with a secret cannot be used.
-    #[error("{path}: {fault}")]
-    Secret {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it; never what stands in it.
-        fault: String,
-    },
+    #[error(transparent)]
+    Secret(#[from] Unusable),
     /// The catalogue cannot be opened.
     #[error("the catalogue cannot be opened: {0}")]
     Catalog(#[from] catalog::Error),

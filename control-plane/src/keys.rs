@@ -14,6 +14,7 @@ use contracts::header::HOP;
 use contracts::id::VideoId;
 use contracts::keys::{ContentKeys, KeyPeriod};
 use runtime::problem::{Named, Problem};
+use runtime::secret::Secret;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use utoipa::ToSchema;
@@ -175,15 +176,8 @@ fn internal(error: &dyn std::error::Error) -> Problem {
 }
 
 fn credential(path: &FilePath) -> Result<[u8; 32], Error> {
-    let fault = |fault: String| Error::Secret {
-        path: path.to_owned(),
-        fault,
-    };
-    let text = std::fs::read(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
-    match text.trim_ascii() {
-        [] => Err(fault("the file is empty".to_owned())),
-        secret => Ok(Sha256::digest(secret).into()),
-    }
+    let secret = Secret::read(path, 1)?;
+    Ok(Sha256::digest(secret.as_bytes()).into())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use contracts::id::{SessionId, VideoId};
 use contracts::time::UnixSeconds;
 use contracts::token::{Claims, KeyRing};
 use runtime::problem::Problem;
+use runtime::secret::Unusable;
 
 use crate::error::Error;
 use crate::problem;
@@ -93,10 +94,7 @@ fn no_key() -> Problem {
 }
 
 fn read(path: &Path) -> Result<Loaded, Error> {
-    let fault = |fault: String| Error::Secret {
-        path: path.to_owned(),
-        fault,
-    };
+    let fault = |fault: String| Unusable::new(path, fault);
     let changed = changed(path);
     let text =
         std::fs::read_to_string(path).map_err(|error| fault(format!("cannot be read: {error}")))?;

@@ -11,6 +11,7 @@ use runtime::clock::Clock;
 use runtime::internal::{self, Health};
 use runtime::listen::{self, Limits};
 use runtime::operator::Operator;
+use runtime::secret::{Secret, Unusable};
 use runtime::shutdown::Trigger;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -118,13 +119,8 @@ fn operator(file: Option<&Path>) -> Result<Operator, Error> {
     let Some(path) = file else {
         return Ok(Operator::anybody());
     };
-    let fault = |fault: String| Error::Secret {
-        path: path.to_owned(),
-        fault,
-    };
-    let key = std::fs::read_to_string(path);
-    let key = key.map_err(|error| fault(format!("cannot be read: {error}")))?;
-    Operator::with_key(&key).map_err(|error| fault(error.to_string()))
+    let key = Secret::read(path, 1)?;
+    Operator::with_key(key.as_str()).map_err(|short| Unusable::new(path, short.to_string()).into())
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {

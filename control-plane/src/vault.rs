@@ -6,6 +6,7 @@ use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
 use contracts::id::VideoId;
 use contracts::keys::{ContentKey, Iv, KeyId, KeyPeriod, KeyValue, TrackType};
+use runtime::secret::{Secret, Unusable};
 
 use crate::error::Error;
 
@@ -21,15 +22,11 @@ pub(crate) struct Shut(VideoId);
 impl Vault {
     /// Reads the key-encryption key: 64 hexadecimal digits in a file.
     pub(crate) fn load(path: &Path) -> Result<Self, Error> {
-        let fault = |fault: String| Error::Secret {
-            path: path.to_owned(),
-            fault,
-        };
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| fault(format!("cannot be read: {error}")))?;
+        let text = Secret::read(path, 1)?;
         let mut key = [0; 32];
-        hex::decode_to_slice(text.trim(), &mut key).map_err(|_| {
-            fault("a key-encryption key is 64 hexadecimal digits (openssl rand -hex 32)".to_owned())
+        hex::decode_to_slice(text.as_bytes(), &mut key).map_err(|_| {
+            let rule = "a key-encryption key is 64 hexadecimal digits (openssl rand -hex 32)";
+            Unusable::new(path, rule)
         })?;
         Ok(Self(Aes256Gcm::new(&key.into())))
     }

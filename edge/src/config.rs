@@ -1,13 +1,16 @@
 //! How an edge is configured.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use config::{Problem, Problems, Span};
+use config::{ByteSize, Problem, Problems, Span};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use tier::policy::{self, Policy};
 use tier::settings::{self, Cache, Clients, Upstream};
+
+use crate::gate::{self, Holds, Limits};
 
 /// `config/edge.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +30,12 @@ pub struct Config {
     /// The keyring: a JSON file with the keys that admit tokens; read again when it changes.
     /// Empty: no token is admitted.
     pub keyring_file: PathBuf,
+    /// Which keys the keyring may hold: `any`, or `public-only` on a node that a partner runs: then it does not start
+    /// with keys with which one could mint. Default `any`.
+    pub keys: Holds,
+    /// Verified tokens that are remembered, each for a minute at most, 0 to 1000000. Default 16384. Each takes some
+    /// 1KiB; fewer than there are viewers on `m2` or Common Access Tokens cost a signature's verification a request.
+    pub verified_tokens: usize,
     /// Whether films that are public may be fetched without a token. Default
     /// `false`.
     pub public_without_token: bool,
@@ -34,6 +43,14 @@ pub struct Config {
     /// `millrace-client-country` are believed, such as `10.0.0.0/8`. Default none: the client is
     /// the other end of the connection.
     pub trusted_hops: Vec<String>,
+    /// A MaxMind DB file with `country.iso_code`, for tokens that name countries; read again when it changes. At most
+    /// 512MiB, and it lies in memory. Empty: no country is known.
+    pub geo_file: PathBuf,
+    /// Revocations that are kept, 1 to 10000000. Default 100000. Each takes some 100 bytes; those that do not fit are
+    /// not in force.
+    pub revocations: usize,
+    /// How much one client, and one session, may ask for.
+    pub rates: Rates,
     /// How it serves a site.
     pub site: Site,
     /// Where it listens.
@@ -80,10 +97,40 @@ pub struct Site {
 pub struct Listen {
     /// HTTP/1.1 and HTTP/2 over TLS, and HTTP/3 on the same UDP port. Default `127.0.0.1:8443`.
     pub https: String,
+    /// Networks of load balancers in front of `https`, such as `10.0.0.0/8`. Where there are any, every TCP connection
+    /// must come from one of them and begin with a PROXY protocol header (version 1 or 2), which says who the client
+    /// is. HTTP/3 is not concerned. Default none.
+    pub https_proxied_by: Vec<String>,
     /// HTTP/1.1 without TLS; empty: none. Default none.
     pub plain: String,
+    /// As `https_proxied_by`, for `plain`.
+    pub plain_proxied_by: Vec<String>,
     /// Metrics and health; keep it from the public. Default `127.0.0.1:9102`.
     pub internal: String,
+}
+
+/// `[rates]`: more is answered with 429 and `Retry-After`. A rate of 0 is no limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rates {
+    /// Requests a second of one client network, refused ones included. Default 0.
+    pub client_requests: u32,
+    /// Bytes of answers a second to one client network. What an answer is too much is waited for, a minute at most.
+    /// Default `0B`.
+    pub client_bytes: ByteSize,
+    /// Requests a second of one session. Default 0.
+    pub session_requests: u32,
+    /// Bytes of answers a second to one session. Default `0B`.
+    pub session_bytes: ByteSize,
+    /// For how long what is not used is gathered. 1s to 10m. Default `10s`. More lets players fill longer buffers.
+    pub burst: Span,
+    /// Bits of an IPv4 address that name a client network. 8 to 32. Default 32.
+    pub ipv4_prefix: u8,
+    /// Bits of an IPv6 address that name a client network. 16 to 128. Default 64.
+    pub ipv6_prefix: u8,
+    /// Clients, and sessions, that are told apart, 8 to 16777216. Default 65536. Each takes 24 bytes a limit. With
+    /// more at a time, newcomers share what others have left.
+    pub entries: usize,
 }
 
 /// `[tls]`: PEM files.
@@ -105,16 +152,16 @@ pub struct Settings {
     pub zone: String,
     /// What it serves.
     pub serve: Policy,
-    /// The keyring file.
-    pub keyring_file: Option<PathBuf>,
-    /// Whether public films may be fetched without a token.
-    pub public_without_token: bool,
-    /// Networks of hops that are believed.
-    pub trusted_hops: Vec<IpNet>,
+    /// Who is let in.
+    pub gate: gate::Settings,
     /// TLS on TCP, and QUIC on the same UDP port.
     pub https: SocketAddr,
+    /// Load balancers in front of it.
+    pub https_proxied_by: Vec<IpNet>,
     /// Without TLS.
     pub plain: Option<SocketAddr>,
+    /// Load balancers in front of it.
+    pub plain_proxied_by: Vec<IpNet>,
     /// Metrics and health.
     pub internal: SocketAddr,
     /// The certificate.
@@ -131,8 +178,13 @@ impl Default for Config {
             serve: Serve::Films,
             parents: vec!["http://127.0.0.1:9001".to_owned()],
             keyring_file: PathBuf::new(),
+            keys: Holds::Any,
+            verified_tokens: 16_384,
             public_without_token: false,
             trusted_hops: Vec::new(),
+            geo_file: PathBuf::new(),
+            revocations: 100_000,
+            rates: Rates::default(),
             site: Site::default(),
             listen: Listen::default(),
             tls: Tls::default(),
@@ -157,8 +209,25 @@ impl Default for Listen {
     fn default() -> Self {
         Self {
             https: "127.0.0.1:8443".to_owned(),
+            https_proxied_by: Vec::new(),
             plain: String::new(),
+            plain_proxied_by: Vec::new(),
             internal: "127.0.0.1:9102".to_owned(),
+        }
+    }
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            client_requests: 0,
+            client_bytes: ByteSize(0),
+            session_requests: 0,
+            session_bytes: ByteSize(0),
+            burst: Span::seconds(10),
+            ipv4_prefix: 32,
+            ipv6_prefix: 64,
+            entries: 65_536,
         }
     }
 }
@@ -192,30 +261,84 @@ impl Config {
                 problems.add(key, "must name a PEM file");
             }
         }
-        let hops = self.trusted_hops.iter().filter_map(|text| {
-            let net = text
-                .parse::<IpNet>()
-                .map_err(|_| format!("{text:?} must be a network such as 10.0.0.0/8"));
-            problems.take("trusted_hops", net)
-        });
-        let trusted_hops = hops.collect();
         let serve = self.site.policy(self.serve, &mut problems);
+        let https_proxied_by = settings::networks(
+            &mut problems,
+            "listen.https_proxied_by",
+            &self.listen.https_proxied_by,
+        );
+        let plain_proxied_by = settings::networks(
+            &mut problems,
+            "listen.plain_proxied_by",
+            &self.listen.plain_proxied_by,
+        );
+        let gate = self.gate(&mut problems);
         let (cache, upstream, clients) = (&self.cache, &self.upstream, &self.clients);
         let tier = settings::check(&self.parents, cache, upstream, clients, &mut problems);
         problems.or(Settings {
             name: self.name,
             zone: self.zone,
             serve,
-            keyring_file: settings::some(&self.keyring_file),
-            public_without_token: self.public_without_token,
-            trusted_hops,
+            gate,
             https,
+            https_proxied_by,
             plain,
+            plain_proxied_by,
             internal,
             tls: self.tls,
             tier,
         })
     }
+
+    fn gate(&self, problems: &mut Problems) -> gate::Settings {
+        gate::Settings {
+            keyring_file: settings::some(&self.keyring_file),
+            holds: self.keys,
+            verified_tokens: within(
+                problems,
+                "verified_tokens",
+                self.verified_tokens,
+                0,
+                1_000_000,
+            ),
+            public_without_token: self.public_without_token,
+            trusted_hops: settings::networks(problems, "trusted_hops", &self.trusted_hops),
+            geo_file: settings::some(&self.geo_file),
+            limits: self.rates.check(problems),
+            revocations: within(problems, "revocations", self.revocations, 1, 10_000_000),
+        }
+    }
+}
+
+impl Rates {
+    fn check(&self, problems: &mut Problems) -> Limits {
+        if self.burst < Span::seconds(1) || self.burst > Span::seconds(600) {
+            problems.add("rates.burst", "must be 1s to 10m");
+        }
+        Limits {
+            client_requests: self.client_requests,
+            client_bytes: self.client_bytes.0,
+            session_requests: self.session_requests,
+            session_bytes: self.session_bytes.0,
+            burst: self.burst.0,
+            ipv4_prefix: within(problems, "rates.ipv4_prefix", self.ipv4_prefix, 8, 32),
+            ipv6_prefix: within(problems, "rates.ipv6_prefix", self.ipv6_prefix, 16, 128),
+            entries: within(problems, "rates.entries", self.entries, 8, 1 << 24),
+        }
+    }
+}
+
+fn within<T: PartialOrd + Copy + Display>(
+    problems: &mut Problems,
+    key: &str,
+    value: T,
+    low: T,
+    high: T,
+) -> T {
+    if value < low || value > high {
+        problems.add(key, format!("must be {low} to {high}"));
+    }
+    value
 }
 
 impl Site {
@@ -267,6 +390,9 @@ mod tests {
         config.listen.https = "8443".to_owned();
         config.site.heuristic = Span::seconds(31 * 86_400);
         config.clients.max_connections = 0;
+        config.listen.plain_proxied_by = vec!["10.0.0.0/33".to_owned()];
+        config.rates.ipv4_prefix = 33;
+        config.rates.burst = Span::millis(1);
         let problems = config.check().unwrap_err();
         let keys: Vec<&str> = problems
             .iter()
@@ -275,8 +401,11 @@ mod tests {
         let expected = [
             "name",
             "listen.https",
-            "trusted_hops",
             "site.heuristic",
+            "listen.plain_proxied_by",
+            "trusted_hops",
+            "rates.burst",
+            "rates.ipv4_prefix",
             "parents",
             "clients.max_connections",
         ];

@@ -2,15 +2,15 @@
 
 use contracts::reason::Reason;
 use http::Uri;
-use tier::admission::{Admission, Admitted, Facts};
+use tier::admission::{Admission, Admitted, Facts, Refused};
 
 /// Admits every request whose target is one of a server (RFC 9112 §3.2).
 #[derive(Clone, Copy, Debug)]
 pub struct Everybody;
 
 impl Admission for Everybody {
-    fn admit(&self, facts: &Facts<'_>) -> Result<Admitted, Reason> {
-        self.readmit(facts.target)
+    fn admit(&self, facts: &Facts<'_>) -> Result<Admitted, Refused> {
+        Ok(self.readmit(facts.target)?)
     }
 
     fn readmit(&self, target: &str) -> Result<Admitted, Reason> {

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::beacon::AccessLog;
 use crate::config::Settings;
-use crate::gate::{Gate, Keys, KeysError};
+use crate::gate::{self, FileError, Gate};
 use crate::site::Everybody;
 
 /// Why an edge did not start, or did not take new files.
@@ -28,9 +28,9 @@ pub enum Error {
     /// A listener, a certificate or a credential is not to be had.
     #[error(transparent)]
     Tier(#[from] tier::Error),
-    /// The keyring is not to be had.
+    /// The keyring or another file of the gate is not to be had.
     #[error(transparent)]
-    Keys(#[from] KeysError),
+    File(#[from] FileError),
 }
 
 /// An edge that serves. Dropped, it stops at once; [`Running::stop`] lets answers end.
@@ -56,10 +56,7 @@ pub struct Running {
 pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running, Error> {
     runtime::tls::install_provider();
     let certificate = Certificate::load(&settings.tls.certificate, &settings.tls.key)?;
-    let keys = Keys::open(settings.keyring_file.clone())?;
-    let gate = Gate::new(keys, clock, settings.public_without_token)
-        .trusting(settings.trusted_hops.clone());
-    let gate = Arc::new(gate);
+    let gate = Arc::new(Gate::open(&settings.gate, clock)?);
     let sockets = Sockets::bind(&settings, &certificate).await?;
     let role = Role {
         name: settings.name.clone(),
@@ -87,14 +84,23 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
 }
 
 impl Running {
-    /// Reads keyring and certificate again, now rather than at the next look at the files.
+    /// Reads keyring, geo file and certificate again, now rather than at the next look at the files.
     ///
     /// # Errors
     /// When one of them is not to be had; the old one then stays.
     pub fn reload(&self) -> Result<(), Error> {
-        self.gate.keys().refresh()?;
+        let looked = self.gate.refresh();
         self.certificate.reload()?;
-        Ok(())
+        match looked.map_err(|faults| faults.into_iter().next()) {
+            Err(Some(fault)) => Err(fault.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The gate, to set its limits and to bring it revocations.
+    #[must_use]
+    pub const fn gate(&self) -> &Arc<Gate> {
+        &self.gate
     }
 
     /// Forgets every cached object; fills in progress are finished and not stored.
@@ -122,15 +128,21 @@ impl Running {
         let tls = tier::tls::server_config(Arc::clone(&self.certificate) as _)?;
         let limits = &settings.tier.limits;
         let listeners = [
-            Some((sockets.https, Some(tls))),
-            sockets.plain.map(|(listener, _)| (listener, None)),
+            Some((sockets.https, Some(tls), &settings.https_proxied_by)),
+            sockets
+                .plain
+                .map(|(listener, _)| (listener, None, &settings.plain_proxied_by)),
         ];
-        for (listener, tls) in listeners.into_iter().flatten() {
+        for (listener, tls, proxied_by) in listeners.into_iter().flatten() {
+            let limits = listen::Limits {
+                proxied_by: proxied_by.clone(),
+                ..limits.clone()
+            };
             self.tasks.spawn(listen::serve(
                 listener,
                 tls,
                 Arc::clone(&self.node.app),
-                limits.clone(),
+                limits,
                 self.node.metrics.connections.clone(),
                 shutdown.watch(),
             ));
@@ -144,7 +156,7 @@ impl Running {
         self.tasks
             .spawn(h3::serve(sockets.quic, app, shutdown.watch()));
         let health = Health::new();
-        self.tasks.spawn(watch_keys(
+        self.tasks.spawn(watch_files(
             Arc::clone(&self.gate),
             health.clone(),
             shutdown.clone(),
@@ -238,7 +250,7 @@ async fn tcp(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     Ok((listener, bound))
 }
 
-/// Reads the keyring, the certificate and the secrets that the settings name, as [`start`] does, and opens nothing.
+/// Reads the keyring, the geo file, the certificate and the secrets that the settings name, as [`start`] does, and opens nothing.
 ///
 /// # Errors
 /// What is wrong with each of them, by its key.
@@ -247,38 +259,97 @@ pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     let mut problems = Problems::default();
     let certificate = Certificate::load(&settings.tls.certificate, &settings.tls.key);
     problems.take("tls", certificate);
-    problems.take("keyring_file", Keys::open(settings.keyring_file.clone()));
+    for (key, fault) in gate::inspect(&settings.gate) {
+        problems.add(key, fault.to_string());
+    }
     let secret = settings.tier.hop_secret_file.as_deref();
     let secret = secret.map(tier::node::secret).transpose();
     problems.take("upstream.hop_secret_file", secret);
     problems.or(())
 }
 
-/// Takes a changed keyring while serving; a broken one is reported and the old one kept.
-async fn watch_keys(gate: Arc<Gate>, health: Health, mut shutdown: Shutdown) {
+/// Takes changed files of the gate while serving; a broken one is reported and the old one kept.
+async fn watch_files(gate: Arc<Gate>, health: Health, mut shutdown: Shutdown) {
+    let mut ailing = false;
     loop {
         tokio::select! {
             () = shutdown.requested() => return,
-            () = tokio::time::sleep(KEYS_LOOK) => {}
+            () = tokio::time::sleep(FILES_LOOK) => {}
         }
-        match gate.keys().refresh() {
-            Ok(true) => {
-                tracing::info!("took a changed keyring");
-                health.recover();
-            }
-            Ok(false) => {}
-            Err(error) => {
-                if health.ailment().is_none() {
-                    tracing::error!("keeping the old keys: {error}");
+        let gate = Arc::clone(&gate);
+        match tokio::task::spawn_blocking(move || gate.refresh()).await {
+            Ok(Ok(taken)) => {
+                for name in taken {
+                    tracing::info!("took a changed {name}");
                 }
-                health.ail(error.to_string());
+                if std::mem::take(&mut ailing) {
+                    health.recover();
+                }
             }
+            Ok(Err(faults)) => {
+                let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                let faults = faults.join("; ");
+                if !std::mem::replace(&mut ailing, true) {
+                    tracing::error!("keeping what was read before: {faults}");
+                }
+                health.ail(faults);
+            }
+            Err(ended) => tracing::error!("could not look at the gate's files: {ended}"),
         }
     }
 }
 
-/// How often the keyring file is looked at.
-const KEYS_LOOK: Duration = Duration::from_secs(5);
+/// How often the gate's files are looked at.
+const FILES_LOOK: Duration = Duration::from_secs(5);
 
 /// Beyond the drain time, how long a stop may take.
 const GRACE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use contracts::time::UnixSeconds;
+    use runtime::clock::Fixed;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broken_file_ails_the_node_until_it_is_mended() {
+        let files = tempfile::tempdir().unwrap();
+        let (keys, geo) = (
+            files.path().join("keys.json"),
+            files.path().join("geo.mmdb"),
+        );
+        let database = include_bytes!("../tests/data/geo_test.mmdb");
+        std::fs::write(&keys, r#"{"keyring":[]}"#).unwrap();
+        std::fs::write(&geo, database).unwrap();
+        let config = Config {
+            keyring_file: keys.clone(),
+            geo_file: geo.clone(),
+            ..Config::default()
+        };
+        let clock = Arc::new(Fixed::at(UnixSeconds(1)));
+        let gate = Gate::open(&config.check().unwrap().gate, clock).unwrap();
+        let (health, (trigger, shutdown)) = (Health::new(), Trigger::new());
+        let watch = tokio::spawn(watch_files(Arc::new(gate), health.clone(), shutdown));
+        let look = async || {
+            tokio::time::sleep(FILES_LOOK + Duration::from_secs(1)).await;
+            health.ailment().unwrap_or_default()
+        };
+        assert_eq!(look().await, "");
+        std::fs::write(&geo, "no database").unwrap();
+        assert!(look().await.contains("geo.mmdb"));
+        std::fs::write(&keys, "no keyring").unwrap();
+        let both = look().await;
+        assert!(
+            both.contains("geo.mmdb") && both.contains("keys.json"),
+            "{both}"
+        );
+        std::fs::write(&geo, database).unwrap();
+        assert!(!look().await.contains("geo.mmdb"));
+        std::fs::write(&keys, r#"{"keyring":[]}"#).unwrap();
+        assert_eq!(look().await, "");
+        trigger.fire();
+        watch.await.unwrap();
+    }
+}

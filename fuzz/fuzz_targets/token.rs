@@ -18,12 +18,7 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(Claims::parse(claims.encode().as_bytes()), Ok(claims));
     }
     if let Ok(target) = std::str::from_utf8(data) {
-        let request = Request {
-            target,
-            now: UnixSeconds(1_800_000_000),
-            client_ip: None,
-            country: None,
-        };
+        let request = Request::new(target, UnixSeconds(1_800_000_000));
         if let Ok(Some(accepted)) = admit(&RING, &request) {
             assert!(contracts::target::is_path(&accepted.path));
         }

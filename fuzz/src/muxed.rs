@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use packager::{
-    Rendition,
+    Rendition, Segment,
     codec::{Sound, aac},
     index::{File, Index, Media, Sample, Track},
     ts,
@@ -28,12 +28,13 @@ pub fn check(index: &Index, file: &[u8]) {
     assert_eq!(film.companion(picture).map(Rendition::id), Some(sound.id()));
     let count = film.ts_segment_count(picture);
     for number in 1..=count.min(MOST_SEGMENTS as u32) {
-        segment(number, [(picture, file), (sound, frames)]);
+        let plan = film.ts_segment(picture, number).expect("it is counted");
+        let plans = [plan.own, plan.sound];
+        segment(number, [(picture, file), (sound, frames)], &plans);
     }
 }
 
-fn segment(number: u32, tracks: [(&Rendition, &[u8]); 2]) {
-    let plans = tracks.map(|(rendition, _)| rendition.segment(number));
+fn segment(number: u32, tracks: [(&Rendition, &[u8]); 2], plans: &[Option<Segment>; 2]) {
     let [video, audio] = [0, 1].map(|at| {
         let (rendition, file) = tracks[at];
         let part = plans[at].as_ref().map(|segment| ts::Part {

@@ -134,12 +134,8 @@ impl Config {
         let internal = problems.take("internal", self.internal.parse::<SocketAddr>());
         self.check_addresses(&mut problems);
         self.check_bounds(&mut problems);
-        let open = self.operator_key.is_empty();
-        if open && listen.is_some_and(|listen| !listen.ip().is_loopback()) {
-            problems.add(
-                "operator_key",
-                "set it, or listen on a loopback address: else everybody could upload",
-            );
+        if let Some(listen) = listen {
+            problems.need_secret("operator_key", self.operator_key.as_ref(), "listen", listen);
         }
         let (Some(listen), Some(internal)) = (listen, internal) else {
             return Err(problems.into_vec());
@@ -154,7 +150,7 @@ impl Config {
             store: self.store,
             catalog: self.catalog,
             work: self.work.into(),
-            operator_key: (!open).then(|| self.operator_key.into()),
+            operator_key: (!self.operator_key.is_empty()).then(|| self.operator_key.into()),
             allowed_origins: self.allowed_origins,
             limits: Limits {
                 max_film_bytes: self.max_film.0,

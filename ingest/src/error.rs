@@ -31,6 +31,9 @@ pub enum Error {
         /// The film.
         video: VideoId,
     },
+    /// A file with a secret cannot be used.
+    #[error(transparent)]
+    Secret(#[from] runtime::secret::Unusable),
     /// A folder or file of this machine failed.
     #[error("{path}: {source}")]
     File {

@@ -10,6 +10,7 @@ use runtime::{
     internal::{self, Health},
     listen,
     operator::Operator,
+    secret::Secret,
     shutdown::{Shutdown, Trigger},
 };
 use store::Store;
@@ -254,8 +255,8 @@ fn operator(file: Option<&Path>) -> Result<Operator, Error> {
     let Some(path) = file else {
         return Ok(Operator::anybody());
     };
-    let key = std::fs::read_to_string(path).map_err(|source| self::file(path, source))?;
-    Operator::with_key(&key).map_err(|short| self::file(path, io::Error::other(short)))
+    let key = Secret::read(path, 1)?;
+    Operator::with_key(key.as_str()).map_err(|short| self::file(path, io::Error::other(short)))
 }
 
 fn file(path: &Path, source: io::Error) -> Error {

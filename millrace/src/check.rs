@@ -17,11 +17,11 @@ pub(crate) fn run(options: &cli::Check) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(USAGE));
         }
     };
+    let now = options.now.map_or_else(|| System.now(), UnixSeconds);
     let request = Request {
-        target: &options.target,
-        now: options.now.map_or_else(|| System.now(), UnixSeconds),
         client_ip: options.client_ip,
         country: options.country.as_deref(),
+        ..Request::new(&options.target, now)
     };
     let (answer, code) = match verify(&ring, &request) {
         Ok(accepted) => (

@@ -93,12 +93,8 @@ impl Config {
         let plain = settings::listen(&mut problems, "listen.plain", &self.listen.plain);
         let internal = settings::listen(&mut problems, "listen.internal", &self.listen.internal);
         let hop_secret_file = settings::some(&self.hop_secret_file);
-        if hop_secret_file.is_none() && !plain.ip().is_loopback() {
-            problems.add(
-                "hop_secret_file",
-                "needed unless `listen.plain` is a loopback address",
-            );
-        }
+        let secret = &self.hop_secret_file;
+        problems.need_secret("hop_secret_file", secret, "listen.plain", plain);
         let (cache, upstream, clients) = (&self.cache, &self.upstream, &self.clients);
         let tier = settings::check(&self.parents, cache, upstream, clients, &mut problems);
         problems.or(Settings {

@@ -5,7 +5,7 @@ use contracts::reason::Reason;
 use contracts::target;
 use http::HeaderValue;
 use subtle::ConstantTimeEq;
-use tier::admission::{Admission, Admitted, Facts};
+use tier::admission::{Admission, Admitted, Facts, Refused};
 use tier::beacon::{Beacon, Served};
 
 /// Admits whoever shows the credential; without one configured, whoever can connect.
@@ -29,11 +29,11 @@ impl Hop {
 }
 
 impl Admission for Hop {
-    fn admit(&self, facts: &Facts<'_>) -> Result<Admitted, Reason> {
+    fn admit(&self, facts: &Facts<'_>) -> Result<Admitted, Refused> {
         if !self.knows(facts.headers.get(HOP)) {
-            return Err(Reason::Hop);
+            return Err(Reason::Hop.into());
         }
-        self.readmit(facts.target)
+        Ok(self.readmit(facts.target)?)
     }
 
     fn readmit(&self, target: &str) -> Result<Admitted, Reason> {

@@ -1,6 +1,6 @@
 //! Responses: what was asked for, what the asker has already, a part of it, or a problem.
 
-use axum::{body::Body as Stream, response::Response};
+use bytes::Bytes;
 use contracts::{address::Address, header, id::Generation, reason::Reason};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
@@ -11,98 +11,111 @@ use http::{
 };
 
 use crate::{
-    content::{Absent, Content},
+    content::{Content, Stream},
     dress::{Freshness, content_type, tags},
     range::{self, Wanted},
 };
 
-/// What an address turned out to be.
-pub(crate) struct Answer {
-    content_type: &'static str,
-    cache_control: &'static str,
-    access: &'static str,
-    tags: String,
-    etag: String,
-    body: Body,
-}
+/// What goes back.
+pub(crate) type Response = http::Response<Stream>;
 
-/// The bytes, or the knowledge that the asker has them.
-pub(crate) enum Body {
-    Content(Content),
-    Known,
+/// What an address turned out to be. It may be sent many times.
+pub(crate) struct Answer {
+    /// The fields of the whole answer; without a body, those of a 304.
+    head: HeaderMap,
+    etag: String,
+    /// None: it is known that the asker has it.
+    body: Option<Content>,
 }
 
 impl Answer {
+    /// The answer to whoever has not got the body.
     pub(crate) fn new(
         address: &Address,
         generation: Generation,
         access: &'static str,
         etag: String,
-        body: Body,
+        body: Content,
     ) -> Self {
+        let mut answer = Self::known(address, generation, access, etag);
+        let head = &mut answer.head;
+        let fixed = HeaderValue::from_static;
+        head.insert(CONTENT_TYPE, fixed(content_type(&address.item)));
+        head.insert(ACCEPT_RANGES, fixed("bytes"));
+        head.insert(CONTENT_LENGTH, body.len().into());
+        answer.body = Some(body);
+        answer
+    }
+
+    /// The answer to whoever has the body.
+    pub(crate) fn known(
+        address: &Address,
+        generation: Generation,
+        access: &'static str,
+        etag: String,
+    ) -> Self {
+        let mut head = HeaderMap::with_capacity(FIELDS);
+        let fixed = HeaderValue::from_static;
+        let freshness = Freshness::of(&address.item);
+        head.insert(CACHE_CONTROL, fixed(freshness.as_str()));
+        set(&mut head, ETAG, &etag);
+        head.insert(HeaderName::from_static(header::ACCESS), fixed(access));
+        set(
+            &mut head,
+            HeaderName::from_static(header::SURROGATE_KEY),
+            &format!("{} g:{}/{generation}", tags(address), address.video),
+        );
         Self {
-            content_type: content_type(&address.item),
-            cache_control: Freshness::of(&address.item).as_str(),
-            access,
-            tags: format!("{} g:{}/{generation}", tags(address), address.video),
+            head,
             etag,
-            body,
+            body: None,
         }
     }
 
+    /// Stands for every byte of the body.
+    pub(crate) fn etag(&self) -> &str {
+        &self.etag
+    }
+
+    /// The body, unless only the asker has it.
+    pub(crate) const fn body(&self) -> Option<&Content> {
+        self.body.as_ref()
+    }
+
     /// Puts the answer on the wire: 200, 206, 304 or 416 (RFC 9110 §13 to §15).
-    pub(crate) fn respond(self, method: &Method, asked: &HeaderMap) -> Response {
-        let mut response = Response::new(Stream::new(Absent));
+    pub(crate) fn respond(&self, method: &Method, asked: &HeaderMap) -> Response {
+        let mut response = Response::new(Stream::Absent);
+        *response.headers_mut() = self.head.clone();
         let headers = response.headers_mut();
-        set(headers, CACHE_CONTROL, self.cache_control);
-        set(headers, ETAG, &self.etag);
-        set(
-            headers,
-            HeaderName::from_static(header::ACCESS),
-            self.access,
-        );
-        set(
-            headers,
-            HeaderName::from_static(header::SURROGATE_KEY),
-            &self.tags,
-        );
-        let Body::Content(content) = &self.body else {
+        let content = self.body.as_ref();
+        let Some(content) = content.filter(|_| !is_known(asked, &self.etag)) else {
+            for field in [CONTENT_TYPE, ACCEPT_RANGES, CONTENT_LENGTH] {
+                headers.remove(field);
+            }
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return response;
         };
-        if is_known(asked, &self.etag) {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            return response;
-        }
-        set(headers, CONTENT_TYPE, self.content_type);
-        set(headers, ACCEPT_RANGES, "bytes");
         let length = content.len();
         let part = match self.wanted(method, asked, length) {
             Wanted::Whole => content.clone(),
             Wanted::Part(part) => {
                 let (first, last) = (part.start, part.end - 1);
-                set(
-                    headers,
-                    CONTENT_RANGE,
-                    &format!("bytes {first}-{last}/{length}"),
-                );
+                let place = format!("bytes {first}-{last}/{length}");
+                set(headers, CONTENT_RANGE, &place);
+                headers.insert(CONTENT_LENGTH, part.len().into());
                 *response.status_mut() = StatusCode::PARTIAL_CONTENT;
                 content.slice(part)
             }
             Wanted::Unsatisfiable => {
                 set(headers, CONTENT_RANGE, &format!("bytes */{length}"));
-                set(headers, CACHE_CONTROL, "no-store");
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                headers.insert(CONTENT_LENGTH, 0.into());
                 *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
                 Content::default()
             }
         };
-        set(
-            response.headers_mut(),
-            CONTENT_LENGTH,
-            &part.len().to_string(),
-        );
         if *method != Method::HEAD {
-            *response.body_mut() = Stream::new(part);
+            *response.body_mut() = Stream::Content(part);
         }
         response
     }
@@ -123,14 +136,22 @@ impl Answer {
 }
 
 /// Whether the asker holds the body with this tag (`If-None-Match`, compared weakly).
-pub(crate) fn is_known(asked: &HeaderMap, etag: &str) -> bool {
+pub(crate) fn holds(asked: &HeaderMap, etag: &str) -> bool {
+    names(asked).any(|tag| tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
+/// As [`holds`]; or the asker wants none of what there is (RFC 9110 §13.1.2), so it must be sure that there is one.
+fn is_known(asked: &HeaderMap, etag: &str) -> bool {
+    holds(asked, etag) || names(asked).any(|tag| tag == "*")
+}
+
+fn names(asked: &HeaderMap) -> impl Iterator<Item = &str> {
     asked
         .get_all(IF_NONE_MATCH)
         .iter()
         .filter_map(|field| field.to_str().ok())
         .flat_map(|field| field.split(','))
         .map(str::trim)
-        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
 /// A refusal or a failure as a problem (RFC 9457). It names the reason and nothing of the store.
@@ -144,7 +165,7 @@ pub(crate) fn problem(reason: Reason, address: Option<&Address>) -> Response {
         "reason": reason.code(),
     });
     let body = body.to_string();
-    let mut response = Response::new(Stream::empty());
+    let mut response = Response::new(Stream::Absent);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     set(headers, CONTENT_TYPE, "application/problem+json");
@@ -170,14 +191,8 @@ pub(crate) fn problem(reason: Reason, address: Option<&Address>) -> Response {
             &tags(address),
         );
     }
-    *response.body_mut() = Stream::from(body);
+    *response.body_mut() = Stream::Content(Content::from(Bytes::from(body)));
     response
-}
-
-/// The bytes that a response will send as its body.
-pub(crate) fn body_length(response: &Response) -> u64 {
-    use axum::body::HttpBody;
-    response.body().size_hint().exact().unwrap_or(0)
 }
 
 /// The values are made of ids, numbers and fixed words; one that were not would be left out.
@@ -186,3 +201,6 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
         headers.insert(name, value);
     }
 }
+
+/// Room for the fields of any answer.
+const FIELDS: usize = 12;

@@ -11,6 +11,16 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    /// The target in its one spelling, without what counts for nothing.
+    pub(crate) fn key(&self) -> String {
+        let mut key = self.address.path();
+        for (at, rendition) in self.only.iter().enumerate() {
+            key.push_str(if at == 0 { "?r=" } else { "," });
+            key.push_str(rendition.as_str());
+        }
+        key
+    }
+
     /// Reads a request target. Of the query only the edge's `r` counts: a film on demand has no delivery directives.
     ///
     /// # Errors
@@ -38,6 +48,8 @@ mod tests {
         let names: Vec<&str> = asked.only.iter().map(RenditionId::as_str).collect();
         assert_eq!(names, ["360p", "audio-en"]);
         assert_eq!(asked.address.path(), "/v/a/@2s/manifest.mpd");
+        assert_eq!(asked.key(), "/v/a/@2s/manifest.mpd?r=360p,audio-en");
+        assert_eq!(Asked::parse(&asked.key()), Ok(asked));
         assert!(
             Asked::parse("/v/a/master.m3u8?CMCD=x")
                 .unwrap()

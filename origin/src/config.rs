@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use config::{ByteSize, Problem, Span};
+use config::{ByteSize, Problem, Problems, Span};
 use serde::{Deserialize, Serialize};
 
 pub use crate::keys::Source;
@@ -31,13 +31,14 @@ pub struct Config {
     /// Memory for indexes, at least 1 MiB; an hour of a rendition at 25 pictures a second takes 4 MiB.
     /// Default `256MiB`.
     pub index_memory: ByteSize,
-    /// Memory for segments while they are read, packed and sent, at least 1 MiB. More lets more cold requests
-    /// run at once. Default `256MiB`.
+    /// Memory for what is read, made and sent: segments and pictures until they are sent, indexes while they are
+    /// loaded, texts while they are written, each with the most that it can take; at least 1 MiB. What takes more is
+    /// made alone. More lets more cold requests run at once. Default `256MiB`.
     pub pack_memory: ByteSize,
     /// How long a request waits for that memory before it is answered 503, 1 ms to 1 m. Default `5s`.
     pub pack_wait: Span,
-    /// Memory for playlists, manifests and texts that were written and may be asked for again, at least 1 MiB.
-    /// Default `32MiB`.
+    /// Memory for playlists, manifests, texts and initialization segments that were written and may be asked for
+    /// again, at least 1 MiB; each takes 2 KiB beside its bytes. Default `32MiB`.
     pub text_memory: ByteSize,
     /// How long one read of the store, or one question for keys, may take before its request is answered 504,
     /// 10 ms to 5 m. Default `10s`.
@@ -122,9 +123,11 @@ impl Config {
     /// # Errors
     /// All faults at once, each with its key.
     pub fn check(self) -> Result<Settings, Vec<Problem>> {
-        let mut problems = Vec::new();
+        let mut problems = Problems::default();
+        let listen = address(&mut problems, "listen", &self.listen);
+        problems.need_secret("hop_secret", self.hop_secret.as_ref(), "listen", listen);
         let settings = Settings {
-            listen: address(&mut problems, "listen", &self.listen),
+            listen,
             internal: address(&mut problems, "internal", &self.internal),
             segment: span(&mut problems, "segment", self.segment, 2000..=6000),
             asset_ttl: span(&mut problems, "asset_ttl", self.asset_ttl, 100..=60_000),
@@ -146,62 +149,42 @@ impl Config {
             keys_secret: file(self.keys_secret),
             store: self.store,
         };
-        if settings.hop_secret.is_none() && !settings.listen.ip().is_loopback() {
-            problems.push(problem(
-                "hop_secret",
-                "needed unless `listen` is a loopback address",
-            ));
-        }
         if settings.store.is_empty() {
-            problems.push(problem(
+            problems.add(
                 "store",
                 "names no store: file:///an/absolute/path, for instance",
-            ));
+            );
         }
         if !(1..=10_000_000).contains(&settings.asset_entries) {
-            problems.push(problem("asset_entries", "must be 1 to 10000000"));
+            problems.add("asset_entries", "must be 1 to 10000000");
         }
-        if problems.is_empty() {
-            Ok(settings)
-        } else {
-            Err(problems)
-        }
+        problems.or(settings)
     }
 }
 
-fn problem(key: &str, message: &str) -> Problem {
-    Problem {
-        key: key.to_owned(),
-        message: message.to_owned(),
-    }
-}
-
-fn address(problems: &mut Vec<Problem>, key: &str, text: &str) -> SocketAddr {
+fn address(problems: &mut Problems, key: &str, text: &str) -> SocketAddr {
     text.parse().unwrap_or_else(|_| {
-        problems.push(problem(
-            key,
-            "must be an IP address and a port, like 127.0.0.1:7040",
-        ));
+        problems.add(key, "must be an IP address and a port, like 127.0.0.1:7040");
         SocketAddr::from(([127, 0, 0, 1], 0))
     })
 }
 
 fn span(
-    problems: &mut Vec<Problem>,
+    problems: &mut Problems,
     key: &str,
     span: Span,
     millis: std::ops::RangeInclusive<u128>,
 ) -> Duration {
     if !millis.contains(&span.0.as_millis()) {
         let (least, most) = (millis.start(), millis.end());
-        problems.push(problem(key, &format!("must be {least}ms to {most}ms")));
+        problems.add(key, format!("must be {least}ms to {most}ms"));
     }
     span.0
 }
 
-fn memory(problems: &mut Vec<Problem>, key: &str, size: ByteSize) -> u64 {
+fn memory(problems: &mut Problems, key: &str, size: ByteSize) -> u64 {
     if size.0 < 1 << 20 {
-        problems.push(problem(key, "must be at least 1MiB"));
+        problems.add(key, "must be at least 1MiB");
     }
     size.0
 }
@@ -210,16 +193,13 @@ fn file(path: String) -> Option<PathBuf> {
     (!path.is_empty()).then(|| PathBuf::from(path))
 }
 
-fn keys(problems: &mut Vec<Problem>, address: &str) -> Option<Source> {
+fn keys(problems: &mut Problems, address: &str) -> Option<Source> {
     if address.is_empty() {
         return None;
     }
     let source = Source::parse(address);
     if source.is_none() {
-        problems.push(problem(
-            "keys",
-            "must be file:///an/absolute/folder, or http:// or https:// without user, query and fragment",
-        ));
+        problems.add("keys", "must be file:///an/absolute/folder, or http:// or https:// without user, query and fragment");
     }
     source
 }

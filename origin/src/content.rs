@@ -16,23 +16,29 @@ use tokio::sync::OwnedSemaphorePermit;
 /// Bytes of a body in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Content {
-    chunks: VecDeque<Bytes>,
+    /// Most bodies are of one piece, which needs no list.
+    first: Bytes,
+    rest: VecDeque<Bytes>,
     length: usize,
 }
 
 impl Content {
     pub(crate) fn new(chunks: impl IntoIterator<Item = Bytes>) -> Self {
-        let chunks: VecDeque<Bytes> = chunks.into_iter().collect();
+        let mut chunks = chunks.into_iter().filter(|chunk| !chunk.is_empty());
+        let first = chunks.next().unwrap_or_default();
+        let rest: VecDeque<Bytes> = chunks.collect();
         Self {
-            length: chunks.iter().map(Bytes::len).sum(),
-            chunks,
+            length: first.len() + rest.iter().map(Bytes::len).sum::<usize>(),
+            first,
+            rest,
         }
     }
 
     /// Keeps `claim` for as long as anybody keeps any byte of the body, a connection that has yet to send it say.
     pub(crate) fn holding(self, claim: OwnedSemaphorePermit) -> Self {
         let claim = Arc::new(claim);
-        let held = self.chunks.into_iter().map(|bytes| {
+        let chunks = std::iter::once(self.first).chain(self.rest);
+        let held = chunks.map(|bytes| {
             let claim = Arc::clone(&claim);
             Bytes::from_owner(Held {
                 bytes,
@@ -43,20 +49,34 @@ impl Content {
     }
 
     /// How many bytes are left to send.
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.length
     }
 
     /// A part of it; `range` lies within the body.
     pub(crate) fn slice(&self, range: Range<usize>) -> Self {
         let mut at = 0;
-        let chunks = self.chunks.iter().filter_map(|chunk| {
+        let chunks = self.chunks().filter_map(|chunk| {
             let (start, end) = (at, at + chunk.len());
             at = end;
             let (from, to) = (range.start.max(start), range.end.min(end));
             (from < to).then(|| chunk.slice(from - start..to - start))
         });
         Self::new(chunks)
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = &Bytes> {
+        std::iter::once(&self.first).chain(&self.rest)
+    }
+
+    fn take(&mut self) -> Option<Bytes> {
+        let next = if self.first.is_empty() {
+            self.rest.pop_front()
+        } else {
+            Some(std::mem::take(&mut self.first))
+        };
+        self.length -= next.as_ref().map_or(0, Bytes::len);
+        next
     }
 }
 
@@ -78,7 +98,26 @@ impl From<Bytes> for Content {
     }
 }
 
-impl Body for Content {
+/// The body of a response.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    /// None, whose length is told by its header or not at all: an empty body of known length would be announced as
+    /// `content-length: 0`, which in a 304 speaks of the 200 (RFC 9110 §8.6).
+    Absent,
+    Content(Content),
+}
+
+impl Stream {
+    /// How many bytes are left to send.
+    pub(crate) const fn len(&self) -> usize {
+        match self {
+            Self::Absent => 0,
+            Self::Content(content) => content.length,
+        }
+    }
+}
+
+impl Body for Stream {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -86,42 +125,24 @@ impl Body for Content {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = self.chunks.pop_front();
-        self.length -= next.as_ref().map_or(0, Bytes::len);
+        let next = match &mut *self {
+            Self::Absent => None,
+            Self::Content(content) => content.take(),
+        };
         Poll::Ready(next.map(|chunk| Ok(Frame::data(chunk))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.chunks.is_empty()
+        self.len() == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(u64::try_from(self.length).unwrap_or(u64::MAX))
-    }
-}
-
-/// The body of an answer that has none, whose length is told by its header or not at all: an empty body of known
-/// length would be announced as `content-length: 0`, which in a 304 speaks of the 200 (RFC 9110 §8.6).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Absent;
-
-impl Body for Absent {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(None)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        true
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::new()
+        match self {
+            Self::Absent => SizeHint::new(),
+            Self::Content(content) => {
+                SizeHint::with_exact(u64::try_from(content.length).unwrap_or(u64::MAX))
+            }
+        }
     }
 }
 
@@ -142,7 +163,7 @@ mod tests {
                 let part = content.slice(start..end);
                 assert_eq!(part.len(), end - start);
                 assert_eq!(
-                    part.chunks.iter().flatten().copied().collect::<Vec<u8>>(),
+                    part.chunks().flatten().copied().collect::<Vec<u8>>(),
                     whole[start..end]
                 );
             }
@@ -156,7 +177,7 @@ mod tests {
         let whole = content().holding(claim);
         let mut part = whole.slice(2..5);
         drop(whole);
-        let sent = part.chunks.pop_front();
+        let sent = part.take();
         drop(part);
         assert_eq!(memory.available_permits(), 0);
         drop(sent);

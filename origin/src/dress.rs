@@ -83,19 +83,55 @@ pub(crate) fn tags(address: &Address) -> String {
     }
 }
 
-/// What metrics call its kind.
-pub(crate) const fn name(item: &Item) -> &'static str {
-    match item {
-        Item::Master(_) => "master",
-        Item::Manifest => "manifest",
-        Item::Playlist(..) | Item::Iframes(..) => "playlist",
-        Item::Init(_) => "init",
-        Item::Segment(..) | Item::Iframe(..) => "segment",
-        Item::Cues(..) | Item::Subtitles(_) | Item::Captions(_) => "text",
-        Item::Sheet(..) | Item::Sprite(_) | Item::ThumbnailSprite | Item::ThumbnailSheet(_) => {
-            "thumbs"
+/// What metrics tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// No address at all.
+    None,
+    Master,
+    Manifest,
+    Playlist,
+    Init,
+    Segment,
+    Text,
+    Thumbs,
+    Key,
+    Poster,
+}
+
+impl Kind {
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::Poster as usize + 1;
+
+    pub(crate) const fn of(item: &Item) -> Self {
+        match item {
+            Item::Master(_) => Self::Master,
+            Item::Manifest => Self::Manifest,
+            Item::Playlist(..) | Item::Iframes(..) => Self::Playlist,
+            Item::Init(_) => Self::Init,
+            Item::Segment(..) | Item::Iframe(..) => Self::Segment,
+            Item::Cues(..) | Item::Subtitles(_) | Item::Captions(_) => Self::Text,
+            Item::Sheet(..) | Item::Sprite(_) | Item::ThumbnailSprite | Item::ThumbnailSheet(_) => {
+                Self::Thumbs
+            }
+            Item::Key(_) => Self::Key,
+            Item::Poster => Self::Poster,
         }
-        Item::Key(_) => "key",
-        Item::Poster => "poster",
+    }
+
+    /// Its name there.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Master => "master",
+            Self::Manifest => "manifest",
+            Self::Playlist => "playlist",
+            Self::Init => "init",
+            Self::Segment => "segment",
+            Self::Text => "text",
+            Self::Thumbs => "thumbs",
+            Self::Key => "key",
+            Self::Poster => "poster",
+        }
     }
 }

@@ -11,13 +11,17 @@
 //! 5. `media` makes it: a playlist from the indexes, or a segment out of one ranged read a stream;
 //! 6. `answer` dresses it: type, strong `ETag`, freshness, access, purge tags, `304`, a range; or a problem.
 //!
+//! A list that was asked for before takes a short way: `kept` has the dressed answer, and knows whether the film, its
+//! description and its keys are still those that it was made of.
+//!
 //! Invariants:
 //! - What is damaged is answered with a problem and counted; no byte leaves that the index does not vouch for.
 //! - A body and its `ETag` depend on the published film, its keys and the address alone: any origin over the same
 //!   store gives the same, after any restart.
 //! - Of a protected film no picture and no sound leaves in the clear: without keys there is a problem. No key reaches
 //!   a log, a metric or an error.
-//! - Memory for packing is bounded by [`config::Config::pack_memory`]; who does not fit waits, then hears 503.
+//! - Memory for what is read, made and sent is bounded by [`config::Config::pack_memory`], and taken before; who does
+//!   not fit waits, then hears 503. What is kept has bounds of its own.
 
 mod answer;
 mod asked;
@@ -25,10 +29,12 @@ pub mod config;
 mod content;
 mod dress;
 mod fault;
+mod kept;
 mod keys;
 mod library;
 mod lock;
 mod media;
+mod memory;
 mod metrics;
 mod range;
 mod request;
@@ -37,4 +43,4 @@ mod serve;
 mod shelf;
 mod tag;
 
-pub use serve::{Error, Running, inspect, start};
+pub use serve::{Error, Running, inspect, start, start_over};

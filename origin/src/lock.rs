@@ -5,7 +5,7 @@ use std::sync::Arc;
 use contracts::{
     address::{Address, Flavour, Item, KeyFormat, Protection, TEXT, THUMBS, View},
     asset::Asset,
-    keys::System,
+    keys::{ContentKeys, System},
 };
 use packager::{Presentation, Rendition, protect};
 use sha2::{Digest, Sha256};
@@ -16,6 +16,8 @@ use crate::{fault::Fault, keys::Keys};
 #[derive(Clone)]
 pub(crate) struct Lock {
     pub(crate) protection: Arc<protect::Protection>,
+    /// The keys that it was made of.
+    pub(crate) keys: Arc<ContentKeys>,
     /// Stands for all that the keys do to the bytes.
     pub(crate) digest: [u8; 32],
 }
@@ -74,6 +76,7 @@ impl Lock {
         Ok(Some(Self {
             protection: Arc::new(protect::Protection::new(&keys, method, key_format)?),
             digest: Sha256::digest(document).into(),
+            keys,
         }))
     }
 

@@ -2,24 +2,23 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Request, State},
-    response::Response,
-};
 use contracts::{
     address::{Address, Item},
     header,
     reason::Reason,
 };
-use http::{Method, Uri, header::HeaderMap};
+use http::{Method, header::HeaderMap, request::Parts};
+use runtime::secret::Secret;
 use subtle::ConstantTimeEq;
 
 use crate::{
-    answer::{self, Answer, Body},
+    answer::{self, Answer, Response},
     asked::Asked,
-    dress,
+    content::Content,
+    dress::Kind,
     fault::Fault,
-    keys::Keys,
+    kept::{Kept, Ready},
+    keys::{Cached, Keys},
     library::{Edition, Library, access},
     lock::Lock,
     media::{Job, Media, Thing},
@@ -33,61 +32,91 @@ pub(crate) struct Origin {
     pub(crate) library: Library,
     pub(crate) media: Media,
     /// Where the keys of protected films come from; none: nowhere.
-    pub(crate) keys: Option<Box<dyn Keys>>,
+    pub(crate) keys: Option<Cached>,
+    pub(crate) kept: Kept,
     pub(crate) metrics: Metrics,
     /// What tiers must show; none: nobody is asked.
-    pub(crate) hop_secret: Option<Vec<u8>>,
+    pub(crate) hop_secret: Option<Secret>,
     /// Bounds how often wrong credentials are told.
     pub(crate) strangers: Seldom,
 }
 
+/// A request that is not answered with what it asked for.
+struct Refusal {
+    fault: Fault,
+    kind: Kind,
+    address: Option<Address>,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self {
+            fault: Fault::new(reason, "refused before the film was looked for"),
+            kind: Kind::None,
+            address: None,
+        }
+    }
+}
+
 /// Answers any request.
-pub(crate) async fn handle(State(origin): State<Arc<Origin>>, request: Request) -> Response {
+pub(crate) async fn handle<B>(origin: &Origin, request: http::Request<B>) -> Response {
     let (parts, _) = request.into_parts();
-    let mut kind = "none";
-    let mut about = None;
-    let answered = match origin.admit(&parts.method, &parts.uri, &parts.headers) {
-        Ok(asked) => {
-            kind = dress::name(&asked.address.item);
-            let answered = origin.find(&asked, &parts.headers).await;
-            about = Some(asked.address);
-            answered
-        }
-        Err(reason) => Err(Fault::new(reason, "refused before the film was looked for")),
-    };
-    let response = match answered {
-        Ok(answer) => answer.respond(&parts.method, &parts.headers),
-        Err(fault) => {
+    let (kind, response) = match origin.respond(&parts).await {
+        Ok(answered) => answered,
+        Err(Refusal {
+            fault,
+            kind,
+            address,
+        }) => {
             origin.metrics.fault(fault.reason);
-            log(&fault, about.as_ref());
-            answer::problem(fault.reason, about.as_ref())
+            log(&fault, address.as_ref());
+            (kind, answer::problem(fault.reason, address.as_ref()))
         }
     };
+    let length = u64::try_from(response.body().len()).unwrap_or(u64::MAX);
     origin.metrics.request(kind, response.status().as_u16());
-    origin
-        .metrics
-        .sent_bytes
-        .inc_by(answer::body_length(&response));
+    origin.metrics.sent_bytes.inc_by(length);
     response
 }
 
 impl Origin {
-    /// The credential, the method, the target; in this order, so that a stranger learns nothing else.
-    fn admit(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Asked, Reason> {
+    /// Sends again what is kept, or goes the long way.
+    async fn respond(&self, request: &Parts) -> Result<(Kind, Response), Refusal> {
+        let Parts {
+            method, headers, ..
+        } = request;
+        let target = self.admit(request)?;
+        let keys = self.keys.as_ref();
+        if let Some(ready) = self.kept.ready(target, &self.library, keys).await {
+            return Ok((ready.kind, ready.answer.respond(method, headers)));
+        }
+        let asked = Asked::parse(target)?;
+        let kind = Kind::of(&asked.address.item);
+        match self.find(&asked, headers).await {
+            Ok(answer) => Ok((kind, answer.respond(method, headers))),
+            Err(fault) => Err(Refusal {
+                fault,
+                kind,
+                address: Some(asked.address),
+            }),
+        }
+    }
+
+    /// The credential, then the method, so that a stranger learns nothing else; the target comes back.
+    fn admit<'a>(&self, request: &'a Parts) -> Result<&'a str, Reason> {
         if let Some(secret) = &self.hop_secret {
-            let shown = headers
-                .get(header::HOP)
-                .map_or(&b""[..], |value| value.as_bytes());
-            if !bool::from(shown.ct_eq(secret)) {
+            let shown = request.headers.get(header::HOP);
+            let shown = shown.map_or(&b""[..], |value| value.as_bytes());
+            if !bool::from(shown.ct_eq(secret.as_bytes())) {
                 self.tell_stranger(shown.is_empty());
                 return Err(Reason::Hop);
             }
         }
-        if !matches!(*method, Method::GET | Method::HEAD) {
+        if !matches!(request.method, Method::GET | Method::HEAD) {
             return Err(Reason::Method);
         }
-        let target = uri.path_and_query().map_or("", |target| target.as_str());
-        Asked::parse(target)
+        let target = request.uri.path_and_query();
+        Ok(target.map_or("", |target| target.as_str()))
     }
 
     /// A tier that was given another secret is a fault of the house, which the operator should see; but whoever
@@ -137,12 +166,12 @@ impl Origin {
         let Asked { address, .. } = asked;
         let access = access(&edition.asset);
         let generation = edition.asset.generation;
+        let whole = |etag, body| Answer::new(address, generation, access, etag, body);
         if address.item == Item::Poster {
             let poster = self.media.poster(&edition.asset).await?;
-            let poster = poster.ok_or_else(Fault::not_found)?;
+            let (poster, claim) = poster.ok_or_else(Fault::not_found)?;
             let etag = tag::of_bytes(&poster, generation.0, asked, access);
-            let body = Body::Content(poster.into());
-            return Ok(Answer::new(address, generation, access, etag, body));
+            return Ok(whole(etag, Content::from(poster).holding(claim)));
         }
         let published = self.library.film(edition).await?;
         let spoilt = address.item.rendition();
@@ -150,21 +179,35 @@ impl Origin {
             return Err(fault.clone());
         }
         let cut = published.film.cut(address.view.segment_s).await?;
-        let thing = Thing::find(&published, &cut, &address.item).ok_or_else(Fault::not_found)?;
-        let lock = Lock::of(&published.edition.asset, address, self.keys.as_deref()).await?;
+        Thing::find(&published, &cut, &address.item).ok_or_else(Fault::not_found)?;
+        let keys = self.keys.as_ref().map(|keys| keys as &dyn Keys);
+        let lock = Lock::of(&published.edition.asset, address, keys).await?;
         let etag = tag::of_film(&published.film, asked, lock.as_ref(), access);
-        let body = if answer::is_known(headers, &etag) {
-            Body::Known
-        } else {
-            let job = Job {
-                asked,
-                published: &published,
-                cut: &cut,
-                lock: lock.as_ref(),
-            };
-            Body::Content(self.media.body(&job, thing, &etag).await?)
-        };
-        Ok(Answer::new(address, generation, access, etag, body))
+        if answer::holds(headers, &etag) {
+            let known = Answer::known(address, generation, access, etag);
+            return Ok(known);
+        }
+        let job = Arc::new(Job {
+            asked: asked.clone(),
+            published,
+            cut,
+            lock,
+        });
+        let thing = job.thing().ok_or_else(Fault::not_found)?;
+        if !thing.is_written() {
+            return Ok(whole(etag, self.media.body(&job, thing).await?));
+        }
+        let target = asked.key();
+        if let Some(body) = self.kept.body(&target, &etag) {
+            let answer = whole(etag.clone(), body.clone());
+            self.kept.keep(target, Ready::new(&job, answer));
+            return Ok(whole(etag, body));
+        }
+        let (body, claim) = self.media.write(&job, thing).await?;
+        let answer = whole(etag.clone(), body.clone());
+        self.kept.keep(target, Ready::new(&job, answer));
+        // What is kept is counted there; but it may not be kept for as long as it is sent.
+        Ok(whole(etag, body.holding(claim)))
     }
 }
 

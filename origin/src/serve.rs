@@ -1,21 +1,30 @@
 //! Starting and stopping an origin.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use axum::{Router, serve::ListenerExt};
 use config::{Problem, Problems};
+use hyper::service::service_fn;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
 use prometheus::Registry;
 use runtime::{
     internal::{self, Health},
+    listen,
+    secret::{Secret, Unusable},
     shutdown::{Shutdown, Trigger},
 };
+use store::Store;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
     config::Settings,
-    keys::{self, Keys},
+    kept::Kept,
+    keys::{self, Cached},
     library::Library,
     media::Media,
+    memory::Memory,
     metrics::Metrics,
     request::{Origin, handle},
     seldom::Seldom,
@@ -38,15 +47,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// The file of the hop credential cannot be read, or holds none.
-    #[error("the hop credential in {path} cannot be used: {source}")]
-    HopSecret {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        #[source]
-        source: std::io::Error,
-    },
+    /// A file with a credential cannot be used.
+    #[error(transparent)]
+    Secret(#[from] Unusable),
     /// The client of the key service cannot be made.
     #[error("the keys cannot be asked for")]
     Keys(#[from] reqwest::Error),
@@ -83,14 +86,23 @@ pub struct Running {
 /// # Errors
 /// [`Error`], before anything was bound or after everything was let go again.
 pub async fn start(settings: Settings) -> Result<Running, Error> {
+    let store = store::open(&settings.store)?;
+    start_over(store, settings).await
+}
+
+/// As [`start`], over a store that is open already; [`Settings::store`] says nothing then.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_over(store: Arc<dyn Store>, settings: Settings) -> Result<Running, Error> {
     let registry = Registry::new();
     let metrics = Metrics::new(&registry)?;
     let health = Health::new();
-    let store = store::open(&settings.store)?;
     let hop_secret = secret(settings.hop_secret.as_deref())?;
     let keys_secret = secret(settings.keys_secret.as_deref())?;
     let shelf = Shelf::new(
         store,
+        Memory::new(settings.pack_memory, settings.pack_wait),
         settings.read_timeout,
         metrics.clone(),
         health.clone(),
@@ -98,12 +110,16 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let shelf = Arc::new(shelf);
     let origin = Arc::new(Origin {
         library: Library::new(Arc::clone(&shelf), &settings, metrics.clone()),
-        media: Media::new(shelf, &settings, metrics.clone()),
+        media: Media::new(shelf, metrics.clone()),
         keys: keys(
             &settings,
-            keys_secret.as_deref().or(hop_secret.as_deref()),
+            keys_secret
+                .as_ref()
+                .or(hop_secret.as_ref())
+                .map(Secret::as_bytes),
             &metrics,
         )?,
+        kept: Kept::new(settings.text_memory, metrics.clone()),
         metrics,
         hop_secret,
         strangers: Seldom::new(Duration::from_secs(60)),
@@ -137,20 +153,8 @@ impl Running {
     }
 }
 
-fn secret(path: Option<&Path>) -> Result<Option<Vec<u8>>, Error> {
-    let Some(path) = path else {
-        return Ok(None);
-    };
-    let fault = |source| Error::HopSecret {
-        path: path.display().to_string(),
-        source,
-    };
-    let text = std::fs::read(path).map_err(fault)?;
-    let secret = text.trim_ascii().to_vec();
-    if secret.is_empty() {
-        return Err(fault(std::io::Error::other("the file is empty")));
-    }
-    Ok(Some(secret))
+fn secret(path: Option<&Path>) -> Result<Option<Secret>, Unusable> {
+    path.map(|path| Secret::read(path, 1)).transpose()
 }
 
 /// What knows the keys of protected films, and remembers them.
@@ -158,13 +162,13 @@ fn keys(
     settings: &Settings,
     hop: Option<&[u8]>,
     metrics: &Metrics,
-) -> Result<Option<Box<dyn Keys>>, Error> {
+) -> Result<Option<Cached>, Error> {
     let Some(source) = &settings.keys else {
         return Ok(None);
     };
     let keys = keys::open(source, hop, settings.read_timeout)?;
-    let cached = keys::Cached::new(keys, settings.keys_ttl, metrics.clone());
-    Ok(Some(Box::new(cached)))
+    let cached = Cached::new(keys, settings.keys_ttl, metrics.clone());
+    Ok(Some(cached))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
@@ -177,16 +181,18 @@ fn address(listener: &TcpListener, configured: SocketAddr) -> SocketAddr {
     listener.local_addr().unwrap_or(configured)
 }
 
-async fn serve(listener: TcpListener, origin: Arc<Origin>, mut shutdown: Shutdown) {
-    let router = Router::new().fallback(handle).with_state(origin);
-    // Only costs latency when it fails.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    let served = axum::serve(listener, router)
-        .with_graceful_shutdown(async move { shutdown.requested().await })
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "the origin's listener failed");
-    }
+async fn serve(listener: TcpListener, origin: Arc<Origin>, shutdown: Shutdown) {
+    let http = auto::Builder::new(TokioExecutor::new());
+    let connection = |stream| {
+        let origin = Arc::clone(&origin);
+        let answer = service_fn(move |request| {
+            let origin = Arc::clone(&origin);
+            async move { Ok::<_, Infallible>(handle(&origin, request).await) }
+        });
+        http.serve_connection(TokioIo::new(stream), answer)
+            .into_owned()
+    };
+    listen::accept(listener, MAX_CONNECTIONS, connection, shutdown).await;
 }
 
 async fn serve_internal(
@@ -199,3 +205,6 @@ async fn serve_internal(
         tracing::error!(%error, "the origin's internal listener failed");
     }
 }
+
+/// Tiers keep few connections; so many bound what they cost if they do not.
+const MAX_CONNECTIONS: usize = 10_000;

@@ -8,11 +8,16 @@ use runtime::internal::Health;
 use store::{Key, Store};
 use tokio::sync::Semaphore;
 
-use crate::{fault::Fault, metrics::Metrics};
+use crate::{
+    fault::Fault,
+    memory::{Claim, Memory},
+    metrics::Metrics,
+};
 
 /// Reads from the store.
 pub(crate) struct Shelf {
     store: Arc<dyn Store>,
+    memory: Memory,
     metrics: Metrics,
     health: Health,
     /// How long a read may take.
@@ -25,12 +30,14 @@ pub(crate) struct Shelf {
 impl Shelf {
     pub(crate) fn new(
         store: Arc<dyn Store>,
+        memory: Memory,
         wait: Duration,
         metrics: Metrics,
         health: Health,
     ) -> Self {
         Self {
             store,
+            memory,
             wait,
             metrics,
             health,
@@ -38,13 +45,28 @@ impl Shelf {
         }
     }
 
-    /// A whole object; none when it is absent.
-    pub(crate) async fn read(&self, key: &Key) -> Result<Option<Bytes>, Fault> {
+    /// What is read and made takes its claim here.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// A whole object, and the claim on memory for it; none when it is absent.
+    pub(crate) async fn read(&self, key: &Key) -> Result<Option<(Bytes, Claim)>, Fault> {
+        let Some(size) = self.size(key).await? else {
+            return Ok(None);
+        };
+        let claim = self.memory.take(size).await?;
+        let bytes = self.read_claimed(key).await?;
+        Ok(bytes.map(|bytes| (bytes, claim)))
+    }
+
+    /// A whole object for which the caller holds a claim, or which it knows to be small; none when it is absent.
+    pub(crate) async fn read_claimed(&self, key: &Key) -> Result<Option<Bytes>, Fault> {
         let outcome = self.in_time(key, |store, key| async move { store.read(&key).await });
         self.counted(outcome.await)
     }
 
-    /// Exactly the bytes of `range`; none when the object is absent.
+    /// Exactly the bytes of `range`, for which the caller holds a claim; none when the object is absent.
     pub(crate) async fn read_range(
         &self,
         key: &Key,

@@ -4,21 +4,22 @@ use contracts::address::Flavour;
 
 use crate::presentation::{Presentation, Rendition, Segment};
 
-/// The lengths of a rendition's segments; sound that outlasts the picture it is muxed with goes on alone, or
-/// lengthens the last segment.
+/// The lengths of a rendition's segments. Sound that outlasts the picture it is muxed with goes on alone, or lengthens
+/// the last segment, which lasts until then in any case: a playlist has no holes.
 pub(crate) fn of(film: &Presentation, rendition: &Rendition, flavour: Flavour) -> Vec<u64> {
     let mut lengths = between(rendition, 0, rendition.segments());
     if let (Flavour::Ts, Some(sound)) = (flavour, film.companion(rendition)) {
-        let count = lengths.len();
-        let alone = u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1);
-        let alone = (alone..=sound.segment_count()).filter_map(|number| sound.segment(number));
+        let behind = rendition.segment_count().saturating_add(1);
+        let alone = behind..=film.ts_segment_count(rendition);
+        let alone = alone.filter_map(|number| film.ts_segment(rendition, number)?.sound);
         let mut alone = alone.peekable();
-        let from = alone.peek().map_or(0, |segment| segment.start);
-        lengths.extend(between(sound, from, alone));
-        if let (true, Some(last)) = (lengths.len() == count, lengths.last_mut()) {
-            let end = |rendition: &Rendition| micros(rendition, rendition.index().end());
-            *last = last.saturating_add(end(sound).saturating_sub(end(rendition)));
+        let first = alone.peek().map(|segment| segment.start);
+        let until = micros(sound, first.unwrap_or_else(|| sound.index().end()));
+        if let Some(last) = lengths.last_mut() {
+            let end = micros(rendition, rendition.index().end());
+            *last = last.saturating_add(until.saturating_sub(end));
         }
+        lengths.extend(between(sound, first.unwrap_or(0), alone));
     }
     lengths
 }

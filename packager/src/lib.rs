@@ -19,6 +19,7 @@
 //! Invariants:
 //! - Bytes from outside give a value or an [`Error`], never a panic, and never size an allocation by their word alone.
 //! - The segments of a rendition partition its samples; decoding times continue over every boundary.
+//! - A segment has samples: where a rendition has nothing to begin, it is not cut, and counts its segments by itself.
 //! - An event of the mezzanine is in exactly one segment, however long segments are.
 //! - The first picture and the first sound present at 0 (later only if the mezzanine says so); there are no edit lists.
 //! - A sample is compared with its CRC before it is packed: a changed mezzanine is an error, not a wrong byte.
@@ -44,5 +45,5 @@ mod timeline;
 pub mod ts;
 
 pub use error::Error;
-pub use presentation::{IFrame, Parts, Presentation, Rendition, Segment, Source};
+pub use presentation::{IFrame, Parts, Presentation, Rendition, Segment, Shares, Source};
 pub use rates::Rates;

@@ -11,7 +11,7 @@ use crate::{
     lengths,
     rates::Rates,
     text,
-    timeline::{Instant, Timeline},
+    timeline::{Instant, NOTHING, Timeline},
 };
 
 pub use crate::rendition::{IFrame, Rendition, Segment, Source};
@@ -38,6 +38,15 @@ pub struct Parts {
     pub thumbs: Option<Thumbs>,
 }
 
+/// What a transport stream segment is made of: at least one of two shares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shares {
+    /// Of the rendition itself; none behind its end.
+    pub own: Option<Segment>,
+    /// Of the sound that is carried beside a picture; none where it is silent.
+    pub sound: Option<Segment>,
+}
+
 /// What stays true of the whole film when some of its renditions are left out.
 #[derive(Debug)]
 struct Whole {
@@ -61,8 +70,8 @@ impl Presentation {
     /// Puts a film together, cut near each multiple of `target` (taken as 2 to 6 s). Rates are measured here, once.
     ///
     /// # Errors
-    /// [`Error::Presentation`] when there is nothing to play, when pictures share no GOP head with the first
-    /// one's, when a rendition has a hole as long as a segment, or when a segment is absurdly large.
+    /// [`Error::Presentation`] when there is nothing to play, when the clocks of pictures have too little in
+    /// common, or when a segment is absurdly large.
     pub fn new(parts: Parts, target: Duration) -> Result<Self, Error> {
         let Parts {
             sources,
@@ -202,13 +211,36 @@ impl Presentation {
         rendition.video().and(self.whole.muxed.as_ref())
     }
 
-    /// How many transport stream segments a rendition has: sound may outlast the picture that it is muxed with.
+    /// The plan of a transport stream segment, counted from 1; none behind the last. Beside a picture goes the sound of
+    /// its time, and sound that outlasts the picture has segments of its own.
+    #[must_use]
+    pub fn ts_segment(&self, rendition: &Rendition, number: u32) -> Option<Shares> {
+        let own = rendition.segment(number);
+        let Some(sound) = self.companion(rendition) else {
+            return own.map(|own| Shares {
+                own: Some(own),
+                sound: None,
+            });
+        };
+        let sound = match &own {
+            Some(_) => sound.beginning_in(rendition.intervals(number)),
+            None => {
+                let alone = number.checked_sub(rendition.segment_count())?;
+                let before = sound.segments_before(rendition.behind());
+                Some(sound.segment(before.checked_add(alone)?)?)
+            }
+        };
+        Some(Shares { own, sound })
+    }
+
+    /// How many transport stream segments a rendition has.
     #[must_use]
     pub fn ts_segment_count(&self, rendition: &Rendition) -> u32 {
-        let sound = self
-            .companion(rendition)
-            .map_or(0, Rendition::segment_count);
-        rendition.segment_count().max(sound)
+        let alone = self.companion(rendition).map_or(0, |sound| {
+            let before = sound.segments_before(rendition.behind());
+            sound.segment_count().saturating_sub(before)
+        });
+        rendition.segment_count().saturating_add(alone)
     }
 
     /// How long the whole film lasts, rounded down to the nanosecond.
@@ -258,7 +290,7 @@ impl Whole {
         });
         let duration = ends.max().unwrap_or_default();
         let starts = timeline.starts().skip(1);
-        let starts = starts.map(|start| ticks_to_duration(start.ticks, start.timescale));
+        let starts = starts.map(|start| nanoseconds(start.ticks, start.timescale));
         // Subtitles of the time before a late first picture belong to the first segment.
         let mut boundaries: Vec<Duration> = std::iter::once(Duration::ZERO)
             .chain(starts.take_while(|start| *start < duration))
@@ -285,34 +317,30 @@ impl Text {
 
 /// Converts ticks to a length, rounded down to the nanosecond.
 pub(crate) fn ticks_to_duration(ticks: u64, timescale: u32) -> Duration {
+    nanoseconds(ticks, timescale.into())
+}
+
+fn nanoseconds(ticks: u64, timescale: u64) -> Duration {
     let nanos = u128::from(ticks) * 1_000_000_000 / u128::from(timescale);
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 fn timeline(sources: &[Source], target: Duration) -> Result<Timeline, Error> {
-    let instant = |index: &Index, ticks| Instant {
-        ticks,
-        timescale: index.track().timescale,
-    };
-    let end = sources
-        .iter()
-        .map(|source| instant(&source.index, source.index.end()))
+    let indexes = || sources.iter().map(|source| &*source.index);
+    let end = indexes()
+        .map(|index| Instant::of(index, index.end()))
         .max_by(|a, b| a.compare(*b))
-        .ok_or(Error::Presentation("there is no rendition"))?;
-    let is_video = |index: &Index| matches!(index.track().media, Media::Video(_));
-    let videos: Vec<&Index> = sources
-        .iter()
-        .map(|source| &*source.index)
-        .filter(|index| is_video(index))
-        .collect();
+        .ok_or(NOTHING)?;
+    let is_video = |index: &&Index| matches!(index.track().media, Media::Video(_));
+    let videos: Vec<&Index> = indexes().filter(is_video).collect();
     if !videos.is_empty() {
         return Timeline::of_video(&videos, end, target);
     }
-    let first = sources
-        .first()
-        .ok_or(Error::Presentation("there is no rendition"))?;
-    let start = first.index.samples().first().map_or(0, Sample::pts);
-    Timeline::of_audio(first.index.track().timescale, start, end, target)
+    let start = indexes()
+        .map(|index| Instant::of(index, index.samples().first().map_or(0, Sample::pts)))
+        .min_by(|a, b| a.compare(*b))
+        .ok_or(NOTHING)?;
+    Timeline::of_audio(start, end, target)
 }
 
 const FLAVOURS: [Flavour; 2] = [Flavour::Cmaf, Flavour::Ts];

@@ -9,7 +9,7 @@ use crate::{
     index::{Index, Media, Sample, Video},
     lengths,
     rates::{Measured, Packing, Rates},
-    timeline::Timeline,
+    timeline::{Instant, Timeline},
     ts,
 };
 
@@ -22,8 +22,10 @@ pub struct Rendition {
     index: Arc<Index>,
     /// Places in the sample table where segments begin, and its length; segment `n` is `cuts[n - 1]..cuts[n]`.
     cuts: Arc<[usize]>,
-    /// Places of the I-frames in the sample table; none for sound.
-    heads: Arc<[usize]>,
+    /// In which interval of the film's timeline each segment begins; rising. The first interval counts from 0.
+    begins: Arc<[usize]>,
+    /// The first interval behind its end.
+    behind: usize,
     segment_rates: Measured,
     iframe_rates: Measured,
 }
@@ -97,17 +99,18 @@ impl Rendition {
             label,
             index,
         } = source;
-        let cuts = cuts(&index, timeline)?;
-        let is_video = matches!(index.track().media, Media::Video(_));
-        let samples = index.samples().iter().enumerate();
-        let heads = samples.filter(|(_, sample)| is_video && sample.sync);
+        let (cuts, begins) = cuts(&index, timeline);
+        let end = Instant::of(&index, index.end());
+        let mut starts = timeline.starts();
+        let behind = starts.position(|start| start.compare(end).is_ge());
         let rendition = Self {
             id,
             language,
             label,
-            heads: heads.map(|(at, _)| at).collect(),
             index,
             cuts: cuts.into(),
+            begins: begins.into(),
+            behind: behind.unwrap_or(timeline.starts.len()),
             segment_rates: Measured::default(),
             iframe_rates: Measured::default(),
         };
@@ -186,7 +189,12 @@ impl Rendition {
     #[must_use]
     pub fn segment(&self, number: u32) -> Option<Segment> {
         let at = usize::try_from(number).ok()?.checked_sub(1)?;
-        let (&from, &to) = (self.cuts.get(at)?, self.cuts.get(at + 1)?);
+        self.plan(number, at..at + 1)
+    }
+
+    /// The plan of segments one after another, as one.
+    fn plan(&self, number: u32, places: Range<usize>) -> Option<Segment> {
+        let (&from, &to) = (self.cuts.get(places.start)?, self.cuts.get(places.end)?);
         let samples = self.index.samples();
         let (first, last) = (samples.get(from)?, samples.get(to.checked_sub(1)?)?);
         let end = samples
@@ -207,20 +215,54 @@ impl Rendition {
         (1..=self.segment_count()).filter_map(|number| self.segment(number))
     }
 
+    /// The intervals of the film's timeline that a segment of it stands for, as far as others go beside it: the time
+    /// before its first and the rest of that in which it ends are of its first and last.
+    pub(crate) fn intervals(&self, number: u32) -> Range<usize> {
+        let next = usize::try_from(number).unwrap_or(usize::MAX);
+        let of = |at: usize| self.begins.get(at).copied();
+        let start = next.checked_sub(1).filter(|at| *at > 0).and_then(of);
+        start.unwrap_or(0)..of(next).unwrap_or(self.behind)
+    }
+
+    /// The first interval of the film's timeline that begins when it has ended.
+    pub(crate) fn behind(&self) -> usize {
+        self.behind
+    }
+
+    /// How many segments begin before an interval.
+    pub(crate) fn segments_before(&self, interval: usize) -> u32 {
+        let count = self.begins.partition_point(|begin| *begin < interval);
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// What begins in some intervals, as one segment, numbered as its first; none where nothing does.
+    pub(crate) fn beginning_in(&self, intervals: Range<usize>) -> Option<Segment> {
+        let place = |interval| self.begins.partition_point(|begin| *begin < interval);
+        let places = place(intervals.start)..place(intervals.end);
+        let number = u32::try_from(places.start).ok()?.checked_add(1)?;
+        (!places.is_empty()).then(|| self.plan(number, places))?
+    }
+
+    /// Whether its segments begin in the same intervals as another's, as far as both go.
+    pub(crate) fn is_aligned_with(&self, other: &Self) -> bool {
+        let mut pairs = self.begins.iter().zip(&*other.begins);
+        pairs.all(|(ours, theirs)| ours == theirs)
+    }
+
     /// How many pictures it has that decoding can begin with; 0 for sound.
     #[must_use]
     pub fn iframe_count(&self) -> u32 {
-        u32::try_from(self.heads.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.index.heads().len()).unwrap_or(u32::MAX)
     }
 
     /// The plan of such a picture, counted from 1; none behind the last.
     #[must_use]
     pub fn iframe(&self, number: u32) -> Option<IFrame> {
         let at = usize::try_from(number).ok()?.checked_sub(1)?;
-        let &place = self.heads.get(at)?;
-        let samples = self.index.samples();
+        let (heads, samples) = (self.index.heads(), self.index.samples());
+        let &place = heads.get(at)?;
         let sample = samples.get(place)?;
-        let next = self.heads.get(at + 1).and_then(|next| samples.get(*next));
+        let next = heads.get(at + 1).and_then(|next| samples.get(*next));
         let end = next.map_or_else(|| self.index.end(), Sample::pts);
         Some(IFrame {
             number,
@@ -237,7 +279,8 @@ impl Rendition {
     }
 
     /// Whether segments of a flavour can carry it.
-    pub(crate) fn is_in(&self, flavour: Flavour) -> bool {
+    #[must_use]
+    pub fn is_in(&self, flavour: Flavour) -> bool {
         flavour == Flavour::Cmaf || ts::carries(&self.index)
     }
 
@@ -252,30 +295,31 @@ impl Rendition {
     }
 }
 
-/// Finds where the timeline cuts a sample table. Segments without samples are allowed at the end only.
-fn cuts(index: &Index, timeline: &Timeline) -> Result<Vec<usize>, Error> {
+/// Finds where the timeline cuts a sample table, and in which interval each segment begins. Where nothing new begins in
+/// an interval, for the track is late or stands still, nothing is cut.
+fn cuts(index: &Index, timeline: &Timeline) -> (Vec<usize>, Vec<usize>) {
     let samples = index.samples();
     let timescale = index.track().timescale;
     let audio = matches!(index.track().media, Media::Audio(_));
-    let mut cuts = vec![0];
-    let mut from = 0;
-    for start in timeline.starts().skip(1) {
+    let (mut cuts, mut begins) = (vec![0], Vec::new());
+    let (mut from, mut begin) = (0, 0);
+    for (interval, start) in timeline.starts().enumerate().skip(1) {
         let start = start.ticks_from(timescale);
         let rest = samples.get(from..).unwrap_or_default();
         let reached = |sample: &Sample| (audio || sample.sync) && sample.pts() >= start;
         let Some(step) = rest.iter().position(reached) else {
             break;
         };
-        if step == 0 {
-            return Err(Error::Presentation(
-                "a rendition has a hole as long as a segment",
-            ));
+        if step > 0 {
+            begins.push(begin);
+            from += step;
+            cuts.push(from);
         }
-        from += step;
-        cuts.push(from);
+        begin = interval;
     }
+    begins.push(begin);
     cuts.push(samples.len());
-    Ok(cuts)
+    (cuts, begins)
 }
 
 const MAX_SEGMENT_BYTES: u64 = 64 << 20;

@@ -82,12 +82,12 @@ pub fn playlist(thumbs: &Thumbs, film: Duration) -> String {
     out
 }
 
-/// Writes the tiles as WebVTT for players that read sprites: each cue's text is a sheet's name with `prefix` before
-/// it and the tile's rectangle behind it, as a spatial media fragment (W3C Media Fragments §4.2.2).
+/// Writes the tiles as WebVTT for players that read sprites: each cue's text is a sheet's address, `name` and its number,
+/// and the tile's rectangle behind it, as a spatial media fragment (W3C Media Fragments §4.2.2).
 ///
 /// The last tile stands until the film's end.
 #[must_use]
-pub fn vtt(thumbs: &Thumbs, film: Duration, prefix: &str) -> String {
+pub fn vtt(thumbs: &Thumbs, film: Duration, name: &str) -> String {
     let Thumbs { width, height, .. } = *thumbs;
     let columns = thumbs.columns.max(1);
     let mut out = String::from("WEBVTT\n");
@@ -104,10 +104,7 @@ pub fn vtt(thumbs: &Thumbs, film: Duration, prefix: &str) -> String {
         out.push('\n');
         time::write_line(&mut out, start, end);
         let number = sheet.number;
-        let _ = writeln!(
-            out,
-            "\n{prefix}sheet_{number}.jpg#xywh={x},{y},{width},{height}"
-        );
+        let _ = writeln!(out, "\n{name}{number}.jpg#xywh={x},{y},{width},{height}");
     }
     out
 }

@@ -4,76 +4,54 @@ use std::time::Duration;
 
 use crate::{
     Error,
-    index::{Index, Sample},
+    index::{Index, greatest_common_divisor},
 };
 
 /// The starts of a film's segments, in ticks of `timescale`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Timeline {
-    pub(crate) timescale: u32,
+    pub(crate) timescale: u64,
     pub(crate) starts: Vec<u64>,
 }
 
 impl Timeline {
-    /// Cuts a film at the heads of GOPs that all `videos` have in common, near to each multiple of `target`.
+    /// Cuts a film at the heads of GOPs that all `videos` have in common, near to each multiple of `target`. What has
+    /// not begun yet, or has ended, is no hindrance to the others.
     ///
-    /// Sound that outlasts the picture (`end`, in seconds as a fraction) gets segments of its own behind it.
+    /// Sound that outlasts the pictures (`end`) gets segments of its own behind them.
     pub(crate) fn of_video(
         videos: &[&Index],
         end: Instant,
         target: Duration,
     ) -> Result<Self, Error> {
-        let (reference, others) = videos
-            .split_first()
-            .ok_or(Error::Presentation("there is no picture"))?;
-        let timescale = reference.track().timescale;
-        if !videos
+        let timescale = common_clock(videos)?;
+        let pictures = videos
             .iter()
-            .all(|video| heads(video).is_sorted_by(|a, b| a < b))
-        {
-            return Err(Error::Presentation(
-                "pictures that begin GOPs are not shown in the order in which they are decoded",
-            ));
+            .map(|video| Heads::of(video, timescale))
+            .collect::<Result<Vec<_>, _>>()?;
+        let all = pictures.iter().flat_map(|picture| &picture.starts);
+        let mut heads: Vec<u64> = all.copied().collect();
+        heads.sort_unstable();
+        heads.dedup();
+        for picture in &pictures {
+            heads.retain(|head| picture.allows(*head));
         }
-        let mut heads = heads(reference);
-        for other in others {
-            let clock = other.track().timescale;
-            let at = |ticks, timescale| Instant { ticks, timescale };
-            // Both rise, so one walk finds what they share.
-            let mut theirs = self::heads(other).into_iter().peekable();
-            heads.retain(|&ticks| {
-                let ours = at(ticks, timescale);
-                while theirs
-                    .next_if(|their| at(*their, clock).compare(ours).is_lt())
-                    .is_some()
-                {}
-                theirs
-                    .peek()
-                    .is_some_and(|their| at(*their, clock).compare(ours).is_eq())
-            });
-        }
-        if heads.first().copied() != reference.samples().first().map(Sample::pts) {
-            return Err(Error::Presentation("its pictures do not begin together"));
-        }
-        let picture_end = reference.end();
+        let ends = pictures.iter().map(|picture| picture.end);
+        let pictures_end = ends.max().ok_or(NOTHING)?;
         let wanted = Wanted::new(target, timescale);
-        let mut starts = cut(&heads, picture_end, wanted);
+        let mut starts = cut(&heads, pictures_end, wanted);
         let film_end = end.ticks_at(timescale)?;
-        if film_end.saturating_sub(picture_end) >= wanted.least {
-            starts.extend(steps(picture_end, film_end, wanted)?);
+        if film_end.saturating_sub(pictures_end) >= wanted.least {
+            starts.extend(steps(pictures_end, film_end, wanted)?);
         }
         Ok(Self { timescale, starts })
     }
 
     /// Cuts a film without picture every `target`.
-    pub(crate) fn of_audio(
-        timescale: u32,
-        start: u64,
-        end: Instant,
-        target: Duration,
-    ) -> Result<Self, Error> {
+    pub(crate) fn of_audio(start: Instant, end: Instant, target: Duration) -> Result<Self, Error> {
+        let timescale = start.timescale;
         let wanted = Wanted::new(target, timescale);
-        let starts = steps(start, end.ticks_at(timescale)?, wanted)?;
+        let starts = steps(start.ticks, end.ticks_at(timescale)?, wanted)?;
         Ok(Self { timescale, starts })
     }
 
@@ -90,10 +68,18 @@ impl Timeline {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Instant {
     pub(crate) ticks: u64,
-    pub(crate) timescale: u32,
+    pub(crate) timescale: u64,
 }
 
 impl Instant {
+    /// A moment on the clock of an index.
+    pub(crate) fn of(index: &Index, ticks: u64) -> Self {
+        Self {
+            ticks,
+            timescale: index.track().timescale.into(),
+        }
+    }
+
     /// Orders two moments of different clocks without rounding.
     pub(crate) fn compare(self, other: Self) -> std::cmp::Ordering {
         let ours = u128::from(self.ticks) * u128::from(other.timescale);
@@ -108,10 +94,54 @@ impl Instant {
     }
 
     /// The moment on another clock, rounded down.
-    fn ticks_at(self, timescale: u32) -> Result<u64, Error> {
+    fn ticks_at(self, timescale: u64) -> Result<u64, Error> {
         let ticks = u128::from(self.ticks) * u128::from(timescale) / u128::from(self.timescale);
-        u64::try_from(ticks).map_err(|_| Error::Presentation("it lasts too long"))
+        u64::try_from(ticks).map_err(|_| TOO_LONG)
     }
+}
+
+/// Where the GOPs of a picture begin, on a clock of the whole film.
+struct Heads {
+    /// Rising.
+    starts: Vec<u64>,
+    end: u64,
+}
+
+impl Heads {
+    fn of(video: &Index, timescale: u64) -> Result<Self, Error> {
+        let ticks = |ticks| Instant::of(video, ticks).ticks_at(timescale);
+        let heads = video.heads().iter();
+        let starts = heads
+            .filter_map(|head| video.samples().get(*head))
+            .map(|head| ticks(head.pts()))
+            .collect::<Result<Vec<_>, _>>()?;
+        if !starts.is_sorted_by(|a, b| a < b) {
+            return Err(Error::Presentation(
+                "pictures that begin GOPs are not shown in the order in which they are decoded",
+            ));
+        }
+        let end = ticks(video.end())?;
+        Ok(Self { starts, end })
+    }
+
+    /// Whether the film may be cut there: at a head, or before the first, or behind the end.
+    fn allows(&self, at: u64) -> bool {
+        let begun = self.starts.first().is_some_and(|first| *first <= at);
+        !begun || self.end <= at || self.starts.binary_search(&at).is_ok()
+    }
+}
+
+/// A clock that has a tick wherever one of the videos has one.
+fn common_clock(videos: &[&Index]) -> Result<u64, Error> {
+    videos.iter().try_fold(1u64, |clock, video| {
+        let timescale = video.track().timescale;
+        let rest = u32::try_from(clock % u64::from(timescale)).unwrap_or(0);
+        let shared = greatest_common_divisor(timescale, rest);
+        let factor = u64::from(timescale / shared);
+        clock.checked_mul(factor).ok_or(Error::Presentation(
+            "its pictures' clocks have too little in common",
+        ))
+    })
 }
 
 /// Lengths of segments in ticks.
@@ -125,7 +155,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn new(target: Duration, timescale: u32) -> Self {
+    fn new(target: Duration, timescale: u64) -> Self {
         let ticks = |length: Duration| {
             let ticks = length.as_millis() * u128::from(timescale) / 1000;
             u64::try_from(ticks).unwrap_or(u64::MAX).max(1)
@@ -138,16 +168,6 @@ impl Wanted {
             tiny: ticks(target / 4),
         }
     }
-}
-
-/// Presentation times of the sync samples, rising.
-fn heads(index: &Index) -> Vec<u64> {
-    index
-        .samples()
-        .iter()
-        .filter(|sample| sample.sync)
-        .map(|sample| sample.pts())
-        .collect()
 }
 
 /// Chooses among the heads and the end: from each cut the next is nearest to the target, inside 2 to 6 s if any is.
@@ -192,7 +212,7 @@ fn merge_tiny(starts: &mut Vec<u64>, end: u64, wanted: Wanted) {
 fn steps(start: u64, end: u64, wanted: Wanted) -> Result<Vec<u64>, Error> {
     let length = end.saturating_sub(start);
     if length / wanted.target > MAX_SEGMENTS {
-        return Err(Error::Presentation("it lasts too long"));
+        return Err(TOO_LONG);
     }
     let mut starts = vec![start];
     let mut next = start.saturating_add(wanted.target);
@@ -207,6 +227,9 @@ fn steps(start: u64, end: u64, wanted: Wanted) -> Result<Vec<u64>, Error> {
 const LEAST: Duration = Duration::from_secs(2);
 const MOST: Duration = Duration::from_secs(6);
 const MAX_SEGMENTS: u64 = 100_000;
+const TOO_LONG: Error = Error::Presentation("it lasts too long");
+/// What a film without renditions is refused by.
+pub(crate) const NOTHING: Error = Error::Presentation("there is no rendition");
 
 #[cfg(test)]
 mod tests {
@@ -245,10 +268,10 @@ mod tests {
 
     #[test]
     fn endless_sound_is_refused_not_allocated() {
-        let end = Instant {
-            ticks: 1 << 50,
+        let [start, end] = [0, 1 << 50].map(|ticks| Instant {
+            ticks,
             timescale: 1,
-        };
-        assert!(Timeline::of_audio(1, 0, end, Duration::from_secs(4)).is_err());
+        });
+        assert!(Timeline::of_audio(start, end, Duration::from_secs(4)).is_err());
     }
 }

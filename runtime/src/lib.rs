@@ -8,5 +8,6 @@ pub mod listen;
 pub mod log;
 pub mod operator;
 pub mod problem;
+pub mod secret;
 pub mod shutdown;
 pub mod tls;

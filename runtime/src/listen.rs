@@ -1,4 +1,4 @@
-//! Serving a router over HTTP/1.1 with the limits that a port open to strangers needs.
+//! Accepting connections, and serving a router over HTTP/1.1 with the limits that a port open to strangers needs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -29,8 +29,22 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until shutdown, then lets answers under way end. The caller bounds that by dropping the
 /// future, which cuts what is left.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut shutdown: Shutdown) {
-    let slots = Arc::new(Semaphore::new(limits.connections));
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdown: Shutdown) {
+    let connection = |stream| connection(stream, router.clone(), limits);
+    accept(listener, limits.connections, connection, shutdown).await;
+}
+
+/// As [`serve`], for whoever speaks on a connection in a way of its own; at most `most` at a time.
+pub async fn accept<C>(
+    listener: TcpListener,
+    most: usize,
+    connection: impl Fn(TcpStream) -> C,
+    mut shutdown: Shutdown,
+) where
+    C: GracefulConnection + Send + 'static,
+    C::Output: Send,
+{
+    let slots = Arc::new(Semaphore::new(most));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
@@ -53,7 +67,9 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut sh
                 continue;
             }
         };
-        let served = graceful.watch(connection(stream, router.clone(), limits));
+        // Only costs latency when it fails.
+        let _ = stream.set_nodelay(true);
+        let served = graceful.watch(connection(stream));
         connections.spawn(async move {
             // An error is a peer that broke off or spoke no HTTP: nobody is left to tell.
             let _ = served.await;
@@ -71,8 +87,6 @@ fn connection(
     router: Router,
     limits: Limits,
 ) -> http1::Connection<TokioIo<TcpStream>, Service> {
-    // Only costs latency when it fails.
-    let _ = stream.set_nodelay(true);
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header)

@@ -1,6 +1,7 @@
 //! Who is let in: asked once per request, before the cache is looked at.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use contracts::reason::Reason;
 use http::HeaderMap;
@@ -10,7 +11,13 @@ use http::HeaderMap;
 pub struct Facts<'a> {
     /// The request target, byte for byte as it came.
     pub target: &'a str,
-    /// The other end of the connection.
+    /// The method.
+    pub method: &'a str,
+    /// `https` or `http`.
+    pub scheme: &'static str,
+    /// The host that is asked, with its port where the request has one.
+    pub authority: &'a str,
+    /// The other end of the connection, or who is there by the PROXY protocol.
     pub peer: Option<IpAddr>,
     /// All fields, private ones included.
     pub headers: &'a HeaderMap,
@@ -23,8 +30,28 @@ pub struct Admitted {
     pub address: String,
     /// The playback session, when there is one.
     pub session: Option<String>,
+    /// Who asked, as far as it is known.
+    pub client: Option<IpAddr>,
     /// Under which condition the object may be given.
     pub condition: Condition,
+}
+
+/// A request that was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why; the client sees its status only.
+    pub reason: Reason,
+    /// After which time it is worth asking again, where that is known.
+    pub retry_after: Option<Duration>,
+}
+
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Self {
+        Self {
+            reason,
+            retry_after: None,
+        }
+    }
 }
 
 /// What must hold for the object that an admitted request asks for.
@@ -42,7 +69,7 @@ pub trait Admission: Send + Sync + 'static {
     ///
     /// # Errors
     /// The reason, which goes into logs and metrics; the client sees its status only.
-    fn admit(&self, facts: &Facts<'_>) -> Result<Admitted, Reason>;
+    fn admit(&self, facts: &Facts<'_>) -> Result<Admitted, Refused>;
 
     /// Reads the address out of the target of a request that was admitted before, without asking whether it may be
     /// fetched: for what this node asks of its parents on behalf of the request.
@@ -50,6 +77,9 @@ pub trait Admission: Send + Sync + 'static {
     /// # Errors
     /// A target that could not have been admitted.
     fn readmit(&self, target: &str) -> Result<Admitted, Reason>;
+
+    /// Hears how many bytes of a body an admitted request was sent.
+    fn sent(&self, _admitted: &Admitted, _bytes: u64) {}
 }
 
 impl Admitted {
@@ -59,6 +89,7 @@ impl Admitted {
         Self {
             address,
             session: None,
+            client: None,
             condition: Condition::None,
         }
     }

@@ -1,5 +1,7 @@
 //! The one place where a reason becomes a response.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use contracts::reason::Reason;
 use http::header;
@@ -11,22 +13,35 @@ use runtime::clock::System;
 use crate::headers::{PREFLIGHT, Viewers};
 use crate::status::PROXY_STATUS;
 
+/// What the client is told beyond the status.
+pub(crate) struct Told {
+    /// `Proxy-Status`.
+    pub(crate) proxy_status: Option<String>,
+    /// When it is worth asking again.
+    pub(crate) retry_after: Option<Duration>,
+}
+
 /// Answers a request that is not served. Every refusal with 403 has the same bytes: why it was
 /// refused is for logs and metrics only.
 pub(crate) async fn refuse(
     session: &mut Session,
     reason: Reason,
-    proxy_status: Option<String>,
+    told: Told,
     viewers: Option<&Viewers>,
     on_h3: bool,
 ) -> Result<()> {
     let body = body(reason.status());
     let mut response = problem(reason.status(), &body)?;
-    if let Some(proxy_status) = proxy_status {
+    if let Some(proxy_status) = told.proxy_status {
         response.insert_header(PROXY_STATUS, proxy_status)?;
     }
     if reason == Reason::Method {
         response.insert_header(header::ALLOW, "GET, HEAD, OPTIONS")?;
+    }
+    if let Some(wait) = told.retry_after {
+        // Whole seconds (RFC 9110 §10.2.3), and not a moment too early.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        response.insert_header(header::RETRY_AFTER, seconds.max(1))?;
     }
     if let Some(viewers) = viewers {
         viewers.dress(&mut response, on_h3)?;
@@ -107,7 +122,7 @@ pub(crate) fn reason_of(error: &Error) -> Option<Reason> {
 
 /// After a request that may have left bytes unread the connection is not used again.
 const fn may_reuse(reason: Reason) -> bool {
-    matches!(reason.status(), 403 | 404)
+    matches!(reason.status(), 403 | 404 | 429)
 }
 
 fn body(status: u16) -> Bytes {
@@ -116,6 +131,7 @@ fn body(status: u16) -> Bytes {
         403 => br#"{"status":403,"title":"not allowed"}"#,
         404 => br#"{"status":404,"title":"nothing is here"}"#,
         405 => br#"{"status":405,"title":"only GET and HEAD are served"}"#,
+        429 => br#"{"status":429,"title":"too many requests"}"#,
         502 => br#"{"status":502,"title":"the parent could not be reached"}"#,
         503 => br#"{"status":503,"title":"busy, try again soon"}"#,
         504 => br#"{"status":504,"title":"the parent took too long"}"#,

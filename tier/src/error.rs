@@ -33,11 +33,8 @@ pub enum Error {
         rule: &'static str,
     },
     /// A file does not hold a credential.
-    #[error("{}: must hold one line of at least 16 printable ASCII characters", path.display())]
-    Secret {
-        /// The file.
-        path: PathBuf,
-    },
+    #[error(transparent)]
+    Secret(#[from] runtime::secret::Unusable),
     /// The node's own randomness is not to be had.
     #[error("the system gives no random numbers: {0}")]
     Random(#[from] getrandom::Error),

@@ -197,7 +197,7 @@ pub(crate) const PREFLIGHT: [(&str, &str); 3] = [
     ("access-control-allow-methods", "GET, HEAD, OPTIONS"),
     (
         "access-control-allow-headers",
-        "range, if-none-match, if-modified-since, cmcd-object, cmcd-request, cmcd-session, cmcd-status",
+        "range, if-none-match, if-modified-since, cta-common-access-token, cmcd-object, cmcd-request, cmcd-session, cmcd-status",
     ),
     ("access-control-max-age", "86400"),
 ];
@@ -213,8 +213,7 @@ const HOPS: [HeaderName; 5] = [
 
 const LOOP_LINES: usize = 8;
 
-const EXPOSED: &str =
-    "cache-status, age, server-timing, content-length, content-range, accept-ranges, date, etag";
+const EXPOSED: &str = "cache-status, age, server-timing, content-length, content-range, accept-ranges, date, etag, retry-after";
 
 /// `If-*` and `Range` are here for requests that bypass the cache; for a fill Pingora has removed
 /// them already and set its own validators.

@@ -33,6 +33,7 @@ pub mod node;
 pub mod parent;
 pub mod policy;
 mod protocol;
+pub mod proxied;
 pub mod proxy;
 mod question;
 mod rfc9111;

@@ -1,22 +1,26 @@
 //! The TCP side: accept, limit, shake hands, choose HTTP/1.1 or HTTP/2, drain.
 
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::{ALPN, GetSocketDigest, SocketDigest, Ssl};
 use prometheus::IntGauge;
 use rustls::server::ServerConfig;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::error::Error;
 use crate::guard::Guard;
+use crate::proxied::{self, Progress, Said};
 
 /// What a listener bears with.
 #[derive(Clone, Debug)]
@@ -30,6 +34,9 @@ pub struct Limits {
     pub header: Duration,
     /// Time that answers in progress get when the node stops.
     pub drain: Duration,
+    /// Networks of load balancers. Where there are any, every connection must come from one of them and begin with
+    /// a PROXY protocol header, complete within the time of a handshake, which says who the client is.
+    pub proxied_by: Vec<IpNet>,
 }
 
 /// Listens on an address; port 0 takes a free one.
@@ -106,13 +113,21 @@ struct Connection<A> {
 }
 
 impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
-    async fn serve(self, tcp: TcpStream, peer: SocketAddr) {
+    async fn serve(self, mut tcp: TcpStream, peer: SocketAddr) {
         // The socket may be gone already; the first read will tell.
         let _ = tcp.set_nodelay(true);
+        let client = if self.limits.proxied_by.is_empty() {
+            Some(peer)
+        } else {
+            self.proxied(&mut tcp, peer).await
+        };
+        let Some(client) = client else {
+            return;
+        };
         let mut stream = Stream::from(tcp);
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
         // The cell is new, so setting it cannot fail.
-        let _ = digest.peer_addr.set(Some(peer.into()));
+        let _ = digest.peer_addr.set(Some(client.into()));
         stream.set_socket_digest(digest);
         let Some(acceptor) = &self.acceptor else {
             let guarded = Guard::new(stream, self.limits.header);
@@ -135,6 +150,46 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
         self.app
             .process_new(Box::new(guarded), &self.shutdown)
             .await;
+    }
+}
+
+impl<A> Connection<A> {
+    /// Who is behind a load balancer; `None` for a connection that is not to be served.
+    async fn proxied(&self, tcp: &mut TcpStream, peer: SocketAddr) -> Option<SocketAddr> {
+        let ip = peer.ip().to_canonical();
+        if !self.limits.proxied_by.iter().any(|net| net.contains(&ip)) {
+            tracing::debug!(%peer, "a connection that is not by a load balancer");
+            return None;
+        }
+        match tokio::time::timeout(self.limits.handshake, said_first(tcp)).await {
+            Ok(Ok(Said::Client(client))) => Some(client),
+            Ok(Ok(Said::Nothing)) => Some(peer),
+            Ok(Err(error)) => {
+                tracing::debug!(%peer, "no PROXY protocol header: {error}");
+                None
+            }
+            Err(_) => {
+                tracing::debug!(%peer, "the PROXY protocol header took too long");
+                None
+            }
+        }
+    }
+}
+
+/// Reads the PROXY protocol header from a connection that has just begun, and nothing behind it.
+async fn said_first(tcp: &mut TcpStream) -> io::Result<Said> {
+    let mut seen = Vec::with_capacity(128);
+    loop {
+        match proxied::parse(&seen) {
+            Ok(Progress::Complete(said)) => return Ok(said),
+            Ok(Progress::Needs(more)) => {
+                let before = seen.len();
+                seen.resize(before + more, 0);
+                tcp.read_exact(seen.get_mut(before..).unwrap_or_default())
+                    .await?;
+            }
+            Err(malformed) => return Err(io::Error::new(io::ErrorKind::InvalidData, malformed)),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use pingora::cache::lock::CacheLock;
 use prometheus::Registry;
+use runtime::secret::{Secret, Unusable};
 
 use crate::admission::Admission;
 use crate::app::App;
@@ -94,19 +95,15 @@ impl Node {
 /// # Errors
 /// When the file cannot be read or holds anything else.
 pub fn secret(path: &Path) -> Result<HeaderValue, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    let text = text.trim();
-    let usable = text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_graphic());
-    let value = HeaderValue::from_str(text).ok().filter(|_| usable);
-    let mut value = value.ok_or_else(|| Error::Secret {
-        path: path.to_owned(),
-    })?;
+    let secret = Secret::read(path, SHORTEST)?;
+    let value = HeaderValue::from_str(secret.as_str());
+    let mut value = value.map_err(|_| Unusable::new(path, "does not fit in a header"))?;
     value.set_sensitive(true);
     Ok(value)
 }
+
+/// The shortest credential between tiers, in characters.
+const SHORTEST: usize = 16;
 
 /// After this long a fill that has not even a response header is given up as the one fill, and
 /// another request may begin its own.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use config::{ByteSize, Problems, Span};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::app;
@@ -188,6 +189,7 @@ pub fn check(
             300_000,
         ),
         drain: span(problems, "clients.drain", clients.drain, 0, 600_000),
+        proxied_by: Vec::new(),
     };
     Settings {
         cache_bytes: memory,
@@ -230,6 +232,15 @@ fn addresses(problems: &mut Problems, urls: &[String]) -> Vec<Address> {
     parsed
         .filter_map(|address| problems.take("parents", address))
         .collect()
+}
+
+/// Reads networks such as `10.0.0.0/8`.
+pub fn networks(problems: &mut Problems, key: &str, texts: &[String]) -> Vec<IpNet> {
+    let read = texts.iter().map(|text| {
+        let net = text.parse::<IpNet>();
+        net.map_err(|_| format!("{text:?} must be a network such as 10.0.0.0/8"))
+    });
+    read.filter_map(|net| problems.take(key, net)).collect()
 }
 
 fn within(problems: &mut Problems, key: &str, size: ByteSize, low: u64, high: u64) -> usize {

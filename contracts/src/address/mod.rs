@@ -17,6 +17,35 @@ pub enum Flavour {
     Ts,
 }
 
+impl Flavour {
+    /// The file name of a media playlist of such segments.
+    #[must_use]
+    pub const fn playlist(self) -> &'static str {
+        match self {
+            Self::Cmaf => "playlist.m3u8",
+            Self::Ts => "playlist_ts.m3u8",
+        }
+    }
+
+    /// The file name of an I-frame playlist of such segments.
+    #[must_use]
+    pub const fn iframes(self) -> &'static str {
+        match self {
+            Self::Cmaf => "iframes.m3u8",
+            Self::Ts => "iframes_ts.m3u8",
+        }
+    }
+
+    /// What the name of such a segment ends with, the dot before it.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Cmaf => ".m4s",
+            Self::Ts => ".ts",
+        }
+    }
+}
+
 /// What a media path names: something of a film, packed in one way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
@@ -231,18 +260,14 @@ impl fmt::Display for Name<'_> {
             Flavour::Cmaf => "",
             Flavour::Ts => "_ts",
         };
-        let extension = |flavour: &Flavour| match flavour {
-            Flavour::Cmaf => "m4s",
-            Flavour::Ts => "ts",
-        };
         match self.0 {
             Item::Master(flavour) => write!(f, "master{}.m3u8", ts(flavour)),
             Item::Manifest => f.write_str("manifest.mpd"),
-            Item::Playlist(_, flavour) => write!(f, "playlist{}.m3u8", ts(flavour)),
-            Item::Iframes(_, flavour) => write!(f, "iframes{}.m3u8", ts(flavour)),
+            Item::Playlist(_, flavour) => f.write_str(flavour.playlist()),
+            Item::Iframes(_, flavour) => f.write_str(flavour.iframes()),
             Item::Init(_) => f.write_str("init.mp4"),
-            Item::Segment(_, n, flavour) => write!(f, "segment_{n}.{}", extension(flavour)),
-            Item::Iframe(_, n, flavour) => write!(f, "iframe_{n}.{}", extension(flavour)),
+            Item::Segment(_, n, flavour) => write!(f, "segment_{n}{}", flavour.extension()),
+            Item::Iframe(_, n, flavour) => write!(f, "iframe_{n}{}", flavour.extension()),
             Item::Cues(_, n, flavour) => write!(f, "segment{}_{n}.vtt", ts(flavour)),
             Item::Subtitles(_) => f.write_str("subtitles.vtt"),
             Item::Sheet(_, n) => write!(f, "sheet_{n}.jpg"),

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
-use ed25519_dalek::{Signature, VerifyingKey};
-use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
-use sha2::Sha256;
 
+use super::cat::{Algorithm, Issuer};
 use super::claims::{covers, is_scope};
+use super::material::Material;
+use super::memory::Memory;
 use crate::time::UnixSeconds;
 
 /// What a token is signed with.
@@ -18,18 +19,22 @@ pub enum Version {
     M1,
     /// Ed25519: partners' nodes hold the public key and cannot mint.
     M2,
+    /// A Common Access Token (CTA-5007), with the algorithm that its key is for.
+    Cat,
 }
 
 impl Version {
-    /// As it stands in a token.
+    /// As it stands in a keyring, and for the native ones in a token.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::M1 => "m1",
             Self::M2 => "m2",
+            Self::Cat => "cat",
         }
     }
 
+    /// The version of a native token.
     pub(super) fn parse(text: &str) -> Option<Self> {
         match text {
             "m1" => Some(Self::M1),
@@ -38,10 +43,11 @@ impl Version {
         }
     }
 
+    /// The length of a native token's tag.
     pub(super) const fn tag_len(self) -> usize {
         match self {
             Self::M1 => 32,
-            Self::M2 => 64,
+            Self::M2 | Self::Cat => 64,
         }
     }
 }
@@ -49,18 +55,13 @@ impl Version {
 /// One key with its life and its scope. `Debug` does not show the key.
 #[derive(Clone)]
 pub struct Key {
-    id: String,
+    id: Arc<str>,
+    version: Version,
     material: Material,
     scope: Vec<String>,
     not_before: UnixSeconds,
     expires: UnixSeconds,
-}
-
-#[derive(Clone)]
-enum Material {
-    /// The state after the key was absorbed: cloning it costs less than starting anew.
-    Hmac(Box<Hmac<Sha256>>),
-    Ed25519(Box<VerifyingKey>),
+    issuer: Option<Issuer>,
 }
 
 impl Key {
@@ -70,13 +71,20 @@ impl Key {
         &self.id
     }
 
+    pub(super) fn shared_id(&self) -> Arc<str> {
+        Arc::clone(&self.id)
+    }
+
     /// Which tokens it verifies.
     #[must_use]
     pub const fn version(&self) -> Version {
-        match self.material {
-            Material::Hmac(_) => Version::M1,
-            Material::Ed25519(_) => Version::M2,
-        }
+        self.version
+    }
+
+    /// Whether whoever holds the key can mint with it, and not only verify.
+    #[must_use]
+    pub const fn is_secret(&self) -> bool {
+        self.material.is_secret()
     }
 
     /// Whether the key is good at an instant.
@@ -91,35 +99,25 @@ impl Key {
         self.scope.iter().any(|scope| covers(scope, path))
     }
 
+    /// Whose Common Access Tokens it verifies.
+    pub(super) const fn issuer(&self) -> Option<&Issuer> {
+        self.issuer.as_ref()
+    }
+
     pub(super) fn verifies(&self, message: &[&[u8]], tag: &[u8]) -> bool {
-        match &self.material {
-            Material::Hmac(state) => absorb(state, message).verify_slice(tag).is_ok(),
-            Material::Ed25519(key) => Signature::from_slice(tag)
-                .is_ok_and(|signature| key.verify_strict(&message.concat(), &signature).is_ok()),
-        }
+        self.material.verifies(message, tag)
     }
 
     pub(super) fn sign(&self, message: &[&[u8]]) -> Option<Vec<u8>> {
-        match &self.material {
-            Material::Hmac(state) => Some(absorb(state, message).finalize().into_bytes().to_vec()),
-            Material::Ed25519(_) => None,
-        }
+        self.material.sign(message)
     }
-}
-
-fn absorb(state: &Hmac<Sha256>, message: &[&[u8]]) -> Hmac<Sha256> {
-    let mut mac = state.clone();
-    for part in message {
-        mac.update(part);
-    }
-    mac
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key")
             .field("id", &self.id)
-            .field("version", &self.version())
+            .field("version", &self.version)
             .field("scope", &self.scope)
             .finish_non_exhaustive()
     }
@@ -129,6 +127,9 @@ impl fmt::Debug for Key {
 #[derive(Clone, Debug, Default)]
 pub struct KeyRing {
     keys: HashMap<String, Key>,
+    /// Our ids of the keys of Common Access Tokens, by their key ids in COSE.
+    cose: HashMap<Vec<u8>, String>,
+    memory: Option<Arc<Memory>>,
 }
 
 /// A keyring file cannot be used.
@@ -166,15 +167,21 @@ struct Entry {
     ver: String,
     key_hex: Option<String>,
     pub_hex: Option<String>,
+    seed_hex: Option<String>,
     scope: Vec<String>,
     nbf: u64,
     exp: u64,
+    cose_kid_hex: Option<String>,
+    alg: Option<String>,
+    iss: Option<String>,
+    aud: Option<String>,
 }
 
 impl KeyRing {
-    /// Reads the JSON form: `{"keyring":[{"kid","ver","key_hex"|"pub_hex","scope":[…],"nbf","exp"}]}`.
-    /// `m1` has `key_hex` (at least 16 bytes), `m2` has `pub_hex` (32 bytes); `scope` entries that
-    /// end in `/` are subtrees; `nbf` and `exp` are Unix seconds. Other members are ignored.
+    /// Reads the JSON form: `{"keyring":[{"kid","ver","key_hex"|"pub_hex"|"seed_hex","scope":[…],"nbf","exp"}]}`.
+    /// `m1` has `key_hex` (at least 16 bytes), `m2` has `pub_hex` (32 bytes) or, to mint, `seed_hex` (32 bytes);
+    /// `cat` has `alg` with `key_hex` (HS256) or `pub_hex` (EdDSA, ES256), `cose_kid_hex`, `iss`, and perhaps `aud`.
+    /// `scope` entries that end in `/` are subtrees; `nbf` and `exp` are Unix seconds. Other members are ignored.
     ///
     /// # Errors
     /// When the text is no such JSON, or a key in it is unusable; no error shows key material.
@@ -195,18 +202,18 @@ impl KeyRing {
             } else {
                 format!("#{}", index + 1)
             };
-            let key = entry.parse().map_err(|rule| KeyRingError::Key {
-                kid: kid.clone(),
-                rule,
-            })?;
-            if ring.keys.insert(kid.clone(), key).is_some() {
-                return Err(KeyRingError::Key {
-                    kid,
-                    rule: "a key id must not be repeated",
-                });
-            }
+            let added = entry.parse().and_then(|key| ring.add(key));
+            added.map_err(|rule| KeyRingError::Key { kid, rule })?;
         }
         Ok(ring)
+    }
+
+    /// Lets the ring remember so many tokens whose signatures cost much to verify (Ed25519, and Common Access
+    /// Tokens), each for a minute at most. Each takes some 1 KiB.
+    #[must_use]
+    pub fn remembering(mut self, tokens: usize) -> Self {
+        self.memory = (tokens > 0).then(|| Arc::new(Memory::new(tokens)));
+        self
     }
 
     /// The key of that id.
@@ -215,21 +222,32 @@ impl KeyRing {
         self.keys.get(kid)
     }
 
-    /// The key to sign a path with: of the `m1` keys that live now and may sign it, the youngest of
-    /// those that live until `until`, or else the one that lives longest. To let a new key reach
-    /// every edge before it signs, give it a `nbf` that lies ahead.
+    /// The key of Common Access Tokens whose COSE key id that is.
+    pub(super) fn find_cose(&self, kid: &[u8]) -> Option<&Key> {
+        self.find(self.cose.get(kid)?)
+    }
+
+    pub(super) fn memory(&self) -> Option<&Memory> {
+        self.memory.as_deref()
+    }
+
+    /// The key to sign a path with: of the keys that can sign, live now and may sign it, the youngest of
+    /// those that live until `until`, or else the one that lives longest. To let a new key reach every edge
+    /// before it signs, give it a `nbf` that lies ahead.
     #[must_use]
     pub fn signer(&self, path: &str, now: UnixSeconds, until: UnixSeconds) -> Option<&Key> {
         self.keys
             .values()
-            .filter(|key| key.version() == Version::M1 && key.is_alive(now) && key.may_sign(path))
-            .max_by(|a, b| {
-                (a.expires.min(until), a.not_before, &a.id).cmp(&(
-                    b.expires.min(until),
-                    b.not_before,
-                    &b.id,
-                ))
-            })
+            .filter(|key| key.is_secret() && key.version() != Version::Cat)
+            .filter(|key| key.is_alive(now) && key.may_sign(path))
+            .max_by_key(|key| (key.expires.min(until), key.not_before, &key.id))
+    }
+
+    /// A key with which whoever reads the ring could mint, if there is one.
+    #[must_use]
+    pub fn secret(&self) -> Option<&Key> {
+        let secrets = self.keys.values().filter(|key| key.is_secret());
+        secrets.min_by_key(|key| &key.id)
     }
 
     /// How many keys there are.
@@ -243,6 +261,19 @@ impl KeyRing {
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
+
+    fn add(&mut self, key: Key) -> Result<(), &'static str> {
+        let id = key.id().to_owned();
+        if let Some(issuer) = key.issuer()
+            && self.cose.insert(issuer.kid.clone(), id.clone()).is_some()
+        {
+            return Err("a COSE key id must not be repeated");
+        }
+        match self.keys.insert(id, key) {
+            Some(_) => Err("a key id must not be repeated"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Entry {
@@ -253,37 +284,72 @@ impl Entry {
         if self.scope.is_empty() || !self.scope.iter().all(|scope| is_scope(scope)) {
             return Err("scope must list paths of the target grammar");
         }
-        let material = match (self.ver.as_str(), &self.key_hex, &self.pub_hex) {
-            ("m1", Some(secret), None) => hmac_key(secret)?,
-            ("m2", None, Some(public)) => ed25519_key(public)?,
-            ("m1", ..) => return Err("m1 needs key_hex and no pub_hex"),
-            ("m2", ..) => return Err("m2 needs pub_hex and no key_hex"),
-            _ => return Err("ver must be m1 or m2"),
+        let issuer = self.issuer()?;
+        let version = match self.ver.as_str() {
+            "m1" => Version::M1,
+            "m2" => Version::M2,
+            "cat" => Version::Cat,
+            _ => return Err("ver must be m1, m2 or cat"),
         };
         Ok(Key {
-            id: self.kid,
-            material,
+            material: self.material(version, issuer.as_ref())?,
+            id: self.kid.into(),
+            version,
             scope: self.scope,
             not_before: UnixSeconds(self.nbf),
             expires: UnixSeconds(self.exp),
+            issuer,
         })
     }
-}
 
-fn hmac_key(text: &str) -> Result<Material, &'static str> {
-    let secret = hex::decode(text).map_err(|_| "key_hex must be hexadecimal")?;
-    if secret.len() < 16 {
-        return Err("key_hex must hold at least 16 bytes");
+    fn material(
+        &self,
+        version: Version,
+        issuer: Option<&Issuer>,
+    ) -> Result<Material, &'static str> {
+        let given = (&self.key_hex, &self.pub_hex, &self.seed_hex);
+        match (version, issuer.map(|issuer| issuer.algorithm), given) {
+            (Version::M1, _, (Some(secret), None, None))
+            | (Version::Cat, Some(Algorithm::Hs256), (Some(secret), None, None)) => {
+                Material::hmac(secret)
+            }
+            (Version::M2, _, (None, Some(public), None))
+            | (Version::Cat, Some(Algorithm::EdDsa), (None, Some(public), None)) => {
+                Material::ed25519(public)
+            }
+            (Version::M2, _, (None, None, Some(seed))) => Material::ed25519_seed(seed),
+            (Version::Cat, Some(Algorithm::Es256), (None, Some(public), None)) => {
+                Material::p256(public)
+            }
+            (Version::M1, ..) => Err("m1 needs key_hex alone"),
+            (Version::M2, ..) => Err("m2 needs pub_hex, or seed_hex to mint"),
+            (Version::Cat, ..) => Err("cat needs key_hex for HS256, pub_hex for EdDSA and ES256"),
+        }
     }
-    let state = Hmac::<Sha256>::new_from_slice(&secret).map_err(|_| "key_hex is unusable")?;
-    Ok(Material::Hmac(Box::new(state)))
-}
 
-fn ed25519_key(text: &str) -> Result<Material, &'static str> {
-    let mut bytes = [0; 32];
-    hex::decode_to_slice(text, &mut bytes).map_err(|_| "pub_hex must be 32 hexadecimal bytes")?;
-    let key = VerifyingKey::from_bytes(&bytes).map_err(|_| "pub_hex is no Ed25519 public key")?;
-    Ok(Material::Ed25519(Box::new(key)))
+    /// What only keys of Common Access Tokens have.
+    fn issuer(&self) -> Result<Option<Issuer>, &'static str> {
+        if self.ver != "cat" {
+            return Ok(None);
+        }
+        let (Some(kid), Some(algorithm), Some(issuer)) = (&self.cose_kid_hex, &self.alg, &self.iss)
+        else {
+            return Err("cat needs cose_kid_hex, alg and iss");
+        };
+        let kid = hex::decode(kid).map_err(|_| "cose_kid_hex must be hexadecimal")?;
+        if kid.is_empty() || kid.len() > MAX_COSE_KID {
+            return Err("cose_kid_hex must hold 1 to 64 bytes");
+        }
+        if issuer.is_empty() || self.aud.as_ref().is_some_and(String::is_empty) {
+            return Err("iss and aud must not be empty");
+        }
+        Ok(Some(Issuer {
+            kid,
+            algorithm: Algorithm::parse(algorithm).ok_or("alg must be HS256, EdDSA or ES256")?,
+            name: issuer.clone(),
+            audience: self.aud.clone(),
+        }))
+    }
 }
 
 pub(super) fn is_kid(text: &str) -> bool {
@@ -292,3 +358,5 @@ pub(super) fn is_kid(text: &str) -> bool {
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
+
+const MAX_COSE_KID: usize = 64;

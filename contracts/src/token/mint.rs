@@ -13,7 +13,7 @@ use crate::time::UnixSeconds;
 #[non_exhaustive]
 pub enum MintError {
     /// The key can only verify.
-    #[error("the key can only verify; tokens are minted with an m1 key")]
+    #[error("the key can only verify, or is not for native tokens")]
     VerifyOnly,
     /// The path is outside the key's scope.
     #[error("the key may not sign this path")]
@@ -39,14 +39,14 @@ impl Key {
         if Claims::parse(text.as_bytes()).as_ref() != Ok(claims) {
             return Err(MintError::Claims);
         }
-        let signed = format!(
-            "{}.{}.{}",
-            Version::M1.as_str(),
-            self.id(),
-            B64.encode(text)
-        );
+        if self.version() == Version::Cat {
+            return Err(MintError::VerifyOnly);
+        }
+        let version = self.version().as_str();
+        let signed = format!("{version}.{}.{}", self.id(), B64.encode(text));
+        let label = format!("millrace/{version}\n");
         let tag = self
-            .sign(&[b"millrace/m1\n", signed.as_bytes()])
+            .sign(&[label.as_bytes(), signed.as_bytes()])
             .ok_or(MintError::VerifyOnly)?;
         let token = format!("{signed}.{}", B64.encode(tag));
         if token.len() > MAX_TOKEN {
@@ -66,6 +66,9 @@ impl Key {
         }
         if !self.may_sign(path) {
             return Err(MintError::Scope);
+        }
+        if self.version() != Version::M1 {
+            return Err(MintError::VerifyOnly);
         }
         let (kid, exp) = (self.id(), expires.to_string());
         instant(&exp).map_err(|_| MintError::Claims)?;

@@ -1,14 +1,18 @@
 //! The one place where a request is admitted or refused by what it carries.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 
 use super::NOT_BEFORE_SKEW_S;
+use super::cat::{self, Asked};
 use super::claims::{Claims, instant};
 use super::keyring::{Key, KeyRing, Version, is_kid};
+use super::memory::{Grant, Opened};
 use super::mint::plain_message;
+use super::presented::{self, Plain, Presented};
 use crate::id::{RenditionId, SessionId};
 use crate::reason::Reason;
 use crate::target::{self, MAX_TOKEN, Target};
@@ -25,6 +29,14 @@ pub struct Request<'a> {
     pub client_ip: Option<IpAddr>,
     /// The client's country (ISO 3166-1 alpha-2), when it is known.
     pub country: Option<&'a str>,
+    /// The method.
+    pub method: &'a str,
+    /// `https` or `http`, as the client sees it.
+    pub scheme: &'a str,
+    /// The host that the client asks, with its port where there is one.
+    pub authority: &'a str,
+    /// The Common Access Tokens in header fields and cookies.
+    pub cats: &'a [&'a str],
 }
 
 /// What an admitted request is.
@@ -34,12 +46,31 @@ pub struct Accepted {
     pub path: String,
     /// The path with what is part of an object's identity: delivery directives, and `r` for a list of renditions.
     pub cache_key: String,
-    /// The playback session, when the token names one.
+    /// The playback session, when the token names one; of a Common Access Token its id (`cti`), base64url.
     pub session: Option<SessionId>,
     /// The renditions that the token allows; empty: all.
     pub renditions: Vec<RenditionId>,
     /// When what admitted the request ends; `None` when nothing was presented.
     pub expires: Option<UnixSeconds>,
+    /// The id of the key that signed; `None` when nothing was presented.
+    pub kid: Option<Arc<str>>,
+}
+
+impl<'a> Request<'a> {
+    /// A GET over HTTPS that carries nothing but its target, from nobody knows where.
+    #[must_use]
+    pub const fn new(target: &'a str, now: UnixSeconds) -> Self {
+        Self {
+            target,
+            now,
+            client_ip: None,
+            country: None,
+            method: "GET",
+            scheme: "https",
+            authority: "",
+            cats: &[],
+        }
+    }
 }
 
 impl Accepted {
@@ -50,6 +81,7 @@ impl Accepted {
             session: None,
             renditions: Vec::new(),
             expires: None,
+            kid: None,
         })
     }
 }
@@ -71,15 +103,15 @@ pub fn verify(ring: &KeyRing, request: &Request<'_>) -> Result<Accepted, Reason>
 pub fn admit(ring: &KeyRing, request: &Request<'_>) -> Result<Option<Accepted>, Reason> {
     let target = target::parse(request.target)?;
     let accepted = Accepted::new(target)?;
-    match presented(target)? {
+    match presented::of_request(target, request)? {
         Presented::Nothing => Ok(None),
         Presented::Token(token) => {
-            let accepted = by_token(ring, request, token, accepted)?;
-            let cache_key = target::of_viewer(target, &accepted.renditions)?;
-            Ok(Some(Accepted {
-                cache_key,
-                ..accepted
-            }))
+            let (key, opened) = opened(ring, token, request.now, open)?;
+            grant(key, &opened, request, target, accepted).map(Some)
+        }
+        Presented::Cat(token) => {
+            let (key, opened) = opened(ring, token, request.now, open_cat)?;
+            grant(key, &opened, request, target, accepted).map(Some)
         }
         Presented::Plain(plain) => by_signature(ring, request.now, &plain, accepted).map(Some),
     }
@@ -92,7 +124,7 @@ pub fn admit(ring: &KeyRing, request: &Request<'_>) -> Result<Option<Accepted>, 
 /// A target or token that could not have been admitted.
 pub fn readmit(target: &str) -> Result<String, Reason> {
     let target = target::parse(target)?;
-    let Presented::Token(token) = presented(target)? else {
+    let Presented::Token(token) = presented::of_target(target)? else {
         return target::of_viewer(target, &[]);
     };
     let claims = token.split('.').nth(2).ok_or(Reason::Malformed)?;
@@ -100,48 +132,33 @@ pub fn readmit(target: &str) -> Result<String, Reason> {
     target::of_viewer(target, &claims.renditions)
 }
 
-enum Presented<'a> {
-    Nothing,
-    Token(&'a str),
-    Plain(Plain<'a>),
-}
+type Open<'a> = fn(&'a KeyRing, &str, UnixSeconds) -> Result<(&'a Key, Grant), Reason>;
 
-struct Plain<'a> {
-    exp: &'a str,
-    kid: &'a str,
-    sig: &'a str,
-}
-
-/// Finds what the target carries. Two credentials are none: readers might choose differently.
-fn presented(target: Target<'_>) -> Result<Presented<'_>, Reason> {
-    let mut token = target.token;
-    let (mut exp, mut kid, mut sig) = (None, None, None);
-    for (name, value) in target::pairs(target.query) {
-        let slot = match name {
-            "mt" => &mut token,
-            "exp" => &mut exp,
-            "kid" => &mut kid,
-            "sig" => &mut sig,
-            _ => continue,
-        };
-        if slot.replace(value).is_some() {
-            return Err(Reason::Malformed);
-        }
-    }
-    match (token, exp, kid, sig) {
-        (None, None, None, None) => Ok(Presented::Nothing),
-        (Some(token), None, None, None) => Ok(Presented::Token(token)),
-        (None, Some(exp), Some(kid), Some(sig)) => Ok(Presented::Plain(Plain { exp, kid, sig })),
-        _ => Err(Reason::Malformed),
-    }
-}
-
-fn by_token(
-    ring: &KeyRing,
-    request: &Request<'_>,
+/// Verifies a token, or finds that it was verified within the last minute. Its key must live in either case.
+fn opened<'a>(
+    ring: &'a KeyRing,
     token: &str,
-    accepted: Accepted,
-) -> Result<Accepted, Reason> {
+    now: UnixSeconds,
+    open: Open<'a>,
+) -> Result<(&'a Key, Arc<Opened>), Reason> {
+    let memory = ring.memory();
+    if let Some(opened) = memory.and_then(|memory| memory.find(token, now)) {
+        let key = ring.find(&opened.kid).filter(|key| key.is_alive(now));
+        return Ok((key.ok_or(Reason::Kid)?, opened));
+    }
+    let (key, grant) = open(ring, token, now)?;
+    let opened = Arc::new(Opened {
+        kid: key.shared_id(),
+        grant,
+    });
+    // An HMAC over a short text costs less than looking it up.
+    if let Some(memory) = memory.filter(|_| key.version() != Version::M1) {
+        memory.keep(token, &opened, now);
+    }
+    Ok((key, opened))
+}
+
+fn open<'a>(ring: &'a KeyRing, token: &str, now: UnixSeconds) -> Result<(&'a Key, Grant), Reason> {
     if token.len() > MAX_TOKEN {
         return Err(Reason::Malformed);
     }
@@ -158,23 +175,89 @@ fn by_token(
     if !is_kid(kid) || tag.is_empty() {
         return Err(Reason::Malformed);
     }
-    let key = living_key(ring, kid, version, request.now)?;
+    let key = living_key(ring, kid, version, now)?;
     if tag.len() != version.tag_len() {
         return Err(Reason::Malformed);
     }
-    let label = ["millrace/", ver, "\n"].concat();
-    if !key.verifies(&[label.as_bytes(), signed.as_bytes()], &tag) {
+    let label = ["millrace/", ver, "\n"];
+    let [a, b, c] = label.map(str::as_bytes);
+    if !key.verifies(&[a, b, c, signed.as_bytes()], &tag) {
         return Err(Reason::Mac);
     }
-    check_claims(key, Claims::parse(&claims)?, request, accepted)
+    Ok((key, Grant::Native(Claims::parse(&claims)?)))
+}
+
+fn open_cat<'a>(
+    ring: &'a KeyRing,
+    token: &str,
+    now: UnixSeconds,
+) -> Result<(&'a Key, Grant), Reason> {
+    let (key, claims) = cat::open(ring, token, now)?;
+    Ok((key, Grant::Cat(claims)))
+}
+
+/// Looks at what depends on the request: the time, the path, the client.
+fn grant(
+    key: &Key,
+    opened: &Opened,
+    request: &Request<'_>,
+    target: Target<'_>,
+    accepted: Accepted,
+) -> Result<Accepted, Reason> {
+    let kid = Some(Arc::clone(&opened.kid));
+    match &opened.grant {
+        Grant::Native(claims) => {
+            check_claims(key, claims, request, target.path)?;
+            let cache_key = if claims.renditions.is_empty() {
+                accepted.cache_key
+            } else {
+                target::of_viewer(target, &claims.renditions)?
+            };
+            Ok(Accepted {
+                path: accepted.path,
+                cache_key,
+                session: claims.session.clone(),
+                renditions: claims.renditions.clone(),
+                expires: Some(claims.expires),
+                kid,
+            })
+        }
+        Grant::Cat(claims) => {
+            claims.check_time(request.now)?;
+            if !key.may_sign(target.path) {
+                return Err(Reason::Scope);
+            }
+            claims.check(&asked(request, target))?;
+            Ok(Accepted {
+                session: claims.session().cloned(),
+                expires: claims.expires(),
+                kid,
+                ..accepted
+            })
+        }
+    }
+}
+
+fn asked<'a>(request: &Request<'a>, target: Target<'a>) -> Asked<'a> {
+    Asked {
+        location: cat::Location {
+            scheme: request.scheme,
+            authority: request.authority,
+            path: target.path,
+            query: target.query,
+        },
+        method: request.method,
+        client_ip: request.client_ip,
+        country: request.country,
+    }
 }
 
 fn check_claims(
     key: &Key,
-    claims: Claims,
+    claims: &Claims,
     request: &Request<'_>,
-    accepted: Accepted,
-) -> Result<Accepted, Reason> {
+    path: &str,
+) -> Result<(), Reason> {
     if request.now >= claims.expires {
         return Err(Reason::Expired);
     }
@@ -187,7 +270,7 @@ fn check_claims(
     if !key.may_sign(&claims.path) {
         return Err(Reason::Scope);
     }
-    if !claims.covers(&accepted.path) {
+    if !claims.covers(path) {
         return Err(Reason::Path);
     }
     if !claims.admits_address(request.client_ip) {
@@ -196,15 +279,10 @@ fn check_claims(
     if !claims.admits_country(request.country) {
         return Err(Reason::Geo);
     }
-    if !claims.admits_rendition(&accepted.path) {
+    if !claims.admits_rendition(path) {
         return Err(Reason::Rendition);
     }
-    Ok(Accepted {
-        session: claims.session,
-        renditions: claims.renditions,
-        expires: Some(claims.expires),
-        ..accepted
-    })
+    Ok(())
 }
 
 fn by_signature(
@@ -230,6 +308,7 @@ fn by_signature(
     }
     Ok(Accepted {
         expires: Some(expires),
+        kid: Some(key.shared_id()),
         ..accepted
     })
 }

@@ -173,11 +173,6 @@ pub(crate) fn split(url: &str) -> (String, String) {
 pub(crate) fn at_the_edge(keys: &str, url: &str, now: u64) -> Result<Accepted, &'static str> {
     let ring = KeyRing::from_json(keys).unwrap();
     let target = split(url).1;
-    let request = Request {
-        target: &target,
-        now: UnixSeconds(now),
-        client_ip: None,
-        country: None,
-    };
+    let request = Request::new(&target, UnixSeconds(now));
     verify(&ring, &request).map_err(contracts::reason::Reason::code)
 }

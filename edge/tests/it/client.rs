@@ -116,21 +116,33 @@ impl Client {
     }
 
     pub async fn tls(&self, alpn: &str) -> Pin<Box<dyn Io>> {
+        self.tls_behind(b"", alpn).await.unwrap()
+    }
+
+    /// A connection whose first bytes are a load balancer's.
+    pub async fn tls_behind(&self, said: &[u8], alpn: &str) -> std::io::Result<Pin<Box<dyn Io>>> {
         let mut config = rustls::ClientConfig::builder()
             .with_root_certificates(Arc::clone(&self.roots))
             .with_no_client_auth();
         config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
-        let tcp = TcpStream::connect(self.address).await.unwrap();
+        let mut tcp = TcpStream::connect(self.address).await?;
+        tcp.write_all(said).await?;
         let name = ServerName::try_from("localhost").unwrap();
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-        let stream = connector.connect(name, tcp).await.unwrap();
+        let stream = connector.connect(name, tcp).await?;
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(alpn.as_bytes()));
-        Box::pin(stream)
+        Ok(Box::pin(stream))
     }
 
     /// An HTTP/2 connection, driven until it closes.
     pub async fn h2(&self) -> (h2::client::SendRequest<Bytes>, tokio::task::JoinHandle<()>) {
-        let stream = self.tls("h2").await;
+        self.h2_over(self.tls("h2").await).await
+    }
+
+    pub async fn h2_over(
+        &self,
+        stream: Pin<Box<dyn Io>>,
+    ) -> (h2::client::SendRequest<Bytes>, tokio::task::JoinHandle<()>) {
         let (sender, connection) = h2::client::handshake(stream).await.unwrap();
         let driver = tokio::spawn(async move {
             let _ = connection.await;

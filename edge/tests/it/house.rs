@@ -41,6 +41,20 @@ impl House {
     }
 
     pub async fn before(parent: String, change: impl FnOnce(&mut Config)) -> Self {
+        Self::try_before(parent, change).await.unwrap()
+    }
+
+    pub async fn try_with(
+        origin: &Origin,
+        change: impl FnOnce(&mut Config),
+    ) -> Result<Self, edge::Error> {
+        Self::try_before(origin.url(), change).await
+    }
+
+    async fn try_before(
+        parent: String,
+        change: impl FnOnce(&mut Config),
+    ) -> Result<Self, edge::Error> {
         let files = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let write = |name: &str, text: String| -> PathBuf {
@@ -64,15 +78,13 @@ impl House {
         change(&mut config);
         let clock = Arc::new(Fixed::at(UnixSeconds(NOW)));
         let settings = config.check().unwrap();
-        let edge = edge::start(settings, Arc::clone(&clock) as _)
-            .await
-            .unwrap();
-        Self {
+        let edge = edge::start(settings, Arc::clone(&clock) as _).await?;
+        Ok(Self {
             edge,
             clock,
             files,
             root: made.cert.der().clone(),
-        }
+        })
     }
 
     pub fn client(&self, protocol: Protocol) -> Client {
@@ -102,18 +114,21 @@ pub fn signed(path: &str) -> String {
     signed_for(&[], path)
 }
 
-/// A path with a token for some renditions only.
-pub fn signed_for(renditions: &[&str], path: &str) -> String {
+/// A path with a token that says `claims`, by a key of the vectors.
+pub fn minted(claims: &contracts::token::Claims, path: &str) -> String {
     let ring = KeyRing::from_json(include_str!(
         "../../../contracts/tests/data/native_token.json"
     ))
     .unwrap();
-    let key = ring.find("k1").unwrap();
+    format!("/~{}{path}", ring.find("k1").unwrap().mint(claims).unwrap())
+}
+
+/// A path with a token for some renditions only.
+pub fn signed_for(renditions: &[&str], path: &str) -> String {
     let mut claims = contracts::token::Claims::new("/v/", UnixSeconds(NOW + 3600));
     claims.renditions = renditions
         .iter()
         .map(|id| contracts::id::RenditionId::parse(id).unwrap())
         .collect();
-    let token = key.mint(&claims).unwrap();
-    format!("/~{token}{path}")
+    minted(&claims, path)
 }

@@ -1,7 +1,13 @@
 //! A film put together from what lies in the store: its tracks once, and a presentation for each length of segment
 //! that is asked for.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use contracts::{
@@ -30,9 +36,13 @@ pub(crate) struct Film {
     /// The film cut in its usual way, then every 2, 3, 4, 5 and 6 seconds; all share the indexes.
     cuts: [OnceCell<Arc<Presentation>>; 1 + LENGTHS],
     pub(crate) weight: u32,
+    /// What all its texts take in the store.
+    pub(crate) text_bytes: u64,
     /// Texts that cannot be served, and why: the film plays without them.
     spoilt: Vec<(RenditionId, Fault)>,
     loaded: Instant,
+    /// It was found damaged: what was made of it is not to be believed any more.
+    forgotten: AtomicBool,
 }
 
 /// What lies in the store of a rendition.
@@ -95,9 +105,11 @@ impl Film {
             media_digest,
             usual,
             cuts,
+            text_bytes: u64::try_from(text_bytes).unwrap_or(u64::MAX),
             weight: u32::try_from(weight).unwrap_or(u32::MAX),
             spoilt,
             loaded: Instant::now(),
+            forgotten: AtomicBool::new(false),
         })
     }
 
@@ -110,6 +122,16 @@ impl Film {
     /// Whether something of the film could not be used when it was loaded, which is longer ago than `age`.
     pub(super) fn is_worth_another_look(&self, age: Duration) -> bool {
         !self.spoilt.is_empty() && self.loaded.elapsed() >= age
+    }
+
+    /// Tells whoever kept something that was made of it.
+    pub(super) fn forget(&self) {
+        self.forgotten.store(true, Ordering::Release);
+    }
+
+    /// Whether it is still believed.
+    pub(super) fn is_believed(&self) -> bool {
+        !self.forgotten.load(Ordering::Acquire)
     }
 
     /// The texts that cannot be served.
@@ -200,11 +222,11 @@ fn text_track(
     })
 }
 
-/// What the places of all cuts take in memory at most, 8 bytes each: in a second, 1/2 + 1/3 + 1/4 + 1/5 + 1/6 of one,
+/// What the places of all cuts take in memory at most, 16 bytes each: in a second, 1/2 + 1/3 + 1/4 + 1/5 + 1/6 of one,
 /// and up to 1/2 more for the usual cut.
 fn cuts_weight(index: &Index) -> usize {
     let seconds = index.end() / u64::from(index.track().timescale);
-    usize::try_from(seconds).unwrap_or(usize::MAX) / 2 * 31 + 256
+    usize::try_from(seconds).unwrap_or(usize::MAX) / 2 * 62 + 256
 }
 
 /// What all texts of a film take in the store at most: they are loaded with it.
@@ -212,4 +234,4 @@ const MAX_TEXTS: usize = 16 << 20;
 /// Lengths of segments that a view can name.
 const LENGTHS: usize = 5;
 /// Enters every `ETag`: it must change whenever the packager gives other bytes for the same film.
-const PACKING: &[u8] = b"millrace packing 3";
+const PACKING: &[u8] = b"millrace packing 4";

@@ -2,12 +2,14 @@
 
 mod film;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
-use bytes::Bytes;
 use contracts::{
     asset::{Asset, Kind, Privacy, Rendition},
-    id::{RenditionId, VideoId},
+    id::VideoId,
     reason::Reason,
 };
 use moka::future::Cache;
@@ -96,15 +98,15 @@ impl Library {
         let key = edition.key();
         match self.films.get(&key).await {
             Some(film) if film.is_worth_another_look(self.ttl) => {
-                self.films.invalidate(&key).await;
+                self.forget(&key).await;
             }
             Some(film) => {
-                self.metrics.index_lookup(true);
+                self.metrics.indexes.hit.inc();
                 return Ok(Published { edition, film });
             }
             None => {}
         }
-        self.metrics.index_lookup(false);
+        self.metrics.indexes.miss.inc();
         let load = self.read_film(&edition);
         let film = self
             .films
@@ -130,13 +132,37 @@ impl Library {
             entry.or_insert(()).await.is_fresh()
         };
         if forget {
-            self.films.invalidate(&edition.key()).await;
+            self.forget(&edition.key()).await;
         }
         outdated
     }
 
+    async fn forget(&self, key: &(VideoId, [u8; 32])) {
+        if let Some(film) = self.films.remove(key).await {
+            film.forget();
+        }
+    }
+
+    /// Whether what was made of an edition and its film is still what would be made now, as far as memory tells.
+    pub(crate) async fn is_current(&self, made: &Edition, film: &Weak<Film>) -> bool {
+        let Some(Some(edition)) = self.assets.get(&made.asset.video).await else {
+            return false;
+        };
+        let alike = Arc::as_ptr(&edition) == std::ptr::from_ref(made) || edition.is_like(made);
+        let film = film.upgrade();
+        alike
+            && film.is_some_and(|film| film.is_believed() && !film.is_worth_another_look(self.ttl))
+    }
+
     async fn read_edition(&self, video: &VideoId) -> Result<Option<Arc<Edition>>, Fault> {
-        let Some(bytes) = self.shelf.read(&layout::asset(video)).await? else {
+        let key = layout::asset(video);
+        // It takes no share of the memory for bodies: who waits for that must not keep back what is kept.
+        match self.shelf.size(&key).await? {
+            Some(..=MAX_DESCRIPTION) => {}
+            Some(_) => return Err(Fault::corrupt("asset.json is larger than 1 MiB")),
+            None => return Ok(None),
+        }
+        let Some(bytes) = self.shelf.read_claimed(&key).await? else {
             return Ok(None);
         };
         let asset: Asset = serde_json::from_slice(&bytes)
@@ -153,9 +179,15 @@ impl Library {
     async fn read_film(&self, edition: &Arc<Edition>) -> Result<Arc<Film>, Fault> {
         let _permit = self.may_load().await?;
         let asset = &edition.asset;
-        let mut files = Vec::with_capacity(asset.renditions.len());
+        let mut sizes = Vec::with_capacity(asset.renditions.len());
         for rendition in &asset.renditions {
-            files.push(self.read_files(asset, rendition).await?);
+            sizes.push(self.size(asset, rendition).await?);
+        }
+        let weight = sizes.iter().map(Size::weight).fold(0, u64::saturating_add);
+        let _claim = self.shelf.memory().take(weight).await?;
+        let mut files = Vec::with_capacity(sizes.len());
+        for (rendition, size) in asset.renditions.iter().zip(sizes) {
+            files.push(self.read_files(asset, rendition, size).await?);
         }
         let (described, segment) = (Arc::clone(edition), self.segment);
         // An index of a long film takes tens of milliseconds, which other answers must not wait for.
@@ -188,33 +220,66 @@ impl Library {
         }
     }
 
-    async fn read_text(&self, video: &VideoId, id: &RenditionId) -> Result<Bytes, Fault> {
-        let missing = || Fault::corrupt(format!("{id}: its file is missing"));
-        let key = layout::subtitles(video, id);
-        let size = self.shelf.size(&key).await?.ok_or_else(missing)?;
-        if usize::try_from(size).map_or(true, |size| size > text::MAX_FILE_BYTES) {
-            return Err(Fault::corrupt(format!("{id}: its file is too large")));
+    /// Asks how large the files of a rendition are.
+    async fn size(&self, asset: &Asset, rendition: &Rendition) -> Result<Size, Fault> {
+        let (video, id) = (&asset.video, &rendition.id);
+        if rendition.kind == Kind::Text {
+            let size = self.shelf.size(&layout::subtitles(video, id)).await?;
+            return Ok(Size::Text(size));
         }
-        self.shelf.read(&key).await?.ok_or_else(missing)
+        let index = layout::index(video, asset.generation, id);
+        let mezzanine = layout::mezzanine(video, asset.generation, id);
+        Ok(Size::Media {
+            index: self.shelf.size(&index).await?,
+            mezzanine: self.shelf.size(&mezzanine).await?,
+        })
     }
 
-    /// Reads a text; or an index, and the length of the mezzanine that lies beside it.
-    async fn read_files(&self, asset: &Asset, rendition: &Rendition) -> Result<Files, Fault> {
+    /// Reads a text, or an index.
+    async fn read_files(
+        &self,
+        asset: &Asset,
+        rendition: &Rendition,
+        size: Size,
+    ) -> Result<Files, Fault> {
         let id = &rendition.id;
-        let missing = |what: &str| Fault::corrupt(format!("{id}: its {what} is missing"));
-        if rendition.kind == Kind::Text {
-            return match self.read_text(&asset.video, id).await {
-                // A text that is out of step with the description must not stop the film.
-                Err(fault) if fault.reason == Reason::Corrupt => Ok(Files::Text(Err(fault))),
-                outcome => outcome.map(|file| Files::Text(Ok(file))),
-            };
-        }
+        let wrong = |what: &str| Fault::corrupt(format!("{id}: its {what}"));
+        let (size, mezzanine) = match size {
+            Size::Media { index, mezzanine } => (index, Some(mezzanine)),
+            Size::Text(size) => (size, None),
+        };
+        let Some(mezzanine) = mezzanine else {
+            // A text that is out of step with the description must not stop the film.
+            if size.is_some_and(|size| size > MAX_TEXT) {
+                return Ok(Files::Text(Err(wrong("file is too large"))));
+            }
+            let key = layout::subtitles(&asset.video, id);
+            let file = self.shelf.read_claimed(&key).await?;
+            return Ok(Files::Text(file.ok_or_else(|| wrong("file is missing"))));
+        };
         let key = layout::index(&asset.video, asset.generation, id);
-        let index = self.shelf.read(&key).await?;
-        let index = index.ok_or_else(|| missing("index"))?;
-        let mezzanine = layout::mezzanine(&asset.video, asset.generation, id);
-        let mezzanine = self.shelf.size(&mezzanine).await?;
+        let index = self.shelf.read_claimed(&key).await?;
+        let index = index.ok_or_else(|| wrong("index is missing"))?;
         Ok(Files::Media { index, mezzanine })
+    }
+}
+
+/// How large the files of a rendition are; none where there is no file.
+enum Size {
+    Media {
+        index: Option<u64>,
+        mezzanine: Option<u64>,
+    },
+    Text(Option<u64>),
+}
+
+impl Size {
+    /// What reading and decoding takes at most.
+    fn weight(&self) -> u64 {
+        match self {
+            Self::Media { index, .. } => index.unwrap_or_default().saturating_mul(INDEXED),
+            Self::Text(size) => size.unwrap_or_default().min(MAX_TEXT).saturating_mul(TEXTS),
+        }
     }
 }
 
@@ -233,6 +298,11 @@ impl Edition {
         }
     }
 
+    /// Whether the same answers are made of it.
+    fn is_like(&self, other: &Self) -> bool {
+        self.state == other.state && access(&self.asset) == access(&other.asset)
+    }
+
     fn key(&self) -> (VideoId, [u8; 32]) {
         (self.asset.video.clone(), self.state)
     }
@@ -246,6 +316,15 @@ pub(crate) fn access(asset: &Asset) -> &'static str {
     }
 }
 
+/// What a byte of an index takes: itself, and of a sample, whose record has 8 bytes at least, what is kept of it. The
+/// fewest samples are so short, but nobody says which.
+const INDEXED: u64 = 1 + size_of::<packager::index::Sample>().div_ceil(8) as u64;
+/// What a byte of a text takes: itself, and its cue.
+const TEXTS: u64 = 3;
+/// The longest description, in bytes.
+const MAX_DESCRIPTION: u64 = 1 << 20;
+/// The longest text, in bytes.
+const MAX_TEXT: u64 = text::MAX_FILE_BYTES as u64;
 /// Enough to keep two cores and a disk busy.
 const MAX_LOADING: usize = 4;
 const MAX_RENEWED: u64 = 10_000;
@@ -257,7 +336,7 @@ mod tests {
     use runtime::internal::Health;
 
     use super::*;
-    use crate::config::Config;
+    use crate::{config::Config, memory::Memory};
 
     #[tokio::test]
     async fn a_film_waits_for_its_turn_to_be_loaded_but_not_for_ever() {
@@ -270,7 +349,9 @@ mod tests {
         let settings = config.check().unwrap();
         let metrics = Metrics::new(&Registry::new()).unwrap();
         let store = store::open(&settings.store).unwrap();
-        let shelf = Shelf::new(store, settings.read_timeout, metrics.clone(), Health::new());
+        let memory = Memory::new(settings.pack_memory, settings.pack_wait);
+        let (timeout, health) = (settings.read_timeout, Health::new());
+        let shelf = Shelf::new(store, memory, timeout, metrics.clone(), health);
         let shelf = Arc::new(shelf);
         let library = Library::new(shelf, &settings, metrics);
         let empty = Arc::new(Edition::new(Asset {

@@ -3,17 +3,15 @@
 mod packing;
 mod things;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use contracts::{address::Flavour, asset::Asset, reason::Reason};
-use moka::future::Cache;
-use packager::{Presentation, Rendition, fmp4};
+use contracts::{address::Flavour, asset::Asset};
+use packager::{Presentation, Rendition};
 use store::{Key, layout};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    asked::Asked, config::Settings, content::Content, fault::Fault, library::Published, lock::Lock,
+    asked::Asked, content::Content, fault::Fault, library::Published, lock::Lock, memory::Claim,
     metrics::Metrics, shelf::Shelf,
 };
 use packing::Parts;
@@ -23,61 +21,37 @@ pub(crate) use things::Thing;
 /// Makes bodies.
 pub(crate) struct Media {
     shelf: Arc<Shelf>,
-    /// Permits are KiB of memory.
-    memory: Arc<Semaphore>,
-    memory_kib: u32,
-    wait: Duration,
-    /// What was written, by its entity tag, which stands for every byte of it.
-    texts: Cache<String, Bytes>,
     metrics: Metrics,
 }
 
 /// All that a body is made from.
-pub(crate) struct Job<'a> {
-    pub(crate) asked: &'a Asked,
-    pub(crate) published: &'a Published,
-    pub(crate) cut: &'a Presentation,
-    pub(crate) lock: Option<&'a Lock>,
+pub(crate) struct Job {
+    pub(crate) asked: Asked,
+    pub(crate) published: Published,
+    pub(crate) cut: Arc<Presentation>,
+    pub(crate) lock: Option<Lock>,
+}
+
+impl Job {
+    /// What is asked for; none when the film has no such thing.
+    pub(crate) fn thing(&self) -> Option<Thing<'_>> {
+        Thing::find(&self.published, &self.cut, &self.asked.address.item)
+    }
 }
 
 impl Media {
-    pub(crate) fn new(shelf: Arc<Shelf>, settings: &Settings, metrics: Metrics) -> Self {
-        let most = u64::try_from(Semaphore::MAX_PERMITS)
-            .unwrap_or(u64::MAX)
-            .min(1 << 30);
-        let memory_kib = u32::try_from((settings.pack_memory >> 10).min(most)).unwrap_or(1 << 30);
-        let texts = Cache::builder()
-            .max_capacity(settings.text_memory)
-            .weigher(|tag: &String, text: &Bytes| {
-                u32::try_from(tag.len() + text.len() + ENTRY).unwrap_or(u32::MAX)
-            })
-            .build();
-        Self {
-            shelf,
-            memory: Arc::new(Semaphore::new(
-                usize::try_from(memory_kib).unwrap_or(1 << 20),
-            )),
-            memory_kib,
-            wait: settings.pack_wait,
-            texts,
-            metrics,
-        }
+    pub(crate) const fn new(shelf: Arc<Shelf>, metrics: Metrics) -> Self {
+        Self { shelf, metrics }
     }
 
     /// The poster of a film, if it has one.
-    pub(crate) async fn poster(&self, asset: &Asset) -> Result<Option<Bytes>, Fault> {
+    pub(crate) async fn poster(&self, asset: &Asset) -> Result<Option<(Bytes, Claim)>, Fault> {
         self.shelf.read(&layout::poster(&asset.video)).await
     }
 
-    /// The body of a thing, whose entity tag is `tag`.
-    pub(crate) async fn body(
-        &self,
-        job: &Job<'_>,
-        thing: Thing<'_>,
-        tag: &str,
-    ) -> Result<Content, Fault> {
+    /// The body of a thing that is not written.
+    pub(crate) async fn body(&self, job: &Job, thing: Thing<'_>) -> Result<Content, Fault> {
         match thing {
-            Thing::Init(rendition) => init(job, rendition),
             Thing::Key(rendition) => key(job, rendition),
             Thing::Segment(parts, number, flavour) => {
                 self.segment(job, parts, number, flavour).await
@@ -86,30 +60,45 @@ impl Media {
                 self.sheet(&job.published.edition.asset, number, bytes)
                     .await
             }
-            thing => self.text(job, &thing, tag).await,
+            _ => Err(Fault::not_found()),
         }
     }
 
-    /// Text is written once, and found again as long as it fits.
-    async fn text(&self, job: &Job<'_>, thing: &Thing<'_>, tag: &str) -> Result<Content, Fault> {
-        if let Some(text) = self.texts.get(tag).await {
-            self.metrics.text_lookup(true);
-            return Ok(text.into());
-        }
-        self.metrics.text_lookup(false);
-        let text = thing.write(job)?.ok_or_else(Fault::not_found)?;
-        self.texts.insert(tag.to_owned(), text.clone()).await;
-        Ok(text.into())
+    /// What is written, and the claim under which it was.
+    pub(crate) async fn write(
+        &self,
+        job: &Arc<Job>,
+        thing: Thing<'_>,
+    ) -> Result<(Content, Claim), Fault> {
+        let weight = thing.weight(job);
+        let claim = self.shelf.memory().take(weight).await?;
+        let text = if weight < LONG {
+            thing.write(job)?
+        } else {
+            let job = Arc::clone(job);
+            let work = move || job.thing().map_or(Ok(None), |thing| thing.write(&job));
+            tokio::task::spawn_blocking(work).await??
+        };
+        let text = text.ok_or_else(Fault::not_found)?;
+        debug_assert!(
+            u64::try_from(text.len()).is_ok_and(|length| length <= weight),
+            "a text is longer than was claimed for it"
+        );
+        Ok((text.into(), claim))
     }
 
     async fn segment(
         &self,
-        job: &Job<'_>,
+        job: &Job,
         parts: Box<Parts>,
         number: u32,
         flavour: Flavour,
     ) -> Result<Content, Fault> {
-        let claim = self.reserve(parts.weight(flavour, job.lock)).await?;
+        let claim = self
+            .shelf
+            .memory()
+            .take(parts.weight(flavour, job.lock.as_ref()))
+            .await?;
         let asset = &job.published.edition.asset;
         let mut sources = [Bytes::new(), Bytes::new()];
         for (track, source) in parts.tracks().zip(&mut sources) {
@@ -120,8 +109,8 @@ impl Media {
             }
         }
         let timer = self.metrics.pack_seconds(flavour).start_timer();
-        let packed = if Parts::is_work(flavour, job.lock) {
-            let lock = job.lock.cloned();
+        let packed = if Parts::is_work(flavour, job.lock.as_ref()) {
+            let lock = job.lock.clone();
             let work = move || parts.pack(number, flavour, &sources, lock.as_ref());
             tokio::task::spawn_blocking(work).await?
         } else {
@@ -133,9 +122,10 @@ impl Media {
 
     /// A sheet of thumbnails, which must be as long as the description says.
     async fn sheet(&self, asset: &Asset, number: u32, bytes: u32) -> Result<Content, Fault> {
-        let claim = self.reserve(u64::from(bytes)).await?;
+        let claim = self.shelf.memory().take(u64::from(bytes)).await?;
         let key = layout::sheet(&asset.video, asset.generation, number);
-        let sheet = self.shelf.read(&key).await?.ok_or_else(|| missing(&key))?;
+        let sheet = self.shelf.read_claimed(&key).await?;
+        let sheet = sheet.ok_or_else(|| missing(&key))?;
         if u32::try_from(sheet.len()).ok() != Some(bytes) {
             return Err(Fault::corrupt(format!(
                 "{key} is not as long as asset.json says"
@@ -143,37 +133,11 @@ impl Media {
         }
         Ok(Content::from(sheet).holding(claim))
     }
-
-    /// Takes memory for a body's source and its packed form, kept until the body is sent.
-    async fn reserve(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Fault> {
-        let wanted = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX);
-        let wanted = wanted.clamp(1, self.memory_kib);
-        let permit = Arc::clone(&self.memory).acquire_many_owned(wanted);
-        match tokio::time::timeout(self.wait, permit).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) => Err(Fault::new(
-                Reason::Internal,
-                "the memory for packing is closed",
-            )),
-            Err(_) => Err(Fault::new(Reason::Busy, "the memory for packing is taken")),
-        }
-    }
-}
-
-fn init(job: &Job<'_>, rendition: &Rendition) -> Result<Content, Fault> {
-    let Some(lock) = job.lock else {
-        return Ok(Bytes::from(fmp4::init(rendition.index(), None)).into());
-    };
-    if !lock.can_encrypt(job.cut, rendition)? {
-        return Err(Fault::not_found());
-    }
-    let track = lock.protection.track(rendition)?;
-    Ok(Bytes::from(fmp4::init(rendition.index(), Some(&track))).into())
 }
 
 /// The key as it is. Whoever may fetch the segments may fetch it: its film says so (`identity`), or it is no address.
-fn key(job: &Job<'_>, rendition: &Rendition) -> Result<Content, Fault> {
-    let lock = job.lock.ok_or_else(Fault::not_found)?;
+fn key(job: &Job, rendition: &Rendition) -> Result<Content, Fault> {
+    let lock = job.lock.as_ref().ok_or_else(Fault::not_found)?;
     let track = lock.protection.track(rendition)?;
     Ok(Bytes::copy_from_slice(&track.key().value().0).into())
 }
@@ -182,5 +146,5 @@ fn missing(key: &Key) -> Fault {
     Fault::corrupt(format!("{key} is missing"))
 }
 
-/// What a cache's entry takes beside its key and value.
-const ENTRY: usize = 256;
+/// What takes so many bytes to write, at most, is written where other answers do not wait for it.
+const LONG: u64 = 128 << 10;

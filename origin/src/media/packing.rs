@@ -12,7 +12,7 @@ pub(crate) struct Parts {
     audio: Option<Track>,
 }
 
-/// A rendition and, unless it has ended before, its share of the segment.
+/// A rendition and, unless it has none, its share of the segment.
 pub(super) struct Track {
     pub(super) rendition: Rendition,
     pub(super) segment: Option<Segment>,
@@ -28,36 +28,38 @@ impl Parts {
         number: u32,
         flavour: Flavour,
     ) -> Option<Self> {
-        let track = |rendition: &Rendition| Track {
-            rendition: rendition.clone(),
-            segment: rendition.segment(number),
-            iframe: None,
-        };
         let rendition = cut.find(id)?;
-        if !is_in(rendition, flavour) {
+        if !rendition.is_in(flavour) {
             return None;
         }
-        let companion = match flavour {
-            Flavour::Cmaf => None,
-            Flavour::Ts => cut.companion(rendition),
+        let track = |rendition: &Rendition, segment| Track {
+            rendition: rendition.clone(),
+            segment,
+            iframe: None,
         };
+        let (own, companion) = match flavour {
+            Flavour::Cmaf => (Some(rendition.segment(number)?), None),
+            Flavour::Ts => {
+                let plan = cut.ts_segment(rendition, number)?;
+                let sound = cut.companion(rendition);
+                (plan.own, sound.map(|sound| track(sound, plan.sound)))
+            }
+        };
+        let own = Some(track(rendition, own));
         let parts = if rendition.video().is_some() {
             Self {
-                video: Some(track(rendition)),
-                audio: companion.map(track),
+                video: own,
+                audio: companion,
             }
         } else {
             Self {
                 video: None,
-                audio: Some(track(rendition)),
+                audio: own,
             }
         };
-        let exists = parts.tracks().any(|track| track.segment.is_some());
-        exists.then_some(parts)
+        Some(parts)
     }
-}
 
-impl Parts {
     /// One I-frame as a segment of its own, without sound; none when the film has no such I-frame.
     pub(super) fn find_iframe(
         cut: &Presentation,
@@ -66,7 +68,7 @@ impl Parts {
         flavour: Flavour,
     ) -> Option<Self> {
         let rendition = cut.find(id)?;
-        if !is_in(rendition, flavour) {
+        if !rendition.is_in(flavour) {
             return None;
         }
         let iframe = rendition.iframe(number)?;
@@ -79,9 +81,7 @@ impl Parts {
             audio: None,
         })
     }
-}
 
-impl Parts {
     /// Picture, then sound.
     pub(super) fn tracks(&self) -> impl Iterator<Item = &Track> {
         self.video.iter().chain(&self.audio)
@@ -196,10 +196,6 @@ impl Parts {
             key,
         })?)
     }
-}
-
-fn is_in(rendition: &Rendition, flavour: Flavour) -> bool {
-    flavour == Flavour::Cmaf || ts::carries(rendition.index())
 }
 
 /// What the boxes of a segment take at most beside its samples, but for long segments of many.

@@ -5,9 +5,10 @@ use std::{borrow::Cow, ops::Range, time::Duration};
 use bytes::Bytes;
 use contracts::{
     address::{Flavour, Item, THUMBS},
+    asset::Thumbs,
     id::RenditionId,
 };
-use packager::{Presentation, Rendition, dash, hls, text, thumbs};
+use packager::{Presentation, Rendition, dash, fmp4, hls, text, thumbs};
 
 use super::{Job, packing::Parts};
 use crate::{fault::Fault, library::Published};
@@ -77,10 +78,44 @@ impl<'a> Thing<'a> {
         }
     }
 
-    /// Writes what is text; none when nothing of the film passes the filter, or the flavour cannot carry it, or the
-    /// thing is no text.
-    pub(super) fn write(&self, job: &Job<'_>) -> Result<Option<Bytes>, Fault> {
-        let protection = job.lock.map(|lock| &*lock.protection);
+    /// Bytes of memory that writing it takes at most: a text grows by doubling, and what it is made of is listed first.
+    pub(super) fn weight(&self, job: &Job) -> u64 {
+        let cut = &job.cut;
+        let counts = cut.renditions().iter().map(Rendition::segment_count);
+        let segments = counts.clone().max().unwrap_or_default();
+        let cues = job.published.film.text_bytes;
+        let tracks = cut.renditions().len() + cut.texts().count();
+        let tracks = u64::try_from(tracks).unwrap_or(u64::MAX) + 1;
+        let lines = match self {
+            // All segments of all renditions are looked at, and in a manifest written.
+            Self::Master(_) | Self::Manifest => counts.map(u64::from).sum(),
+            Self::Playlist(..) => {
+                let intervals = u64::try_from(cut.boundaries().len()).unwrap_or(u64::MAX);
+                intervals.max(segments.into()).max(sheets(job))
+            }
+            Self::Iframes(id, _) => {
+                let rendition = cut.find(id);
+                rendition.map_or(0, |rendition| rendition.iframe_count().into())
+            }
+            Self::Sprite(_) => job.published.edition.asset.thumbs.as_ref().map_or(0, tiles),
+            _ => 0,
+        };
+        let bytes = match self {
+            Self::Cues(..) | Self::Subtitles(_) => cues.saturating_mul(CUES),
+            _ => tracks.saturating_mul(TRACK),
+        };
+        bytes.saturating_add(lines.saturating_mul(LINE))
+    }
+
+    /// Whether it is written of what lies in memory, and small enough to be kept.
+    pub(crate) const fn is_written(&self) -> bool {
+        !matches!(self, Self::Segment(..) | Self::Sheet(..) | Self::Key(_))
+    }
+
+    /// Writes what is written; none when nothing of the film passes the filter, or the flavour cannot carry it, or the
+    /// thing is not written.
+    pub(super) fn write(&self, job: &Job) -> Result<Option<Bytes>, Fault> {
+        let protection = job.lock.as_ref().map(|lock| &*lock.protection);
         let text = match self {
             Self::Master(flavour) => match offered(job)? {
                 Some(cut) => hls::master(&cut, *flavour, protection)?,
@@ -90,35 +125,57 @@ impl<'a> Thing<'a> {
                 Some(cut) => dash::manifest(&cut, protection)?,
                 None => None,
             },
-            Self::Playlist(id, flavour) => hls::playlist(job.cut, id, *flavour, protection)?,
-            Self::Iframes(id, flavour) => hls::iframes(job.cut, id, *flavour, protection)?,
+            Self::Playlist(id, flavour) => hls::playlist(&job.cut, id, *flavour, protection)?,
+            Self::Iframes(id, flavour) => hls::iframes(&job.cut, id, *flavour, protection)?,
             Self::Cues(text, interval, flavour) => {
                 let Range { start, end } = *interval;
                 Some(text::segment(&text.document, start, end, *flavour))
             }
             Self::Subtitles(text) => Some(text::webvtt::write(&text.document)),
-            Self::Sprite(name) => job.cut.thumbs().map(|sheets| {
-                // Each cue's text is the name of a sheet, which is another in another room.
-                let sprite = thumbs::vtt(sheets, job.cut.duration(), "");
-                sprite.replace("\nsheet_", &format!("\n{name}"))
-            }),
-            Self::Init(_) | Self::Segment(..) | Self::Sheet(..) | Self::Key(_) => None,
+            // Each cue's text is the name of a sheet, which is another in another room.
+            Self::Sprite(name) => job
+                .cut
+                .thumbs()
+                .map(|sheets| thumbs::vtt(sheets, job.cut.duration(), name)),
+            Self::Init(rendition) => return init(job, rendition),
+            Self::Segment(..) | Self::Sheet(..) | Self::Key(_) => None,
         };
         Ok(text.map(Bytes::from))
     }
 }
 
+fn sheets(job: &Job) -> u64 {
+    let thumbs = job.published.edition.asset.thumbs.as_ref();
+    let sheets = thumbs.map_or(0, |thumbs| thumbs.sheet_bytes.len());
+    u64::try_from(sheets).unwrap_or(u64::MAX)
+}
+
+fn tiles(thumbs: &Thumbs) -> u64 {
+    thumbs.tiles.into()
+}
+
+fn init(job: &Job, rendition: &Rendition) -> Result<Option<Bytes>, Fault> {
+    let Some(lock) = &job.lock else {
+        return Ok(Some(fmp4::init(rendition.index(), None).into()));
+    };
+    if !lock.can_encrypt(&job.cut, rendition)? {
+        return Ok(None);
+    }
+    let track = lock.protection.track(rendition)?;
+    Ok(Some(fmp4::init(rendition.index(), Some(&track)).into()))
+}
+
 /// The film as a listing names it: what the token is for, and what can be encrypted as it is asked for. None when
 /// nothing is left.
-fn offered<'a>(job: &Job<'a>) -> Result<Option<Cow<'a, Presentation>>, Fault> {
-    let mut cut = Cow::Borrowed(job.cut);
+fn offered(job: &Job) -> Result<Option<Cow<'_, Presentation>>, Fault> {
+    let mut cut = Cow::Borrowed(&*job.cut);
     if !job.asked.only.is_empty() {
         match cut.only(&job.asked.only) {
             Some(filtered) => cut = Cow::Owned(filtered),
             None => return Ok(None),
         }
     }
-    let Some(lock) = job.lock else {
+    let Some(lock) = &job.lock else {
         return Ok(Some(cut));
     };
     let mut names: Vec<RenditionId> = cut.texts().map(|text| text.id.clone()).collect();
@@ -137,3 +194,11 @@ fn offered<'a>(job: &Job<'a>) -> Result<Option<Cow<'a, Presentation>>, Fault> {
         cut.only(&names).map(Cow::Owned)
     })
 }
+
+/// What a segment, an I-frame, a sheet or a tile takes at most: its line of 120 bytes twice while the text grows, and
+/// its place in a list.
+const LINE: u64 = 320;
+/// What a rendition takes beside its segments: names and labels, and in a manifest what its keys say.
+const TRACK: u64 = 16 << 10;
+/// What a byte of a film's texts takes at most: times may be written shorter than we write them, and a text grows.
+const CUES: u64 = 6;

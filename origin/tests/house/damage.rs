@@ -246,3 +246,25 @@ async fn a_film_whose_generation_vanished_is_served_in_its_new_one() {
     house.store.delete_prefix(&now).await.unwrap();
     assert_problem(house.get(known).await, 404, "not_found").await;
 }
+
+#[tokio::test]
+async fn a_list_in_memory_goes_with_the_film_that_it_was_made_of() {
+    let house = House::with(|config| config.asset_ttl = config::Span::seconds(60)).await;
+    let list = "/v/film_1/master.m3u8";
+    let told = async || {
+        let response = house.get(list).await;
+        let access = header(&response, "millrace-access").to_owned();
+        (access, header(&response, "surrogate-key").to_owned())
+    };
+    let first = told().await;
+    assert_eq!(first.0, "public");
+    house.publish(FILM, 2, Privacy::Private).await;
+    let before = layout::generation(&video(FILM), Generation(1));
+    house.store.delete_prefix(&before).await.unwrap();
+    assert_eq!(told().await, first, "the description is still believed");
+    // The mezzanine is gone, so the description is read again.
+    house.bytes("/v/film_1/90p/segment_1.m4s").await;
+    let (access, tags) = told().await;
+    assert_eq!(access, "token");
+    assert!(tags.ends_with("g:film_1/2"), "{tags}");
+}

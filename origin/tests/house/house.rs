@@ -10,6 +10,8 @@ use origin::{Running, config::Config};
 use reqwest::{Method, Response};
 use store::{Store, layout};
 
+use super::gated::Gated;
+
 /// The published film.
 pub(crate) const FILM: &str = "film_1";
 
@@ -53,6 +55,28 @@ impl House {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::over(change, |store| store).await
+    }
+
+    /// An origin that reads through a gate, open at first, which keys with `word` have to pass.
+    pub(crate) async fn gated(
+        word: &'static str,
+        change: impl FnOnce(&mut Config),
+    ) -> (Self, Arc<Gated>) {
+        let mut gated = None;
+        let wrap = |store| {
+            let gate = Arc::new(Gated::new(store, word));
+            gated = Some(Arc::clone(&gate));
+            gate as Arc<dyn Store>
+        };
+        let house = Self::over(change, wrap).await;
+        (house, gated.unwrap())
+    }
+
+    async fn over(
+        change: impl FnOnce(&mut Config),
+        wrap: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = format!("file://{}", folder.path().join("store").display());
         let store = store::open(&address).unwrap();
@@ -63,7 +87,9 @@ impl House {
             ..Config::default()
         };
         change(&mut config);
-        let origin = origin::start(config.check().unwrap()).await.unwrap();
+        let read = wrap(Arc::clone(&store));
+        let settings = config.check().unwrap();
+        let origin = origin::start_over(read, settings).await.unwrap();
         let client = runtime::http::client().build().unwrap();
         let house = Self {
             origin,

@@ -7,6 +7,7 @@
 
 mod damage;
 mod delivery;
+mod gated;
 mod house;
 mod protected;
 mod refusals;

@@ -1,5 +1,6 @@
 //! What is not served, and how that is said.
 
+use contracts::asset::Privacy;
 use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -133,7 +134,7 @@ async fn a_credential_file_that_is_missing_or_empty_stops_the_start() {
             ..Default::default()
         };
         let outcome = origin::start(config.check().unwrap()).await;
-        assert!(matches!(outcome, Err(origin::Error::HopSecret { .. })));
+        assert!(matches!(outcome, Err(origin::Error::Secret(_))));
     }
 }
 
@@ -153,25 +154,60 @@ async fn a_304_over_h2_says_nothing_of_the_length() {
 
 #[tokio::test]
 async fn a_store_that_does_not_answer_is_504_and_bad_health() {
-    let house = House::with(|config| config.read_timeout = config::Span::millis(50)).await;
-    let poster = house
-        .folder
-        .path()
-        .join("store/thumbnails/film_1/default.jpg");
-    std::fs::remove_file(&poster).unwrap();
-    // Opening a pipe waits until somebody writes to it.
-    let made = std::process::Command::new("mkfifo").arg(&poster).status();
-    assert!(made.unwrap().success());
+    let (house, gated) = House::gated("thumbnails/", |config| {
+        config.read_timeout = config::Span::millis(50);
+    })
+    .await;
+    gated.shut();
     let slow = "millrace_origin_faults_total{reason=\"too_slow\"}";
     assert_problem(house.get("/t/film_1/default.jpg").await, 504, "too_slow").await;
     assert_eq!(house.counter(slow).await, 1.0);
     let health = format!("http://{}/healthz", house.origin.internal);
     let health = house.client.get(&health).send().await.unwrap();
     assert_eq!(health.status(), 503);
-    // Lets the thread that still reads end.
-    let mut both = std::fs::OpenOptions::new();
-    drop(both.read(true).write(true).open(&poster).unwrap());
 }
+
+#[tokio::test]
+async fn while_every_read_hangs_what_is_in_memory_is_answered_and_afterwards_all_is_well() {
+    let (house, gated) = House::gated(".mp4", |config| {
+        config.read_timeout = config::Span::millis(500);
+        config.asset_ttl = config::Span::seconds(60);
+    })
+    .await;
+    house.publish("other", 1, Privacy::Public).await;
+    let lists = ["/v/film_1/master.m3u8", "/v/other/90p/playlist.m3u8"];
+    for list in lists {
+        house.bytes(list).await;
+    }
+    gated.shut();
+    // As many reads as there are places, and a few who wait for one.
+    let asked = (0..PLACES + 4).map(|at| {
+        let path = format!("/v/film_1/90p/segment_{}.m4s", at % 3 + 1);
+        tokio::spawn(house.client.get(house.url(&path)).send())
+    });
+    let asked: Vec<_> = asked.collect();
+    gated.hung(PLACES).await;
+    for list in lists {
+        house.bytes(list).await;
+    }
+    for answer in asked {
+        assert_problem(answer.await.unwrap().unwrap(), 504, "too_slow").await;
+    }
+    let slow = "millrace_origin_faults_total{reason=\"too_slow\"}";
+    assert_eq!(house.counter(slow).await, (PLACES + 4) as f64);
+    // Nobody waits for them any more, and yet they hold their places.
+    gated.hung(PLACES).await;
+    let segment = "/v/other/90p/segment_1.m4s";
+    assert_problem(house.get(segment).await, 504, "too_slow").await;
+    gated.open();
+    house.bytes(segment).await;
+    let health = format!("http://{}/healthz", house.origin.internal);
+    let health = house.client.get(&health).send().await.unwrap();
+    assert_eq!(health.status(), 200);
+}
+
+/// Reads that may be under way.
+const PLACES: usize = 64;
 
 #[tokio::test]
 async fn a_film_that_outweighs_the_memory_for_indexes_is_served_and_told() {

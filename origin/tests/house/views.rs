@@ -1,5 +1,7 @@
 //! One film in several views: segments of another length, and listings for those who may have a part of it.
 
+use reqwest::Method;
+
 use crate::house::{House, assert_problem};
 
 /// The bytes of all `mdat` boxes of a file.
@@ -148,7 +150,14 @@ async fn a_filter_that_is_not_canonical_is_400_and_one_that_leaves_nothing_404()
         "/v/film_1/manifest.mpd?r=text-en",
     ] {
         assert_problem(house.get(target).await, 404, "not_found").await;
+        // What there is not cannot be had already.
+        let any = [("if-none-match", "*")];
+        let response = house.ask(Method::GET, target, &any).await;
+        assert_problem(response, 404, "not_found").await;
     }
+    let any = [("if-none-match", "*")];
+    let list = "/v/film_1/master.m3u8?r=54p";
+    assert_eq!(house.ask(Method::GET, list, &any).await.status(), 304);
 }
 
 #[tokio::test]

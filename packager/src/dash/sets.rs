@@ -79,8 +79,9 @@ impl<'a> Sets<'a> {
         let id = self.id();
         let _ = writeln!(
             out,
-            "<AdaptationSet id=\"{id}\" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" \
-             startWithSAP=\"1\" maxWidth=\"{width}\" maxHeight=\"{height}\">"
+            "<AdaptationSet id=\"{id}\" contentType=\"video\" mimeType=\"video/mp4\"{} \
+             startWithSAP=\"1\" maxWidth=\"{width}\" maxHeight=\"{height}\">",
+            alignment(videos)
         );
         self.content_protection(out, videos);
         if let Some(video) = videos.first().and_then(|video| video.video()) {
@@ -152,7 +153,8 @@ impl<'a> Sets<'a> {
         let id = self.id();
         let _ = write!(
             out,
-            "<AdaptationSet id=\"{id}\" contentType=\"audio\" mimeType=\"audio/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\""
+            "<AdaptationSet id=\"{id}\" contentType=\"audio\" mimeType=\"audio/mp4\"{} startWithSAP=\"1\"",
+            alignment(sounds)
         );
         language(out, key.language);
         out.push_str(">\n");
@@ -342,6 +344,16 @@ fn inband_events(out: &mut String, renditions: &[&Rendition]) {
             out,
             "<InbandEventStream schemeIdUri=\"{scheme}\" value=\"{value}\"/>"
         );
+    }
+}
+
+/// Promises, where it is so, that segments of a number are of one time in all renditions (ISO/IEC 23009-1 §5.3.3.2).
+fn alignment(renditions: &[&Rendition]) -> &'static str {
+    let mut pairs = renditions.iter().zip(renditions.iter().skip(1));
+    if pairs.all(|(a, b)| a.is_aligned_with(b)) {
+        " segmentAlignment=\"true\""
+    } else {
+        ""
     }
 }
 

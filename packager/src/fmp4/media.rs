@@ -62,25 +62,13 @@ pub fn iframe(
 /// picture has is not known, so that it may be too high by up to 250 bytes a picture.
 #[must_use]
 pub fn segment_length(index: &Index, segment: &Segment, protection: Option<&Track<'_>>) -> u64 {
-    let layout = Layout::of(index, segment);
-    let told = protected::by_samples(protection).map_or(0, |track| {
-        let sizes = layout.samples.iter().map(|sample| sample.size);
-        protected::size_at_most(index, track, sizes)
-    });
-    u64::try_from(layout.total() + told).unwrap_or(u64::MAX)
+    Layout::of(index, segment).length(index, protection)
 }
 
 /// The length in bytes that [`iframe()`] will give, exact or bounded as in [`segment_length`].
 #[must_use]
 pub fn iframe_length(index: &Index, iframe: &IFrame, protection: Option<&Track<'_>>) -> u64 {
-    let Ok(layout) = Layout::of_iframe(index, iframe) else {
-        return 0;
-    };
-    let told = protected::by_samples(protection).map_or(0, |track| {
-        let sizes = layout.samples.iter().map(|sample| sample.size);
-        protected::size_at_most(index, track, sizes)
-    });
-    u64::try_from(layout.total() + told).unwrap_or(u64::MAX)
+    Layout::of_iframe(index, iframe).map_or(0, |layout| layout.length(index, protection))
 }
 
 fn pack(
@@ -237,6 +225,15 @@ impl<'a> Layout<'a> {
     fn before_protection(&self) -> usize {
         let tfhd = 20 + usize::from(self.duration.is_some()) * 4;
         8 + 16 + 8 + tfhd + 20 + self.run_size()
+    }
+
+    /// The length of the whole segment, its encryption at most.
+    fn length(&self, index: &Index, protection: Option<&Track<'_>>) -> u64 {
+        let told = protected::by_samples(protection).map_or(0, |track| {
+            let sizes = self.samples.iter().map(|sample| sample.size);
+            protected::size_at_most(index, track, sizes)
+        });
+        u64::try_from(self.total() + told).unwrap_or(u64::MAX)
     }
 
     fn total(&self) -> usize {

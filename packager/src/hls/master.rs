@@ -7,7 +7,7 @@ use contracts::address::Flavour;
 use crate::{
     Error,
     codec::Sound,
-    hls::{has_method, is_tag, key_tags, media::KEY_FORMATS, names::Names, write::Tag},
+    hls::{is_offered, is_tag, key_tags, media::KEY_FORMATS, names::Names, write::Tag},
     index::{Media, Range, Video},
     presentation::{Presentation, Rendition, THUMBS},
     protect::Protection,
@@ -29,8 +29,7 @@ pub fn master(
     flavour: Flavour,
     protection: Option<&Protection>,
 ) -> Result<Option<String>, Error> {
-    let plan = Plan::of(film, flavour, protection.is_some());
-    let Some(plan) = plan.filter(|_| has_method(flavour, protection)) else {
+    let Some(plan) = Plan::of(film, flavour, protection) else {
         return Ok(None);
     };
     let keys = plan.session_keys(protection)?;
@@ -107,8 +106,12 @@ fn alike<'a>(groups: Vec<Group<'a>>) -> Vec<Group<'a>> {
 }
 
 impl<'a> Plan<'a> {
-    fn of(film: &'a Presentation, flavour: Flavour, encrypted: bool) -> Option<Self> {
-        let carried = |rendition: &&Rendition| rendition.is_in(flavour);
+    fn of(
+        film: &'a Presentation,
+        flavour: Flavour,
+        protection: Option<&Protection>,
+    ) -> Option<Self> {
+        let carried = |rendition: &&Rendition| is_offered(rendition, flavour, protection);
         let videos: Vec<_> = film.videos().filter(carried).collect();
         if videos.is_empty() && film.videos().next().is_some() {
             return None;
@@ -135,7 +138,7 @@ impl<'a> Plan<'a> {
         Some(Self {
             film,
             flavour,
-            packing: Packing::of(flavour, encrypted),
+            packing: Packing::of(flavour, protection.is_some()),
             videos,
             groups,
             muxed,
@@ -215,7 +218,7 @@ impl<'a> Plan<'a> {
             tag.plain("DEFAULT", "NO")
                 .plain("AUTOSELECT", yes(names.first_of(language)))
                 .plain("FORCED", "NO")
-                .quoted("URI", &format!("{}/{}", text.id, playlist(self.flavour)))
+                .quoted("URI", &format!("{}/{}", text.id, self.flavour.playlist()))
                 .end();
         }
     }
@@ -286,10 +289,7 @@ impl<'a> Plan<'a> {
         let Some(facts) = video.video() else {
             return;
         };
-        let file = match self.flavour {
-            Flavour::Cmaf => "iframes.m3u8",
-            Flavour::Ts => "iframes_ts.m3u8",
-        };
+        let file = self.flavour.iframes();
         let rates = video.iframe_rates(self.packing);
         let mut tag = Tag::new(out, "EXT-X-I-FRAME-STREAM-INF");
         tag.plain("BANDWIDTH", rates.peak)
@@ -311,7 +311,7 @@ impl<'a> Plan<'a> {
             .plain("BANDWIDTH", facts.bandwidth)
             .plain("RESOLUTION", format_args!("{width}x{height}"))
             .quoted("CODECS", "jpeg")
-            .quoted("URI", &format!("{THUMBS}/playlist.m3u8"))
+            .quoted("URI", &format!("{THUMBS}/{}", Flavour::Cmaf.playlist()))
             .end();
     }
 
@@ -320,7 +320,7 @@ impl<'a> Plan<'a> {
     }
 
     fn url(&self, rendition: &Rendition) -> String {
-        format!("{}/{}", rendition.id(), playlist(self.flavour))
+        format!("{}/{}", rendition.id(), self.flavour.playlist())
     }
 }
 
@@ -350,7 +350,7 @@ fn picture(tag: &mut Tag<'_>, video: &Video) {
         Range::Hlg => "HLG",
         Range::Pq => "PQ",
     };
-    let (width, height) = (video.width, video.height);
+    let (width, height) = video.displayed();
     tag.plain("RESOLUTION", format_args!("{width}x{height}"))
         .plain("VIDEO-RANGE", range);
 }
@@ -363,13 +363,6 @@ fn frame_rate(frames: u32, seconds: u32) -> String {
 
 const fn yes(is: bool) -> &'static str {
     if is { "YES" } else { "NO" }
-}
-
-const fn playlist(flavour: Flavour) -> &'static str {
-    match flavour {
-        Flavour::Cmaf => "playlist.m3u8",
-        Flavour::Ts => "playlist_ts.m3u8",
-    }
 }
 
 /// The group of all subtitles.

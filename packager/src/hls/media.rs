@@ -7,7 +7,7 @@ use contracts::address::Flavour;
 use crate::{
     Error,
     hls::{
-        has_method, key_tags,
+        is_offered, key_tags,
         write::{head, segments},
     },
     lengths,
@@ -22,7 +22,7 @@ pub(super) fn playlist(
     flavour: Flavour,
     protection: Option<&Protection>,
 ) -> Result<Option<String>, Error> {
-    if !rendition.is_in(flavour) || !has_method(flavour, protection) {
+    if !is_offered(rendition, flavour, protection) {
         return Ok(None);
     }
     let keys = key_tags(rendition, protection)?;
@@ -36,7 +36,7 @@ pub(super) fn playlist(
     out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
     initialization(&mut out, flavour, &keys);
     let lengths = lengths::of(film, rendition, flavour);
-    segments(&mut out, &lengths, "segment_", extension(flavour));
+    segments(&mut out, &lengths, "segment_", flavour.extension());
     Ok(Some(out))
 }
 
@@ -48,8 +48,7 @@ pub(super) fn iframes(
     flavour: Flavour,
     protection: Option<&Protection>,
 ) -> Result<Option<String>, Error> {
-    let is_offered = rendition.is_in(flavour) && has_method(flavour, protection);
-    if !is_offered || rendition.video().is_none() {
+    if !is_offered(rendition, flavour, protection) || rendition.video().is_none() {
         return Ok(None);
     }
     let keys = key_tags(rendition, protection)?;
@@ -63,7 +62,7 @@ pub(super) fn iframes(
     head(&mut out, version.max(version_of(&keys)), target);
     out.push_str("#EXT-X-I-FRAMES-ONLY\n");
     initialization(&mut out, flavour, &keys);
-    segments(&mut out, &lengths, "iframe_", extension(flavour));
+    segments(&mut out, &lengths, "iframe_", flavour.extension());
     Ok(Some(out))
 }
 
@@ -97,13 +96,6 @@ fn version_of(keys: &[KeyTag]) -> u32 {
         _ => 1,
     };
     keys.iter().map(of).max().unwrap_or(1)
-}
-
-const fn extension(flavour: Flavour) -> &'static str {
-    match flavour {
-        Flavour::Cmaf => ".m4s",
-        Flavour::Ts => ".ts",
-    }
 }
 
 /// `IV` in `EXT-X-KEY` (RFC 8216 §7, as all below).

@@ -13,7 +13,7 @@ use contracts::{
 use crate::{
     Error,
     presentation::{Presentation, Rendition, THUMBS},
-    protect::{Protection, signalling::hls::KeyTag},
+    protect::{Protection, sample_aes, signalling::hls::KeyTag},
     thumbs,
 };
 
@@ -59,12 +59,17 @@ pub fn iframes(
     }
 }
 
-/// Whether segments of a flavour can be encrypted so: `cenc` and `cbcs` are schemes of CMAF.
-fn has_method(flavour: Flavour, protection: Option<&Protection>) -> bool {
-    match protection.map(Protection::method) {
-        None | Some(Method::Aes128 | Method::SampleAes) => true,
-        Some(Method::Cenc | Method::Cbcs) => flavour == Flavour::Cmaf,
-    }
+/// Whether segments of a flavour can carry a rendition and be encrypted so: `cenc` and `cbcs` are schemes of CMAF, and
+/// not every codec is encrypted by samples in transport streams.
+fn is_offered(rendition: &Rendition, flavour: Flavour, protection: Option<&Protection>) -> bool {
+    let has_method = match (flavour, protection.map(Protection::method)) {
+        (_, None | Some(Method::Aes128)) | (Flavour::Cmaf, Some(_)) => true,
+        (Flavour::Ts, Some(Method::Cenc | Method::Cbcs)) => false,
+        (Flavour::Ts, Some(Method::SampleAes)) => {
+            sample_aes::covers(&rendition.index().track().media).is_ok()
+        }
+    };
+    has_method && rendition.is_in(flavour)
 }
 
 /// The key tags of a rendition; none in clear films.

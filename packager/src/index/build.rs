@@ -205,11 +205,18 @@ fn append(samples: &mut Vec<Sample>, fragment: Fragment, moof: u64) -> Result<()
 /// Moves times so that presentation begins at 0 and leaves out audio that would be heard before it.
 ///
 /// Decoding then begins with the earliest presentation, so that composition offsets are negative where
-/// pictures are reordered (ISO/IEC 23000-19 §7.5.17 calls this version 1 offsets), and no edit list is needed.
+/// pictures are reordered (ISO/IEC 23000-19 §7.5.17 calls this version 1 offsets), and no edit list is needed. An edit
+/// list that leaves out whole samples at the end is refused: encoders of fragments cannot know the end, and leave it open.
 fn present(header: &Header, samples: &mut Vec<Sample>) -> Result<Moved, Error> {
     let bounds = || Error::Unsupported("its times are out of bounds");
     let signed = |ticks: u64| i64::try_from(ticks).map_err(|_| bounds());
     let mut moved = Moved::default();
+    for sample in samples.iter() {
+        let shown = signed(sample.dts)? + i64::from(sample.cts);
+        if header.end.is_some_and(|end| end <= shown) {
+            return Err(Error::Unsupported("its edit list ends before its samples"));
+        }
+    }
     if let Media::Audio(sound) = &header.track.media {
         if let (Sound::Opus(config), Some(first)) = (sound, samples.first_mut()) {
             shorten_by_pre_skip(config, header, first);

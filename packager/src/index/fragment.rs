@@ -51,7 +51,7 @@ impl Fragment {
             offset: context.moof,
         })?;
         if trafs.next().transpose()?.is_some() {
-            return Err(Error::Unsupported("a fragment is in several parts"));
+            return Err(Error::Unsupported("a fragment has more than one traf box"));
         }
         let tfhd = descend(traf, &[(b"tfhd", "no tfhd")])?;
         let (defaults, mut next) = track_header(tfhd, context)?;

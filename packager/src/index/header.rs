@@ -15,6 +15,8 @@ pub(super) struct Header {
     pub(super) defaults: Defaults,
     /// Added to a media time, gives the presentation time (ISO/IEC 14496-12 §8.6.6).
     pub(super) shift: i64,
+    /// The media time at which the edit list ends the film, where it says so.
+    pub(super) end: Option<i64>,
 }
 
 /// The values of samples that carry none of their own (§8.8.3).
@@ -39,11 +41,13 @@ impl Header {
             moov,
             &[(b"mvex", "no mvex: not fragmented"), (b"trex", "no trex")],
         )?;
+        let (shift, end) = edit(trak, timescale, movie_timescale)?;
         Ok(Self {
             track: Track { timescale, media },
             track_id,
             defaults: defaults(trex)?,
-            shift: edit_shift(trak, timescale, movie_timescale)?,
+            shift,
+            end,
         })
     }
 }
@@ -95,18 +99,19 @@ fn defaults(trex: &[u8]) -> Result<Defaults, Error> {
     })
 }
 
-/// Accepts what encoders write: nothing, one edit at normal speed, or an empty edit before it.
-fn edit_shift(trak: &[u8], timescale: u32, movie_timescale: u32) -> Result<i64, Error> {
+/// Accepts what encoders write: nothing, one edit at normal speed, or an empty edit before it. Tells by how much it moves
+/// the media, and the media time at which it ends: an edit of fragments lasts 0, which stands for all of them.
+fn edit(trak: &[u8], timescale: u32, movie_timescale: u32) -> Result<(i64, Option<i64>), Error> {
     let Some(edts) = find(trak, b"edts")? else {
-        return Ok(0);
+        return Ok((0, None));
     };
     let Some(elst) = find(edts, b"elst")? else {
-        return Ok(0);
+        return Ok((0, None));
     };
     let mut reader = Reader::new("elst", elst);
     let (version, _) = reader.full_box()?;
     let count = reader.u32()?;
-    let (mut delay, mut start) = (0i64, None);
+    let (mut delay, mut start, mut end) = (0i64, None, None);
     for at in 0..count {
         let (duration, media_time) = if version == 1 {
             (reader.u64()?, reader.i64()?)
@@ -118,14 +123,22 @@ fn edit_shift(trak: &[u8], timescale: u32, movie_timescale: u32) -> Result<i64, 
         }
         match media_time {
             -1 if at == 0 => delay = rescale(duration, movie_timescale, timescale)?,
-            0.. if start.is_none() => start = Some(media_time),
+            0.. if start.is_none() => {
+                start = Some(media_time);
+                // The movie's clock may be coarser, so that what it says may be rounded down. A length beyond all bounds
+                // ends nothing.
+                let length = rescale(duration, movie_timescale, timescale).ok();
+                let length = length.filter(|_| duration > 0);
+                end = length.and_then(|length| media_time.checked_add(length)?.checked_add(1));
+            }
             _ => return Err(Error::Unsupported("its edit list cuts the film")),
         }
     }
-    delay
+    let shift = delay
         .checked_sub(start.unwrap_or(0))
         .filter(|shift| shift.unsigned_abs() <= MAX_SHIFT)
-        .ok_or(Error::Unsupported("its edit list is out of bounds"))
+        .ok_or(Error::Unsupported("its edit list is out of bounds"))?;
+    Ok((shift, end))
 }
 
 fn rescale(ticks: u64, from: u32, to: u32) -> Result<i64, Error> {

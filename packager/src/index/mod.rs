@@ -24,6 +24,8 @@ pub use events::{Event, ID3, Reference, UNKNOWN_DURATION};
 pub struct Index {
     track: Track,
     samples: Vec<Sample>,
+    /// Places of the pictures that decoding can begin with; none for sound.
+    heads: Vec<usize>,
     file: File,
     reorder: u64,
     end: u64,
@@ -150,6 +152,7 @@ impl Index {
         }
         Ok(Self {
             frame_rate: frame_rate(&track, &samples),
+            heads: heads(&track, &samples),
             track,
             samples,
             file,
@@ -186,6 +189,12 @@ impl Index {
     #[must_use]
     pub fn samples(&self) -> &[Sample] {
         &self.samples
+    }
+
+    /// The places among [`samples`](Self::samples) of the pictures that decoding can begin with; none for sound.
+    #[must_use]
+    pub fn heads(&self) -> &[usize] {
+        &self.heads
     }
 
     /// The file that the index describes.
@@ -239,6 +248,7 @@ impl Index {
         };
         size_of::<Self>()
             + self.samples.capacity() * size_of::<Sample>()
+            + self.heads.capacity() * size_of::<usize>()
             + self.events.capacity() * size_of::<Event>()
             + self.events.iter().map(text).sum::<usize>()
             + self.references.capacity() * size_of::<Reference>()
@@ -262,6 +272,18 @@ impl Video {
     #[must_use]
     pub fn codec(&self) -> String {
         self.config.codec(self.told_colour())
+    }
+
+    /// Width and height in square pixels, at which the pictures are shown: the height is that of the coded pictures.
+    #[must_use]
+    pub fn displayed(&self) -> (u64, u64) {
+        let (horizontal, vertical) = self.pixel_aspect.unwrap_or((1, 1));
+        let vertical = u64::from(vertical.max(1));
+        let width = u64::from(self.width) * u64::from(horizontal);
+        (
+            ((width + vertical / 2) / vertical).max(1),
+            self.height.into(),
+        )
     }
 
     /// How bright the pictures may be, by the transfer function that the container tells; standard where it tells none.
@@ -304,6 +326,15 @@ impl Index {
     pub fn frame_rate(&self) -> Option<(u32, u32)> {
         self.frame_rate
     }
+}
+
+fn heads(track: &Track, samples: &[Sample]) -> Vec<usize> {
+    if !matches!(track.media, Media::Video(_)) {
+        return Vec::new();
+    }
+    let samples = samples.iter().enumerate();
+    let heads = samples.filter(|(_, sample)| sample.sync);
+    heads.map(|(at, _)| at).collect()
 }
 
 /// Pictures a second, from the most usual sample duration.

@@ -16,7 +16,7 @@ pub(super) fn encrypt(key: &Key, iv: &[u8; 16], sample: &mut [u8], parts: &[Subs
         let (blocks, _) = Block::slice_as_chunks_mut(sample);
         return encryptor(key, iv).encrypt_blocks(blocks);
     }
-    let mut gathered = [Block::default(); GATHERED];
+    let mut gathered = gathered();
     protected(sample, parts, |part| {
         let (blocks, _) = Block::slice_as_chunks_mut(part);
         pattern(encryptor(key, iv), blocks, &mut gathered);
@@ -25,7 +25,11 @@ pub(super) fn encrypt(key: &Key, iv: &[u8; 16], sample: &mut [u8], parts: &[Subs
 
 /// Encrypts one block of ten. They are laid side by side for it: the cipher is much faster on a run of blocks than on
 /// one at a time.
-fn pattern(mut chain: Encryptor<&Aes128Enc>, blocks: &mut [Block], gathered: &mut [Block]) {
+pub(super) fn pattern(
+    mut chain: Encryptor<&Aes128Enc>,
+    blocks: &mut [Block],
+    gathered: &mut [Block],
+) {
     for run in blocks.chunks_mut(PATTERN * GATHERED) {
         let count = run.len().div_ceil(PATTERN);
         let gathered = gathered.get_mut(..count).unwrap_or_default();
@@ -37,6 +41,11 @@ fn pattern(mut chain: Encryptor<&Aes128Enc>, blocks: &mut [Block], gathered: &mu
             *block = *place;
         }
     }
+}
+
+/// Room for blocks side by side.
+pub(super) fn gathered() -> [Block; GATHERED] {
+    [Block::default(); GATHERED]
 }
 
 fn encryptor<'a>(key: &'a Key, iv: &[u8; 16]) -> Encryptor<&'a Aes128Enc> {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use contracts::address::Flavour;
 
+use crate::ts;
+
 use super::{
     Document,
     webvtt::{write_cue, write_head},
@@ -17,7 +19,7 @@ use super::{
 #[must_use]
 pub fn segment(document: &Document, start: Duration, end: Duration, flavour: Flavour) -> String {
     let mut out = String::new();
-    write_head(&mut out, timestamp_map(flavour), document.head());
+    write_head(&mut out, timestamp_map(flavour).as_deref(), document.head());
     for cue in document.cues_within(start, end) {
         write_cue(&mut out, cue);
     }
@@ -44,7 +46,7 @@ pub(super) fn lengths(document: &Document, boundaries: &[Duration], flavour: Fla
             }
         }
     }
-    let head = written(|out| write_head(out, timestamp_map(flavour), document.head()));
+    let head = written(|out| write_head(out, timestamp_map(flavour).as_deref(), document.head()));
     let lengths = changes.iter().scan(head, |length, change| {
         *length = length.saturating_add(*change);
         Some(u64::try_from(*length).unwrap_or(0))
@@ -58,11 +60,13 @@ fn written(write: impl FnOnce(&mut String)) -> i64 {
     i64::try_from(out.len()).unwrap_or(i64::MAX)
 }
 
-/// Where the cues' clock stands on the film's (RFC 8216 §3.5). Transport streams begin at 10 s of 90 kHz; CMAF
-/// begins at 0, which needs no word.
-fn timestamp_map(flavour: Flavour) -> Option<&'static str> {
+/// Where the cues' clock stands on the film's (RFC 8216 §3.5). CMAF begins at 0, which needs no word.
+fn timestamp_map(flavour: Flavour) -> Option<String> {
     match flavour {
         Flavour::Cmaf => None,
-        Flavour::Ts => Some("X-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:900000"),
+        Flavour::Ts => Some(format!(
+            "X-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:{}",
+            ts::FILM_BEGINS
+        )),
     }
 }

@@ -30,12 +30,14 @@ use crate::{
     },
 };
 
+pub(crate) use pes::FILM_BEGINS;
+
 /// One stream of a segment.
 #[derive(Clone, Copy)]
 pub struct Stream<'a> {
     /// The rendition's index.
     pub index: &'a Index,
-    /// Its share; none where the stream has ended before the film, though the tables still name it.
+    /// Its share; none where the stream has ended before the film or stands still, though the tables still name it.
     pub part: Option<Part<'a>>,
 }
 
@@ -77,9 +79,12 @@ pub fn carries(index: &Index) -> bool {
 /// NAL units, [`Error::Unsupported`] for a codec, an audio frame or a reordering that a transport stream cannot carry.
 pub fn segment(input: &Input<'_>) -> Result<Vec<u8>, Error> {
     let carriage = carriage(input)?;
-    let share = |stream: Option<Stream<'_>>| stream.map_or(0, |stream| stream.capacity());
     let clock_on_video = input.video.is_some_and(|stream| stream.part.is_some());
-    let length = share(input.video) + share(input.audio);
+    let length = length_at_most(
+        input.video.and_then(Stream::share),
+        input.audio.and_then(Stream::share),
+    );
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
     if length > MAX_BYTES {
         return Err(Error::Unsupported(
             "a transport stream segment of it is larger than 96 MiB",
@@ -136,6 +141,32 @@ pub fn segment(input: &Input<'_>) -> Result<Vec<u8>, Error> {
     Ok(mux.finish())
 }
 
+/// An upper bound of what [`segment()`] gives of the shares of a picture and a sound, as tight as [`share_at_most`].
+#[must_use]
+pub fn length_at_most(video: Option<(&Index, &Segment)>, audio: Option<(&Index, &Segment)>) -> u64 {
+    let share = |(index, segment)| share_at_most(index, segment);
+    // All of the sound may be heard when the last picture has ended.
+    let is_last =
+        |(index, segment): (&Index, &Segment)| segment.samples.end >= index.samples().len();
+    let clocks = match (video, audio) {
+        (Some(video), Some((index, segment))) if is_last(video) => {
+            let samples = index.samples().get(segment.samples.clone());
+            count_pes(index, samples.unwrap_or_default()) * to_u64(packet::LENGTH)
+        }
+        _ => 0,
+    };
+    video.map_or(0, share) + audio.map_or(0, share) + clocks
+}
+
+fn count_pes(index: &Index, mut samples: &[Sample]) -> u64 {
+    let mut count = 0;
+    while !samples.is_empty() {
+        let (_, rest) = samples.split_at(one_pes(index, samples).len());
+        (samples, count) = (rest, count + 1);
+    }
+    count
+}
+
 /// An upper bound of what a rendition's share of a segment takes, a few percent above the true length. Where samples
 /// are encrypted, repeated emulation prevention may add some bytes a picture to it.
 #[must_use]
@@ -167,7 +198,8 @@ fn picture_packets(video: &Video, timescale: u32, samples: &[Sample]) -> u64 {
 }
 
 fn sound_packets(index: &Index, mut samples: &[Sample]) -> u64 {
-    // Sound behind the last picture is given packets with the clock; longer sound gets segments of its own.
+    // Sound behind the last picture is given packets with the clock, which pictures that end together leave to the last
+    // seconds: longer sound gets segments of its own.
     let tail = index
         .end()
         .saturating_sub(3 * u64::from(index.track().timescale));
@@ -187,12 +219,9 @@ fn packets(bytes: u64) -> u64 {
     (bytes + packet::LEAD).div_ceil(packet::PAYLOAD)
 }
 
-impl Stream<'_> {
-    fn capacity(&self) -> usize {
-        let most = self
-            .part
-            .map_or(0, |part| share_at_most(self.index, part.segment));
-        usize::try_from(most).unwrap_or(0)
+impl<'a> Stream<'a> {
+    fn share(self) -> Option<(&'a Index, &'a Segment)> {
+        Some((self.index, self.part?.segment))
     }
 }
 

@@ -43,7 +43,7 @@ impl Clock {
             timescale: u64::from(event.timescale.max(1)),
             reorder: 0,
         };
-        clock.scale(event.time).saturating_add(BASE_S * HZ)
+        clock.scale(event.time).saturating_add(FILM_BEGINS)
     }
 
     /// How many tellings of the clock there must be while a sample stands.
@@ -145,6 +145,8 @@ fn stamp(prefix: u8, time: u64) -> [u8; 5] {
 pub(super) const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
 const HZ: u64 = 90_000;
+/// When a film begins on the clock of its transport streams.
+pub(crate) const FILM_BEGINS: u64 = BASE_S * HZ;
 /// The film begins at 10 s, so that no timestamp is negative however deep the reordering.
 const BASE_S: u64 = 10;
 const MAX_REORDER_S: u64 = 9;

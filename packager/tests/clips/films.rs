@@ -153,14 +153,11 @@ impl Film {
 
     fn ts_segment(&self, rendition: &Rendition, number: u32, key: Option<&Key>) -> Vec<u8> {
         let companion = self.presentation.companion(rendition);
-        let tracks = [Some(rendition), companion].map(|track| {
-            track.map(|track| {
-                (
-                    track,
-                    track.segment(number),
-                    self.rendition(track.id().as_str()).1,
-                )
-            })
+        let plan = self.presentation.ts_segment(rendition, number).unwrap();
+        let tracks = [(Some(rendition), plan.own), (companion, plan.sound)];
+        let tracks = tracks.map(|(track, segment)| {
+            let track = track?;
+            Some((track, segment, self.rendition(track.id().as_str()).1))
         });
         let streams = tracks.each_ref().map(|track| {
             track

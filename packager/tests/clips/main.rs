@@ -18,6 +18,7 @@ mod films;
 mod hostile;
 mod iframes;
 mod indexes;
+mod late;
 mod locked;
 mod offers;
 mod playlists;

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use contracts::{address::Flavour, asset::Thumbs, id::RenditionId};
 use packager::{
-    Presentation, dash, hls,
+    Presentation,
+    codec::{Picture, vp9},
+    dash, hls,
     index::{Index, Media},
     text,
 };
@@ -103,6 +105,50 @@ fn lit(transfer: u8) -> Index {
         video.colour = Some(colour.concat());
     }
     Index::new(track, index.samples().to_vec(), *index.file()).unwrap()
+}
+
+/// VP9 whose own record tells of the light; no `colr` box does.
+fn lit_by_its_record(transfer: u8) -> Index {
+    let index = indexed(&clip("vp9.72p.mp4"));
+    let mut track = index.track().clone();
+    let Media::Video(video) = &mut track.media else {
+        panic!("not a picture")
+    };
+    let Picture::Vp9(config) = &video.config else {
+        panic!("not VP9")
+    };
+    // Version and flags, profile, level, format; then primaries, transfer and matrix.
+    let mut record = config.record().to_vec();
+    record[7..10].copy_from_slice(&[9, transfer, 9]);
+    video.config = Picture::Vp9(vp9::Config::parse(&record).unwrap());
+    video.colour = None;
+    Index::new(track, index.samples().to_vec(), *index.file()).unwrap()
+}
+
+#[test]
+fn a_film_of_vp9_without_a_colour_box_tells_the_light_of_its_record() {
+    for (transfer, range, property) in [
+        (16, "PQ", "EssentialProperty"),
+        (18, "HLG", "SupplementalProperty"),
+    ] {
+        let film = present(vec![("72p", lit_by_its_record(transfer))]);
+        let master = hls::master(&film, Flavour::Cmaf, None).unwrap().unwrap();
+        // The variant and its I-frames.
+        let told = format!(",VIDEO-RANGE={range}");
+        assert_eq!(master.matches(&told).count(), 2, "{master}");
+        let manifest = dash::manifest(&film, None).unwrap().unwrap();
+        let light = [
+            ("ColourPrimaries", 9),
+            ("TransferCharacteristics", transfer),
+            ("MatrixCoefficients", 9),
+        ];
+        for (name, value) in light {
+            let told = format!(
+                "<{property} schemeIdUri=\"urn:mpeg:mpegB:cicp:{name}\" value=\"{value}\"/>"
+            );
+            assert!(manifest.contains(&told), "{told} is not in {manifest}");
+        }
+    }
 }
 
 #[test]
@@ -222,4 +268,29 @@ fn a_manifest_does_not_last_longer_than_its_film() {
     assert_eq!(stated(&film().presentation), "9.32");
     // 186 pictures of 1001 ticks of 30 kHz have no end among decimals: rounded down.
     assert_eq!(stated(&crate::films::silent().presentation), "6.2062");
+}
+
+#[test]
+fn a_film_of_pixels_that_are_not_square_tells_players_how_wide_it_is_shown() {
+    for (aspect, told, shown) in [
+        (Some((64, 45)), "64:45", "1024x576"),
+        (Some((16, 15)), "16:15", "768x576"),
+        (Some((8, 9)), "8:9", "640x576"),
+        (None, "1:1", "720x576"),
+    ] {
+        let index = indexed(&clip("film.90p.mp4"));
+        let mut track = index.track().clone();
+        if let Media::Video(video) = &mut track.media {
+            (video.width, video.height, video.pixel_aspect) = (720, 576, aspect);
+        }
+        let index = Index::new(track, index.samples().to_vec(), *index.file()).unwrap();
+        let film = present(vec![("576p", index)]);
+        let master = hls::master(&film, Flavour::Cmaf, None).unwrap().unwrap();
+        // The variant and its I-frames.
+        let resolution = format!("RESOLUTION={shown},");
+        assert_eq!(master.matches(&resolution).count(), 2, "{master}");
+        let manifest = dash::manifest(&film, None).unwrap().unwrap();
+        let coded = format!(" width=\"720\" height=\"576\" frameRate=\"25\" sar=\"{told}\"");
+        assert!(manifest.contains(&coded), "{manifest}");
+    }
 }

@@ -108,7 +108,7 @@ fn bandwidth(master: &str, tag: &str) -> f64 {
 }
 
 /// RFC 8216 §4.1, as it is written: of all runs of segments that last 0.5 to 1.5 target durations.
-fn peak(target: u64, lengths: &[f64], bytes: &[usize]) -> f64 {
+pub(crate) fn peak(target: u64, lengths: &[f64], bytes: &[usize]) -> f64 {
     assert_eq!(lengths.len(), bytes.len());
     let runs =
         (0..lengths.len()).flat_map(|from| (from + 1..=lengths.len()).map(move |to| from..to));
@@ -187,7 +187,7 @@ fn stated(film: &Presentation, id: &str, flavour: Flavour) -> (u64, Vec<f64>) {
     read(&hls::playlist(film, &id, flavour, None).unwrap().unwrap())
 }
 
-fn read(text: &str) -> (u64, Vec<f64>) {
+pub(crate) fn read(text: &str) -> (u64, Vec<f64>) {
     let values = |name: &str| -> Vec<String> {
         let found = text.lines().filter_map(|line| line.strip_prefix(name));
         found

@@ -32,7 +32,7 @@ fn the_image_playlist_names_each_sheet_and_its_tiles() {
 
 #[test]
 fn sprites_are_cut_row_by_row_and_the_last_stands_until_the_end() {
-    let written = thumbs::vtt(&seven(), FILM, "thumbs/");
+    let written = thumbs::vtt(&seven(), FILM, "thumbs/sheet_");
     let sprites = webvtt::parse(written.as_bytes()).unwrap();
     let told: Vec<String> = sprites
         .cues()
@@ -100,7 +100,7 @@ fn numbers_that_contradict_each_other_give_fewer_tiles_and_no_panic() {
         },
     ];
     for (thumbs, tiles) in odd.iter().zip([0, 0, 0, 0, 13_250, 1]) {
-        let cues = thumbs::vtt(thumbs, FILM, "").matches(" --> ").count();
+        let cues = thumbs::vtt(thumbs, FILM, "sheet_").matches(" --> ").count();
         assert_eq!(cues, tiles, "{thumbs:?}");
         let sheets = thumbs::playlist(thumbs, FILM).matches("#EXTINF").count();
         assert_eq!(sheets, tiles.min(1), "{thumbs:?}");
@@ -108,7 +108,9 @@ fn numbers_that_contradict_each_other_give_fewer_tiles_and_no_panic() {
     }
     let broken = Duration::from_micros(8_000_500);
     assert_eq!(
-        thumbs::vtt(&seven(), broken, "").matches(" --> ").count(),
+        thumbs::vtt(&seven(), broken, "sheet_")
+            .matches(" --> ")
+            .count(),
         4
     );
     assert_eq!(
@@ -117,6 +119,6 @@ fn numbers_that_contradict_each_other_give_fewer_tiles_and_no_panic() {
             .count(),
         1
     );
-    let short = thumbs::vtt(&seven(), Duration::from_secs(3), "");
+    let short = thumbs::vtt(&seven(), Duration::from_secs(3), "sheet_");
     assert_eq!(short.matches(" --> ").count(), 2);
 }

@@ -1,6 +1,6 @@
 //! What is known of one request so far.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use contracts::reason::Reason;
 use http::{HeaderName, HeaderValue};
@@ -26,6 +26,7 @@ pub struct Context {
     /// What the cache has was passed over because the client wanted so.
     pub(super) passed_over: bool,
     pub(super) reason: Option<Reason>,
+    pub(super) retry_after: Option<Duration>,
     /// What went wrong, in the words of RFC 9209.
     pub(super) fault: Option<&'static str>,
     pub(super) joined: bool,
@@ -59,6 +60,7 @@ impl Context {
             wishes: None,
             passed_over: false,
             reason: None,
+            retry_after: None,
             fault: None,
             joined: false,
             cache_use: CacheUse::None,

@@ -25,7 +25,7 @@ use pingora::proxy::{
 };
 use runtime::clock::System;
 
-use crate::admission::{Admission, Admitted, Facts};
+use crate::admission::{Admission, Admitted, Facts, Refused};
 use crate::beacon::{Beacon, Served};
 use crate::cache::{Ram, Reader};
 use crate::headers::{self, CACHE_STATUS, Viewers};
@@ -117,7 +117,11 @@ impl ProxyHttp for Proxy {
         }
         match self.admit(session, ctx) {
             Ok(admitted) => self.enter(session, ctx, admitted)?,
-            Err(reason) => return self.refuse(session, ctx, reason).await.map(|()| true),
+            Err(refused) => {
+                ctx.retry_after = refused.retry_after;
+                let told = self.refuse(session, ctx, refused.reason).await;
+                return told.map(|()| true);
+            }
         }
         if self.must_be_public(ctx) && !self.is_public(session, ctx).await {
             return self
@@ -258,7 +262,7 @@ impl ProxyHttp for Proxy {
             .tried
             .last()
             .map_or("", |parent| self.parents.authority(*parent));
-        let from = from(session);
+        let from = from(session, ctx.protocol);
         self.policy
             .to_parent(request, parent, from, &self.rules.name)?;
         headers::join_loop(request, &self.rules.loop_id)?;
@@ -448,6 +452,9 @@ impl ProxyHttp for Proxy {
             .response_written()
             .map_or(0, |response| response.status.as_u16());
         let bytes = session.body_bytes_sent();
+        if let Some(admitted) = &ctx.admitted {
+            self.admission.sent(admitted, bytes as u64);
+        }
         self.metrics
             .answered(status, ctx.protocol, ctx.cache_use, bytes);
         self.beacon.served(&Served {
@@ -499,30 +506,35 @@ impl Proxy {
     }
 
     /// Decides whether the request is let in.
-    fn admit(&self, session: &mut Session, ctx: &Context) -> Result<Admitted, Reason> {
+    fn admit(&self, session: &mut Session, ctx: &Context) -> Result<Admitted, Refused> {
         let target = raw_target(session).ok_or(Reason::Target)?;
         if ctx.internal {
-            return self.admission.readmit(&target);
+            return Ok(self.admission.readmit(&target)?);
         }
         let request = session.req_header();
         let passage = self.policy.passage(&request.method);
         let passage = passage.ok_or(Reason::Method)?;
         if headers::has_looped(&request.headers, &self.rules.loop_id) {
-            return Err(Reason::Loop);
+            return Err(Reason::Loop.into());
         }
         // Tiers may bring a longer list than a viewer may begin, so that no viewer can begin one
         // that fails at a parent, where others would wait for the same fill.
         let longest = if self.viewers.is_some() { 1024 } else { 4096 };
         if !headers::loop_fits(&request.headers, longest) {
-            return Err(Reason::BadRequest);
+            return Err(Reason::BadRequest.into());
         }
         if passage == Passage::Cache && !session.downstream_session.is_body_empty() {
-            return Err(Reason::BadRequest);
+            return Err(Reason::BadRequest.into());
         }
+        let From { client, scheme } = from(session, ctx.protocol);
+        let request = session.req_header();
         self.admission.admit(&Facts {
             target: &target,
-            peer: from(session).client,
-            headers: &session.req_header().headers,
+            method: request.method.as_str(),
+            scheme,
+            authority: authority(request),
+            peer: client,
+            headers: &request.headers,
         })
     }
 
@@ -584,24 +596,38 @@ impl Proxy {
     async fn refuse(&self, session: &mut Session, ctx: &mut Context, reason: Reason) -> Result<()> {
         ctx.reason = Some(reason);
         let on_h3 = ctx.protocol == Protocol::H3;
-        let proxy_status = status::proxy_status(&self.rules.name, reason, ctx.fault);
-        answer::refuse(session, reason, proxy_status, self.viewers.as_ref(), on_h3).await
+        let told = answer::Told {
+            proxy_status: status::proxy_status(&self.rules.name, reason, ctx.fault),
+            retry_after: ctx.retry_after,
+        };
+        answer::refuse(session, reason, told, self.viewers.as_ref(), on_h3).await
     }
 }
 
-fn from(session: &Session) -> From {
+/// Where a request comes from. HTTP/3 is always secured.
+fn from(session: &Session, protocol: Protocol) -> From {
     let downstream = session.as_downstream();
     let address = downstream.client_addr();
-    let digest = downstream.digest();
+    let secured = downstream
+        .digest()
+        .is_some_and(|digest| digest.ssl_digest.is_some());
     From {
         client: address
             .and_then(|address| address.as_inet())
             .map(std::net::SocketAddr::ip),
-        scheme: match digest.and_then(|digest| digest.ssl_digest.as_ref()) {
-            Some(_) => "https",
-            None => "http",
+        scheme: if secured || protocol == Protocol::H3 {
+            "https"
+        } else {
+            "http"
         },
     }
+}
+
+/// The host that is asked: what HTTP/2 and HTTP/3 say in `:authority` counts before `Host` (RFC 9113 §8.3.1).
+fn authority(request: &RequestHeader) -> &str {
+    let host = || request.headers.get(header::HOST)?.to_str().ok();
+    let authority = request.uri.authority().map(http::uri::Authority::as_str);
+    authority.or_else(host).unwrap_or_default()
 }
 
 /// Parts that one answer may be cut into.
