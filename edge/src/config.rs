@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use config::{ByteSize, Problem, Problems, Span};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use tier::feed::Feed;
 use tier::policy::{self, Policy};
 use tier::settings::{self, Cache, Clients, Upstream};
 
@@ -63,6 +64,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// What it bears with.
     pub clients: Clients,
+    /// What it is ordered to purge and to revoke.
+    pub feed: Feed,
 }
 
 /// What an edge serves.
@@ -191,6 +194,7 @@ impl Default for Config {
             cache: Cache::default(),
             upstream: Upstream::default(),
             clients: Clients::default(),
+            feed: Feed::default(),
         }
     }
 }
@@ -274,7 +278,8 @@ impl Config {
         );
         let gate = self.gate(&mut problems);
         let (cache, upstream, clients) = (&self.cache, &self.upstream, &self.clients);
-        let tier = settings::check(&self.parents, cache, upstream, clients, &mut problems);
+        let (parents, feed) = (&self.parents, &self.feed);
+        let tier = settings::check(parents, cache, upstream, clients, feed, &mut problems);
         problems.or(Settings {
             name: self.name,
             zone: self.zone,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use config::{Problem, Problems};
 use serde::{Deserialize, Serialize};
+use tier::feed::Feed;
 use tier::settings::{self, Cache, Clients, Upstream};
 
 /// `config/shield.toml`.
@@ -29,6 +30,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// What it bears with.
     pub clients: Clients,
+    /// What it is ordered to purge.
+    pub feed: Feed,
 }
 
 /// `[listen]`: addresses as `ip:port`.
@@ -69,6 +72,7 @@ impl Default for Config {
             cache: Cache::default(),
             upstream: Upstream::default(),
             clients: Clients::default(),
+            feed: Feed::default(),
         }
     }
 }
@@ -96,7 +100,8 @@ impl Config {
         let secret = &self.hop_secret_file;
         problems.need_secret("hop_secret_file", secret, "listen.plain", plain);
         let (cache, upstream, clients) = (&self.cache, &self.upstream, &self.clients);
-        let tier = settings::check(&self.parents, cache, upstream, clients, &mut problems);
+        let (parents, feed) = (&self.parents, &self.feed);
+        let tier = settings::check(parents, cache, upstream, clients, feed, &mut problems);
         problems.or(Settings {
             name: self.name,
             zone: self.zone,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Problem, Problems};
-use runtime::internal::{self, Health};
+use runtime::internal::Health;
 use runtime::shutdown::Trigger;
 use tier::listen;
 use tier::node::{Node, Role};
@@ -58,6 +58,7 @@ pub async fn start(settings: Settings) -> Result<Running, tier::Error> {
         admission: Arc::new(Hop::new(secret.transpose()?)),
         beacon: Arc::new(HopLog::new(settings.name)),
         viewers: None,
+        revokes: None,
     };
     let node = Node::build(&settings.tier, role)?;
     let (plain, plain_address) = tcp(settings.plain).await?;
@@ -73,12 +74,7 @@ pub async fn start(settings: Settings) -> Result<Running, tier::Error> {
         node.metrics.connections.clone(),
         shutdown.watch(),
     ));
-    let served = internal::serve(internal, node.registry.clone(), Health::new(), shutdown);
-    tasks.spawn(async move {
-        if let Err(error) = served.await {
-            tracing::error!("the internal port is gone: {error}");
-        }
-    });
+    node.attend(internal, &Health::new(), &shutdown, &mut tasks);
     Ok(Running {
         plain: plain_address,
         internal: internal_address,

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::app;
+use crate::feed::{self, Feed};
 use crate::listen::Limits;
 use crate::parent::{Address, Timeouts};
 
@@ -66,7 +67,7 @@ pub struct Clients {
     pub drain: Span,
 }
 
-/// What `[cache]`, `[upstream]` and `[clients]` mean once checked.
+/// What `[cache]`, `[upstream]`, `[clients]` and `[feed]` mean once checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Memory of the cache in bytes.
@@ -87,6 +88,8 @@ pub struct Settings {
     pub client_write: Duration,
     /// What Pingora's side needs.
     pub app: app::Options,
+    /// Where orders to purge and to revoke come from.
+    pub feed: feed::Settings,
 }
 
 impl Default for Cache {
@@ -132,6 +135,7 @@ pub fn check(
     cache: &Cache,
     upstream: &Upstream,
     clients: &Clients,
+    feed: &Feed,
     problems: &mut Problems,
 ) -> Settings {
     let memory = within(problems, "cache.memory", cache.memory, 1 << 20, 1 << 46);
@@ -202,6 +206,7 @@ pub fn check(
             parent_ca: some(&upstream.ca_file),
             h2_idle: Duration::from_secs(120),
         },
+        feed: feed.check(problems),
         parents,
         hop_secret_file: some(&upstream.hop_secret_file),
         timeouts,

@@ -8,6 +8,7 @@
 )]
 
 mod client;
+mod feed;
 mod house;
 mod origin;
 mod raw;
@@ -23,3 +24,4 @@ mod h_grants;
 mod i_proxied;
 mod j_site;
 mod k_suite;
+mod l_purge;

@@ -112,7 +112,7 @@ impl Ram {
     fn find(&self, key: &HashBinary) -> Option<Arc<Object>> {
         let shard = self.shard(key).read();
         let slot = shard.get(key)?;
-        slot.filling.last().or(slot.stored.as_ref()).cloned()
+        slot.newest().cloned()
     }
 
     #[expect(
@@ -154,7 +154,11 @@ impl Ram {
     fn settle(&self, object: &Arc<Object>, complete: bool) {
         self.fills.lock().remove(&object.id);
         let mut shard = self.shard(&object.key).write();
-        let keep = complete && !object.purged.load(Ordering::Acquire);
+        let newer = |stored: &Arc<Object>| stored.id > object.id;
+        let overtaken = shard
+            .get(&object.key)
+            .is_some_and(|slot| slot.stored.as_ref().is_some_and(newer));
+        let keep = complete && !overtaken && !object.purged.load(Ordering::Acquire);
         if keep {
             shard.entry(object.key).or_default();
         }
@@ -172,6 +176,12 @@ impl Ram {
 }
 
 impl Slot {
+    /// What began last: a fill may be slower than one that began after it, because a purge came between them.
+    fn newest(&self) -> Option<&Arc<Object>> {
+        let both = self.filling.last().into_iter().chain(&self.stored);
+        both.max_by_key(|object| object.id)
+    }
+
     fn is_empty(&self) -> bool {
         self.stored.is_none() && self.filling.is_empty()
     }

@@ -7,7 +7,9 @@ use http::{HeaderName, HeaderValue};
 use pingora::cache::CacheKey;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+use runtime::clock::System;
 
+use super::seq::Numbers;
 use crate::admission::Admitted;
 use crate::metrics::CacheUse;
 use crate::protocol::Protocol;
@@ -18,8 +20,13 @@ use crate::rfc9111::freshness::{Age, Arrival};
 pub struct Context {
     pub(super) protocol: Protocol,
     pub(super) started: Instant,
+    /// The same by the clock that objects are stamped with.
+    pub(super) arrived: SystemTime,
     pub(super) admitted: Option<Admitted>,
     pub(super) key: Option<CacheKey>,
+    /// By what the object is purged; empty until it was admitted.
+    pub(super) subject: String,
+    pub(super) numbers: Numbers,
     /// On behalf of this node: a refresh, or a question about an object.
     pub(super) internal: bool,
     pub(super) wishes: Option<Wishes>,
@@ -54,8 +61,11 @@ impl Context {
         Self {
             protocol: Protocol::H1,
             started: Instant::now(),
+            arrived: System.wall(),
             admitted: None,
             key: None,
+            subject: String::new(),
+            numbers: Numbers::default(),
             internal: false,
             wishes: None,
             passed_over: false,

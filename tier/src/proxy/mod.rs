@@ -3,6 +3,7 @@
 
 mod context;
 mod public;
+mod seq;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,9 +34,10 @@ use crate::metrics::Metrics;
 use crate::parent::Parents;
 use crate::policy::{From, Passage, Policy};
 use crate::protocol::Protocol;
+use crate::purge::{Purges, WhenLost};
 use crate::question::Questions;
 use crate::rfc9111::{condition, freshness};
-use crate::{answer, date, fill, status};
+use crate::{answer, date, fill, key, status};
 
 pub use context::Context;
 use context::{protocol_of, raw_target};
@@ -57,6 +59,8 @@ pub struct Proxy {
     pub lock: &'static CacheKeyLockImpl,
     /// Where objects come from.
     pub parents: Parents,
+    /// What was purged.
+    pub purges: Arc<Purges>,
     /// What is being found out for those who show no token.
     pub(crate) questions: Arc<Questions>,
     /// What is counted.
@@ -123,6 +127,9 @@ impl ProxyHttp for Proxy {
                 return told.map(|()| true);
             }
         }
+        if self.purges.lost() == Some(WhenLost::Refuse) && !ctx.internal {
+            return self.refuse(session, ctx, Reason::Busy).await.map(|()| true);
+        }
         if self.must_be_public(ctx) && !self.is_public(session, ctx).await {
             return self
                 .refuse(session, ctx, Reason::Missing)
@@ -165,10 +172,18 @@ impl ProxyHttp for Proxy {
     ) -> Result<Option<ForcedFreshness>> {
         let reader = hit.as_any().downcast_ref::<Reader>();
         ctx.joined = reader.is_some_and(|reader| reader.joined_fill);
+        let judged = self.judge(meta, ctx);
+        if judged == Some(ForcedFreshness::ForceMiss) {
+            return Ok(judged);
+        }
         let wishes = ctx.wishes.as_ref();
-        let forced = wishes.and_then(|wishes| fill::weigh(wishes, meta, System.wall()));
-        ctx.passed_over = matches!(forced, Some(ForcedFreshness::ForceExpired));
-        Ok(forced)
+        let wished = wishes.and_then(|wishes| fill::weigh(wishes, meta, System.wall()));
+        ctx.passed_over = wished == Some(ForcedFreshness::ForceExpired);
+        Ok(if ctx.passed_over {
+            wished
+        } else {
+            judged.or(wished)
+        })
     }
 
     fn cache_vary_filter(
@@ -269,6 +284,7 @@ impl ProxyHttp for Proxy {
         if let Some(secret) = &self.rules.hop_secret {
             request.insert_header(HOP, secret.clone())?;
         }
+        self.ask_for(request, ctx)?;
         ctx.upstream.ask(System.wall());
         self.metrics.upstream_requests.inc();
         Ok(())
@@ -306,6 +322,7 @@ impl ProxyHttp for Proxy {
             // RFC 9110 §6.6.1.
             response.insert_header(header::DATE, httpdate::fmt_http_date(now))?;
         }
+        self.number(response, ctx)?;
         if response.status == 304 {
             ctx.upstream.news = Some(response.clone());
         }
@@ -351,11 +368,13 @@ impl ProxyHttp for Proxy {
     fn should_serve_stale(
         &self,
         session: &mut Session,
-        _: &mut Context,
+        ctx: &mut Context,
         error: Option<&Error>,
     ) -> bool {
         // No error: stale-while-revalidate. Otherwise only an upstream's fault counts.
-        let Some(error) = error else { return true };
+        let Some(error) = error else {
+            return !ctx.numbers.must_ask;
+        };
         let stored = session.cache.maybe_cache_meta();
         match error.etype() {
             ErrorType::HTTPStatus(status) => {
@@ -403,6 +422,7 @@ impl ProxyHttp for Proxy {
             None => own,
         };
         response.insert_header(CACHE_STATUS, chain)?;
+        self.tell(response, ctx)?;
         if let Some(viewers) = &self.viewers {
             viewers.dress(response, ctx.protocol == Protocol::H3)?;
         }
@@ -547,7 +567,10 @@ impl Proxy {
         let request = session.req_header_mut();
         request.set_uri(uri);
         let zone = &self.rules.zone;
-        ctx.key = Some(self.policy.key(zone, &admitted.address, request));
+        ctx.subject = self.policy.subject(&admitted.address, request);
+        ctx.key = Some(key::build(zone, &ctx.subject));
+        self.hear(session.req_header(), ctx);
+        let request = session.req_header_mut();
         if !ctx.internal {
             ctx.wishes = self.policy.wishes(request);
         }
@@ -563,7 +586,7 @@ impl Proxy {
         };
         let changed = self.policy.invalidates(request, &admitted.address, answer);
         for address in changed {
-            let key = self.policy.key(&self.rules.zone, &address, request);
+            let key = key::build(&self.rules.zone, &self.policy.subject(&address, request));
             self.cache.purge(&key);
         }
     }
