@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::feed::{Follower, Lines, Orders, Pace, Place, Revokes, Server, Source, by_hand};
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
-use crate::parent::Parents;
+use crate::parent::{self, Parents};
 use crate::policy::Policy;
 use crate::proxy::{Proxy, Rules};
 use crate::purge::Purges;
@@ -72,6 +72,8 @@ impl Node {
         let registry = Registry::new();
         let purges = Arc::new(Purges::new(&settings.feed.purges));
         let metrics = Metrics::register(&registry, cache, Arc::clone(&purges))?;
+        let parents = Arc::new(Parents::new(settings.parents.clone(), settings.timeouts));
+        parent::register(&registry, &parents)?;
         let hop_secret = settings
             .hop_secret_file
             .as_deref()
@@ -96,7 +98,7 @@ impl Node {
             viewers: role.viewers,
             cache,
             lock: Box::leak(CacheLock::new_boxed(FILL_HEADER_LIMIT)),
-            parents: Parents::new(settings.parents.clone(), settings.timeouts),
+            parents,
             purges,
             questions: Arc::default(),
             metrics: metrics.clone(),

@@ -199,9 +199,9 @@ pub fn check(
         cache_bytes: memory,
         max_object_bytes: largest,
         fill_wait: span(problems, "cache.fill_wait", cache.fill_wait, 100, 600_000),
-        // One more than there are parents: a kept connection may turn out to be closed.
+        // One retry a hop, and one for what is newer than a parent gave.
         app: app::Options {
-            attempts: (parents.len() + 1).min(3),
+            attempts: 3,
             keepalive_pool: count(problems, "upstream.keepalive", upstream.keepalive, 65_536),
             parent_ca: some(&upstream.ca_file),
             h2_idle: Duration::from_secs(120),

@@ -143,6 +143,73 @@ async fn the_next_parent_answers_for_one_whose_name_does_not_resolve() {
 }
 
 #[tokio::test]
+async fn the_next_parent_answers_for_one_that_cannot_do_its_work_and_that_is_soon_left_alone() {
+    for status in [502, 503, 504] {
+        let well = Origin::start(|_| Reply::ok("x")).await;
+        let ill = Origin::start(move |_| Reply::status(status, "no")).await;
+        let house = House::with(&well, |config| {
+            config.parents.push(ill.url());
+            config.upstream.cooldown = config::Span::seconds(600);
+        })
+        .await;
+        for n in 0..40 {
+            let target = signed(&format!("/v/a/{n}"));
+            let got = house.client(Protocol::H1).get(&target, &[]).await;
+            assert_eq!(got.status, 200, "{n}");
+        }
+        assert_eq!((well.requests(), ill.requests()), (40, 3), "{status}");
+        let up = format!("millrace_tier_parent_up{{parent=\"{}\"}}", ill.address);
+        assert!(house.page("/metrics").await.contains(&format!("{up} 0")));
+    }
+}
+
+#[tokio::test]
+async fn a_hop_tries_twice_and_no_more() {
+    let ill = [
+        Origin::start(|_| Reply::status(503, "no")).await,
+        Origin::start(|_| Reply::status(503, "no")).await,
+        Origin::start(|_| Reply::status(503, "no")).await,
+    ];
+    let house = House::with(&ill[0], |config| {
+        config.parents = ill.iter().map(Origin::url).collect();
+    })
+    .await;
+    let got = house.client(Protocol::H1).get(&signed("/v/a/1"), &[]).await;
+    assert_eq!(got.status, 503);
+    let asked = || ill.iter().map(Origin::requests).sum::<usize>();
+    assert_eq!(asked(), 2);
+    let other = House::with(&ill[0], |_| {}).await;
+    other.client(Protocol::H1).get(&signed("/v/a/1"), &[]).await;
+    assert_eq!(asked(), 3, "the same parent is not asked again");
+}
+
+#[tokio::test]
+async fn another_parent_is_asked_before_stale_bytes_are_served() {
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let aging = move |_: &str| match count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+        0 => Reply::ok("old")
+            .field("cache-control", "max-age=0, stale-if-error=600")
+            .field("etag", "\"1\""),
+        _ => Reply::status(503, "no"),
+    };
+    let one = Origin::start(aging).await;
+    let two = Origin::start(|_| Reply::ok("new")).await;
+    let house = House::with(&one, |config| config.parents.push(two.url())).await;
+    let client = house.client(Protocol::H1);
+    // Objects of the first parent.
+    let mut renewed = 0;
+    for n in 0..20 {
+        let target = signed(&format!("/v/a/{n}"));
+        let first = client.get(&target, &[]).await.body.unwrap();
+        if first == "old" {
+            assert_eq!(client.get(&target, &[]).await.body.unwrap(), "new");
+            renewed += 1;
+        }
+    }
+    assert_eq!(renewed, 1);
+}
+
+#[tokio::test]
 async fn two_parents_share_the_objects() {
     let one = Origin::start(|_| Reply::ok("x")).await;
     let two = Origin::start(|_| Reply::ok("x")).await;

@@ -71,7 +71,8 @@ fn number(got: &Got) -> u64 {
     let text = got.body.clone().unwrap();
     let text = std::str::from_utf8(&text).unwrap();
     let number = text.strip_prefix("version ");
-    number.unwrap_or_else(|| panic!("{got:?}")).parse().unwrap()
+    assert!(number.is_some(), "{got:?}");
+    number.unwrap().parse().unwrap()
 }
 
 fn tag(mode: &str) -> serde_json::Value {

@@ -12,6 +12,7 @@ use runtime::clock::System;
 use super::seq::Numbers;
 use crate::admission::Admitted;
 use crate::metrics::CacheUse;
+use crate::parent::Busy;
 use crate::protocol::Protocol;
 use crate::rfc9111::directives::Request as Wishes;
 use crate::rfc9111::freshness::{Age, Arrival};
@@ -38,7 +39,12 @@ pub struct Context {
     pub(super) fault: Option<&'static str>,
     pub(super) joined: bool,
     pub(super) cache_use: CacheUse,
+    /// The parents that were asked, in order.
     pub(super) tried: Vec<usize>,
+    /// How often one was asked.
+    pub(super) attempts: u32,
+    /// Held while a parent is at work on it.
+    pub(super) busy: Option<Busy>,
     pub(super) upstream: Upstream,
 }
 
@@ -75,6 +81,8 @@ impl Context {
             joined: false,
             cache_use: CacheUse::None,
             tried: Vec::new(),
+            attempts: 0,
+            busy: None,
             upstream: Upstream::default(),
         }
     }

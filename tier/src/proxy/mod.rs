@@ -2,6 +2,7 @@
 //! them.
 
 mod context;
+mod hop;
 mod public;
 mod seq;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use contracts::header::HOP;
 use contracts::reason::Reason;
 use http::{Method, header};
@@ -20,7 +22,6 @@ use pingora::cache::{
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer, Result};
-use pingora::protocols::Digest;
 use pingora::proxy::{
     FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session, range_header_filter,
 };
@@ -41,6 +42,7 @@ use crate::{answer, date, fill, key, status};
 
 pub use context::Context;
 use context::{protocol_of, raw_target};
+use hop::may_ask_again;
 use public::declared_public;
 
 /// What a node is made of.
@@ -58,7 +60,7 @@ pub struct Proxy {
     /// Makes requests for one absent object wait for one fill.
     pub lock: &'static CacheKeyLockImpl,
     /// Where objects come from.
-    pub parents: Parents,
+    pub parents: Arc<Parents>,
     /// What was purged.
     pub purges: Arc<Purges>,
     /// What is being found out for those who show no token.
@@ -235,22 +237,10 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         let key = ctx.key.as_ref().map_or(&[][..], CacheKey::primary_key);
-        self.parents.next(key, &mut ctx.tried).await
-    }
-
-    async fn connected_to_upstream(
-        &self,
-        _session: &mut Session,
-        _reused: bool,
-        _peer: &HttpPeer,
-        _fd: std::os::unix::io::RawFd,
-        _digest: Option<&Digest>,
-        ctx: &mut Context,
-    ) -> Result<()> {
-        if let Some(parent) = ctx.tried.last() {
-            self.parents.recovered(*parent);
-        }
-        Ok(())
+        ctx.attempts += 1;
+        let (peer, busy) = self.parents.next(key, &mut ctx.tried).await?;
+        ctx.busy = Some(busy);
+        Ok(peer)
     }
 
     fn fail_to_connect(
@@ -263,7 +253,21 @@ impl ProxyHttp for Proxy {
         if let Some(parent) = ctx.tried.last() {
             self.parents.failed(*parent);
         }
-        error.set_retry(true);
+        error.set_retry(self.may_ask_another(ctx));
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Context,
+        client_reused: bool,
+    ) -> Box<Error> {
+        // A kept connection may turn out to be closed: whoever is asked then, it is asked on a new one.
+        let again = client_reused && !session.as_ref().retry_buffer_truncated();
+        error.retry.decide_reuse(again && may_ask_again(ctx));
         error
     }
 
@@ -307,6 +311,7 @@ impl ProxyHttp for Proxy {
             self.metrics.upstream_seconds.observe(waited);
         }
         ctx.upstream.status = Some(response.status.as_u16());
+        self.weigh_answer(session, response.status, ctx)?;
         if response.status == 403 && self.is_for_films() {
             // Parents refuse hops, never viewers: it is this node that is not let in.
             let why = "the parent refuses this node's hop credential";
@@ -328,6 +333,19 @@ impl ProxyHttp for Proxy {
         }
         self.forget_what_changed(session, ctx, response);
         Ok(())
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<Duration>> {
+        if end_of_stream {
+            ctx.busy = None;
+        }
+        Ok(None)
     }
 
     fn response_cache_filter(
@@ -377,6 +395,12 @@ impl ProxyHttp for Proxy {
         };
         let stored = session.cache.maybe_cache_meta();
         match error.etype() {
+            // Another parent may know better.
+            ErrorType::HTTPStatus(status)
+                if self.is_unable(session, *status) && self.may_ask_another(ctx) =>
+            {
+                false
+            }
             ErrorType::HTTPStatus(status) => {
                 stored.is_some_and(|stored| fill::covers_error(stored, *status, System.wall()))
             }

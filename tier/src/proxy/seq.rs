@@ -25,7 +25,7 @@ pub(super) struct Numbers {
     /// What the child is told.
     told: u64,
     /// A parent was asked again because it was behind.
-    again: bool,
+    pub(super) again: bool,
     /// The parent's word is wanted before anything is served.
     pub(super) must_ask: bool,
 }
