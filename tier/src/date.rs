@@ -4,26 +4,19 @@
 //! then no cache behind us knows how old it is. The date that an answer has is therefore noted beside the connection,
 //! and put back where its bytes leave.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use http::HeaderValue;
 use parking_lot::Mutex;
-use pingora::http::ResponseHeader;
-use pingora::protocols::Digest;
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::proxy::Session;
 
 /// The date of the next answer on a connection.
 #[derive(Clone, Default)]
 pub(crate) struct Next(Arc<Mutex<Option<HeaderValue>>>);
 
 impl Next {
-    /// What makes it reachable from a session: the only part of its digest that bears data of ours.
-    pub(crate) fn digest(&self) -> Option<Arc<ProxyDigest>> {
-        let header = ResponseHeader::build(200, Some(0)).ok()?;
-        let cell: Box<dyn Any + Send + Sync> = Box::new(self.clone());
-        Some(Arc::new(ProxyDigest::new(Box::new(header), Some(cell))))
+    /// Notes the date of the answer that is about to be written.
+    pub(crate) fn keep(&self, date: &HeaderValue) {
+        *self.0.lock() = Some(date.clone());
     }
 
     /// The bytes of a header with the date that was noted, when they are those of a final answer's header.
@@ -42,18 +35,6 @@ impl Next {
         }
         written.copy_from_slice(date.as_bytes());
         Some(changed)
-    }
-}
-
-/// Notes the date of the answer that is about to be written.
-pub(crate) fn keep(session: &Session, date: &HeaderValue) {
-    let digest: Option<&Digest> = session.as_downstream().digest();
-    let cell = digest
-        .and_then(|digest| digest.proxy_digest.as_ref())
-        .and_then(|proxy| proxy.user_data.as_ref())
-        .and_then(|data| data.downcast_ref::<Next>());
-    if let Some(Next(next)) = cell {
-        *next.lock() = Some(date.clone());
     }
 }
 

@@ -1,4 +1,4 @@
-//! A stream that gives up on a client whose request header, or HTTP/2 preface, does not come.
+//! A stream that gives up on a client whose request, or HTTP/2 preface, does not come.
 
 use std::future::Future;
 use std::io;
@@ -16,14 +16,14 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use crate::date;
+use crate::notes::{Notes, Turn};
 
 /// An HTTP/1.1 byte stream whose every request header must be complete within a time of its first
 /// byte. Pingora limits the time between two reads only, so one byte a minute would hold a
 /// connection for ever.
 ///
-/// The end of a header is found by its empty line. A body counts as the beginning of the next
-/// header; viewers may not send any.
+/// The end of a header is found by its empty line. That a body follows is known from the request's
+/// phases; it may take as long as it keeps [`BODY_BYTES_PER_S`].
 ///
 /// On the way out it gives each answer its own date back.
 ///
@@ -34,7 +34,10 @@ pub(crate) struct Guard<S> {
     limit: Duration,
     progress: Progress,
     deadline: Option<Pin<Box<Sleep>>>,
-    date: date::Next,
+    notes: Notes,
+    turn: Turn,
+    /// How long the body's next bytes may be waited for.
+    credit: Duration,
     /// A header with another date in it, and how much of it has left.
     dated: Option<(Vec<u8>, usize)>,
 }
@@ -59,7 +62,9 @@ impl<S> Guard<S> {
             limit,
             progress: Progress::Idle,
             deadline: None,
-            date: date::Next::default(),
+            notes: Notes::default(),
+            turn: Turn::default(),
+            credit: BODY_PATIENCE,
             dated: None,
         }
     }
@@ -70,6 +75,16 @@ impl<S> Guard<S> {
         guard.progress = Progress::Preface(PREFACE_BYTES);
         guard.start();
         guard
+    }
+
+    /// Begins anew where a header ends or a request does.
+    fn turn(&mut self) {
+        let turn = self.notes.now();
+        if std::mem::replace(&mut self.turn, turn) != turn {
+            self.progress = Progress::Idle;
+            self.deadline = None;
+            self.credit = BODY_PATIENCE;
+        }
     }
 
     fn note(&mut self, bytes: &[u8]) {
@@ -84,6 +99,26 @@ impl<S> Guard<S> {
         } else if self.deadline.is_none() {
             self.start();
         }
+    }
+
+    /// Waits for more of a body, as long as what has come allows.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let credit = self.credit;
+        let deadline = match self.deadline.take() {
+            Some(deadline) if !is_long_past(&deadline) => deadline,
+            _ => Box::pin(tokio::time::sleep(credit)),
+        };
+        ready!(self.deadline.insert(deadline).as_mut().poll(cx));
+        Poll::Ready(too_long("the request body"))
+    }
+
+    /// So many bytes of a body have come: they buy time, and never more than there was at first.
+    fn earn(&mut self, bytes: usize) {
+        if let Some(deadline) = self.deadline.take().filter(|end| !is_long_past(end)) {
+            self.credit = deadline.deadline().duration_since(Instant::now());
+        }
+        let earned = Duration::from_secs(bytes as u64) / BODY_BYTES_PER_S;
+        self.credit = BODY_PATIENCE.min(self.credit.saturating_add(earned));
     }
 
     fn start(&mut self) {
@@ -110,17 +145,24 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Some(deadline) = &mut self.deadline
+        self.turn();
+        let body = self.turn.is_body();
+        if let Some(deadline) = self.deadline.as_mut().filter(|_| !body)
             && deadline.as_mut().poll(cx).is_ready()
         {
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the request header took too long",
-            )));
+            return Poll::Ready(too_long("the request header"));
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        match Pin::new(&mut self.stream).poll_read(cx, buf) {
+            Poll::Pending if body => return self.wait(cx),
+            read => ready!(read)?,
+        }
         let arrived = buf.filled().get(before..).unwrap_or_default();
+        if body {
+            let bytes = arrived.len();
+            self.earn(bytes);
+            return Poll::Ready(Ok(()));
+        }
         self.note(arrived);
         Poll::Ready(Ok(()))
     }
@@ -134,7 +176,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         if this.dated.is_none() {
-            this.dated = this.date.put(buf).map(|bytes| (bytes, 0));
+            this.dated = this.notes.date.put(buf).map(|bytes| (bytes, 0));
         }
         let Some((bytes, gone)) = &mut this.dated else {
             return Pin::new(&mut this.stream).poll_write(cx, buf);
@@ -198,7 +240,7 @@ impl<S: GetTimingDigest> GetTimingDigest for Guard<S> {
 
 impl<S: GetProxyDigest> GetProxyDigest for Guard<S> {
     fn get_proxy_digest(&self) -> Option<Arc<pingora::protocols::raw_connect::ProxyDigest>> {
-        self.date.digest()
+        self.notes.digest()
     }
 }
 
@@ -216,6 +258,20 @@ impl<S> std::fmt::Debug for Guard<S> {
         write!(f, "Guard({:?})", self.progress)
     }
 }
+
+/// A deadline that passed and did not end the wait: nobody was waiting, which is not the client's fault.
+fn is_long_past(deadline: &Pin<Box<Sleep>>) -> bool {
+    deadline.deadline() + Duration::from_secs(1) < Instant::now()
+}
+
+fn too_long(what: &str) -> io::Result<()> {
+    let why = format!("{what} took too long");
+    Err(io::Error::new(io::ErrorKind::TimedOut, why))
+}
+
+/// The pace that a request body must keep, and how long it may be behind.
+const BODY_BYTES_PER_S: u32 = 1024;
+const BODY_PATIENCE: Duration = Duration::from_secs(15);
 
 /// The connection preface and the head of the SETTINGS frame that must follow it (RFC 9113 §3.4).
 const PREFACE_BYTES: usize = 24 + 9;
@@ -278,5 +334,58 @@ mod tests {
         let mut byte = [0; 1];
         let later = tokio::time::timeout(Duration::from_secs(3600), guard.read(&mut byte)).await;
         assert!(later.is_err(), "idle is not limited here");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_takes_as_long_as_it_keeps_its_pace_and_the_next_header_is_watched_again() {
+        let (mut client, server) = tokio::io::duplex(64 * 1024);
+        let mut guard = Guard::new(server, Duration::from_secs(10));
+        let mut read = vec![0; 64 * 1024];
+        let header = b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nbody";
+        client.write_all(header).await.unwrap();
+        assert_eq!(guard.read(&mut read).await.unwrap(), header.len());
+        guard.notes.turn();
+        for _ in 0..100 {
+            tokio::time::advance(Duration::from_secs(60)).await;
+            client.write_all(&[b'a'; 14 * 1024]).await.unwrap();
+            let waited = guard.read(&mut read).await;
+            assert_eq!(
+                waited.unwrap(),
+                14 * 1024,
+                "a time in which nobody reads costs nothing"
+            );
+            let wait = tokio::time::timeout(Duration::from_secs(14), guard.read(&mut read));
+            assert!(wait.await.is_err(), "it is waited for");
+        }
+        let begun = Instant::now();
+        let error = loop {
+            client.write_all(b"a").await.unwrap();
+            match guard.read(&mut read).await {
+                Ok(_) => {
+                    let pause = Duration::from_secs(1);
+                    let wait = tokio::time::timeout(pause, guard.read(&mut read)).await;
+                    if let Ok(Err(error)) = wait {
+                        break error;
+                    }
+                }
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(
+            begun.elapsed() <= Duration::from_secs(17),
+            "a byte now and then does not help"
+        );
+        guard.notes.turn();
+        let idle = tokio::time::timeout(Duration::from_secs(3600), guard.read(&mut read)).await;
+        assert!(
+            idle.is_err(),
+            "between two requests nothing is limited here"
+        );
+        client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        assert_eq!(guard.read(&mut read).await.unwrap(), 16);
+        let begun = Instant::now();
+        assert!(guard.read(&mut read).await.is_err());
+        assert!(begun.elapsed() <= Duration::from_secs(11));
     }
 }

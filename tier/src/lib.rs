@@ -31,6 +31,7 @@ pub mod key;
 pub mod listen;
 pub mod metrics;
 pub mod node;
+mod notes;
 pub mod parent;
 pub mod policy;
 mod protocol;

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::client::Got;
 use crate::house::{House, PROTOCOLS};
 use crate::origin::{Gate, HANG_UP, Origin, Reply, field, path};
@@ -494,4 +496,38 @@ async fn a_part_of_nothing_and_the_last_nothing_of_a_part_are_answered_whole() {
             .await;
         assert_eq!(head.status, 200, "{protocol}: RFC 9110 §14.2");
     }
+}
+
+#[tokio::test]
+async fn an_upload_may_take_longer_than_a_header_and_the_connection_serves_on() {
+    let origin = counting(|number, _| numbered(number)).await;
+    let house = House::with(&origin, |config| {
+        config.serve = edge::config::Serve::Site;
+        config.clients.header_timeout = config::Span::millis(200);
+    })
+    .await;
+    let client = house.client(tier::Protocol::H1);
+    let mut upload = client.tls("http/1.1").await;
+    let header = b"PUT / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\n\r\nbody";
+    upload.write_all(header).await.unwrap();
+    upload.flush().await.unwrap();
+    // A header that began later is cut off: its time has come, and would have come for the upload.
+    let mut dripped = client.tls("http/1.1").await;
+    dripped
+        .write_all(b"PUT / HTTP/1.1\r\nhost: ")
+        .await
+        .unwrap();
+    let _ = dripped.read_to_end(&mut Vec::new()).await;
+    upload.write_all(b"body").await.unwrap();
+    for number in 0..2 {
+        let answer = format!("answer {number}");
+        let mut seen = bytes::BytesMut::new();
+        while !String::from_utf8_lossy(&seen).ends_with(&answer) {
+            let read = upload.read_buf(&mut seen).await.unwrap();
+            assert_ne!(read, 0, "{seen:?}");
+        }
+        let next = b"GET /next HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        upload.write_all(next).await.unwrap();
+    }
+    assert_eq!(origin.bodies(), ["bodybody"]);
 }

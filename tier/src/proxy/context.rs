@@ -30,6 +30,8 @@ pub struct Context {
     pub(super) numbers: Numbers,
     /// On behalf of this node: a refresh, or a question about an object.
     pub(super) internal: bool,
+    /// A body follows the header, over HTTP/1.1.
+    pub(super) brings_body: bool,
     pub(super) wishes: Option<Wishes>,
     /// What the cache has was passed over because the client wanted so.
     pub(super) passed_over: bool,
@@ -73,6 +75,7 @@ impl Context {
             subject: String::new(),
             numbers: Numbers::default(),
             internal: false,
+            brings_body: false,
             wishes: None,
             passed_over: false,
             reason: None,

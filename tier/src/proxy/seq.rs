@@ -32,7 +32,7 @@ pub(super) struct Numbers {
 
 impl Proxy {
     /// Reads what a child asks for. Viewers ask for nothing: they could make a node fetch what it has.
-    pub(super) fn hear(&self, request: &RequestHeader, ctx: &mut Context) {
+    pub(super) fn note_demand(&self, request: &RequestHeader, ctx: &mut Context) {
         if self.viewers.is_none() && self.purges.follows() {
             ctx.numbers.demanded = number(&request.headers, &MIN_SEQ_FIELD).unwrap_or(0);
         }

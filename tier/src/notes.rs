@@ -1,0 +1,59 @@
+//! What the phases of a request tell the HTTP/1.1 connection beneath them.
+//!
+//! Pingora reads and writes the connection by itself. What it does not say is noted here, in the only part of a
+//! session's digest that bears data of ours.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use pingora::http::ResponseHeader;
+use pingora::protocols::Digest;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::proxy::Session;
+
+use crate::date;
+
+/// A connection's notes, held by both sides.
+#[derive(Clone, Default)]
+pub(crate) struct Notes {
+    /// The date of the next answer.
+    pub(crate) date: date::Next,
+    turns: Arc<AtomicUsize>,
+}
+
+/// How often the connection has turned from a header to a body and back: odd within a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Turn(usize);
+
+impl Notes {
+    /// The notes of a session's connection, when it is guarded.
+    pub(crate) fn of(session: &Session) -> Option<&Self> {
+        let digest: Option<&Digest> = session.as_downstream().digest();
+        let data = digest?.proxy_digest.as_ref()?.user_data.as_ref()?;
+        data.downcast_ref()
+    }
+
+    /// What makes them reachable from a session.
+    pub(crate) fn digest(&self) -> Option<Arc<ProxyDigest>> {
+        let header = ResponseHeader::build(200, Some(0)).ok()?;
+        let cell: Box<dyn Any + Send + Sync> = Box::new(self.clone());
+        Some(Arc::new(ProxyDigest::new(Box::new(header), Some(cell))))
+    }
+
+    /// A header is complete and a body follows; or the request is over, and with it the body.
+    pub(crate) fn turn(&self) {
+        self.turns.fetch_add(1, Ordering::Release);
+    }
+
+    /// Where the connection is.
+    pub(crate) fn now(&self) -> Turn {
+        Turn(self.turns.load(Ordering::Acquire))
+    }
+}
+
+impl Turn {
+    pub(crate) const fn is_body(self) -> bool {
+        self.0 % 2 == 1
+    }
+}

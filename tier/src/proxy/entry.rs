@@ -1,0 +1,123 @@
+//! How a request comes in: whether it is served at all, who let it in, and by what its object is known.
+
+use contracts::reason::Reason;
+use http::{Method, header};
+use pingora::http::RequestHeader;
+use pingora::prelude::{Error, ErrorType, Result};
+use pingora::proxy::Session;
+
+use super::context::raw_target;
+use super::{Context, Proxy};
+use crate::admission::{Admitted, Facts, Refused};
+use crate::policy::{From, Passage};
+use crate::protocol::Protocol;
+use crate::purge::WhenLost;
+use crate::{answer, headers, key};
+
+impl Proxy {
+    /// Leads a request to the cache; true when it has been answered instead.
+    pub(super) async fn receive(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        let preflight = self.is_for_films() && session.req_header().method == Method::OPTIONS;
+        if let Some(viewers) = self.viewers.as_ref().filter(|_| preflight) {
+            answer::preflight(session, viewers, ctx.protocol == Protocol::H3).await?;
+            return Ok(true);
+        }
+        let reason = match self.admit(session, ctx) {
+            Ok(admitted) => {
+                self.enter(session, ctx, admitted)?;
+                if self.purges.lost() == Some(WhenLost::Refuse) && !ctx.internal {
+                    self.refuse(session, ctx, Reason::Busy).await?;
+                    return Ok(true);
+                }
+                if !self.must_be_public(ctx) || self.is_public(session, ctx).await {
+                    return Ok(false);
+                }
+                Reason::Missing
+            }
+            Err(refused) => {
+                ctx.retry_after = refused.retry_after;
+                refused.reason
+            }
+        };
+        self.refuse(session, ctx, reason).await?;
+        Ok(true)
+    }
+
+    /// Decides whether the request is let in.
+    fn admit(&self, session: &mut Session, ctx: &Context) -> Result<Admitted, Refused> {
+        let target = raw_target(session).ok_or(Reason::Target)?;
+        if ctx.internal {
+            return Ok(self.admission.readmit(&target)?);
+        }
+        let request = session.req_header();
+        let passage = self.policy.passage(&request.method);
+        let passage = passage.ok_or(Reason::Method)?;
+        if headers::has_looped(&request.headers, &self.rules.loop_id) {
+            return Err(Reason::Loop.into());
+        }
+        // Tiers may bring a longer list than a viewer may begin, so that no viewer can begin one
+        // that fails at a parent, where others would wait for the same fill.
+        let longest = if self.viewers.is_some() { 1024 } else { 4096 };
+        if !headers::loop_fits(&request.headers, longest) {
+            return Err(Reason::BadRequest.into());
+        }
+        if passage == Passage::Cache && !session.downstream_session.is_body_empty() {
+            return Err(Reason::BadRequest.into());
+        }
+        let From { client, scheme } = from(session, ctx.protocol);
+        let request = session.req_header();
+        self.admission.admit(&Facts {
+            target: &target,
+            method: request.method.as_str(),
+            scheme,
+            authority: authority(request),
+            peer: client,
+            headers: &request.headers,
+        })
+    }
+
+    /// From here on the request bears its address and nothing of what admitted it.
+    fn enter(&self, session: &mut Session, ctx: &mut Context, admitted: Admitted) -> Result<()> {
+        let uri = admitted
+            .address
+            .parse()
+            .map_err(|_| Error::explain(ErrorType::InternalError, "what was admitted is no URI"))?;
+        let request = session.req_header_mut();
+        request.set_uri(uri);
+        let zone = &self.rules.zone;
+        ctx.subject = self.policy.subject(&admitted.address, request);
+        ctx.key = Some(key::build(zone, &ctx.subject));
+        self.note_demand(request, ctx);
+        if !ctx.internal {
+            ctx.wishes = self.policy.wishes(request);
+        }
+        ctx.admitted = Some(admitted);
+        Ok(())
+    }
+}
+
+/// Where a request comes from. HTTP/3 is always secured.
+pub(super) fn from(session: &Session, protocol: Protocol) -> From {
+    let downstream = session.as_downstream();
+    let address = downstream.client_addr();
+    let secured = downstream
+        .digest()
+        .is_some_and(|digest| digest.ssl_digest.is_some());
+    From {
+        client: address
+            .and_then(|address| address.as_inet())
+            .map(std::net::SocketAddr::ip),
+        scheme: if secured || protocol == Protocol::H3 {
+            "https"
+        } else {
+            "http"
+        },
+    }
+}
+
+/// The host that is asked: what HTTP/2 and HTTP/3 say in `:authority` counts before `Host` (RFC 9113 §8.3.1).
+fn authority(request: &RequestHeader) -> &str {
+    let host = || request.headers.get(header::HOST)?.to_str().ok();
+    let authority = request.uri.authority().map(http::uri::Authority::as_str);
+    authority.or_else(host).unwrap_or_default()
+}

@@ -1,0 +1,169 @@
+//! What the client is told, and what is told of it afterwards.
+
+use contracts::reason::Reason;
+use http::header;
+use pingora::cache::CachePhase;
+use pingora::http::ResponseHeader;
+use pingora::prelude::{Error, ErrorType, Result};
+use pingora::proxy::{FailToProxy, Session};
+
+use super::public::declared_public;
+use super::{Context, Proxy};
+use crate::beacon::Served;
+use crate::headers::CACHE_STATUS;
+use crate::notes::Notes;
+use crate::policy::Passage;
+use crate::protocol::Protocol;
+use crate::rfc9111::freshness;
+use crate::{answer, status};
+
+impl Proxy {
+    /// Makes the header of an answer what this client is to see.
+    pub(super) async fn present(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        self.answer_question(session, response);
+        if self.must_be_public(ctx) && !declared_public(session, response) {
+            // It was public a moment ago, when we asked, and is not any more.
+            self.refuse(session, ctx, Reason::Missing).await?;
+            return Error::e_explain(ErrorType::HTTPStatus(403), "no longer public");
+        }
+        ctx.cache_use = status::cache_use(session.cache.phase(), ctx.joined);
+        complete(session, response, ctx)?;
+        response.insert_header(CACHE_STATUS, self.cache_status(session, ctx))?;
+        self.tell(response, ctx)?;
+        if let Some(viewers) = &self.viewers {
+            viewers.dress(response, ctx.protocol == Protocol::H3)?;
+        }
+        if let (Some(notes), Some(date)) = (Notes::of(session), response.headers.get(header::DATE))
+        {
+            notes.date.keep(date);
+        }
+        Ok(())
+    }
+
+    /// The parents' members of `Cache-Status`, and then our own (RFC 9211 §2).
+    fn cache_status(&self, session: &Session, ctx: &mut Context) -> String {
+        let way = match self.policy.passage(&session.req_header().method) {
+            Some(Passage::Through) => status::Way::Method,
+            _ if ctx.passed_over => status::Way::Request,
+            _ => status::Way::Cache,
+        };
+        let own = status::member(
+            &self.rules.name,
+            &session.cache,
+            (ctx.joined, way),
+            ctx.upstream.status,
+        );
+        match ctx.upstream.cache_status.take() {
+            Some(parents) => format!("{parents}, {own}"),
+            None => own,
+        }
+    }
+
+    /// Answers a request that is not served.
+    pub(super) async fn refuse(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+        reason: Reason,
+    ) -> Result<()> {
+        ctx.reason = Some(reason);
+        let on_h3 = ctx.protocol == Protocol::H3;
+        let told = answer::Told {
+            proxy_status: status::proxy_status(&self.rules.name, reason, ctx.fault),
+            retry_after: ctx.retry_after,
+        };
+        answer::refuse(session, reason, told, self.viewers.as_ref(), on_h3).await
+    }
+
+    /// Answers a request that failed after it was let in, as far as somebody is there to be answered.
+    pub(super) async fn fail(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut Context,
+    ) -> FailToProxy {
+        let reason = answer::reason_of(error);
+        ctx.reason = ctx.reason.or(reason);
+        ctx.fault = status::fault(error);
+        if let Some(reason) = reason
+            && session.response_written().is_none()
+        {
+            session.set_keepalive(None);
+            // The client may be gone by now; then there is nobody to tell.
+            let _ = self.refuse(session, ctx, reason).await;
+        }
+        FailToProxy {
+            error_code: reason.map_or(0, Reason::status),
+            can_reuse_downstream: false,
+        }
+    }
+
+    /// Counts a request that is done, and tells the role of it.
+    pub(super) fn account(&self, session: &Session, error: Option<&Error>, ctx: &Context) {
+        if let (true, Some(notes)) = (ctx.brings_body, Notes::of(session)) {
+            notes.turn();
+        }
+        self.metrics
+            .upstream_bytes
+            .inc_by(session.upstream_body_bytes_received() as u64);
+        if let (Some(error), Some(reason)) = (error, ctx.reason) {
+            let address = ctx.address();
+            tracing::warn!(node = %self.rules.name, address, reason = reason.code(), "{reason}: {error}");
+        }
+        if let Some(reason) = ctx.reason {
+            self.metrics.refused(reason);
+        }
+        if ctx.internal {
+            return;
+        }
+        let status = session
+            .response_written()
+            .map_or(0, |response| response.status.as_u16());
+        let bytes = session.body_bytes_sent();
+        if let Some(admitted) = &ctx.admitted {
+            self.admission.sent(admitted, bytes as u64);
+        }
+        self.metrics
+            .answered(status, ctx.protocol, ctx.cache_use, bytes);
+        self.beacon.served(&Served {
+            protocol: ctx.protocol,
+            method: session.req_header().method.as_str(),
+            address: ctx.address(),
+            session: ctx
+                .admitted
+                .as_ref()
+                .and_then(|admitted| admitted.session.as_deref()),
+            status,
+            bytes,
+            cache_use: ctx.cache_use,
+            reason: ctx.reason,
+            took: ctx.started.elapsed(),
+            complete: error.is_none(),
+        });
+    }
+}
+
+/// Gives an answer that has just been fetched what is not stored: its age then, and withheld fields.
+fn complete(session: &Session, response: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+    if let freshness::Age::Is(age) = ctx.upstream.age
+        && ctx.upstream.news.is_none()
+        && !age.is_zero()
+    {
+        response.insert_header(header::AGE, age.as_secs())?;
+    }
+    let stored = matches!(
+        session.cache.phase(),
+        CachePhase::Miss | CachePhase::Expired
+    );
+    for (name, value) in std::mem::take(&mut ctx.upstream.withheld) {
+        if stored {
+            response.append_header(name, value)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! What is asked of a parent, and what is made of its answer.
+
+use contracts::header::HOP;
+use http::header;
+use pingora::cache::{NoCacheReason, RespCacheable};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::prelude::{Error, ErrorSource, ErrorType, Result};
+use pingora::proxy::Session;
+use runtime::clock::System;
+
+use super::entry::from;
+use super::{Context, Proxy};
+use crate::headers::{self, CACHE_STATUS};
+use crate::rfc9111::freshness;
+use crate::{fill, key};
+
+impl Proxy {
+    /// Makes a client's request one for the parent.
+    pub(super) fn ask(
+        &self,
+        session: &Session,
+        request: &mut RequestHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        let parent = ctx
+            .tried
+            .last()
+            .map_or("", |parent| self.parents.authority(*parent));
+        let from = from(session, ctx.protocol);
+        self.policy
+            .to_parent(request, parent, from, &self.rules.name)?;
+        headers::join_loop(request, &self.rules.loop_id)?;
+        if let Some(secret) = &self.rules.hop_secret {
+            request.insert_header(HOP, secret.clone())?;
+        }
+        self.ask_for(request, ctx)?;
+        ctx.upstream.ask(System.wall());
+        self.metrics.upstream_requests.inc();
+        Ok(())
+    }
+
+    /// Takes from a parent's answer what describes this one fetch.
+    pub(super) fn hear(
+        &self,
+        session: &Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        headers::strip_hops(response);
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        let now = System.wall();
+        ctx.upstream.answered(now);
+        if let Some(asked_at) = ctx.upstream.asked_at {
+            let waited = asked_at.elapsed().as_secs_f64();
+            self.metrics.upstream_seconds.observe(waited);
+        }
+        ctx.upstream.status = Some(response.status.as_u16());
+        self.weigh_answer(session, response.status, ctx)?;
+        if response.status == 403 && self.is_for_films() {
+            // Parents refuse hops, never viewers: it is this node that is not let in.
+            let why = "the parent refuses this node's hop credential";
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
+        }
+        // These describe this one fetch. Stored, they would be repeated as if they described
+        // every later hit (RFC 9211 §2: members tell how *this* response was handled).
+        ctx.upstream.age = freshness::age(&response.headers);
+        response.remove_header(&header::AGE);
+        ctx.upstream.cache_status = headers::take(response, &CACHE_STATUS);
+        response.remove_header(&header::ALT_SVC);
+        if freshness::date(&response.headers, &header::DATE).is_none() {
+            // RFC 9110 §6.6.1.
+            response.insert_header(header::DATE, httpdate::fmt_http_date(now))?;
+        }
+        self.number(response, ctx)?;
+        if response.status == 304 {
+            ctx.upstream.news = Some(response.clone());
+        }
+        self.forget_what_changed(session, ctx, response);
+        Ok(())
+    }
+
+    /// Decides whether the answer is stored, and for how long.
+    pub(super) fn keep(
+        &self,
+        session: &Session,
+        response: &ResponseHeader,
+        ctx: &mut Context,
+    ) -> RespCacheable {
+        let Some(arrival) = ctx.upstream.arrival else {
+            return RespCacheable::Uncacheable(NoCacheReason::InternalError);
+        };
+        let case = fill::Case {
+            request: session.req_header(),
+            response,
+            age: ctx.upstream.age,
+            arrival,
+        };
+        // What Pingora made of a 304 and the stored header is passed over: it takes few fields.
+        let (Some(news), Some(stored)) = (&ctx.upstream.news, session.cache.maybe_cache_meta())
+        else {
+            ctx.upstream.withheld = fill::withheld_of(response);
+            return fill::decide(&self.policy, &case);
+        };
+        let case = fill::Case {
+            response: news,
+            ..case
+        };
+        let meta = match fill::renew(&self.policy, stored, &case) {
+            fill::Renewed::Kept(meta) => meta,
+            fill::Renewed::Spent(meta) => {
+                self.cache.purge(session.cache.cache_key());
+                meta
+            }
+        };
+        RespCacheable::Cacheable(meta)
+    }
+
+    /// Forgets what an unsafe request has changed (RFC 9111 §4.4), its variants and the fills in progress included.
+    fn forget_what_changed(&self, session: &Session, ctx: &Context, answer: &ResponseHeader) {
+        let request = session.req_header();
+        let Some(admitted) = &ctx.admitted else {
+            return;
+        };
+        let changed = self.policy.invalidates(request, &admitted.address, answer);
+        for address in changed {
+            let subject = self.policy.subject(&address, request);
+            let key = key::build(&self.rules.zone, &subject);
+            self.cache.purge(&key);
+        }
+    }
+
+    /// Whether what is stored and stale may answer: while it is refreshed (no error), or for a parent that failed.
+    pub(super) fn may_stand_in(
+        &self,
+        session: &mut Session,
+        ctx: &Context,
+        error: Option<&Error>,
+    ) -> bool {
+        let Some(error) = error else {
+            return !ctx.numbers.must_ask;
+        };
+        let stored = session.cache.maybe_cache_meta();
+        match error.etype() {
+            // Another parent may know better.
+            ErrorType::HTTPStatus(status)
+                if self.is_unable(session, *status) && self.may_ask_another(ctx) =>
+            {
+                false
+            }
+            ErrorType::HTTPStatus(status) => {
+                stored.is_some_and(|stored| fill::covers_error(stored, *status, System.wall()))
+            }
+            _ if error.esource() == &ErrorSource::Upstream => {
+                // Pingora does not use the connection again, and does not say so.
+                session.set_keepalive(None);
+                true
+            }
+            _ => false,
+        }
+    }
+}
