@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use tier::feed::Feed;
 use tier::policy::{self, Policy};
+use tier::prefetch;
 use tier::settings::{self, Cache, Clients, Upstream};
 
 use crate::gate::{self, Holds, Limits};
@@ -66,6 +67,8 @@ pub struct Config {
     pub clients: Clients,
     /// What it is ordered to purge and to revoke.
     pub feed: Feed,
+    /// What it fetches before players ask for it.
+    pub prefetch: prefetch::Settings,
 }
 
 /// What an edge serves.
@@ -195,6 +198,7 @@ impl Default for Config {
             upstream: Upstream::default(),
             clients: Clients::default(),
             feed: Feed::default(),
+            prefetch: prefetch::Settings::default(),
         }
     }
 }
@@ -280,6 +284,19 @@ impl Config {
         let (cache, upstream, clients) = (&self.cache, &self.upstream, &self.clients);
         let (parents, feed) = (&self.parents, &self.feed);
         let tier = settings::check(parents, cache, upstream, clients, feed, &mut problems);
+        let ahead = &self.prefetch;
+        within(&mut problems, "prefetch.at_once", ahead.at_once, 0, 1024);
+        within(
+            &mut problems,
+            "prefetch.unless_busy",
+            ahead.unless_busy,
+            1,
+            100_000,
+        );
+        let tier = settings::Settings {
+            prefetch: self.prefetch,
+            ..tier
+        };
         problems.or(Settings {
             name: self.name,
             zone: self.zone,

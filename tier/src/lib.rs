@@ -34,6 +34,7 @@ pub mod node;
 mod notes;
 pub mod parent;
 pub mod policy;
+pub mod prefetch;
 mod protocol;
 pub mod proxied;
 pub mod proxy;

@@ -24,6 +24,7 @@ use crate::headers::Viewers;
 use crate::metrics::Metrics;
 use crate::parent::{self, Parents};
 use crate::policy::Policy;
+use crate::prefetch::Prefetch;
 use crate::proxy::{Proxy, Rules};
 use crate::purge::Purges;
 use crate::settings::Settings;
@@ -100,6 +101,7 @@ impl Node {
             lock: Box::leak(CacheLock::new_boxed(FILL_HEADER_LIMIT)),
             parents,
             purges,
+            prefetch: Prefetch::register(settings.prefetch, &registry)?,
             questions: Arc::default(),
             metrics: metrics.clone(),
             rules,

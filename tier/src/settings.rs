@@ -12,6 +12,7 @@ use crate::app;
 use crate::feed::{self, Feed};
 use crate::listen::Limits;
 use crate::parent::{Address, Timeouts};
+use crate::prefetch;
 
 /// `[cache]`: what the node keeps in memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +91,8 @@ pub struct Settings {
     pub app: app::Options,
     /// Where orders to purge and to revoke come from.
     pub feed: feed::Settings,
+    /// What is fetched ahead; nothing unless the role sets it.
+    pub prefetch: prefetch::Settings,
 }
 
 impl Default for Cache {
@@ -207,6 +210,7 @@ pub fn check(
             h2_idle: Duration::from_secs(120),
         },
         feed: feed.check(problems),
+        prefetch: prefetch::Settings::default(),
         parents,
         hop_secret_file: some(&upstream.hop_secret_file),
         timeouts,

@@ -25,3 +25,4 @@ mod i_proxied;
 mod j_site;
 mod k_suite;
 mod l_purge;
+mod m_ahead;

@@ -28,6 +28,8 @@ pub struct Context {
     /// By what the object is purged; empty until it was admitted.
     pub(super) subject: String,
     pub(super) numbers: Numbers,
+    /// What the player says that it will ask for next.
+    pub(super) said: Option<String>,
     /// On behalf of this node: a refresh, or a question about an object.
     pub(super) internal: bool,
     /// A body follows the header, over HTTP/1.1.
@@ -74,6 +76,7 @@ impl Context {
             key: None,
             subject: String::new(),
             numbers: Numbers::default(),
+            said: None,
             internal: false,
             brings_body: false,
             wishes: None,

@@ -10,6 +10,7 @@ use super::context::raw_target;
 use super::{Context, Proxy};
 use crate::admission::{Admitted, Facts, Refused};
 use crate::policy::{From, Passage};
+use crate::prefetch::{Errand, next_object};
 use crate::protocol::Protocol;
 use crate::purge::WhenLost;
 use crate::{answer, headers, key};
@@ -44,7 +45,10 @@ impl Proxy {
     }
 
     /// Decides whether the request is let in.
-    fn admit(&self, session: &mut Session, ctx: &Context) -> Result<Admitted, Refused> {
+    fn admit(&self, session: &mut Session, ctx: &mut Context) -> Result<Admitted, Refused> {
+        if let Some(address) = errand(session) {
+            return Ok(Admitted::to(address));
+        }
         let target = raw_target(session).ok_or(Reason::Target)?;
         if ctx.internal {
             return Ok(self.admission.readmit(&target)?);
@@ -66,6 +70,9 @@ impl Proxy {
         }
         let From { client, scheme } = from(session, ctx.protocol);
         let request = session.req_header();
+        if self.prefetch.is_on() {
+            ctx.said = next_object(&target, &request.headers);
+        }
         self.admission.admit(&Facts {
             target: &target,
             method: request.method.as_str(),
@@ -94,6 +101,13 @@ impl Proxy {
         ctx.admitted = Some(admitted);
         Ok(())
     }
+}
+
+/// The address of what the node fetches ahead, when that is what the request is for.
+fn errand(session: &Session) -> Option<String> {
+    let errand = session.subrequest_ctx.as_ref()?.user_ctx()?;
+    let errand = errand.downcast_ref::<Errand>()?;
+    Some(errand.address.clone())
 }
 
 /// Where a request comes from. HTTP/3 is always secured.

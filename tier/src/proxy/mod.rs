@@ -1,6 +1,7 @@
 //! The one proxy that edges and shields are; its phases, in the order in which a request meets
 //! them.
 
+mod ahead;
 mod context;
 mod entry;
 mod hop;
@@ -34,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::notes::Notes;
 use crate::parent::Parents;
 use crate::policy::{Passage, Policy};
+use crate::prefetch::Prefetch;
 use crate::protocol::Protocol;
 use crate::purge::Purges;
 use crate::question::Questions;
@@ -62,6 +64,8 @@ pub struct Proxy {
     pub parents: Arc<Parents>,
     /// What was purged.
     pub purges: Arc<Purges>,
+    /// What is fetched ahead.
+    pub(crate) prefetch: Prefetch,
     /// What is being found out for those who show no token.
     pub(crate) questions: Arc<Questions>,
     /// What is counted.
@@ -321,6 +325,9 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
         self.account(session, error, ctx);
+        if error.is_none() {
+            self.fetch_ahead(session, ctx);
+        }
     }
 
     fn request_summary(&self, session: &Session, ctx: &Context) -> String {
