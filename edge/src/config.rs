@@ -412,6 +412,7 @@ mod tests {
         config.listen.https = "8443".to_owned();
         config.site.heuristic = Span::seconds(31 * 86_400);
         config.clients.max_connections = 0;
+        config.cache.disk.admit_after = 0;
         config.listen.plain_proxied_by = vec!["10.0.0.0/33".to_owned()];
         config.rates.ipv4_prefix = 33;
         config.rates.burst = Span::millis(1);
@@ -430,8 +431,33 @@ mod tests {
             "rates.ipv4_prefix",
             "parents",
             "clients.max_connections",
+            "cache.disk.admit_after",
         ];
         assert_eq!(keys, expected);
+    }
+
+    #[test]
+    fn an_unknown_key_of_a_disk_is_told_with_its_line() {
+        let lines = |text: &str| {
+            let file = Some((std::path::Path::new("edge.toml"), text));
+            let read = config::load::<Config>("edge", file, []);
+            read.map_err(|problems| problems[0].to_string())
+        };
+        let good = "[cache.disk]\ndirectories = [{ path = \"/a\", size = \"1GiB\" }]\n";
+        let directory = &lines(good).unwrap().cache.disk.directories[0];
+        assert_eq!(directory.size, ByteSize::mib(1024));
+        for (bad, line, key) in [
+            ("[cache.disk]\nsegments = 4\n", "edge.toml:2", "segments"),
+            (
+                "[cache.disk]\ndirectories = [{ path = \"/a\" }]\n",
+                "edge.toml:2",
+                "size",
+            ),
+            ("[cache.disk]\n\nretry = 30\n", "edge.toml:3", "`30`"),
+        ] {
+            let said = lines(bad).unwrap_err();
+            assert!(said.contains(line) && said.contains(key), "{said}");
+        }
     }
 
     #[test]

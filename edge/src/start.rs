@@ -68,6 +68,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         revokes: Some(Arc::clone(&gate) as _),
     };
     let node = Node::build(&settings.tier, role)?;
+    node.cache.ready().await;
     let (trigger, shutdown) = Trigger::new();
     let mut running = Running {
         https: sockets.https_address,
@@ -105,11 +106,14 @@ impl Running {
     }
 
     /// Forgets every cached object; fills in progress are finished and not stored.
-    pub fn purge_all(&self) {
-        self.node.cache.purge_all();
+    ///
+    /// # Errors
+    /// The name of a disk that could not take note.
+    pub async fn purge_all(&self) -> Result<(), String> {
+        self.node.cache.purge_all().await
     }
 
-    /// Stops listening, lets answers in progress end for the configured time, and frees the cache.
+    /// Stops listening, lets answers in progress end for the configured time, and closes the cache.
     pub async fn stop(mut self) {
         self.trigger.fire();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
@@ -117,7 +121,7 @@ impl Running {
         if tokio::time::timeout(self.patience, ended).await.is_err() {
             tracing::warn!("stopped before every task had ended");
         }
-        self.node.cache.purge_all();
+        self.node.cache.close().await;
     }
 
     fn serve(

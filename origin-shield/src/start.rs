@@ -61,6 +61,7 @@ pub async fn start(settings: Settings) -> Result<Running, tier::Error> {
         revokes: None,
     };
     let node = Node::build(&settings.tier, role)?;
+    node.cache.ready().await;
     let (plain, plain_address) = tcp(settings.plain).await?;
     let (internal, internal_address) = tcp(settings.internal).await?;
     let (trigger, shutdown) = Trigger::new();
@@ -87,11 +88,14 @@ pub async fn start(settings: Settings) -> Result<Running, tier::Error> {
 
 impl Running {
     /// Forgets every cached object; fills in progress are finished and not stored.
-    pub fn purge_all(&self) {
-        self.node.cache.purge_all();
+    ///
+    /// # Errors
+    /// The name of a disk that could not take note.
+    pub async fn purge_all(&self) -> Result<(), String> {
+        self.node.cache.purge_all().await
     }
 
-    /// Stops listening, lets answers in progress end for the configured time, and frees the cache.
+    /// Stops listening, lets answers in progress end for the configured time, and closes the cache.
     pub async fn stop(mut self) {
         self.trigger.fire();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
@@ -99,7 +103,7 @@ impl Running {
         if tokio::time::timeout(self.patience, ended).await.is_err() {
             tracing::warn!("stopped before every task had ended");
         }
-        self.node.cache.purge_all();
+        self.node.cache.close().await;
     }
 }
 

@@ -7,7 +7,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::cache::Ram;
+use crate::cache::{Cache, DiskFigures};
 use crate::feed;
 use crate::protocol::Protocol;
 use crate::purge::Purges;
@@ -72,7 +72,7 @@ impl Metrics {
     /// When the registry holds them already.
     pub fn register(
         registry: &Registry,
-        cache: &'static Ram,
+        cache: &'static Cache,
         purges: Arc<Purges>,
     ) -> Result<Self, prometheus::Error> {
         let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
@@ -101,6 +101,7 @@ impl Metrics {
         )?;
         registry.register(Box::new(connections.clone()))?;
         registry.register(Box::new(CacheFigures::new(cache)?))?;
+        registry.register(Box::new(DiskFigures::new(cache)?))?;
         let metrics = Self {
             requests: family(
                 "millrace_tier_requests_total",
@@ -166,16 +167,17 @@ fn label(status: u16, digits: &mut [u8; 3]) -> &str {
 
 /// The cache's own figures, read when the metrics are.
 struct CacheFigures {
-    cache: &'static Ram,
+    cache: &'static Cache,
     bytes: IntGauge,
     objects: IntGauge,
     filling: IntGauge,
     fills: IntCounter,
     failures: IntCounter,
+    promotions: IntCounter,
 }
 
 impl CacheFigures {
-    fn new(cache: &'static Ram) -> Result<Self, prometheus::Error> {
+    fn new(cache: &'static Cache) -> Result<Self, prometheus::Error> {
         Ok(Self {
             cache,
             bytes: IntGauge::new(
@@ -189,16 +191,21 @@ impl CacheFigures {
                 "millrace_tier_fill_failures_total",
                 "Fills that ended before the object was whole",
             )?,
+            promotions: IntCounter::new(
+                "millrace_tier_promotions_total",
+                "Objects taken into memory from disk",
+            )?,
         })
     }
 
-    fn collectors(&self) -> [&dyn Collector; 5] {
+    fn collectors(&self) -> [&dyn Collector; 6] {
         [
             &self.bytes,
             &self.objects,
             &self.filling,
             &self.fills,
             &self.failures,
+            &self.promotions,
         ]
     }
 }
@@ -216,7 +223,11 @@ impl Collector for CacheFigures {
         self.objects.set(gauge(usage.objects));
         self.filling.set(gauge(usage.fills));
         // Concurrent scrapes see the same figures or later ones, never a sum.
-        for (counter, value) in [(&self.fills, usage.begun), (&self.failures, usage.failed)] {
+        for (counter, value) in [
+            (&self.fills, usage.begun),
+            (&self.failures, usage.failed),
+            (&self.promotions, usage.promoted),
+        ] {
             counter.inc_by(value.saturating_sub(counter.get()));
         }
         let collectors = self.collectors().into_iter();

@@ -17,7 +17,8 @@ use tokio::task::JoinSet;
 use crate::admission::Admission;
 use crate::app::App;
 use crate::beacon::Beacon;
-use crate::cache::Ram;
+use crate::cache::Cache;
+use crate::cache::disk::State;
 use crate::error::Error;
 use crate::feed::{Follower, Lines, Orders, Pace, Place, Revokes, Server, Source, by_hand};
 use crate::headers::Viewers;
@@ -52,8 +53,8 @@ pub struct Node {
     /// The application for [`crate::listen::serve`] and [`crate::h3::serve`].
     pub app: Arc<App>,
     /// The node's cache. Pingora wants storage that lives for ever, so each node leaks the empty
-    /// shell of one; [`Ram::purge_all`] gives the objects back.
-    pub cache: &'static Ram,
+    /// shell of one; [`Cache::close`] gives the objects back.
+    pub cache: &'static Cache,
     /// The node's figures.
     pub metrics: Metrics,
     /// Where they are registered.
@@ -64,12 +65,17 @@ pub struct Node {
 }
 
 impl Node {
-    /// Builds a node.
+    /// Builds a node, within a Tokio runtime. Its disks are opened meanwhile;
+    /// [`Cache::ready`] waits for them.
     ///
     /// # Errors
     /// When the hop credential cannot be read or the system gives no random number.
     pub fn build(settings: &Settings, role: Role) -> Result<Self, Error> {
-        let cache: &'static Ram = Box::leak(Box::new(Ram::new(settings.cache_bytes)));
+        let cache = match &settings.disk {
+            Some(disk) => Cache::with_disks(settings.cache_bytes, disk),
+            None => Cache::new(settings.cache_bytes),
+        };
+        let cache: &'static Cache = Box::leak(Box::new(cache));
         let registry = Registry::new();
         let purges = Arc::new(Purges::new(&settings.feed.purges));
         let metrics = Metrics::register(&registry, cache, Arc::clone(&purges))?;
@@ -116,7 +122,7 @@ impl Node {
         })
     }
 
-    /// Follows the node's feed, if it has one, and serves its internal port, until shutdown.
+    /// Follows the node's feed, if it has one, watches its disks, and serves its internal port, until shutdown.
     pub fn attend(
         &self,
         internal: TcpListener,
@@ -134,6 +140,11 @@ impl Node {
             };
             tasks.spawn(follower.run(random, shutdown.clone()));
         }
+        tasks.spawn(Self::watch_disks(
+            self.cache,
+            health.clone(),
+            shutdown.clone(),
+        ));
         let by_hand = by_hand(Arc::clone(&self.orders));
         let (registry, health) = (self.registry.clone(), health.clone());
         let served = serve_with(by_hand, internal, registry, health, shutdown.clone());
@@ -166,6 +177,39 @@ fn random() -> f64 {
     f64::from(drawn) / f64::from(u32::MAX)
 }
 
+impl Node {
+    /// Says in the node's health which disks it does without, until shutdown.
+    async fn watch_disks(cache: &'static Cache, health: Health, mut shutdown: Shutdown) {
+        let each = cache.volumes().iter().map(|volume| {
+            let health = health.clone();
+            async move {
+                let part = format!("disk {}", volume.name);
+                let mut state = volume.watch();
+                loop {
+                    health.degrade(&part, ailment(&state.borrow_and_update()));
+                    if state.changed().await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        tokio::select! {
+            _ = futures_util::future::join_all(each) => {}
+            () = shutdown.requested() => {}
+        }
+    }
+}
+
+fn ailment(state: &State) -> Option<String> {
+    match state {
+        State::Opening => Some("its index is being read".to_owned()),
+        State::Serving(note) => note.clone(),
+        State::ReadOnly(why) => Some(format!("not written to: {why}")),
+        State::Aside(why) => Some(format!("not in use: {why}")),
+        State::Closed => None,
+    }
+}
+
 /// Reads a credential between tiers: one line of printable ASCII.
 ///
 /// # Errors
@@ -184,3 +228,24 @@ const SHORTEST: usize = 16;
 /// After this long a fill that has not even a response header is given up as the one fill, and
 /// another request may begin its own.
 const FILL_HEADER_LIMIT: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn health_tells_what_ails_a_disk_until_it_is_well() {
+        let why = || "why".to_owned();
+        let said = [
+            (State::Opening, Some("its index is being read")),
+            (State::Serving(None), None),
+            (State::Serving(Some(why())), Some("why")),
+            (State::ReadOnly(why()), Some("not written to: why")),
+            (State::Aside(why()), Some("not in use: why")),
+            (State::Closed, None),
+        ];
+        for (state, expected) in said {
+            assert_eq!(ailment(&state).as_deref(), expected, "{state:?}");
+        }
+    }
+}

@@ -197,7 +197,7 @@ async fn a_purge_reaches_a_fill_in_flight() {
     let house = House::with(&origin, |_| {}).await;
     let client = house.client(Protocol::H2);
     let first = client.open("GET", &signed(PATH), &[]).await;
-    house.edge.purge_all();
+    house.edge.purge_all().await.unwrap();
     gate.open();
     assert_eq!(first.whole().await.bytes().len(), 100_000);
     let second = client.get(&signed(PATH), &[]).await;

@@ -24,5 +24,6 @@ mod h_grants;
 mod i_proxied;
 mod j_site;
 mod k_suite;
+mod l_disk;
 mod l_purge;
 mod m_ahead;

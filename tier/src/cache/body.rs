@@ -27,32 +27,63 @@ pub(super) enum Progress {
     Failed,
 }
 
+/// Where the bytes of an object come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A fetch that began when this purge sequence number was applied.
+    Parent(u64),
+    /// A disk; the number is that of the fetch.
+    Disk(u64),
+}
+
 /// One object, from the first byte of its fill until the last reader has let go.
 pub(super) struct Object {
     pub(super) id: u64,
     pub(super) key: HashBinary,
+    /// The purge sequence number that was applied when its fetch began.
+    pub(super) fill_seq: u64,
     pub(super) meta: RwLock<Arc<Meta>>,
     /// Read since it last passed through the eviction queue.
     pub(super) visited: AtomicBool,
     /// Purged while it was filling: not to be stored.
     pub(super) purged: AtomicBool,
+    /// Found to be fresh again since it was written to disk.
+    pub(super) renewed: AtomicBool,
+    /// It came from disk.
+    promoted: bool,
+    /// It came from disk or was offered to it.
+    below: AtomicBool,
     /// Pieces with the offset at which each begins.
     pieces: RwLock<Vec<(usize, Bytes)>>,
     progress: watch::Sender<Progress>,
-    charge: Charge,
+    charge: Arc<Charge>,
 }
 
 impl Object {
-    pub(super) fn new(id: u64, key: HashBinary, meta: Meta, charge: Charge) -> Arc<Self> {
+    pub(super) fn new(
+        id: u64,
+        key: HashBinary,
+        source: Source,
+        meta: Meta,
+        charge: Charge,
+    ) -> Arc<Self> {
+        let (promoted, fill_seq) = match source {
+            Source::Parent(fill_seq) => (false, fill_seq),
+            Source::Disk(fill_seq) => (true, fill_seq),
+        };
         Arc::new(Self {
             id,
             key,
+            fill_seq,
             meta: RwLock::new(Arc::new(meta)),
             visited: AtomicBool::new(false),
             purged: AtomicBool::new(false),
+            renewed: AtomicBool::new(false),
+            promoted,
+            below: AtomicBool::new(promoted),
             pieces: RwLock::new(Vec::new()),
             progress: watch::Sender::new(Progress::Filling(0)),
-            charge,
+            charge: Arc::new(charge),
         })
     }
 
@@ -96,6 +127,36 @@ impl Object {
 
     pub(super) fn fail(&self) {
         self.progress.send_replace(Progress::Failed);
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(*self.progress.borrow(), Progress::Complete(_))
+    }
+
+    /// Whether it came from disk.
+    pub(super) const fn is_promoted(&self) -> bool {
+        self.promoted
+    }
+
+    /// Whether it came from disk or was offered to it.
+    pub(super) fn is_below(&self) -> bool {
+        self.below.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it is offered to a disk; tells whether it was not before.
+    pub(super) fn goes_below(&self) -> bool {
+        !self.below.swap(true, Ordering::Relaxed)
+    }
+
+    /// The body, which is complete.
+    pub(super) fn pieces(&self) -> Vec<Bytes> {
+        let pieces = self.pieces.read();
+        pieces.iter().map(|(_, piece)| piece.clone()).collect()
+    }
+
+    /// What keeps its memory accounted for as long as it is held.
+    pub(super) fn share_charge(&self) -> Box<dyn std::any::Any + Send + Sync> {
+        Box::new(Arc::clone(&self.charge))
     }
 
     fn slice(&self, from: usize, to: usize) -> Option<Bytes> {
@@ -144,14 +205,15 @@ pub(crate) struct Reader {
     position: usize,
     /// Exclusive; `usize::MAX` is "to the end".
     end: usize,
-    /// It was still filling when this reader came.
+    /// It was still being fetched when this reader came.
     pub(crate) joined_fill: bool,
 }
 
 impl Reader {
     pub(super) fn open(object: Arc<Object>) -> (CacheMeta, Box<Self>) {
         let progress = object.progress.subscribe();
-        let joined_fill = matches!(*progress.borrow(), Progress::Filling(_));
+        let filling = matches!(*progress.borrow(), Progress::Filling(_));
+        let joined_fill = filling && !object.is_promoted();
         object.visited.store(true, Ordering::Relaxed);
         let meta = object.meta().give();
         let reader = Self {
@@ -162,6 +224,11 @@ impl Reader {
             joined_fill,
         };
         (meta, Box::new(reader))
+    }
+
+    /// The purge sequence number that was applied when the object's fetch began.
+    pub(crate) fn fill_seq(&self) -> u64 {
+        self.object.fill_seq
     }
 }
 

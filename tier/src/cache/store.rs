@@ -1,4 +1,4 @@
-//! The index of the RAM cache, as `pingora-cache` wants it.
+//! The index of what is in memory, and the cache as `pingora-cache` wants it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,18 +19,24 @@ use pingora::http::ResponseHeader;
 use pingora::prelude::{Error, ErrorType, OrErr, Result};
 
 use super::OVERHEAD;
-use super::body::{Object, Reader};
+use super::below::Below;
+use super::body::{Object, Reader, Source};
+use super::disk::{self, Volume};
 use super::meta::Meta;
-use super::room::Room;
+use super::room::{Charge, Room};
 
-/// Objects in memory, up to a limit in bytes.
-pub struct Ram {
+/// Objects in memory, up to a limit in bytes, and on disks below.
+pub struct Cache {
     shards: Vec<RwLock<HashMap<HashBinary, Slot>>>,
     /// Fills by their id. A purge does not touch it: the one who fills must always find its own.
     fills: Mutex<HashMap<u64, Arc<Object>>>,
     begun: AtomicU64,
     failed: AtomicU64,
+    pub(super) promoted: AtomicU64,
+    /// The purge sequence number that fills bear which begin now.
+    applied_seq: AtomicU64,
     room: Room,
+    pub(super) below: Option<Below>,
 }
 
 /// How full the cache is.
@@ -46,6 +52,8 @@ pub struct Usage {
     pub begun: u64,
     /// Fills so far that ended before the object was whole.
     pub failed: u64,
+    /// Objects so far that were taken into memory from disk.
+    pub promoted: u64,
 }
 
 #[derive(Default)]
@@ -55,8 +63,8 @@ struct Slot {
     filling: Vec<Arc<Object>>,
 }
 
-impl Ram {
-    /// An empty cache that uses at most `limit` bytes.
+impl Cache {
+    /// An empty cache that uses at most `limit` bytes, in memory only.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -64,8 +72,54 @@ impl Ram {
             fills: Mutex::default(),
             begun: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            promoted: AtomicU64::new(0),
+            applied_seq: AtomicU64::new(0),
             room: Room::new(limit),
+            below: None,
         }
+    }
+
+    /// A cache that uses at most `limit` bytes of memory and keeps objects on disks. It begins to
+    /// open them; [`Cache::ready`] waits until it has.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    #[must_use]
+    pub fn with_disks(limit: usize, settings: &disk::Settings) -> Self {
+        let mut cache = Self::new(limit);
+        let buffers = limit / BUFFERS_SHARE;
+        // They are reused and thus always taken; there is room, for nothing else is.
+        cache.room.take(buffers);
+        cache.below = Some(Below::open(settings, buffers));
+        cache
+    }
+
+    /// Returns when what was on the disks is found.
+    pub async fn ready(&self) {
+        if let Some(below) = &self.below {
+            below.disks.ready().await;
+        }
+    }
+
+    /// The disks, in the order of the configuration.
+    #[must_use]
+    pub fn volumes(&self) -> &[Arc<Volume>] {
+        self.below
+            .as_ref()
+            .map_or(&[], |below| below.disks.volumes())
+    }
+
+    /// Lets the memory go and the disks write what waits. Nothing is found from then on.
+    pub async fn close(&self) {
+        self.forget_memory();
+        if let Some(below) = &self.below {
+            below.disks.close().await;
+        }
+    }
+
+    /// Says which purge sequence number is applied: fills that begin from now on bear it.
+    pub fn apply_seq(&self, seq: u64) {
+        self.applied_seq.fetch_max(seq, Ordering::AcqRel);
     }
 
     /// How full it is. Walks the index's shards, not its entries.
@@ -75,25 +129,75 @@ impl Ram {
             bytes: self.room.used(),
             objects: self.shards.iter().map(|shard| shard.read().len()).sum(),
             fills: self.fills.lock().len(),
-            begun: self.begun.load(Ordering::Relaxed),
+            begun: self.begun.load(Ordering::Relaxed) - self.promoted.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
+            promoted: self.promoted.load(Ordering::Relaxed),
         }
     }
 
     /// Reads the stored response header of an object that is complete or filling.
-    pub fn header<T>(&self, key: &CacheKey, read: impl FnOnce(&ResponseHeader) -> T) -> Option<T> {
-        let object = self.find(&key.combined_bin())?;
-        Some(read(&object.meta().header))
+    pub async fn header<T>(
+        &'static self,
+        key: &CacheKey,
+        read: impl FnOnce(&ResponseHeader) -> T,
+    ) -> Option<T> {
+        let hash = key.combined_bin();
+        if let Some(object) = self.find(&hash) {
+            return Some(read(&object.meta().header));
+        }
+        let meta = self.meta_below(&hash).await?;
+        Some(read(meta.response_header()))
     }
 
     /// Forgets an object; a fill in progress is finished for its readers but not stored.
     /// Tells whether there was anything.
-    pub fn purge(&self, key: &CacheKey) -> bool {
-        self.forget(&key.combined_bin())
+    ///
+    /// # Errors
+    /// The name of a disk that could not take note: the object is not found any more, but would be
+    /// again if this process ended before the disk is back.
+    pub async fn purge(&self, key: &CacheKey) -> std::result::Result<bool, String> {
+        self.purge_hash(&key.combined_bin()).await
     }
 
-    /// Forgets everything, as [`Ram::purge`] does.
-    pub fn purge_all(&self) {
+    /// Forgets an object as [`Cache::purge`] does, for those who cannot wait for a disk: only when
+    /// the process is killed before the disk has taken note can the object be found again.
+    pub fn forget_at_once(&self, key: &CacheKey) {
+        let hash = key.combined_bin();
+        self.forget(&hash);
+        let volume = self.below.as_ref().and_then(|below| below.disks.of(&hash));
+        if let Some(volume) = volume {
+            drop(volume.forget(Some(hash)));
+            // Once more: what came from disk in between.
+            self.forget(&hash);
+        }
+    }
+
+    async fn purge_hash(&self, hash: &HashBinary) -> std::result::Result<bool, String> {
+        let mut known = self.forget(hash);
+        if let Some(below) = &self.below {
+            let told = below.disks.forget(Some(*hash)).await;
+            // Once more: what came from disk in between.
+            known |= self.forget(hash);
+            known |= told?;
+        }
+        Ok(known)
+    }
+
+    /// Forgets everything, as [`Cache::purge`] does.
+    ///
+    /// # Errors
+    /// As for [`Cache::purge`].
+    pub async fn purge_all(&self) -> std::result::Result<(), String> {
+        self.forget_memory();
+        if let Some(below) = &self.below {
+            let told = below.disks.forget(None).await;
+            self.forget_memory();
+            told?;
+        }
+        Ok(())
+    }
+
+    fn forget_memory(&self) {
         for shard in &self.shards {
             for (_, slot) in shard.write().drain() {
                 slot.mark_purged();
@@ -112,7 +216,15 @@ impl Ram {
     fn find(&self, key: &HashBinary) -> Option<Arc<Object>> {
         let shard = self.shard(key).read();
         let slot = shard.get(key)?;
-        slot.newest().cloned()
+        slot.current().cloned()
+    }
+
+    /// What a parent's confirmation is about: a stored object, or one on its way up from disk.
+    fn renewable(&self, key: &HashBinary) -> Option<Arc<Object>> {
+        let shard = self.shard(key).read();
+        let slot = shard.get(key)?;
+        let rising = || slot.filling.iter().rfind(|object| object.is_promoted());
+        slot.stored.as_ref().or_else(rising).cloned()
     }
 
     #[expect(
@@ -125,7 +237,7 @@ impl Ram {
 
     /// Takes room for `bytes`, giving up stored objects as far as needed, and none when that
     /// would not do.
-    fn make_room(&self, bytes: usize) -> Result<()> {
+    pub(super) fn make_room(&self, bytes: usize) -> Result<()> {
         while !self.room.take(bytes) {
             let Some(victims) = self.room.victims(bytes) else {
                 return Error::e_explain(
@@ -135,6 +247,9 @@ impl Ram {
             };
             for victim in victims {
                 self.drop_stored(&victim);
+                if let Some(below) = &self.below {
+                    below.given_up(&victim);
+                }
             }
         }
         Ok(())
@@ -150,8 +265,55 @@ impl Ram {
         }
     }
 
+    /// An account for bytes for which room was made.
+    pub(super) fn charge(&self, bytes: usize) -> Charge {
+        self.room.open(bytes)
+    }
+
+    /// A new object for which room was made.
+    pub(super) fn object(
+        &self,
+        key: HashBinary,
+        meta: Meta,
+        taken: usize,
+        source: Source,
+    ) -> Arc<Object> {
+        let id = self.begun.fetch_add(1, Ordering::Relaxed);
+        Object::new(id, key, source, meta, self.charge(taken))
+    }
+
+    /// Takes an object in as one that is filling, if memory has nothing of its key and the
+    /// condition holds at that moment. Otherwise gives what there is.
+    pub(super) fn begin_unless_there(
+        &self,
+        object: &Arc<Object>,
+        condition: impl FnOnce() -> bool,
+    ) -> std::result::Result<(), Option<Arc<Object>>> {
+        let mut shard = self.shard(&object.key).write();
+        if let Some(slot) = shard.get(&object.key)
+            && let Some(other) = slot.current()
+        {
+            return Err(Some(Arc::clone(other)));
+        }
+        if !condition() {
+            return Err(None);
+        }
+        let slot = shard.entry(object.key).or_default();
+        slot.filling.push(Arc::clone(object));
+        Ok(())
+    }
+
+    /// Gives an object to a reader.
+    fn open(&self, object: Arc<Object>) -> (CacheMeta, HitHandler) {
+        if let Some(below) = &self.below {
+            below.asked(&object, object.visited.load(Ordering::Relaxed));
+        }
+        let (meta, reader) = Reader::open(object);
+        (meta, reader)
+    }
+
     /// Ends a fill: stores the object when it is complete and was not purged meanwhile.
-    fn settle(&self, object: &Arc<Object>, complete: bool) {
+    pub(super) fn settle(&self, object: &Arc<Object>, complete: bool) {
         self.fills.lock().remove(&object.id);
         let mut shard = self.shard(&object.key).write();
         let newer = |stored: &Arc<Object>| stored.id > object.id;
@@ -167,6 +329,11 @@ impl Ram {
             if keep {
                 slot.stored = Some(Arc::clone(object));
                 self.room.admit(object);
+                if let Some(below) = &self.below
+                    && !object.is_promoted()
+                {
+                    below.filled(object);
+                }
             }
             if slot.is_empty() {
                 shard.remove(&object.key);
@@ -176,32 +343,36 @@ impl Ram {
 }
 
 impl Slot {
-    /// What began last: a fill may be slower than one that began after it, because a purge came between them.
-    fn newest(&self) -> Option<&Arc<Object>> {
-        let both = self.filling.last().into_iter().chain(&self.stored);
-        both.max_by_key(|object| object.id)
-    }
-
     fn is_empty(&self) -> bool {
         self.stored.is_none() && self.filling.is_empty()
     }
 
+    /// The newest that may be read: what began last. A fill may be slower than one that began after it, because a
+    /// purge came between them.
+    fn current(&self) -> Option<&Arc<Object>> {
+        let both = self.filling.last().into_iter().chain(&self.stored);
+        both.max_by_key(|object| object.id)
+    }
+
     fn mark_purged(&self) {
-        for object in &self.filling {
+        for object in self.filling.iter().chain(&self.stored) {
             object.purged.store(true, Ordering::Release);
         }
     }
 }
 
 #[async_trait]
-impl Storage for Ram {
+impl Storage for Cache {
     async fn lookup(
         &'static self,
         key: &CacheKey,
         _trace: &SpanHandle,
     ) -> Result<Option<(CacheMeta, HitHandler)>> {
-        let found = self.find(&key.combined_bin()).map(Reader::open);
-        Ok(found.map(|(meta, reader)| (meta, reader as HitHandler)))
+        let hash = key.combined_bin();
+        if let Some(object) = self.find(&hash) {
+            return Ok(Some(self.open(object)));
+        }
+        Ok(self.find_below(&hash).await)
     }
 
     async fn lookup_streaming_write(
@@ -231,17 +402,17 @@ impl Storage for Ram {
         let reserved = meta.content_length().unwrap_or(0);
         let taken = OVERHEAD.saturating_add(reserved);
         self.make_room(taken)?;
-        let id = self.begun.fetch_add(1, Ordering::Relaxed);
         let hash = key.combined_bin();
-        let object = Object::new(id, hash, meta, self.room.open(taken));
-        self.fills.lock().insert(id, Arc::clone(&object));
+        let seq = self.applied_seq.load(Ordering::Acquire);
+        let object = self.object(hash, meta, taken, Source::Parent(seq));
+        self.fills.lock().insert(object.id, Arc::clone(&object));
         let mut shard = self.shard(&hash).write();
         let slot = shard.entry(hash).or_default();
         slot.filling.push(Arc::clone(&object));
         Ok(Box::new(Writer {
             store: self,
+            tag: object.id.into(),
             object,
-            tag: id.into(),
             len: 0,
             reserved,
             settled: false,
@@ -254,10 +425,15 @@ impl Storage for Ram {
         _purge_type: PurgeType,
         _trace: &SpanHandle,
     ) -> Result<PurgeOutcome> {
-        Ok(if self.forget(&target.key().combined_bin()) {
-            PurgeOutcome::Purged(None)
-        } else {
-            PurgeOutcome::NotFound
+        let hash = target.key().combined_bin();
+        let known = self.purge_hash(&hash).await;
+        Ok(match known {
+            Ok(true) => PurgeOutcome::Purged(None),
+            Ok(false) => PurgeOutcome::NotFound,
+            Err(disk) => {
+                let why = format!("the disk at {disk} has not taken note of the purge");
+                return Error::e_explain(ErrorType::InternalError, why);
+            }
         })
     }
 
@@ -268,12 +444,13 @@ impl Storage for Ram {
         _trace: &SpanHandle,
     ) -> Result<bool> {
         let hash = key.combined_bin();
-        let shard = self.shard(&hash).read();
-        let stored = shard.get(&hash).and_then(|slot| slot.stored.as_ref());
-        Ok(stored.is_some_and(|object| {
+        if let Some(object) = self.renewable(&hash) {
             *object.meta.write() = Arc::new(Meta::keep(meta));
-            true
-        }))
+            object.renewed.store(true, Ordering::Relaxed);
+            return Ok(true);
+        }
+        let below = self.below.as_ref();
+        Ok(below.is_some_and(|below| below.renew(&hash, meta)))
     }
 
     fn support_streaming_partial_write(&self) -> bool {
@@ -287,7 +464,7 @@ impl Storage for Ram {
 
 /// The one who fills an object. Dropped without `finish`, the fill has failed.
 struct Writer {
-    store: &'static Ram,
+    store: &'static Cache,
     object: Arc<Object>,
     tag: U64WriteId,
     len: usize,
@@ -344,3 +521,6 @@ impl Drop for Writer {
 }
 
 const SHARDS: usize = 64;
+
+/// One part in so many of the memory is for buffers of what is read from disks.
+const BUFFERS_SHARE: usize = 64;

@@ -8,11 +8,11 @@ use pingora::cache::trace::Span;
 use pingora::cache::{CacheKey, CacheMeta};
 use pingora::http::ResponseHeader;
 
-use super::Ram;
+use super::Cache;
 use crate::key;
 
-fn cache(limit: usize) -> &'static Ram {
-    Box::leak(Box::new(Ram::new(limit)))
+fn cache(limit: usize) -> &'static Cache {
+    Box::leak(Box::new(Cache::new(limit)))
 }
 
 fn meta(length: Option<usize>) -> CacheMeta {
@@ -29,7 +29,7 @@ fn at(path: &str) -> CacheKey {
 }
 
 async fn begin(
-    cache: &'static Ram,
+    cache: &'static Cache,
     path: &str,
     length: Option<usize>,
 ) -> Box<dyn HandleMiss + Send + Sync> {
@@ -38,7 +38,7 @@ async fn begin(
     cache.get_miss_handler(&key, &meta, &trace).await.unwrap()
 }
 
-async fn store(cache: &'static Ram, path: &str, length: usize) {
+async fn store(cache: &'static Cache, path: &str, length: usize) {
     let mut fill = begin(cache, path, Some(length)).await;
     fill.write_body(Bytes::from(vec![1; length]), false)
         .await
@@ -46,7 +46,7 @@ async fn store(cache: &'static Ram, path: &str, length: usize) {
     fill.finish().await.unwrap();
 }
 
-async fn find(cache: &'static Ram, path: &str) -> Option<HitHandler> {
+async fn find(cache: &'static Cache, path: &str) -> Option<HitHandler> {
     let trace = Span::inactive().handle();
     let found = cache.lookup(&at(path), &trace).await.unwrap();
     found.map(|(_, reader)| reader)
@@ -162,7 +162,7 @@ async fn a_purged_fill_is_finished_and_not_stored() {
     let cache = cache(1 << 20);
     let mut fill = begin(cache, "/a", None).await;
     let mut reader = find(cache, "/a").await.unwrap();
-    assert!(cache.purge(&at("/a")));
+    assert!(cache.purge(&at("/a")).await.unwrap());
     assert!(find(cache, "/a").await.is_none());
     let trace = Span::inactive().handle();
     let (key, tag) = (at("/a"), fill.streaming_write_tag());
@@ -177,7 +177,7 @@ async fn a_purged_fill_is_finished_and_not_stored() {
     fill.finish().await.unwrap();
     assert_eq!(read(&mut reader).await.unwrap(), b"ab");
     assert!(find(cache, "/a").await.is_none());
-    assert!(!cache.purge(&at("/a")));
+    assert!(!cache.purge(&at("/a")).await.unwrap());
 }
 
 #[tokio::test]
@@ -237,7 +237,7 @@ async fn what_is_still_read_counts_until_it_is_let_go() {
     let cache = cache(100_000);
     store(cache, "/a", 80_000).await;
     let mut reader = find(cache, "/a").await.unwrap();
-    cache.purge_all();
+    cache.purge_all().await.unwrap();
     assert_eq!(read(&mut reader).await.unwrap().len(), 80_000);
     assert!(cache.usage().bytes > 80_000);
     drop(reader);

@@ -29,7 +29,7 @@ use runtime::clock::System;
 
 use crate::admission::Admission;
 use crate::beacon::Beacon;
-use crate::cache::{Ram, Reader};
+use crate::cache::{Cache, Reader};
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
 use crate::notes::Notes;
@@ -57,7 +57,7 @@ pub struct Proxy {
     /// What viewers get beyond the object; `None` for a node that serves tiers only.
     pub viewers: Option<Viewers>,
     /// Where objects are kept.
-    pub cache: &'static Ram,
+    pub cache: &'static Cache,
     /// Makes requests for one absent object wait for one fill.
     pub lock: &'static CacheKeyLockImpl,
     /// Where objects come from.
@@ -326,7 +326,7 @@ impl ProxyHttp for Proxy {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
         self.account(session, error, ctx);
         if error.is_none() {
-            self.fetch_ahead(session, ctx);
+            self.fetch_ahead(session, ctx).await;
         }
     }
 

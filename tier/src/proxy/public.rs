@@ -27,7 +27,7 @@ impl Proxy {
             let current = self.is_current(header, ctx);
             current.then(|| is_given_to_all(header))
         });
-        if let Some(known) = known.flatten() {
+        if let Some(known) = known.await.flatten() {
             return known;
         }
         let Some(spawner) = &session.subrequest_spawner else {

@@ -110,7 +110,7 @@ impl Proxy {
         let meta = match fill::renew(&self.policy, stored, &case) {
             fill::Renewed::Kept(meta) => meta,
             fill::Renewed::Spent(meta) => {
-                self.cache.purge(session.cache.cache_key());
+                self.cache.forget_at_once(session.cache.cache_key());
                 meta
             }
         };
@@ -127,7 +127,7 @@ impl Proxy {
         for address in changed {
             let subject = self.policy.subject(&address, request);
             let key = key::build(&self.rules.zone, &subject);
-            self.cache.purge(&key);
+            self.cache.forget_at_once(&key);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Configuration that edge and shield share, and the node that it makes.
 
+mod disk;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use config::{ByteSize, Problems, Span};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use self::disk::{Directory, Disk};
 use crate::app;
 use crate::feed::{self, Feed};
 use crate::listen::Limits;
@@ -28,6 +31,8 @@ pub struct Cache {
     /// the parent itself. 100ms to 10m. Default `30s`; less than `upstream.read_timeout` lets a slow
     /// parent be asked many times for one object.
     pub fill_wait: Span,
+    /// What it keeps on disks.
+    pub disk: Disk,
 }
 
 /// `[upstream]`: how the node asks its parents.
@@ -77,6 +82,8 @@ pub struct Settings {
     pub max_object_bytes: usize,
     /// How long a request waits for another one's fill to begin.
     pub fill_wait: Duration,
+    /// Disks below the memory.
+    pub disk: Option<crate::cache::disk::Settings>,
     /// The parents, at least one.
     pub parents: Vec<Address>,
     /// File with the credential for parents.
@@ -101,6 +108,7 @@ impl Default for Cache {
             memory: ByteSize::mib(512),
             max_object: ByteSize::mib(64),
             fill_wait: Span::seconds(30),
+            disk: Disk::default(),
         }
     }
 }
@@ -174,32 +182,10 @@ pub fn check(
         ),
         cooldown: span(problems, "upstream.cooldown", upstream.cooldown, 0, 600_000),
     };
-    let limits = Limits {
-        max_connections: count(
-            problems,
-            "clients.max_connections",
-            clients.max_connections,
-            1_000_000,
-        ),
-        handshake: span(
-            problems,
-            "clients.handshake_timeout",
-            clients.handshake_timeout,
-            100,
-            60_000,
-        ),
-        header: span(
-            problems,
-            "clients.header_timeout",
-            clients.header_timeout,
-            100,
-            300_000,
-        ),
-        drain: span(problems, "clients.drain", clients.drain, 0, 600_000),
-        proxied_by: Vec::new(),
-    };
+    let limits = limits(clients, problems);
     Settings {
         cache_bytes: memory,
+        disk: disk::check(problems, cache),
         max_object_bytes: largest,
         fill_wait: span(problems, "cache.fill_wait", cache.fill_wait, 100, 600_000),
         // One retry a hop, and one for what is newer than a parent gave.
@@ -222,6 +208,33 @@ pub fn check(
             100,
             600_000,
         ),
+    }
+}
+
+fn limits(clients: &Clients, problems: &mut Problems) -> Limits {
+    Limits {
+        max_connections: count(
+            problems,
+            "clients.max_connections",
+            clients.max_connections,
+            1_000_000,
+        ),
+        handshake: span(
+            problems,
+            "clients.handshake_timeout",
+            clients.handshake_timeout,
+            100,
+            60_000,
+        ),
+        header: span(
+            problems,
+            "clients.header_timeout",
+            clients.header_timeout,
+            100,
+            300_000,
+        ),
+        drain: span(problems, "clients.drain", clients.drain, 0, 600_000),
+        proxied_by: Vec::new(),
     }
 }
 
