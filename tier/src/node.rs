@@ -29,6 +29,7 @@ use crate::prefetch::Prefetch;
 use crate::proxy::{Proxy, Rules};
 use crate::purge::Purges;
 use crate::settings::Settings;
+use crate::tls;
 
 /// What makes an edge an edge and a shield a shield.
 pub struct Role {
@@ -79,7 +80,10 @@ impl Node {
         let registry = Registry::new();
         let purges = Arc::new(Purges::new(&settings.feed.purges));
         let metrics = Metrics::register(&registry, cache, Arc::clone(&purges))?;
-        let parents = Arc::new(Parents::new(settings.parents.clone(), settings.timeouts));
+        let identity = settings.identity.as_ref();
+        let identity = identity.map(|(chain, key)| tls::identity(chain, key));
+        let parents = Parents::new(settings.parents.clone(), settings.timeouts);
+        let parents = Arc::new(parents.shown(identity.transpose()?));
         parent::register(&registry, &parents)?;
         let hop_secret = settings
             .hop_secret_file

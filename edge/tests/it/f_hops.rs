@@ -286,3 +286,61 @@ async fn an_edge_that_its_parent_does_not_let_in_is_at_fault_and_no_viewer_is_re
     }
     assert_eq!(origin.requests(), 0);
 }
+
+/// An authority, and two certificates for `localhost`: one that it signed and one that it did not.
+fn certificates(folder: &std::path::Path) {
+    let write = |name: &str, text: String| std::fs::write(folder.join(name), text).unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    write("ca.pem", authority.self_signed(&key).unwrap().pem());
+    let authority = rcgen::Issuer::new(authority, key);
+    let names = vec!["localhost".to_owned()];
+    let own = rcgen::KeyPair::generate().unwrap();
+    let signed = rcgen::CertificateParams::new(names.clone()).unwrap();
+    write(
+        "chain.pem",
+        signed.signed_by(&own, &authority).unwrap().pem(),
+    );
+    write("key.pem", own.serialize_pem());
+    let other = rcgen::generate_simple_self_signed(names).unwrap();
+    write("other-chain.pem", other.cert.pem());
+    write("other-key.pem", other.signing_key.serialize_pem());
+}
+
+#[tokio::test]
+async fn a_shield_with_tls_lets_in_who_has_a_certificate_of_its_authority() {
+    let files = tempfile::tempdir().unwrap();
+    certificates(files.path());
+    let file = |name: &str| files.path().join(name);
+    let origin = Origin::start(|_| Reply::ok("x")).await;
+    let mut config = Config {
+        parents: vec![origin.url()],
+        ..Config::default()
+    };
+    config.listen.plain = "127.0.0.1:0".to_owned();
+    config.listen.https = "127.0.0.1:0".to_owned();
+    config.listen.internal = "127.0.0.1:0".to_owned();
+    config.tls.certificate = file("chain.pem");
+    config.tls.key = file("key.pem");
+    config.tls.client_ca_file = file("ca.pem");
+    config.clients.drain = config::Span::millis(100);
+    let shield = origin_shield::start(config.check().unwrap()).await.unwrap();
+    let port = shield.https.unwrap().port();
+    for (shown, status) in [("", 502), ("other-", 502), ("own", 200)] {
+        let edge = House::with(&origin, |config| {
+            config.parents = vec![format!("https://localhost:{port}")];
+            config.upstream.ca_file = file("ca.pem");
+            let prefix = shown.trim_start_matches("own");
+            if !shown.is_empty() {
+                config.upstream.certificate = file(&format!("{prefix}chain.pem"));
+                config.upstream.key = file(&format!("{prefix}key.pem"));
+            }
+        })
+        .await;
+        let got = edge.client(Protocol::H2).get(&signed("/v/a/1"), &[]).await;
+        assert_eq!(got.status, status, "{shown:?}");
+    }
+    assert_eq!(origin.requests(), 1);
+    shield.stop().await;
+}

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pingora::prelude::{Error, ErrorType, HttpPeer, OrErr, Result};
+use pingora::utils::tls::CertKey;
 use tokio::time::Instant;
 
 pub use metrics::register;
@@ -53,6 +54,7 @@ pub struct Timeouts {
 pub struct Parents {
     list: Vec<Parent>,
     timeouts: Timeouts,
+    identity: Option<Arc<CertKey>>,
 }
 
 struct Parent {
@@ -159,7 +161,17 @@ impl Parents {
                 load: Arc::default(),
             })
             .collect();
-        Self { list, timeouts }
+        Self {
+            list,
+            timeouts,
+            identity: None,
+        }
+    }
+
+    /// The same, who are shown a certificate where they ask for one.
+    #[must_use]
+    pub fn shown(self, identity: Option<Arc<CertKey>>) -> Self {
+        Self { identity, ..self }
     }
 
     /// How many there are.
@@ -296,6 +308,7 @@ impl Parents {
             .flatten()
             .map_err(|e| e.into_up())?;
         let mut peer = HttpPeer::new(address, parent.address.tls, parent.address.host.clone());
+        peer.client_cert_key.clone_from(&self.identity);
         peer.options.connection_timeout = Some(self.timeouts.connect);
         peer.options.total_connection_timeout = Some(self.timeouts.connect);
         peer.options.read_timeout = Some(self.timeouts.read);

@@ -43,6 +43,10 @@ pub struct Upstream {
     pub hop_secret_file: PathBuf,
     /// PEM file of the authority that signs `https` parents' certificates; empty: the system's.
     pub ca_file: PathBuf,
+    /// PEM file with the certificate chain that is shown to `https` parents that ask for one, leaf first; empty: none.
+    pub certificate: PathBuf,
+    /// PEM file with its private key.
+    pub key: PathBuf,
     /// Time to connect, TLS included. 10ms to 1m. Default `2s`.
     pub connect_timeout: Span,
     /// Time for a response header, and between two reads of a body. 100ms to 10m. Default `30s`.
@@ -88,6 +92,8 @@ pub struct Settings {
     pub parents: Vec<Address>,
     /// File with the credential for parents.
     pub hop_secret_file: Option<PathBuf>,
+    /// Certificate chain and key that are shown to parents.
+    pub identity: Option<(PathBuf, PathBuf)>,
     /// Time-outs towards parents.
     pub timeouts: Timeouts,
     /// What each listener bears with.
@@ -118,6 +124,8 @@ impl Default for Upstream {
         Self {
             hop_secret_file: PathBuf::new(),
             ca_file: PathBuf::new(),
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
             connect_timeout: Span::seconds(2),
             read_timeout: Span::seconds(30),
             idle_timeout: Span::seconds(60),
@@ -199,6 +207,7 @@ pub fn check(
         prefetch: prefetch::Settings::default(),
         parents,
         hop_secret_file: some(&upstream.hop_secret_file),
+        identity: identity(upstream, problems),
         timeouts,
         limits,
         client_write: span(
@@ -236,6 +245,17 @@ fn limits(clients: &Clients, problems: &mut Problems) -> Limits {
         drain: span(problems, "clients.drain", clients.drain, 0, 600_000),
         proxied_by: Vec::new(),
     }
+}
+
+fn identity(upstream: &Upstream, problems: &mut Problems) -> Option<(PathBuf, PathBuf)> {
+    let (certificate, key) = (some(&upstream.certificate), some(&upstream.key));
+    if certificate.is_some() != key.is_some() {
+        problems.add(
+            "upstream.certificate",
+            "needs upstream.key, and that needs it",
+        );
+    }
+    certificate.zip(key)
 }
 
 /// A path that may be left empty.
