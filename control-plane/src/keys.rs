@@ -176,7 +176,7 @@ fn internal(error: &dyn std::error::Error) -> Problem {
 }
 
 fn credential(path: &FilePath) -> Result<[u8; 32], Error> {
-    let secret = Secret::read(path, 1)?;
+    let secret = Secret::credential(path)?;
     Ok(Sha256::digest(secret.as_bytes()).into())
 }
 
@@ -233,7 +233,7 @@ mod tests {
         };
         let mut config = Config::default();
         config.drm.key_encryption_key = file("kek", &"5a".repeat(32));
-        config.drm.keys_secret = file("hop", "a-credential");
+        config.drm.keys_secret = file("hop", "a-credential-of-some-length");
         config.drm.systems = vec![System::Identity];
         let settings = config.check().unwrap();
         let clock = Arc::new(Fixed::at(UnixSeconds(100)));
@@ -264,7 +264,7 @@ mod tests {
             settings,
         };
         let mut headers = HeaderMap::new();
-        headers.insert(HOP, "a-credential".parse().unwrap());
+        headers.insert(HOP, "a-credential-of-some-length".parse().unwrap());
         let refused = show(State(Arc::new(app)), Named("one".to_owned()), headers).await;
         assert_eq!(refused.err().unwrap().kind(), "video-not-found");
         assert_eq!(kept.find(&video).await.unwrap(), None);

@@ -1,7 +1,6 @@
 //! Starting and stopping the control plane.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,6 @@ use runtime::clock::Clock;
 use runtime::internal::{self, Health};
 use runtime::listen::{self, Limits};
 use runtime::operator::Operator;
-use runtime::secret::{Secret, Unusable};
 use runtime::shutdown::Trigger;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -30,7 +28,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// What the port bears with. A connection costs some 20 KiB and a file descriptor.
 const LIMITS: Limits = Limits {
     connections: 4096,
+    first: Duration::from_secs(15),
     header: Duration::from_secs(15),
+    write: Duration::from_secs(30),
 };
 
 /// A control plane that listens. Dropping it stops it at once.
@@ -50,7 +50,7 @@ pub struct Running {
 pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running, Error> {
     let registry = Registry::new();
     let metrics = Metrics::new(&registry)?;
-    let operator = operator(settings.operator_key.as_deref())?;
+    let operator = Operator::read(settings.operator_key.as_deref())?;
     let signer = Signer::load(settings.keys.clone())?;
     let keys = Keys::load(&settings.drm)?;
     let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
@@ -98,7 +98,10 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
 /// What is wrong with each of them, by its key.
 pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     let mut problems = Problems::default();
-    problems.take("operator_key", operator(settings.operator_key.as_deref()));
+    problems.take(
+        "operator_key",
+        Operator::read(settings.operator_key.as_deref()),
+    );
     problems.take("keys", Signer::load(settings.keys.clone()));
     Keys::inspect(&settings.drm, &mut problems);
     problems.or(())
@@ -113,14 +116,6 @@ impl Running {
             tracing::warn!("some answers were cut off");
         }
     }
-}
-
-fn operator(file: Option<&Path>) -> Result<Operator, Error> {
-    let Some(path) = file else {
-        return Ok(Operator::anybody());
-    };
-    let key = Secret::read(path, 1)?;
-    Operator::with_key(key.as_str()).map_err(|short| Unusable::new(path, short.to_string()).into())
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {

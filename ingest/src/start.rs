@@ -10,7 +10,6 @@ use runtime::{
     internal::{self, Health},
     listen,
     operator::Operator,
-    secret::Secret,
     shutdown::{Shutdown, Trigger},
 };
 use store::Store;
@@ -51,7 +50,7 @@ pub struct Running {
 pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running, Error> {
     let registry = Registry::new();
     let metrics = Metrics::new(&registry)?;
-    let operator = operator(settings.operator_key.as_deref())?;
+    let operator = Operator::read(settings.operator_key.as_deref())?;
     let store = store::open(&settings.store)?;
     let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
     catalog.migrate::<Migrations>().await?;
@@ -117,7 +116,10 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
 /// What is wrong with each of them, by its key.
 pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     let mut problems = Problems::default();
-    problems.take("operator_key", operator(settings.operator_key.as_deref()));
+    problems.take(
+        "operator_key",
+        Operator::read(settings.operator_key.as_deref()),
+    );
     problems.or(())
 }
 
@@ -251,14 +253,6 @@ async fn look_for_tools(settings: &Settings) -> Result<(), Error> {
     Ok(())
 }
 
-fn operator(file: Option<&Path>) -> Result<Operator, Error> {
-    let Some(path) = file else {
-        return Ok(Operator::anybody());
-    };
-    let key = Secret::read(path, 1)?;
-    Operator::with_key(key.as_str()).map_err(|short| self::file(path, io::Error::other(short)))
-}
-
 fn file(path: &Path, source: io::Error) -> Error {
     Error::File {
         path: path.to_owned(),
@@ -301,6 +295,7 @@ mod tests {
         };
         let mut settings = config.check().unwrap();
         assert!(settings.port.header <= Duration::from_secs(60));
+        assert!(settings.port.write <= Duration::from_secs(60));
         settings.port.header = Duration::from_millis(50);
         let running = start(settings, Arc::new(System)).await.unwrap();
         let mut stream = TcpStream::connect(running.listen).await.unwrap();

@@ -82,7 +82,7 @@ impl Answer {
         self.body.as_ref()
     }
 
-    /// Puts the answer on the wire: 200, 206, 304 or 416 (RFC 9110 §13 to §15).
+    /// Puts the answer on the wire: 200, 206, 304 or 416 (RFC 9110 §13 to §15), to HEAD with the body that GET gets.
     pub(crate) fn respond(&self, method: &Method, asked: &HeaderMap) -> Response {
         let mut response = Response::new(Stream::Absent);
         *response.headers_mut() = self.head.clone();
@@ -114,9 +114,7 @@ impl Answer {
                 Content::default()
             }
         };
-        if *method != Method::HEAD {
-            *response.body_mut() = Stream::Content(part);
-        }
+        *response.body_mut() = Stream::Content(part);
         response
     }
 

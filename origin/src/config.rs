@@ -26,14 +26,17 @@ pub struct Config {
     /// How long a film's description is believed before it is read again, 100 ms to 1 m. Longer spares the
     /// store, shorter shows a new publication sooner. Default `2s`.
     pub asset_ttl: Span,
-    /// How many films' descriptions are kept, 1 to 10 000 000, about 1 KiB each. Default `10000`.
+    /// How many films' descriptions are kept, 1 to 10 000 000; one of more than 4 KiB of JSON counts
+    /// as several. Default `10000`.
     pub asset_entries: u64,
     /// Memory for indexes, at least 1 MiB; an hour of a rendition at 25 pictures a second takes 4 MiB.
     /// Default `256MiB`.
     pub index_memory: ByteSize,
-    /// Memory for what is read, made and sent: segments and pictures until they are sent, indexes while they are
-    /// loaded, texts while they are written, each with the most that it can take; at least 1 MiB. What takes more is
-    /// made alone. More lets more cold requests run at once. Default `256MiB`.
+    /// Memory for what is read, made and sent: a quarter of it for the indexes and texts of films while they are
+    /// loaded, one rendition after the other; the rest for segments and pictures until they are sent and for lists
+    /// while they are written; each with the most that it can take. At least 1 MiB. What takes more than its share is
+    /// made alone. Beside it, the store keeps up to 64 MiB of buffers to use them again. More lets more cold requests
+    /// run at once. Default `256MiB`.
     pub pack_memory: ByteSize,
     /// How long a request waits for that memory before it is answered 503, 1 ms to 1 m. Default `5s`.
     pub pack_wait: Span,
@@ -43,6 +46,10 @@ pub struct Config {
     /// How long one read of the store, or one question for keys, may take before its request is answered 504,
     /// 10 ms to 5 m. Default `10s`.
     pub read_timeout: Span,
+    /// How long a connection may take nothing of what is sent on it, less than 64 KiB of it, before it is cut,
+    /// 100 ms to 10 m; over HTTP/2 also how long an answer may take for each MiB that it begins. Longer bears with
+    /// slower tiers, shorter gives the memory of answers that nobody reads back sooner. Default `30s`.
+    pub write_timeout: Span,
     /// Where the content keys of protected films come from: `file:///an/absolute/folder` with a document
     /// `{video}.json` a film, or `http://…` or `https://…` of a service that answers `GET {keys}/{video}`, to
     /// which a credential is shown. Empty: protected films are answered 503. Default empty.
@@ -72,6 +79,7 @@ impl Default for Config {
             pack_wait: Span::seconds(5),
             text_memory: ByteSize::mib(32),
             read_timeout: Span::seconds(10),
+            write_timeout: Span::seconds(30),
             keys: String::new(),
             keys_secret: String::new(),
             keys_ttl: Span::seconds(300),
@@ -107,6 +115,8 @@ pub struct Settings {
     pub text_memory: u64,
     /// How long a read may take.
     pub read_timeout: Duration,
+    /// How long a peer may take nothing of an answer.
+    pub write_timeout: Duration,
     /// Where keys come from; none: nowhere.
     pub keys: Option<Source>,
     /// The file of the credential for it.
@@ -115,6 +125,18 @@ pub struct Settings {
     pub keys_ttl: Duration,
     /// How long stopping waits.
     pub drain: Duration,
+}
+
+impl Settings {
+    /// Bytes for what is read of films while they are loaded: a share of its own of [`pack_memory`](Self::pack_memory).
+    pub(crate) const fn load_memory(&self) -> u64 {
+        self.pack_memory / 4
+    }
+
+    /// Bytes for segments and other bodies under way.
+    pub(crate) const fn body_memory(&self) -> u64 {
+        self.pack_memory - self.load_memory()
+    }
 }
 
 impl Config {
@@ -141,6 +163,12 @@ impl Config {
                 "read_timeout",
                 self.read_timeout,
                 10..=300_000,
+            ),
+            write_timeout: span(
+                &mut problems,
+                "write_timeout",
+                self.write_timeout,
+                100..=600_000,
             ),
             keys: keys(&mut problems, &self.keys),
             keys_ttl: span(&mut problems, "keys_ttl", self.keys_ttl, 1000..=86_400_000),
@@ -249,6 +277,7 @@ mod tests {
             keys: "memcached://keys".to_owned(),
             keys_ttl: Span::millis(1),
             read_timeout: Span::millis(1),
+            write_timeout: Span::millis(1),
             ..Config::default()
         };
         let problems = config.check().unwrap_err();
@@ -268,7 +297,8 @@ mod tests {
                 "read_timeout",
                 "segment",
                 "store",
-                "text_memory"
+                "text_memory",
+                "write_timeout"
             ]
         );
     }

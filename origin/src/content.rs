@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
+use runtime::listen::Sending;
 
 /// Bytes of a body in order.
 #[derive(Clone, Debug, Default)]
@@ -35,15 +35,11 @@ impl Content {
     }
 
     /// Keeps `claim` for as long as anybody keeps any byte of the body, a connection that has yet to send it say.
-    pub(crate) fn holding(self, claim: OwnedSemaphorePermit) -> Self {
-        let claim = Arc::new(claim);
+    pub(crate) fn holding<T: Send + Sync + 'static>(self, claim: &Arc<T>) -> Self {
         let chunks = std::iter::once(self.first).chain(self.rest);
         let held = chunks.map(|bytes| {
-            let claim = Arc::clone(&claim);
-            Bytes::from_owner(Held {
-                bytes,
-                _claim: claim,
-            })
+            let _claim = Arc::clone(claim);
+            Bytes::from_owner(Held { bytes, _claim })
         });
         Self::new(held)
     }
@@ -80,13 +76,13 @@ impl Content {
     }
 }
 
-/// Bytes together with their claim on memory.
-struct Held {
+/// Bytes together with their claim, on memory say.
+struct Held<T> {
     bytes: Bytes,
-    _claim: Arc<OwnedSemaphorePermit>,
+    _claim: Arc<T>,
 }
 
-impl AsRef<[u8]> for Held {
+impl<T> AsRef<[u8]> for Held<T> {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -113,6 +109,13 @@ impl Stream {
         match self {
             Self::Absent => 0,
             Self::Content(content) => content.length,
+        }
+    }
+
+    /// Keeps `sending` until the last byte is sent or given up.
+    pub(crate) fn hold(&mut self, sending: Sending) {
+        if let Self::Content(content) = self {
+            *content = std::mem::take(content).holding(&Arc::new(sending));
         }
     }
 }
@@ -174,7 +177,7 @@ mod tests {
     fn the_claim_is_given_back_with_the_last_part() {
         let memory = Arc::new(tokio::sync::Semaphore::new(1));
         let claim = Arc::clone(&memory).try_acquire_owned().unwrap();
-        let whole = content().holding(claim);
+        let whole = content().holding(&Arc::new(claim));
         let mut part = whole.slice(2..5);
         drop(whole);
         let sent = part.take();

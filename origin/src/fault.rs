@@ -47,6 +47,8 @@ impl From<packager::Error> for Fault {
     fn from(error: packager::Error) -> Self {
         let reason = match error {
             packager::Error::Keys(_) => Reason::Keys,
+            // Nothing is damaged: the film has no such form, and is not read again to see whether it has.
+            packager::Error::Unsupported(_) => Reason::NotFound,
             _ => Reason::Corrupt,
         };
         Self::new(reason, error.to_string())
@@ -73,6 +75,18 @@ pub(crate) fn with_causes(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_packed_is_not_there_and_what_is_damaged_is_corrupt() {
+        let faults = [
+            (packager::Error::Unsupported("so"), Reason::NotFound),
+            (packager::Error::Mismatch { sample: 7 }, Reason::Corrupt),
+            (packager::Error::Keys("none"), Reason::Keys),
+        ];
+        for (error, reason) in faults {
+            assert_eq!(Fault::from(error).reason, reason);
+        }
+    }
 
     #[test]
     fn a_fault_of_the_store_tells_all_its_causes() {

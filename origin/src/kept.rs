@@ -10,7 +10,7 @@ use crate::{
     content::Content,
     dress::Kind,
     keys::Cached,
-    library::{Edition, Film, Library, Published},
+    library::{Film, Library, Origins, Published},
     media::Job,
     metrics::{Lookups, Metrics},
 };
@@ -25,7 +25,7 @@ pub(crate) struct Kept {
 pub(crate) struct Ready {
     pub(crate) kind: Kind,
     pub(crate) answer: Answer,
-    edition: Arc<Edition>,
+    made_of: Origins,
     /// What is kept of a film must not keep the film.
     film: Weak<Film>,
     keys: Option<Arc<ContentKeys>>,
@@ -38,9 +38,9 @@ impl Ready {
         Self {
             kind: Kind::of(&job.asked.address.item),
             answer,
-            edition: Arc::clone(edition),
+            made_of: edition.origins(),
             film: Arc::downgrade(film),
-            keys: job.lock.as_ref().map(|lock| Arc::clone(&lock.keys)),
+            keys: job.lock().map(|lock| Arc::clone(&lock.keys)),
         }
     }
 }
@@ -71,12 +71,12 @@ impl Kept {
         keys: Option<&Cached>,
     ) -> Option<Arc<Ready>> {
         let ready = self.answers.get(target)?;
-        if !library.is_current(&ready.edition, &ready.film).await {
+        if !library.is_current(&ready.made_of, &ready.film).await {
             return None;
         }
-        if let Some(made_of) = &ready.keys {
-            let current = keys?.at_hand(&ready.edition.asset.video).await?;
-            if !Arc::ptr_eq(made_of, &current) {
+        if let Some(used) = &ready.keys {
+            let current = keys?.at_hand(&ready.made_of.video).await?;
+            if !Arc::ptr_eq(used, &current) {
                 return None;
             }
         }
@@ -100,5 +100,5 @@ impl Kept {
     }
 }
 
-/// What an entry takes beside its target and its body: the fields of its head, and a description of its film.
+/// What an entry takes beside its target and its body: the fields of its head, and what it was made of.
 const ENTRY: usize = 2 << 10;

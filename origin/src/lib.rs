@@ -15,7 +15,10 @@
 //! description and its keys are still those that it was made of.
 //!
 //! Invariants:
-//! - What is damaged is answered with a problem and counted; no byte leaves that the index does not vouch for.
+//! - What is damaged is answered with a problem and counted; no byte of a picture or a sound leaves that its index does
+//!   not vouch for, and no text but that whose SHA-256 the description tells. Still pictures go out as they lie: a
+//!   sheet is as long as the description says and belongs to one generation of the film; a poster is tagged by its
+//!   bytes.
 //! - A body and its `ETag` depend on the published film, its keys and the address alone: any origin over the same
 //!   store gives the same, after any restart.
 //! - Of a protected film no picture and no sound leaves in the clear: without keys there is a problem. No key reaches

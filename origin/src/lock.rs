@@ -7,7 +7,7 @@ use contracts::{
     asset::Asset,
     keys::{ContentKeys, System},
 };
-use packager::{Presentation, Rendition, protect};
+use packager::{Rendition, protect};
 use sha2::{Digest, Sha256};
 
 use crate::{fault::Fault, keys::Keys};
@@ -84,15 +84,8 @@ impl Lock {
     ///
     /// # Errors
     /// [`Reason::Keys`](contracts::reason::Reason::Keys) when no key is for such a rendition.
-    pub(crate) fn can_encrypt(
-        &self,
-        film: &Presentation,
-        rendition: &Rendition,
-    ) -> Result<bool, Fault> {
-        let Some(alone) = film.only(std::slice::from_ref(rendition.id())) else {
-            return Ok(false);
-        };
-        match self.protection.covers(&alone) {
+    pub(crate) fn can_encrypt(&self, rendition: &Rendition) -> Result<bool, Fault> {
+        match self.protection.covers_one(rendition) {
             Ok(()) => Ok(true),
             Err(packager::Error::Unsupported(_)) => Ok(false),
             Err(error) => Err(error.into()),

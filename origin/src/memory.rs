@@ -7,8 +7,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::fault::Fault;
 
-/// A share of the memory; dropped, it is given back.
-pub(crate) type Claim = OwnedSemaphorePermit;
+/// A share of the memory; given back when the last of its holders drops it. Work that goes on after nobody waits for it
+/// any more holds it as well.
+pub(crate) type Claim = Arc<OwnedSemaphorePermit>;
 
 /// All that may be taken together.
 pub(crate) struct Memory {
@@ -37,7 +38,7 @@ impl Memory {
         let wanted = wanted.clamp(1, self.all);
         let permit = Arc::clone(&self.free).acquire_many_owned(wanted);
         match tokio::time::timeout(self.wait, permit).await {
-            Ok(Ok(permit)) => Ok(permit),
+            Ok(Ok(permit)) => Ok(Arc::new(permit)),
             Ok(Err(_)) => Err(Fault::new(
                 Reason::Internal,
                 "the memory for packing is closed",

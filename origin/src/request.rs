@@ -5,7 +5,7 @@ use std::sync::Arc;
 use contracts::{
     address::{Address, Item},
     header,
-    reason::Reason,
+    reason::{Blame, Reason},
 };
 use http::{Method, header::HeaderMap, request::Parts};
 use runtime::secret::Secret;
@@ -14,14 +14,14 @@ use subtle::ConstantTimeEq;
 use crate::{
     answer::{self, Answer, Response},
     asked::Asked,
-    content::Content,
+    content::{Content, Stream},
     dress::Kind,
     fault::Fault,
     kept::{Kept, Ready},
     keys::{Cached, Keys},
-    library::{Edition, Library, access},
+    library::{Edition, Library, Published, access},
     lock::Lock,
-    media::{Job, Media, Thing},
+    media::{Job, Media},
     metrics::Metrics,
     seldom::Seldom,
     tag,
@@ -39,6 +39,8 @@ pub(crate) struct Origin {
     pub(crate) hop_secret: Option<Secret>,
     /// Bounds how often wrong credentials are told.
     pub(crate) strangers: Seldom,
+    /// Bounds how often it is told that something cannot be served for a reason that all requests have at once.
+    pub(crate) troubles: Seldom,
 }
 
 /// A request that is not answered with what it asked for.
@@ -61,7 +63,7 @@ impl From<Reason> for Refusal {
 /// Answers any request.
 pub(crate) async fn handle<B>(origin: &Origin, request: http::Request<B>) -> Response {
     let (parts, _) = request.into_parts();
-    let (kind, response) = match origin.respond(&parts).await {
+    let (kind, mut response) = match origin.respond(&parts).await {
         Ok(answered) => answered,
         Err(Refusal {
             fault,
@@ -69,10 +71,14 @@ pub(crate) async fn handle<B>(origin: &Origin, request: http::Request<B>) -> Res
             address,
         }) => {
             origin.metrics.fault(fault.reason);
-            log(&fault, address.as_ref());
+            origin.log(&fault, address.as_ref());
             (kind, answer::problem(fault.reason, address.as_ref()))
         }
     };
+    if parts.method == Method::HEAD {
+        // Its fields are those of GET (RFC 9110 §9.3.2), also where the answer is a refusal.
+        *response.body_mut() = Stream::Absent;
+    }
     let length = u64::try_from(response.body().len()).unwrap_or(u64::MAX);
     origin.metrics.request(kind, response.status().as_u16());
     origin.metrics.sent_bytes.inc_by(length);
@@ -171,7 +177,7 @@ impl Origin {
             let poster = self.media.poster(&edition.asset).await?;
             let (poster, claim) = poster.ok_or_else(Fault::not_found)?;
             let etag = tag::of_bytes(&poster, generation.0, asked, access);
-            return Ok(whole(etag, Content::from(poster).holding(claim)));
+            return Ok(whole(etag, Content::from(poster).holding(&claim)));
         }
         let published = self.library.film(edition).await?;
         let spoilt = address.item.rendition();
@@ -179,21 +185,18 @@ impl Origin {
             return Err(fault.clone());
         }
         let cut = published.film.cut(address.view.segment_s).await?;
-        Thing::find(&published, &cut, &address.item).ok_or_else(Fault::not_found)?;
+        let job = Arc::new(Job::new(asked.clone(), published, cut));
+        let thing = job.thing().ok_or_else(Fault::not_found)?;
         let keys = self.keys.as_ref().map(|keys| keys as &dyn Keys);
-        let lock = Lock::of(&published.edition.asset, address, keys).await?;
-        let etag = tag::of_film(&published.film, asked, lock.as_ref(), access);
+        let Published { edition, film } = &job.published;
+        if let Some(lock) = Lock::of(&edition.asset, address, keys).await? {
+            job.encrypt_with(lock);
+        }
+        let etag = tag::of_film(film, asked, job.lock(), access);
         if answer::holds(headers, &etag) {
             let known = Answer::known(address, generation, access, etag);
             return Ok(known);
         }
-        let job = Arc::new(Job {
-            asked: asked.clone(),
-            published,
-            cut,
-            lock,
-        });
-        let thing = job.thing().ok_or_else(Fault::not_found)?;
         if !thing.is_written() {
             return Ok(whole(etag, self.media.body(&job, thing).await?));
         }
@@ -207,31 +210,39 @@ impl Origin {
         let answer = whole(etag.clone(), body.clone());
         self.kept.keep(target, Ready::new(&job, answer));
         // What is kept is counted there; but it may not be kept for as long as it is sent.
-        Ok(whole(etag, body.holding(claim)))
+        Ok(whole(etag, body.holding(&claim)))
     }
-}
 
-/// A client's mistake is a line for the curious; damage is for the operator.
-fn log(fault: &Fault, address: Option<&Address>) {
-    let Fault { reason, detail } = fault;
-    let path = address.map(Address::path).unwrap_or_default();
-    let video = address.map_or("", |address| address.video.as_str());
-    let reason = reason.code();
-    if fault.reason.blame() == contracts::reason::Blame::Client {
-        tracing::debug!(
-            video.id = video,
-            path,
-            reason,
-            detail,
-            "refused {path}: {reason}"
-        );
-    } else {
-        tracing::error!(
-            video.id = video,
-            path,
-            reason,
-            detail,
-            "cannot serve {path}: {detail}"
-        );
+    /// A client's mistake is a line for the curious; what else is not served is for the operator. Damage is told of
+    /// each address; what the store or the keys suffer from, all requests suffer from.
+    fn log(&self, fault: &Fault, address: Option<&Address>) {
+        let Fault { reason, detail } = fault;
+        let path = address.map(Address::path).unwrap_or_default();
+        let video = address.map_or("", |address| address.video.as_str());
+        let code = reason.code();
+        if reason.blame() == Blame::Client {
+            tracing::debug!(
+                video.id = video,
+                path,
+                reason = code,
+                detail,
+                "refused {path}: {code}"
+            );
+            return;
+        }
+        let untold = match reason {
+            Reason::Corrupt => Some(0),
+            _ => self.troubles.may_tell(),
+        };
+        if let Some(untold) = untold {
+            tracing::error!(
+                video.id = video,
+                path,
+                reason = code,
+                detail,
+                untold,
+                "cannot serve {path}: {detail}"
+            );
+        }
     }
 }

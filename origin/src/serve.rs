@@ -3,15 +3,11 @@
 use std::{convert::Infallible, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use config::{Problem, Problems};
-use hyper::service::service_fn;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
-};
+use hyper::{body::Incoming, service::service_fn};
 use prometheus::Registry;
 use runtime::{
     internal::{self, Health},
-    listen,
+    listen::{self, Answers, Limits},
     secret::{Secret, Unusable},
     shutdown::{Shutdown, Trigger},
 };
@@ -102,7 +98,7 @@ pub async fn start_over(store: Arc<dyn Store>, settings: Settings) -> Result<Run
     let keys_secret = secret(settings.keys_secret.as_deref())?;
     let shelf = Shelf::new(
         store,
-        Memory::new(settings.pack_memory, settings.pack_wait),
+        Memory::new(settings.body_memory(), settings.pack_wait),
         settings.read_timeout,
         metrics.clone(),
         health.clone(),
@@ -123,16 +119,21 @@ pub async fn start_over(store: Arc<dyn Store>, settings: Settings) -> Result<Run
         metrics,
         hop_secret,
         strangers: Seldom::new(Duration::from_secs(60)),
+        troubles: Seldom::new(Duration::from_secs(1)),
     });
     let listener = bind(settings.listen).await?;
     let internal = bind(settings.internal).await?;
     let (trigger, shutdown) = Trigger::new();
+    let limits = Limits {
+        write: settings.write_timeout,
+        ..LIMITS
+    };
     let running = Running {
         listen: address(&listener, settings.listen),
         internal: address(&internal, settings.internal),
         trigger,
         tasks: vec![
-            tokio::spawn(serve(listener, origin, shutdown.clone())),
+            tokio::spawn(serve(listener, origin, limits, shutdown.clone())),
             tokio::spawn(serve_internal(internal, registry, health, shutdown)),
         ],
         drain: settings.drain,
@@ -154,7 +155,7 @@ impl Running {
 }
 
 fn secret(path: Option<&Path>) -> Result<Option<Secret>, Unusable> {
-    path.map(|path| Secret::read(path, 1)).transpose()
+    path.map(Secret::credential).transpose()
 }
 
 /// What knows the keys of protected films, and remembers them.
@@ -181,18 +182,25 @@ fn address(listener: &TcpListener, configured: SocketAddr) -> SocketAddr {
     listener.local_addr().unwrap_or(configured)
 }
 
-async fn serve(listener: TcpListener, origin: Arc<Origin>, shutdown: Shutdown) {
-    let http = auto::Builder::new(TokioExecutor::new());
-    let connection = |stream| {
+async fn serve(listener: TcpListener, origin: Arc<Origin>, limits: Limits, shutdown: Shutdown) {
+    let http = listen::http(limits);
+    let connection = |stream, answers: Answers| {
         let origin = Arc::clone(&origin);
-        let answer = service_fn(move |request| {
-            let origin = Arc::clone(&origin);
-            async move { Ok::<_, Infallible>(handle(&origin, request).await) }
+        let answer = service_fn(move |request: http::Request<Incoming>| {
+            answers.asked(request.version());
+            let (origin, answers) = (Arc::clone(&origin), answers.clone());
+            async move {
+                let mut response = handle(&origin, request).await;
+                let body = response.body_mut();
+                if let Some(sending) = answers.sending(body.len()) {
+                    body.hold(sending);
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
-        http.serve_connection(TokioIo::new(stream), answer)
-            .into_owned()
+        http.serve_connection(stream, answer).into_owned()
     };
-    listen::accept(listener, MAX_CONNECTIONS, connection, shutdown).await;
+    listen::accept(listener, limits, connection, shutdown).await;
 }
 
 async fn serve_internal(
@@ -206,5 +214,11 @@ async fn serve_internal(
     }
 }
 
-/// Tiers keep few connections; so many bound what they cost if they do not.
-const MAX_CONNECTIONS: usize = 10_000;
+/// What the port bears with from whoever reaches it. Tiers keep few connections, and idle ones for a minute; so many
+/// bound what they cost if they do not.
+const LIMITS: Limits = Limits {
+    connections: 10_000,
+    first: Duration::from_secs(10),
+    header: Duration::from_secs(75),
+    write: Duration::from_secs(30),
+};

@@ -55,24 +55,40 @@ impl Shelf {
         let Some(size) = self.size(key).await? else {
             return Ok(None);
         };
-        let claim = self.memory.take(size).await?;
-        let bytes = self.read_claimed(key).await?;
+        let claim = self.memory.take(held(size)).await?;
+        let bytes = self.read_claimed(key, &claim).await?;
         Ok(bytes.map(|bytes| (bytes, claim)))
     }
 
-    /// A whole object for which the caller holds a claim, or which it knows to be small; none when it is absent.
-    pub(crate) async fn read_claimed(&self, key: &Key) -> Result<Option<Bytes>, Fault> {
-        let outcome = self.in_time(key, |store, key| async move { store.read(&key).await });
+    /// A whole object within a claim; none when it is absent.
+    pub(crate) async fn read_claimed(
+        &self,
+        key: &Key,
+        claim: &Claim,
+    ) -> Result<Option<Bytes>, Fault> {
+        self.read_whole(key, Some(Arc::clone(claim))).await
+    }
+
+    /// A whole object that is known to be small; none when it is absent.
+    pub(crate) async fn read_small(&self, key: &Key) -> Result<Option<Bytes>, Fault> {
+        self.read_whole(key, None).await
+    }
+
+    async fn read_whole(&self, key: &Key, claim: Option<Claim>) -> Result<Option<Bytes>, Fault> {
+        let read = |store: Arc<dyn Store>, key| async move { store.read(&key).await };
+        let outcome = self.in_time(key, claim, read);
         self.counted(outcome.await)
     }
 
-    /// Exactly the bytes of `range`, for which the caller holds a claim; none when the object is absent.
+    /// Exactly the bytes of `range` within a claim; none when the object is absent.
     pub(crate) async fn read_range(
         &self,
         key: &Key,
         range: Range<u64>,
+        claim: &Claim,
     ) -> Result<Option<Bytes>, Fault> {
-        let outcome = self.in_time(key, |store, key| async move {
+        let claim = Some(Arc::clone(claim));
+        let outcome = self.in_time(key, claim, |store, key| async move {
             store.read_range(&key, range).await
         });
         self.counted(outcome.await)
@@ -80,13 +96,17 @@ impl Shelf {
 
     /// An object's length in bytes; none when it is absent.
     pub(crate) async fn size(&self, key: &Key) -> Result<Option<u64>, Fault> {
-        let outcome = self.in_time(key, |store, key| async move { store.size(&key).await });
+        let size = |store: Arc<dyn Store>, key| async move { store.size(&key).await };
+        let outcome = self.in_time(key, None, size);
         self.told(outcome.await)
     }
 
+    /// Reads for as long as may be waited for it. The read itself goes on after that, and after its asker is gone, and
+    /// keeps its place and its claim until it ends.
     async fn in_time<T: Send + 'static, F>(
         &self,
         key: &Key,
+        claim: Option<Claim>,
         read: impl FnOnce(Arc<dyn Store>, Key) -> F,
     ) -> Result<T, Fault>
     where
@@ -96,9 +116,9 @@ impl Shelf {
         let places = Arc::clone(&self.places);
         let in_its_place = async {
             let place = places.acquire_owned().await;
-            let read = tokio::spawn(async {
+            let read = tokio::spawn(async move {
                 let outcome = read.await;
-                drop(place);
+                drop((place, claim));
                 outcome
             });
             read.await
@@ -131,6 +151,11 @@ impl Shelf {
         }
         outcome
     }
+}
+
+/// What reading so many bytes takes of memory at most: the store may give a buffer that is longer by a quarter.
+pub(crate) const fn held(bytes: u64) -> u64 {
+    bytes.saturating_add(bytes / 4)
 }
 
 /// Enough for a fast disk; far below the threads that the runtime has for such work.

@@ -30,6 +30,7 @@ mod bytes;
 pub mod codec;
 pub mod dash;
 mod error;
+mod escape;
 pub mod fmp4;
 pub mod hls;
 pub mod index;

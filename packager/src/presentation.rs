@@ -12,6 +12,7 @@ use crate::{
     rates::Rates,
     text,
     timeline::{Instant, NOTHING, Timeline},
+    ts,
 };
 
 pub use crate::rendition::{IFrame, Rendition, Segment, Source};
@@ -94,8 +95,33 @@ impl Presentation {
             thumbs,
             whole: Arc::new(whole),
         };
+        film.leave_ts();
         film.measure();
         Ok(film)
+    }
+
+    /// Keeps what would make too large a transport stream segment out of transport streams.
+    fn leave_ts(&mut self) {
+        let is_too_large = |rendition: &Rendition| {
+            let mut numbers = 1..=self.ts_segment_count(rendition);
+            let sound = self.companion(rendition);
+            numbers.any(|number| {
+                let Some(Shares { own, sound: heard }) = self.ts_segment(rendition, number) else {
+                    return false;
+                };
+                let own = own.as_ref().map(|own| (&**rendition.index(), own));
+                let heard = sound.zip(heard.as_ref());
+                let heard = heard.map(|(sound, heard)| (&**sound.index(), heard));
+                !ts::holds(own, heard)
+            })
+        };
+        let of = |rendition: &Rendition| rendition.is_in(Flavour::Ts) && is_too_large(rendition);
+        let leaving: Vec<bool> = self.renditions.iter().map(of).collect();
+        for (rendition, leaves) in self.renditions.iter_mut().zip(leaving) {
+            if leaves {
+                rendition.leave_ts();
+            }
+        }
     }
 
     /// Finds the target durations, and the rates, which depend on them.

@@ -26,6 +26,8 @@ pub struct Rendition {
     begins: Arc<[usize]>,
     /// The first interval behind its end.
     behind: usize,
+    /// Whether transport streams can carry it.
+    in_ts: bool,
     segment_rates: Measured,
     iframe_rates: Measured,
 }
@@ -107,10 +109,11 @@ impl Rendition {
             id,
             language,
             label,
-            index,
             cuts: cuts.into(),
             begins: begins.into(),
             behind: behind.unwrap_or(timeline.starts.len()),
+            in_ts: ts::carries(&index),
+            index,
             segment_rates: Measured::default(),
             iframe_rates: Measured::default(),
         };
@@ -281,7 +284,12 @@ impl Rendition {
     /// Whether segments of a flavour can carry it.
     #[must_use]
     pub fn is_in(&self, flavour: Flavour) -> bool {
-        flavour == Flavour::Cmaf || ts::carries(&self.index)
+        flavour == Flavour::Cmaf || self.in_ts
+    }
+
+    /// Keeps it out of transport streams.
+    pub(crate) fn leave_ts(&mut self) {
+        self.in_ts = false;
     }
 
     /// What its segments take of a line.

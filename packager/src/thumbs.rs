@@ -167,5 +167,5 @@ fn seconds(length: Duration) -> String {
     format!("{}.{:03}", length.as_secs(), length.subsec_millis())
 }
 
-/// One a second of a film longer than a day.
-const MAX_TILES: u32 = 100_000;
+/// The most tiles that are told of, whatever a description says: one a second of a film longer than a day.
+pub const MAX_TILES: u32 = 100_000;

@@ -1,5 +1,5 @@
-//! What every process has: a clock, a log, metrics and health, a way to stop, an HTTP client; and what its API
-//! refuses, and to whom.
+//! What every process has: a clock, a log, metrics and health, a way to stop, ways to listen within limits, an HTTP
+//! client, secrets in files; and what its API refuses, and to whom.
 
 pub mod clock;
 pub mod http;

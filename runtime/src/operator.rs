@@ -1,23 +1,20 @@
 //! The operator key: who may do what not everybody may.
 
+use std::path::Path;
+
 use axum::http::{HeaderMap, header};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::problem::Problem;
-
-/// The shortest key that is accepted, in characters.
-const SHORTEST: usize = 16;
+use crate::{
+    problem::Problem,
+    secret::{Secret, Unusable},
+};
 
 /// What is asked of who would act as the operator: a key, of which the digest is known; or nothing,
 /// where only this machine can ask.
 #[derive(Clone)]
 pub struct Operator(Option<[u8; 32]>);
-
-/// A key is too short to be one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an operator key has at least {SHORTEST} characters")]
-pub struct Short;
 
 impl Operator {
     /// Everybody is the operator.
@@ -26,16 +23,18 @@ impl Operator {
         Self(None)
     }
 
-    /// Whoever shows this key is the operator; white space around it does not count.
+    /// Whoever shows the key in this file is the operator; without one, everybody.
     ///
     /// # Errors
-    /// [`Short`] when it has less than 16 characters.
-    pub fn with_key(key: &str) -> Result<Self, Short> {
-        let key = key.trim();
-        if key.len() < SHORTEST {
-            return Err(Short);
-        }
-        Ok(Self(Some(digest(key))))
+    /// [`Unusable`] when the file holds no such key.
+    pub fn read(file: Option<&Path>) -> Result<Self, Unusable> {
+        file.map_or_else(
+            || Ok(Self::anybody()),
+            |file| {
+                let key = Secret::credential(file)?;
+                Ok(Self(Some(digest(key.as_str()))))
+            },
+        )
     }
 
     /// Refuses a request that does not show the key in `Authorization: Bearer` (RFC 6750 §2.1), when
@@ -83,9 +82,16 @@ mod tests {
         outcome.map_err(|problem| problem.kind().to_owned())
     }
 
+    fn of(file: &str) -> Result<Operator, Unusable> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("operator.key");
+        std::fs::write(&path, file).unwrap();
+        Operator::read(Some(&path))
+    }
+
     #[test]
     fn whoever_shows_the_key_is_the_operator_and_nobody_else() {
-        let operator = Operator::with_key(&format!("{KEY}\n")).unwrap();
+        let operator = of(&format!("{KEY}\n")).unwrap();
         for scheme in ["Bearer", "bearer"] {
             assert_eq!(asked(&operator, Some(&format!("{scheme} {KEY}"))), Ok(()));
         }
@@ -105,12 +111,12 @@ mod tests {
         ] {
             assert_eq!(asked(&operator, Some(shown)), other, "{shown}");
         }
-        assert_eq!(asked(&Operator::anybody(), None), Ok(()));
+        assert_eq!(asked(&Operator::read(None).unwrap(), None), Ok(()));
     }
 
     #[test]
     fn a_key_that_can_be_guessed_is_none() {
-        assert_eq!(Operator::with_key(" 123456789012345 \n").err(), Some(Short));
-        assert!(Operator::with_key("1234567890123456").is_ok());
+        assert!(of(" 123456789012345 \n").is_err());
+        assert!(of("1234567890123456").is_ok());
     }
 }

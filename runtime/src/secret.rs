@@ -8,7 +8,7 @@ use std::{
 };
 
 /// A credential or a key. It shows itself to nobody who prints it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Secret(String);
 
 /// A file that holds no usable secret. It tells which and why, and nothing of what stands in it.
@@ -22,6 +22,15 @@ pub struct Unusable {
 }
 
 impl Secret {
+    /// Reads a credential that one part of the house shows to another, as [`read`](Self::read) does: it has at least
+    /// 16 characters.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn credential(path: &Path) -> Result<Self, Unusable> {
+        Self::read(path, SHORTEST)
+    }
+
     /// Reads a secret of at least `shortest` characters: one line of printable ASCII, for it may have to travel in a
     /// header. Blanks and line ends around it are not part of it.
     ///
@@ -78,6 +87,8 @@ impl Unusable {
     }
 }
 
+/// The shortest credential, in characters: one that cannot be guessed.
+const SHORTEST: usize = 16;
 /// The longest file, in bytes.
 const LONGEST: u64 = 4 << 10;
 
@@ -93,6 +104,17 @@ mod tests {
         let secret = Secret::read(&path, 16).unwrap();
         assert_eq!(secret.as_str(), "0123456789 abcde");
         assert_eq!(format!("{secret:?}"), "Secret");
+    }
+
+    #[test]
+    fn a_credential_that_can_be_guessed_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hop");
+        std::fs::write(&path, "123456789012345\n").unwrap();
+        let error = Secret::credential(&path).unwrap_err().to_string();
+        assert!(error.contains("less than 16"), "{error}");
+        std::fs::write(&path, "1234567890123456\n").unwrap();
+        assert!(Secret::credential(&path).is_ok());
     }
 
     #[test]

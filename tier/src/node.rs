@@ -219,15 +219,12 @@ fn ailment(state: &State) -> Option<String> {
 /// # Errors
 /// When the file cannot be read or holds anything else.
 pub fn secret(path: &Path) -> Result<HeaderValue, Error> {
-    let secret = Secret::read(path, SHORTEST)?;
+    let secret = Secret::credential(path)?;
     let value = HeaderValue::from_str(secret.as_str());
     let mut value = value.map_err(|_| Unusable::new(path, "does not fit in a header"))?;
     value.set_sensitive(true);
     Ok(value)
 }
-
-/// The shortest credential between tiers, in characters.
-const SHORTEST: usize = 16;
 
 /// After this long a fill that has not even a response header is given up as the one fill, and
 /// another request may begin its own.

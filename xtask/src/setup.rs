@@ -34,10 +34,22 @@ const HOUSE: [Need; 4] = [
 ];
 
 /// To run the tests as well.
-const TESTS: [Need; 1] = [Need {
-    probe: "chromium --version",
-    packages: "chromium",
-}];
+const TESTS: [Need; 3] = [
+    Need {
+        probe: "chromium --version",
+        packages: "chromium",
+    },
+    // Judges transport streams.
+    Need {
+        probe: "tsreport -help",
+        packages: "tstools",
+    },
+    // Judges manifests.
+    Need {
+        probe: "xmllint --version",
+        packages: "libxml2-utils",
+    },
+];
 
 /// What the web page is built from.
 const SOURCES: [&str; 4] = ["src", "package.json", "package-lock.json", "vite.config.ts"];

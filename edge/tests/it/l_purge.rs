@@ -493,3 +493,57 @@ async fn without_a_feed_purges_are_ordered_by_hand() {
     let refused = by_hand(&house, "application/json", r#"{"purge":"all"}"#).await;
     assert_eq!(refused.status, 409, "{refused:?}");
 }
+
+#[tokio::test]
+async fn what_was_purged_while_a_node_was_away_is_not_on_its_disk_when_it_returns() {
+    let (origin, feed) = (origin().await, Feed::start().await);
+    let disk = tempfile::tempdir().unwrap();
+    let open = async || {
+        House::before(origin.url(), |config| {
+            config.feed = feed.at("edge-1");
+            config.feed.state_file = disk.path().join("orders");
+            config.cache.memory = config::ByteSize::mib(8);
+            config.cache.max_object = config::ByteSize::mib(2);
+            config.cache.disk.segment = config::ByteSize::mib(4);
+            config.cache.disk.queue = config::ByteSize::mib(2);
+            config.cache.disk.directories = vec![tier::settings::Directory {
+                path: disk.path().join("cache"),
+                size: config::ByteSize::mib(64),
+            }];
+        })
+        .await
+    };
+    let house = open().await;
+    let none = feed
+        .obeyed(json!({"purge": "tag", "value": "a:none"}), &["edge-1"])
+        .await;
+    let film = version(&house, "/v/film/a").await.0;
+    let other = version(&house, "/v/other/x").await.0;
+    house.edge.stop().await;
+
+    let house = open().await;
+    feed.until("edge-1", none).await;
+    for (path, before) in [("/v/film/a", film), ("/v/other/x", other)] {
+        let (got, status) = version(&house, path).await;
+        assert_eq!(got, before, "it was on the disk: {status}");
+    }
+    house.edge.stop().await;
+
+    feed.order(tag("hard"));
+    let house = open().await;
+    // Whether it has heard of the purge yet or not.
+    assert!(version(&house, "/v/film/a").await.0 > other);
+    feed.until("edge-1", none + 10).await;
+    let (got, status) = version(&house, "/v/other/x").await;
+    assert_eq!(got, other, "{status}");
+    house.edge.stop().await;
+
+    // A purge that was applied counts for what is on the disk.
+    let house = open().await;
+    feed.obeyed(tag("hard"), &["edge-1"]).await;
+    let last = version(&house, "/v/film/a").await.0;
+    feed.obeyed(tag("hard"), &["edge-1"]).await;
+    house.edge.stop().await;
+    let house = open().await;
+    assert!(version(&house, "/v/film/a").await.0 > last);
+}

@@ -41,6 +41,8 @@ pub(crate) struct Film {
     /// Texts that cannot be served, and why: the film plays without them.
     spoilt: Vec<(RenditionId, Fault)>,
     loaded: Instant,
+    /// When what is spoilt is looked at again.
+    pause: Duration,
     /// It was found damaged: what was made of it is not to be believed any more.
     forgotten: AtomicBool,
 }
@@ -56,72 +58,104 @@ pub(super) enum Files {
     Text(Result<Bytes, Fault>),
 }
 
-impl Film {
-    /// Puts a film together, `files` in the order of the renditions.
-    pub(super) fn new(asset: &Asset, files: &[Files], usual: Duration) -> Result<Self, Fault> {
-        let mut parts = Parts {
-            thumbs: asset.thumbs.clone(),
-            ..Parts::default()
-        };
+/// A film that is put together rendition by rendition, in the order of the description.
+pub(super) struct Draft {
+    parts: Parts,
+    media: Sha256,
+    all: Sha256,
+    thumbs: Vec<u8>,
+    weight: usize,
+    text_bytes: usize,
+    spoilt: Vec<(RenditionId, Fault)>,
+}
+
+impl Draft {
+    /// A film of which nothing was read yet.
+    pub(super) fn new(asset: &Asset) -> Self {
         let mut media = Sha256::new_with_prefix(PACKING);
         media.update(asset.generation.0.to_be_bytes());
-        let mut all = Sha256::new();
-        let mut weight = size_of::<Self>();
-        let (mut spoilt, mut text_bytes) = (Vec::new(), 0);
-        for (rendition, files) in asset.renditions.iter().zip(files) {
-            let named = described(rendition);
-            match files {
-                Files::Media { index, mezzanine } => {
-                    let source = source(rendition, index, *mezzanine)?;
-                    weight += source.index.weight() + cuts_weight(&source.index);
-                    media.update(&named);
-                    media.update(Sha256::digest(index));
-                    parts.sources.push(source);
-                }
-                Files::Text(file) => match text_track(rendition, file, &mut text_bytes) {
-                    Ok(track) => {
-                        all.update(&named);
-                        all.update(rendition.sha256.as_deref().unwrap_or_default());
-                        parts.texts.push(track);
-                    }
-                    Err(fault) => spoilt.push((rendition.id.clone(), fault)),
-                },
-            }
+        Self {
+            parts: Parts {
+                thumbs: asset.thumbs.clone(),
+                ..Parts::default()
+            },
+            media,
+            all: Sha256::new(),
+            thumbs: serde_json::to_vec(&asset.thumbs).unwrap_or_default(),
+            weight: size_of::<Film>(),
+            text_bytes: 0,
+            spoilt: Vec::new(),
         }
+    }
+
+    /// Decodes the next rendition. A text that cannot be used is left out; the film plays without it.
+    pub(super) fn add(&mut self, rendition: &Rendition, files: &Files) -> Result<(), Fault> {
+        let named = described(rendition);
+        match files {
+            Files::Media { index, mezzanine } => {
+                let source = source(rendition, index, *mezzanine)?;
+                self.weight += source.index.weight() + cuts_weight(&source.index);
+                self.media.update(&named);
+                self.media.update(Sha256::digest(index));
+                self.parts.sources.push(source);
+            }
+            Files::Text(file) => match text_track(rendition, file, &mut self.text_bytes) {
+                Ok(track) => {
+                    self.all.update(&named);
+                    let digest = rendition.sha256.as_deref().unwrap_or_default();
+                    self.all.update(digest);
+                    self.parts.texts.push(track);
+                }
+                Err(fault) => self.spoilt.push((rendition.id.clone(), fault)),
+            },
+        }
+        Ok(())
+    }
+
+    /// The film, cut in its usual way. Something of it that could not be used is looked at again after `pause`.
+    pub(super) fn finish(mut self, usual: Duration, pause: Duration) -> Result<Film, Fault> {
         // A cue takes a little more in memory than in the file.
-        weight += text_bytes * 2;
-        let media_digest: [u8; 32] = media.finalize().into();
-        all.update(serde_json::to_vec(&asset.thumbs).unwrap_or_default());
-        all.update(media_digest);
+        let weight = self.weight + self.text_bytes * 2;
+        let media_digest: [u8; 32] = self.media.finalize().into();
+        self.all.update(self.thumbs);
+        self.all.update(media_digest);
         // The usual cut is needed at once, and tells whether the renditions fit together.
-        let presentation = Presentation::new(parts.clone(), usual)?;
+        let presentation = Presentation::new(self.parts.clone(), usual)?;
         let cuts: [_; 1 + LENGTHS] = std::array::from_fn(|_| OnceCell::new());
         if let Some(cut) = cuts.first() {
             let _ = cut.set(Arc::new(presentation));
         }
-        Ok(Self {
-            parts: Arc::new(parts),
-            digest: all.finalize().into(),
+        Ok(Film {
+            parts: Arc::new(self.parts),
+            digest: self.all.finalize().into(),
             media_digest,
             usual,
             cuts,
-            text_bytes: u64::try_from(text_bytes).unwrap_or(u64::MAX),
+            text_bytes: u64::try_from(self.text_bytes).unwrap_or(u64::MAX),
             weight: u32::try_from(weight).unwrap_or(u32::MAX),
-            spoilt,
+            spoilt: self.spoilt,
             loaded: Instant::now(),
+            pause,
             forgotten: AtomicBool::new(false),
         })
     }
+}
 
+impl Film {
     /// Why a text of the film cannot be served, if it is one that cannot.
     pub(crate) fn fault_of(&self, text: &RenditionId) -> Option<&Fault> {
         let mut spoilt = self.spoilt.iter();
         spoilt.find_map(|(id, fault)| (id == text).then_some(fault))
     }
 
-    /// Whether something of the film could not be used when it was loaded, which is longer ago than `age`.
-    pub(super) fn is_worth_another_look(&self, age: Duration) -> bool {
-        !self.spoilt.is_empty() && self.loaded.elapsed() >= age
+    /// Whether something of the film could not be used when it was loaded, which is long enough ago.
+    pub(super) fn is_worth_another_look(&self) -> bool {
+        !self.spoilt.is_empty() && self.loaded.elapsed() >= self.pause
+    }
+
+    /// How long to wait after another look that finds no more: a look reads all that the film has.
+    pub(super) fn next_pause(&self) -> Duration {
+        self.pause.saturating_mul(2).min(LONGEST_PAUSE)
     }
 
     /// Tells whoever kept something that was made of it.
@@ -229,9 +263,41 @@ fn cuts_weight(index: &Index) -> usize {
     usize::try_from(seconds).unwrap_or(usize::MAX) / 2 * 62 + 256
 }
 
+/// A repaired text shows within a minute.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// What all texts of a film take in the store at most: they are loaded with it.
 const MAX_TEXTS: usize = 16 << 20;
 /// Lengths of segments that a view can name.
 const LENGTHS: usize = 5;
 /// Enters every `ETag`: it must change whenever the packager gives other bytes for the same film.
-const PACKING: &[u8] = b"millrace packing 4";
+const PACKING: &[u8] = b"millrace packing 5";
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    /// Of all that the packager's golden files hold: lists, boxes and digests of media.
+    const GOLDENS: &str = "1bc9802e75e4db52fdd5b8466a1b23a1f10f89b6fb235e392550fd5256401c6c";
+
+    #[test]
+    fn whoever_changes_what_is_packed_raises_the_number_that_enters_every_tag() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packager/tests/golden");
+        let files = fs::read_dir(folder).unwrap();
+        let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        files.sort();
+        let mut hash = Sha256::new();
+        for file in files {
+            let text = fs::read(&file).unwrap();
+            hash.update(file.file_name().unwrap().as_encoded_bytes());
+            hash.update(Sha256::digest(&text));
+        }
+        let found = hex::encode(hash.finalize());
+        assert_eq!(
+            found, GOLDENS,
+            "the golden files changed: if bytes of a film did that were served before, raise PACKING; then put the new \
+             digest here"
+        );
+    }
+}

@@ -3,7 +3,7 @@
 mod packing;
 mod things;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use contracts::{address::Flavour, asset::Asset};
@@ -11,8 +11,14 @@ use packager::{Presentation, Rendition};
 use store::{Key, layout};
 
 use crate::{
-    asked::Asked, content::Content, fault::Fault, library::Published, lock::Lock, memory::Claim,
-    metrics::Metrics, shelf::Shelf,
+    asked::Asked,
+    content::Content,
+    fault::Fault,
+    library::Published,
+    lock::Lock,
+    memory::Claim,
+    metrics::Metrics,
+    shelf::{Shelf, held},
 };
 use packing::Parts;
 
@@ -29,10 +35,30 @@ pub(crate) struct Job {
     pub(crate) asked: Asked,
     pub(crate) published: Published,
     pub(crate) cut: Arc<Presentation>,
-    pub(crate) lock: Option<Lock>,
+    lock: OnceLock<Lock>,
 }
 
 impl Job {
+    /// What is asked of a film in one of its cuts; in the clear, for now.
+    pub(crate) const fn new(asked: Asked, published: Published, cut: Arc<Presentation>) -> Self {
+        Self {
+            asked,
+            published,
+            cut,
+            lock: OnceLock::new(),
+        }
+    }
+
+    /// Says how it is encrypted, before anything is made.
+    pub(crate) fn encrypt_with(&self, lock: Lock) {
+        let _ = self.lock.set(lock);
+    }
+
+    /// How it is encrypted, if it is.
+    pub(crate) fn lock(&self) -> Option<&Lock> {
+        self.lock.get()
+    }
+
     /// What is asked for; none when the film has no such thing.
     pub(crate) fn thing(&self) -> Option<Thing<'_>> {
         Thing::find(&self.published, &self.cut, &self.asked.address.item)
@@ -75,8 +101,12 @@ impl Media {
         let text = if weight < LONG {
             thing.write(job)?
         } else {
-            let job = Arc::clone(job);
-            let work = move || job.thing().map_or(Ok(None), |thing| thing.write(&job));
+            let (job, claim) = (Arc::clone(job), Arc::clone(&claim));
+            let work = move || {
+                let text = job.thing().map_or(Ok(None), |thing| thing.write(&job));
+                drop(claim);
+                text
+            };
             tokio::task::spawn_blocking(work).await??
         };
         let text = text.ok_or_else(Fault::not_found)?;
@@ -94,50 +124,59 @@ impl Media {
         number: u32,
         flavour: Flavour,
     ) -> Result<Content, Fault> {
+        if !parts.can_be_locked(job.lock())? {
+            return Err(Fault::not_found());
+        }
         let claim = self
             .shelf
             .memory()
-            .take(parts.weight(flavour, job.lock.as_ref()))
+            .take(parts.weight(flavour, job.lock()))
             .await?;
         let asset = &job.published.edition.asset;
         let mut sources = [Bytes::new(), Bytes::new()];
         for (track, source) in parts.tracks().zip(&mut sources) {
             if let Some(segment) = &track.segment {
                 let key = layout::mezzanine(&asset.video, asset.generation, track.rendition.id());
-                let read = self.shelf.read_range(&key, segment.bytes.clone()).await?;
+                let range = segment.bytes.clone();
+                let read = self.shelf.read_range(&key, range, &claim).await?;
                 *source = read.ok_or_else(|| missing(&key))?;
             }
         }
         let timer = self.metrics.pack_seconds(flavour).start_timer();
-        let packed = if Parts::is_work(flavour, job.lock.as_ref()) {
-            let lock = job.lock.clone();
-            let work = move || parts.pack(number, flavour, &sources, lock.as_ref());
+        let packed = if Parts::is_work(flavour, job.lock()) {
+            let (lock, claim) = (job.lock().cloned(), Arc::clone(&claim));
+            let work = move || {
+                let packed = parts.pack(number, flavour, &sources, lock.as_ref());
+                // Who waits for it holds the claim too; the packing goes on without.
+                packed.map(|packed| packed.holding(&claim))
+            };
             tokio::task::spawn_blocking(work).await?
         } else {
-            parts.pack(number, flavour, &sources, None)
+            let packed = parts.pack(number, flavour, &sources, None);
+            packed.map(|packed| packed.holding(&claim))
         };
         timer.observe_duration();
-        Ok(packed?.holding(claim))
+        packed
     }
 
     /// A sheet of thumbnails, which must be as long as the description says.
     async fn sheet(&self, asset: &Asset, number: u32, bytes: u32) -> Result<Content, Fault> {
-        let claim = self.shelf.memory().take(u64::from(bytes)).await?;
+        let claim = self.shelf.memory().take(held(u64::from(bytes))).await?;
         let key = layout::sheet(&asset.video, asset.generation, number);
-        let sheet = self.shelf.read_claimed(&key).await?;
+        let sheet = self.shelf.read_claimed(&key, &claim).await?;
         let sheet = sheet.ok_or_else(|| missing(&key))?;
         if u32::try_from(sheet.len()).ok() != Some(bytes) {
             return Err(Fault::corrupt(format!(
                 "{key} is not as long as asset.json says"
             )));
         }
-        Ok(Content::from(sheet).holding(claim))
+        Ok(Content::from(sheet).holding(&claim))
     }
 }
 
 /// The key as it is. Whoever may fetch the segments may fetch it: its film says so (`identity`), or it is no address.
 fn key(job: &Job, rendition: &Rendition) -> Result<Content, Fault> {
-    let lock = job.lock.as_ref().ok_or_else(Fault::not_found)?;
+    let lock = job.lock().ok_or_else(Fault::not_found)?;
     let track = lock.protection.track(rendition)?;
     Ok(Bytes::copy_from_slice(&track.key().value().0).into())
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use contracts::{address::Flavour, id::RenditionId};
 use packager::{IFrame, Presentation, Rendition, Segment, fmp4, protect, ts};
 
-use crate::{content::Content, fault::Fault, lock::Lock};
+use crate::{content::Content, fault::Fault, lock::Lock, shelf::held};
 
 /// What a segment is packed from: the picture's share, the sound's, or both.
 pub(crate) struct Parts {
@@ -87,6 +87,15 @@ impl Parts {
         self.video.iter().chain(&self.audio)
     }
 
+    /// Whether it can be encrypted so, which is asked before anything is read: a codec that cannot is not offered so.
+    pub(super) fn can_be_locked(&self, lock: Option<&Lock>) -> Result<bool, Fault> {
+        match (self.tracks().next(), lock) {
+            // The sound inside has the key of the picture, and a form wherever it can be inside.
+            (Some(track), Some(lock)) => lock.can_encrypt(&track.rendition),
+            (track, _) => Ok(track.is_some()),
+        }
+    }
+
     /// Bytes of memory that source and packed form take together, at most.
     pub(super) fn weight(&self, flavour: Flavour, lock: Option<&Lock>) -> u64 {
         let of = |track: &Track| {
@@ -95,15 +104,19 @@ impl Parts {
             };
             let index = track.rendition.index();
             let source = segment.bytes.end - segment.bytes.start;
+            // Without a key nothing is packed.
+            let key = lock.and_then(|lock| lock.protection.track(&track.rendition).ok());
+            let key = key.filter(|key| key.scheme().is_some());
             let packed = match flavour {
-                Flavour::Cmaf => fmp4::segment_length(index, segment, None),
+                Flavour::Cmaf => fmp4::segment_length(index, segment, key.as_ref()),
                 Flavour::Ts => ts::share_at_most(index, segment),
             };
-            match flavour {
+            let made = match flavour {
                 // The samples stay where they were read, unless they are encrypted.
-                Flavour::Cmaf if lock.is_none() => source.saturating_add(HEAD),
-                _ => source.saturating_add(packed).saturating_add(HEAD),
-            }
+                Flavour::Cmaf if lock.is_none() => packed.saturating_sub(source),
+                _ => packed,
+            };
+            held(source).saturating_add(made).saturating_add(HEAD)
         };
         self.tracks().map(of).fold(0, u64::saturating_add)
     }
@@ -158,16 +171,10 @@ impl Parts {
         let track = self.tracks().next().zip(sources.first());
         let (track, source) = track.ok_or_else(Fault::not_found)?;
         let index = track.rendition.index();
-        let packed = match (&track.iframe, &track.segment) {
-            (Some(iframe), _) => fmp4::iframe(index, iframe, source, key),
-            (None, Some(segment)) => fmp4::segment(index, segment, source, key),
-            (None, None) => return Err(Fault::not_found()),
-        };
-        match packed {
-            Ok(packed) => Ok(packed),
-            // A codec whose pictures cannot be encrypted so is not offered so.
-            Err(packager::Error::Unsupported(_)) if key.is_some() => Err(Fault::not_found()),
-            Err(error) => Err(error.into()),
+        match (&track.iframe, &track.segment) {
+            (Some(iframe), _) => Ok(fmp4::iframe(index, iframe, source, key)?),
+            (None, Some(segment)) => Ok(fmp4::segment(index, segment, source, key)?),
+            (None, None) => Err(Fault::not_found()),
         }
     }
 

@@ -115,7 +115,7 @@ impl<'a> Thing<'a> {
     /// Writes what is written; none when nothing of the film passes the filter, or the flavour cannot carry it, or the
     /// thing is not written.
     pub(super) fn write(&self, job: &Job) -> Result<Option<Bytes>, Fault> {
-        let protection = job.lock.as_ref().map(|lock| &*lock.protection);
+        let protection = job.lock().map(|lock| &*lock.protection);
         let text = match self {
             Self::Master(flavour) => match offered(job)? {
                 Some(cut) => hls::master(&cut, *flavour, protection)?,
@@ -140,7 +140,8 @@ impl<'a> Thing<'a> {
             Self::Init(rendition) => return init(job, rendition),
             Self::Segment(..) | Self::Sheet(..) | Self::Key(_) => None,
         };
-        Ok(text.map(Bytes::from))
+        // A text grows by doubling: what it may be kept as is as long as it is weighed.
+        Ok(text.map(|text| Bytes::from(text.into_boxed_str().into_boxed_bytes())))
     }
 }
 
@@ -151,18 +152,23 @@ fn sheets(job: &Job) -> u64 {
 }
 
 fn tiles(thumbs: &Thumbs) -> u64 {
-    thumbs.tiles.into()
+    // As many as are written at most.
+    thumbs.tiles.min(thumbs::MAX_TILES).into()
 }
 
 fn init(job: &Job, rendition: &Rendition) -> Result<Option<Bytes>, Fault> {
-    let Some(lock) = &job.lock else {
-        return Ok(Some(fmp4::init(rendition.index(), None).into()));
+    let Some(lock) = job.lock() else {
+        return Ok(Some(boxed(fmp4::init(rendition.index(), None))));
     };
-    if !lock.can_encrypt(&job.cut, rendition)? {
+    if !lock.can_encrypt(rendition)? {
         return Ok(None);
     }
     let track = lock.protection.track(rendition)?;
-    Ok(Some(fmp4::init(rendition.index(), Some(&track)).into()))
+    Ok(Some(boxed(fmp4::init(rendition.index(), Some(&track)))))
+}
+
+fn boxed(bytes: Vec<u8>) -> Bytes {
+    bytes.into_boxed_slice().into()
 }
 
 /// The film as a listing names it: what the token is for, and what can be encrypted as it is asked for. None when
@@ -175,14 +181,14 @@ fn offered(job: &Job) -> Result<Option<Cow<'_, Presentation>>, Fault> {
             None => return Ok(None),
         }
     }
-    let Some(lock) = &job.lock else {
+    let Some(lock) = job.lock() else {
         return Ok(Some(cut));
     };
     let mut names: Vec<RenditionId> = cut.texts().map(|text| text.id.clone()).collect();
     names.extend(RenditionId::parse(THUMBS));
     let mut all = true;
     for rendition in cut.renditions() {
-        if lock.can_encrypt(&cut, rendition)? {
+        if lock.can_encrypt(rendition)? {
             names.push(rendition.id().clone());
         } else {
             all = false;

@@ -30,7 +30,7 @@ pub(crate) fn rendition(id: &str) -> RenditionId {
     RenditionId::parse(id).unwrap()
 }
 
-fn clip(name: &str) -> Vec<u8> {
+pub(crate) fn clip(name: &str) -> Vec<u8> {
     let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../packager/tests/data");
     std::fs::read(data.join(name)).unwrap()
 }
@@ -116,17 +116,8 @@ impl House {
     ) {
         let (id, generation) = (video(id), Generation(generation));
         for name in ["54p", "90p", "audio-en"] {
-            let bytes = clip(&format!("film.{name}.mp4"));
-            let index = packager::index::build(Cursor::new(&bytes))
-                .unwrap()
-                .encode();
-            let place = rendition(name);
-            let mezzanine = layout::mezzanine(&id, generation, &place);
-            self.store.put(&mezzanine, bytes.into()).await.unwrap();
-            self.store
-                .put(&layout::index(&id, generation, &place), index.into())
-                .await
-                .unwrap();
+            self.put_media(&id, generation, name, &clip(&format!("film.{name}.mp4")))
+                .await;
         }
         self.store
             .put(&layout::poster(&id), POSTER.into())
@@ -148,6 +139,24 @@ impl House {
             .put(&layout::asset(&id), json.into())
             .await
             .unwrap();
+    }
+
+    /// Puts another mezzanine of generation 1 and its index, and returns how the description names them.
+    pub(crate) async fn put_clip(&self, id: &str, name: &str, bytes: &[u8]) -> Rendition {
+        self.put_media(&video(id), Generation(1), name, bytes).await;
+        described(name)
+    }
+
+    async fn put_media(&self, id: &VideoId, generation: Generation, name: &str, bytes: &[u8]) {
+        let index = packager::index::build(Cursor::new(bytes)).unwrap().encode();
+        let place = rendition(name);
+        let mezzanine = layout::mezzanine(id, generation, &place);
+        self.store
+            .put(&mezzanine, bytes.to_vec().into())
+            .await
+            .unwrap();
+        let beside = layout::index(id, generation, &place);
+        self.store.put(&beside, index.into()).await.unwrap();
     }
 
     /// Puts a text where ingest does, and returns how the description names it.

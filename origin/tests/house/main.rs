@@ -5,11 +5,13 @@
     reason = "a test that meets something else than it wants must fail"
 )]
 
+mod carried;
 mod damage;
 mod delivery;
 mod gated;
 mod house;
 mod protected;
 mod refusals;
+mod slow;
 mod texts;
 mod views;

@@ -97,15 +97,15 @@ async fn methods_that_change_things_are_405() {
 #[tokio::test]
 async fn only_a_tier_with_the_credential_is_served_when_there_is_one() {
     let secret = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(secret.path(), "a long secret\n").unwrap();
+    std::fs::write(secret.path(), "a long secret of tiers\n").unwrap();
     let file = secret.path().display().to_string();
     let house = House::with(|config| config.hop_secret = file).await;
     let path = "/v/film_1/master.m3u8";
     for shown in [
         None,
         Some(""),
-        Some("a long secreT"),
-        Some("a long secret2"),
+        Some("a long secret of tierS"),
+        Some("a long secret of tiers2"),
         Some("a"),
     ] {
         let headers = shown.map(|shown| ("millrace-hop", shown));
@@ -114,18 +114,23 @@ async fn only_a_tier_with_the_credential_is_served_when_there_is_one() {
         assert_problem(response, 403, "hop").await;
     }
     let response = house
-        .ask(Method::GET, path, &[("millrace-hop", "a long secret")])
+        .ask(
+            Method::GET,
+            path,
+            &[("millrace-hop", "a long secret of tiers")],
+        )
         .await;
     assert_eq!(response.status(), 200);
     assert_eq!(header(&response, "millrace-hop"), "");
 }
 
 #[tokio::test]
-async fn a_credential_file_that_is_missing_or_empty_stops_the_start() {
+async fn a_credential_file_that_is_missing_or_can_be_guessed_stops_the_start() {
     let folder = tempfile::tempdir().unwrap();
-    let empty = folder.path().join("empty");
+    let (empty, short) = (folder.path().join("empty"), folder.path().join("short"));
     std::fs::write(&empty, "\n").unwrap();
-    for file in [empty, folder.path().join("absent")] {
+    std::fs::write(&short, "fifteen letters\n").unwrap();
+    for file in [empty, short, folder.path().join("absent")] {
         let config = origin::config::Config {
             listen: "127.0.0.1:0".to_owned(),
             internal: "127.0.0.1:0".to_owned(),

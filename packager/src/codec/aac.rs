@@ -102,7 +102,7 @@ impl Config {
         let length = length
             .checked_add(ADTS_HEADER)
             .and_then(|length| u16::try_from(length).ok())
-            .filter(|length| *length < 1 << 13)
+            .filter(|length| *length <= MAX_ADTS)
             .ok_or(Error::Unsupported(
                 "it holds an AAC frame too large for ADTS",
             ))?;
@@ -123,6 +123,10 @@ impl Config {
 
 /// The size of an ADTS header without CRC.
 pub const ADTS_HEADER: usize = 7;
+/// What 13 bits tell, header included.
+const MAX_ADTS: u16 = (1 << 13) - 1;
+/// The longest frame that an ADTS stream holds, in bytes.
+pub(crate) const MAX_ADTS_FRAME: u32 = 8184;
 
 fn frequency(index: u8) -> Result<u32, Error> {
     FREQUENCIES
@@ -198,7 +202,8 @@ mod tests {
             u32::from(header[3] & 3) << 11 | u32::from(header[4]) << 3 | u32::from(header[5]) >> 5;
         assert_eq!(length, 378);
         assert_eq!(header[..3], [0xff, 0xf1, 0x4c]);
-        assert!(config.adts_header(8185).is_err());
+        assert!(config.adts_header(MAX_ADTS_FRAME as usize).is_ok());
+        assert!(config.adts_header(MAX_ADTS_FRAME as usize + 1).is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::{
     dash::write::{bound, exact},
     presentation::{Presentation, ticks_to_duration},
     protect::Protection,
+    thumbs,
 };
 
 /// Writes the manifest of a film; none where whole segments or transport streams are encrypted, which it cannot
@@ -22,7 +23,7 @@ pub fn manifest(
     if protection.is_some_and(|protection| protection.scheme().is_none()) {
         return Ok(None);
     }
-    let longest = film
+    let media = film
         .renditions()
         .iter()
         .flat_map(|rendition| {
@@ -33,12 +34,22 @@ pub fn manifest(
         })
         .max()
         .unwrap_or_default();
-    let (duration, longest) = (exact(film.duration()), bound(longest));
+    // A text is one segment, and a sheet shows something for as long as it has tiles (§5.3.1.2: of any representation).
+    let whole = film.texts().next().map(|_| film.duration());
+    let sheet = film
+        .thumbs()
+        .map(|sheets| thumbs::facts(sheets, film.duration()));
+    let sheet = sheet.map(|facts| facts.sheet_duration);
+    let longest = media
+        .max(whole.unwrap_or_default())
+        .max(sheet.unwrap_or_default());
+    // Rates are measured over runs of up to one and a half of the longest segment of media, which must be bridged.
+    let (duration, longest, least) = (exact(film.duration()), bound(longest), bound(media));
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" \
          profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019\" type=\"static\" \
-         mediaPresentationDuration=\"{duration}\" maxSegmentDuration=\"{longest}\" minBufferTime=\"{longest}\">\n\
+         mediaPresentationDuration=\"{duration}\" maxSegmentDuration=\"{longest}\" minBufferTime=\"{least}\">\n\
          <Period id=\"0\" start=\"PT0S\">\n"
     );
     let mut sets = sets::Sets::new(film, protection);

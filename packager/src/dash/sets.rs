@@ -7,7 +7,8 @@ use contracts::{address::Flavour, keys::KeyId};
 use crate::{
     Error,
     codec::FourCc,
-    dash::write::{Escaped, descriptor, template},
+    dash::write::{descriptor, template},
+    escape::Xml,
     hls::is_tag,
     index::{Media, Range, Video, greatest_common_divisor},
     presentation::{Presentation, Rendition, THUMBS},
@@ -339,7 +340,7 @@ fn inband_events(out: &mut String, renditions: &[&Rendition]) {
         .map(|event| (event.scheme.as_str(), event.value.as_str()))
         .collect();
     for (scheme, value) in kinds {
-        let (scheme, value) = (Escaped(scheme), Escaped(value));
+        let (scheme, value) = (Xml(scheme), Xml(value));
         let _ = writeln!(
             out,
             "<InbandEventStream schemeIdUri=\"{scheme}\" value=\"{value}\"/>"
@@ -365,7 +366,7 @@ fn language(out: &mut String, language: Option<&str>) {
 
 fn label(out: &mut String, label: Option<&str>) {
     if let Some(label) = label {
-        let _ = writeln!(out, "<Label>{}</Label>", Escaped(label));
+        let _ = writeln!(out, "<Label>{}</Label>", Xml(label));
     }
 }
 

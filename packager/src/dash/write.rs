@@ -1,31 +1,11 @@
-//! The syntax of manifests: escaped text, exact durations, and the timeline of segments.
+//! The syntax of manifests: descriptors, exact durations, and the timeline of segments.
 
 use std::{
-    fmt::{self, Display, Write},
+    fmt::{Display, Write},
     time::Duration,
 };
 
 use crate::presentation::Rendition;
-
-/// Text as XML wants it, in attributes and elsewhere; characters that XML 1.0 §2.2 forbids are left out.
-pub(super) struct Escaped<'a>(pub(super) &'a str);
-
-impl Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            match c {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\u{fffe}' | '\u{ffff}' => {}
-                c if c.is_control() => {}
-                c => f.write_char(c)?,
-            }
-        }
-        Ok(())
-    }
-}
 
 /// An `xs:duration` to the nanosecond, without zeros that say nothing.
 pub(super) fn exact(length: Duration) -> String {
@@ -78,12 +58,6 @@ pub(super) fn template(rendition: &Rendition) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_cannot_leave_its_attribute_or_element() {
-        let text = Escaped("\"Q&A\" <live>\u{1}\u{ffff}\n").to_string();
-        assert_eq!(text, "&quot;Q&amp;A&quot; &lt;live&gt;");
-    }
 
     #[test]
     fn durations_are_exact_and_bounds_are_not_below() {

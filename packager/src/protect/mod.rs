@@ -1,9 +1,9 @@
 //! Encryption: which key a track has, what of a sample is encrypted with it, and how players are told.
 //!
 //! CMAF is encrypted sample by sample by the rules of ISO/IEC 23001-7, in the schemes `cenc` and `cbcs`; whole
-//! segments of HLS by RFC 8216 §4.3.2.4 (`AES-128`), transport streams also sample by sample (`SAMPLE-AES`). What is written depends on the film, its keys and the place of
-//! a sample in its mezzanine alone: any origin gives the same bytes, and a sample has the same bytes in segments of
-//! any length.
+//! segments of HLS by RFC 8216 §4.3.2.4 (`AES-128`), transport streams also sample by sample (`SAMPLE-AES`). What is
+//! written depends on the film, its keys and the place of a sample in its mezzanine alone: any origin gives the same
+//! bytes, and a sample has the same bytes in segments of any length.
 //!
 //! Pictures are encrypted where they are H.264 or H.265: headers of slices stay clear, for decoders in protected
 //! paths read them. AV1 and VP9 are refused.
@@ -174,15 +174,22 @@ impl Protection {
     /// # Errors
     /// [`Error::Keys`] when a rendition has no key, [`Error::Unsupported`] when its pictures cannot be encrypted.
     pub fn covers(&self, film: &Presentation) -> Result<(), Error> {
-        film.renditions().iter().try_for_each(|rendition| {
-            self.track(rendition)?;
-            let media = &rendition.index().track().media;
-            match self.method {
-                Method::Cenc | Method::Cbcs => subsamples::Slices::of(media).map(drop),
-                Method::SampleAes => sample_aes::covers(media),
-                Method::Aes128 => Ok(()),
-            }
-        })
+        let mut renditions = film.renditions().iter();
+        renditions.try_for_each(|rendition| self.covers_one(rendition))
+    }
+
+    /// Whether a rendition can be encrypted.
+    ///
+    /// # Errors
+    /// As [`Protection::covers`].
+    pub fn covers_one(&self, rendition: &Rendition) -> Result<(), Error> {
+        self.track(rendition)?;
+        let media = &rendition.index().track().media;
+        match self.method {
+            Method::Cenc | Method::Cbcs => subsamples::Slices::of(media).map(drop),
+            Method::SampleAes => sample_aes::covers(media),
+            Method::Aes128 => Ok(()),
+        }
     }
 
     /// The names of all keys, a track's own first.

@@ -63,13 +63,24 @@ pub struct Input<'a> {
     pub key: Option<&'a Key>,
 }
 
-/// Whether a transport stream can carry a track.
+/// Whether a transport stream can carry a track: its codec, how deep its pictures are reordered, its largest frame.
+///
+/// Whether a segment of it is too large is another question, which depends on where the film is cut.
 #[must_use]
 pub fn carries(index: &Index) -> bool {
     match &index.track().media {
-        Media::Video(video) => Carriage::of(&video.config).is_some(),
-        Media::Audio(sound) => matches!(sound, Codec::Aac(_)),
+        Media::Video(video) => Carriage::of(&video.config).is_some() && Clock::of(index).is_ok(),
+        Media::Audio(Codec::Aac(_)) => {
+            let mut frames = index.samples().iter();
+            frames.all(|frame| frame.size <= aac::MAX_ADTS_FRAME)
+        }
+        Media::Audio(Codec::Opus(_)) => false,
     }
+}
+
+/// Whether a segment of these shares, of a picture and a sound, can be packed.
+pub(crate) fn holds(video: Option<(&Index, &Segment)>, audio: Option<(&Index, &Segment)>) -> bool {
+    length_at_most(video, audio) <= MAX_BYTES
 }
 
 /// Packs a segment. The same input gives the same bytes.
@@ -84,13 +95,12 @@ pub fn segment(input: &Input<'_>) -> Result<Vec<u8>, Error> {
         input.video.and_then(Stream::share),
         input.audio.and_then(Stream::share),
     );
-    let length = usize::try_from(length).unwrap_or(usize::MAX);
     if length > MAX_BYTES {
         return Err(Error::Unsupported(
             "a transport stream segment of it is larger than 96 MiB",
         ));
     }
-    let mut mux = Mux::new(length);
+    let mut mux = Mux::new(usize::try_from(length).unwrap_or(0));
     tables::write(
         &mut mux,
         input,
@@ -127,7 +137,7 @@ pub fn segment(input: &Input<'_>) -> Result<Vec<u8>, Error> {
             }
             picture.write(at, &sample, at == last, &mut mux)?;
             if at + 1 < index.samples().len() {
-                picture.keep_time(&sample, &mut mux);
+                picture.keep_time(&sample, sound.as_mut(), &mut mux)?;
             }
         }
         // Behind the last picture of all no other brings the clock.
@@ -290,13 +300,24 @@ impl<'a> Picture<'a> {
             .ok_or(Error::Mismatch { sample: at })
     }
 
-    /// Tells the clock while a picture stands for longer than may pass between two tellings (§2.7.2).
-    fn keep_time(&self, sample: &Sample, mux: &mut Mux) {
-        let reference = Clock::reference(self.clock.decode(sample));
+    /// Tells the clock while a picture stands for longer than may pass between two tellings (§2.7.2), and writes what is
+    /// heard meanwhile: sound must arrive before its time.
+    fn keep_time(
+        &self,
+        sample: &Sample,
+        mut sound: Option<&mut Sound<'_>>,
+        mux: &mut Mux,
+    ) -> Result<(), Error> {
+        let decode = self.clock.decode(sample);
         let tellings = Clock::between(sample.duration, self.index.track().timescale);
         for telling in 1..=tellings.min(MAX_CLOCKS) {
-            mux.clock(Pid::Video, reference + telling * Clock::GAP);
+            let time = decode + telling * Clock::GAP;
+            if let Some(sound) = &mut sound {
+                sound.write_until(time, mux)?;
+            }
+            mux.clock(Pid::Video, Clock::reference(time));
         }
+        Ok(())
     }
 
     fn write(&self, at: usize, sample: &Sample, last: bool, mux: &mut Mux) -> Result<(), Error> {
@@ -430,7 +451,7 @@ fn frames_a_pes(index: &Index) -> usize {
 
 /// Half as much again as a segment takes of a mezzanine at most. Parameter sets before every picture of a few bytes, or
 /// a packet for each of them, would make more of it.
-const MAX_BYTES: usize = 96 << 20;
+const MAX_BYTES: u64 = 96 << 20;
 /// A picture that stands for longer than a minute and a half is left alone then.
 const MAX_CLOCKS: u64 = 1000;
 const FRAMES_A_PES: usize = 8;

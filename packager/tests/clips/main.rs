@@ -9,6 +9,8 @@
     reason = "a test that meets something else than it wants must fail"
 )]
 
+mod boxes;
+mod checkers;
 mod codecs;
 mod damage;
 mod decoded;
@@ -28,5 +30,6 @@ mod readers;
 mod segments;
 mod signalling;
 mod streams;
+mod streams_read;
 mod text;
 mod thumbs;

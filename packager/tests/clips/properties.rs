@@ -13,6 +13,7 @@ use crate::{
     demux::{adts_frames, demux, nal_units},
     films::{Film, indexed, present_by},
     late::{delayed, held, stated},
+    streams::LONGEST_PAUSE,
 };
 
 const AVCC: [u8; 18] = [
@@ -46,6 +47,13 @@ pub(crate) const HEVC: Coding = Coding {
     sync: &[0x26, 1],
     other: &[0x02, 1],
 };
+
+impl Coding {
+    /// The same slices under another configuration.
+    pub(crate) fn with(self, config: fn() -> codec::Picture) -> Self {
+        Self { config, ..self }
+    }
+}
 
 /// A sample as a test wants it: what is in it and how long it lasts.
 struct Unit {
@@ -309,6 +317,10 @@ proptest! {
             }
             let stream = demux(&segments.concat());
             prop_assert!(stream.clocks.is_sorted());
+            // As long as there are pictures; behind them a hole of the sound is one of the clock.
+            let last = stream.video.last().unwrap().clock;
+            let mut told = stream.clocks.windows(2).filter(|two| Some(two[1]) <= last);
+            prop_assert!(told.all(|two| two[1] - two[0] <= LONGEST_PAUSE));
             let mezzanine = film.rendition(picture.id().as_str()).1;
             prop_assert_eq!(stream.video.len(), picture.index().samples().len());
             for (pes, sample) in stream.video.iter().zip(picture.index().samples()) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use contracts::address::{Address, Item};
 use m3u8_rs::Playlist;
 
-fn goldens(extension: &str) -> Vec<(PathBuf, String)> {
+pub(crate) fn goldens(extension: &str) -> Vec<(PathBuf, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let files = std::fs::read_dir(folder)
         .unwrap()

@@ -1,17 +1,25 @@
 //! Transport streams carry the access units of the mezzanine, in time and in order.
 
-use packager::codec::{avc, nal_units as units_of};
+use contracts::address::{Flavour, Protection as Method};
+use packager::{
+    codec::{Picture, avc, nal_units as units_of},
+    hls,
+    index::Index,
+    protect::{Protection, aes128},
+};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     demux::{Stream, adts_frames, demux, nal_units},
-    films::{Film, film, present, radio, silent},
+    films::{Film, film, pictures, present, radio, silent},
+    playlists::golden,
     properties::{AVC, audio, video},
 };
 
 const HZ: u128 = 90_000;
 const START: u64 = 900_000;
 /// 100 ms may pass between two program clocks (ISO/IEC 13818-1 §2.7.2).
-const LONGEST_PAUSE: u64 = 9000;
+pub(crate) const LONGEST_PAUSE: u64 = 9000;
 
 fn demuxed(film: &Film, id: &str) -> Stream {
     demux(&film.ts(id).concat())
@@ -171,3 +179,123 @@ fn the_map_has_another_version_where_the_clock_moves_to_the_sound() {
     assert_eq!(versions(&outlasted(11.0), "pic"), [0, 1, 1]);
     assert_eq!(versions(&outlasted(11.0), "audio-en"), [0, 0, 0]);
 }
+
+/// Pictures of which each has parameter sets of 60 KB before it, so many a second, and others without.
+fn heavy(pictures: u32) -> Film {
+    let coding = AVC.with(|| {
+        let set = [0x67; 60_000];
+        let length = u16::try_from(set.len()).unwrap().to_be_bytes();
+        let record = [
+            &[1, 0x64, 0, 0x1f, 0xff, 0xe1],
+            &length[..],
+            &set,
+            &[1, 0, 1, 0x68],
+        ]
+        .concat();
+        Picture::Avc(avc::Config::parse(&record).unwrap())
+    });
+    let count = usize::try_from(pictures).unwrap() * 8;
+    let (large, heavy) = video(coding, &vec![1; count], pictures, 1, 0, &[100]);
+    let (small, light) = video(AVC, &vec![1; count], pictures, 1, 0, &[100]);
+    Film {
+        presentation: present(vec![("large", large), ("small", small)]),
+        mezzanines: vec![heavy, light],
+    }
+}
+
+#[test]
+fn a_rendition_whose_segments_are_too_large_for_a_stream_is_not_offered_in_one() {
+    for (pictures, carried) in [(20, true), (500, false)] {
+        let film = heavy(pictures).presentation;
+        let large = &film.renditions()[0];
+        assert_eq!(large.is_in(Flavour::Ts), carried);
+        let master = hls::master(&film, Flavour::Ts, None).unwrap().unwrap();
+        assert_eq!(master.contains("large/playlist_ts.m3u8"), carried);
+        assert!(master.contains("small/playlist_ts.m3u8"));
+        let list = hls::playlist(&film, large.id(), Flavour::Ts, None).unwrap();
+        assert_eq!(list.is_some(), carried);
+        assert!(large.is_in(Flavour::Cmaf));
+    }
+}
+
+#[test]
+fn pictures_reordered_over_ten_seconds_and_frames_too_long_for_adts_are_not_offered_in_a_stream() {
+    let deep = deep(&video(AVC, &[300], 12_800, 512, 0, &[50]).0);
+    let long = audio(8.0, 48_000, &[8184]).0;
+    for (id, index) in [("pic", deep), ("audio-en", long)] {
+        let film = present(vec![(id, index)]);
+        let rendition = &film.renditions()[0];
+        assert!(!rendition.is_in(Flavour::Ts), "{id}");
+        assert!(hls::master(&film, Flavour::Ts, None).unwrap().is_none());
+        let list = hls::playlist(&film, rendition.id(), Flavour::Ts, None);
+        assert!(list.unwrap().is_none());
+    }
+    let fits = present(vec![("audio-en", audio(8.0, 48_000, &[8183]).0)]);
+    assert!(fits.renditions()[0].is_in(Flavour::Ts));
+}
+
+/// All but the first picture are decoded ten seconds after they are shown.
+fn deep(index: &Index) -> Index {
+    let mut samples = index.samples().to_vec();
+    let late = 10 * index.track().timescale;
+    samples[0].duration += late;
+    for sample in &mut samples[1..] {
+        sample.dts += u64::from(late);
+        sample.cts -= i32::try_from(late).unwrap();
+    }
+    Index::new(index.track().clone(), samples, *index.file()).unwrap()
+}
+
+#[test]
+fn sound_arrives_before_its_time_while_a_picture_stands() {
+    for (frame, timescale) in [(1, 1), (5, 1), (1, 5)] {
+        let (picture, pictures) = video(AVC, &[10, 10], timescale, frame, 0, &[300]);
+        let seconds = 20.0 * f64::from(frame) / f64::from(timescale);
+        let (sound, sounds) = audio(seconds, 48_000, &[200]);
+        let film = Film {
+            presentation: present(vec![("pic", picture), ("audio-en", sound)]),
+            mezzanines: vec![pictures, sounds],
+        };
+        let stream = demuxed(&film, "pic");
+        for unit in stream.audio.iter().chain(&stream.video) {
+            assert!(unit.clock < Some(unit.dts), "{frame}/{timescale}");
+        }
+    }
+}
+
+#[test]
+fn the_bytes_of_every_stream() {
+    let keys = crate::protected::keys(&["identity"]);
+    let mut dump = String::new();
+    for (name, film, ids) in [
+        ("film", film(), &["54p", "90p", "audio-en"][..]),
+        ("silent", silent(), &["72p"]),
+        ("hevc", pictures("hevc.72p.mp4"), &["72p"]),
+    ] {
+        for (id, method) in ids.iter().flat_map(|id| WAYS.map(|method| (id, method))) {
+            let protection = method.map(|method| Protection::new(&keys, method, None).unwrap());
+            if protection
+                .as_ref()
+                .is_some_and(|way| way.covers(&film.presentation).is_err())
+            {
+                continue;
+            }
+            let (rendition, _) = film.rendition(id);
+            let track = protection.as_ref().map(|way| way.track(rendition).unwrap());
+            let key = track.as_ref().map(|track| track.key());
+            let by_samples = key.filter(|_| method == Some(Method::SampleAes));
+            for (number, segment) in (1u64..).zip(film.ts_with(id, by_samples)) {
+                let segment = match (key, method) {
+                    (Some(key), Some(Method::Aes128)) => aes128::encrypt(key, number, segment),
+                    _ => segment,
+                };
+                let digest = hex::encode(Sha256::digest(&segment));
+                let way = method.map_or_else(|| "clear".to_owned(), |method| format!("{method:?}"));
+                dump += &format!("{name} {id} {way} {number} {} {digest}\n", segment.len());
+            }
+        }
+    }
+    golden("streams.digests.txt", &dump);
+}
+
+const WAYS: [Option<Method>; 3] = [None, Some(Method::Aes128), Some(Method::SampleAes)];

@@ -29,7 +29,7 @@ impl Buffers {
         }
         let buffer = self.take(length).unwrap_or_else(|| {
             // Lengths of a film's segments differ by little: rounded up, they share buffers.
-            vec![0; length.next_multiple_of(LEAST)].into_boxed_slice()
+            vec![0; length.next_multiple_of(LEAST / 4)].into_boxed_slice()
         });
         let mut lent = Lent {
             buffer,
@@ -40,10 +40,11 @@ impl Buffers {
         Ok(Bytes::from_owner(lent))
     }
 
-    /// The smallest idle buffer that holds `length` bytes and not more than twice as many.
+    /// The smallest idle buffer that holds `length` bytes and not more than a quarter beyond.
     fn take(&self, length: usize) -> Option<Box<[u8]>> {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |buffer: &[u8]| (length..=length.saturating_mul(2)).contains(&buffer.len());
+        let fits =
+            |buffer: &[u8]| (length..=length.saturating_add(length / 4)).contains(&buffer.len());
         let best = idle
             .iter()
             .enumerate()
@@ -140,6 +141,24 @@ mod tests {
         assert!(idle(&buffers).iter().sum::<usize>() <= MOST_IDLE);
         drop(lend(&buffers, MOST_IDLE + 1, 1));
         assert!(idle(&buffers).iter().sum::<usize>() <= MOST_IDLE);
+    }
+
+    #[test]
+    fn a_buffer_is_longer_than_what_it_holds_by_a_quarter_at_most() {
+        let buffers = Arc::new(Buffers::default());
+        for length in [LEAST, LEAST + 1, 5 * LEAST / 4 + 1, 3 * LEAST + 5] {
+            for kept in [LEAST, 2 * LEAST, 4 * LEAST] {
+                drop(lend(&buffers, kept, 1));
+            }
+            let bytes = lend(&buffers, length, 2);
+            let before: usize = idle(&buffers).iter().sum();
+            drop(bytes);
+            let buffer = idle(&buffers).iter().sum::<usize>() - before;
+            assert!(
+                (length..=length + length / 4).contains(&buffer),
+                "{length}: {buffer}"
+            );
+        }
     }
 
     #[test]

@@ -11,7 +11,8 @@ mod buffers;
 pub mod conformance;
 pub mod directory;
 
-/// The most bytes that [`Store::read`] and [`Store::read_range`] hold in memory: 64 MiB.
+/// The most bytes that [`Store::read`] and [`Store::read_range`] hold in memory: 64 MiB. What holds them may be longer
+/// by a quarter.
 pub const READ_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// Holds objects under keys.

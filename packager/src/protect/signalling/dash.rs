@@ -4,9 +4,12 @@ use std::fmt::Write;
 
 use contracts::keys::System;
 
-use crate::protect::{
-    Key, Protection, Scheme,
-    signalling::{base64, escaped, playready, uuid, widevine},
+use crate::{
+    escape::Xml,
+    protect::{
+        Key, Protection, Scheme,
+        signalling::{base64, playready, uuid, widevine},
+    },
 };
 
 impl Protection {
@@ -71,7 +74,7 @@ impl Protection {
             } else {
                 ""
             };
-            let url = escaped(url);
+            let url = Xml(url);
             format!(
                 "<dashif:Laurl xmlns:dashif=\"https://dashif.org/CPS\"{kind}>{url}</dashif:Laurl>"
             )

@@ -9,9 +9,10 @@ use contracts::{
 
 use crate::{
     Error,
+    escape::Quoted,
     protect::{
         Key, Protection, Scheme,
-        signalling::{base64, hexadecimal, playready, uuid, widevine},
+        signalling::{base64, playready, uuid, widevine},
     },
 };
 
@@ -36,18 +37,18 @@ impl KeyTag {
     /// The tag's attribute list, as it stands behind `#EXT-X-KEY:`.
     #[must_use]
     pub fn attributes(&self) -> String {
-        let mut out = format!("METHOD={},URI=\"{}\"", self.method, quotable(&self.uri));
+        let mut out = format!("METHOD={},URI={}", self.method, Quoted(&self.uri));
         if let Some(iv) = &self.iv {
-            let _ = write!(out, ",IV=0x{}", hexadecimal(iv));
+            let _ = write!(out, ",IV=0x{}", hex::encode(iv));
         }
         if let Some(key) = &self.key_id {
             let _ = write!(out, ",KEYID=0x{key}");
         }
         if let Some(format) = &self.key_format {
-            let _ = write!(out, ",KEYFORMAT=\"{format}\"");
+            let _ = write!(out, ",KEYFORMAT={}", Quoted(format));
         }
         if let Some(versions) = self.versions {
-            let _ = write!(out, ",KEYFORMATVERSIONS=\"{versions}\"");
+            let _ = write!(out, ",KEYFORMATVERSIONS={}", Quoted(versions));
         }
         out
     }
@@ -153,13 +154,6 @@ impl Protection {
 /// A URL that holds its data (RFC 2397).
 fn data(kind: &str, bytes: &[u8]) -> String {
     format!("data:{kind};base64,{}", base64(bytes))
-}
-
-/// Quoted strings have neither quotes nor line ends (RFC 8216 §4.2).
-fn quotable(text: &str) -> String {
-    text.chars()
-        .filter(|letter| *letter != '"' && !letter.is_control())
-        .collect()
 }
 
 /// The key as it is, beside the playlist.

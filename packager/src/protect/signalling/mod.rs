@@ -14,20 +14,9 @@ fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// Two lower-case hexadecimal digits a byte.
-fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-            let _ = write!(out, "{byte:02x}");
-            out
-        })
-}
-
 /// The text form of RFC 9562 §4.
 fn uuid(id: &[u8; 16]) -> String {
-    let digits = hexadecimal(id);
+    let digits = hex::encode(id);
     let groups =
         [0..8, 8..12, 12..16, 16..20, 20..32].map(|group| digits.get(group).unwrap_or_default());
     groups.join("-")
@@ -42,32 +31,4 @@ pub fn guid(id: KeyId) -> [u8; 16] {
         *place = byte;
     }
     guid
-}
-
-/// Text as XML character data or an attribute's value.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\u{fffe}' | '\u{ffff}' => {}
-            letter if letter.is_control() => {}
-            letter => out.push(letter),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::escaped;
-
-    #[test]
-    fn text_keeps_nothing_that_xml_forbids() {
-        let text = escaped("https://l.example/?a=1&b=<\u{7}\u{fffe}\u{ffff}\u{fffd}>");
-        assert_eq!(text, "https://l.example/?a=1&amp;b=&lt;\u{fffd}&gt;");
-    }
 }

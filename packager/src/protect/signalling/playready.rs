@@ -2,9 +2,12 @@
 
 use aes::cipher::BlockCipherEncrypt;
 
-use crate::protect::{
-    Key, Scheme,
-    signalling::{base64, escaped, guid, pssh},
+use crate::{
+    escape::Xml,
+    protect::{
+        Key, Scheme,
+        signalling::{base64, guid, pssh},
+    },
 };
 
 /// Writes the `pssh` box, which says where licences are if that is known.
@@ -40,7 +43,7 @@ fn header(key: &Key, scheme: Scheme, license_url: Option<&str>) -> String {
     let id = base64(&guid(key.id()));
     let url = license_url
         .filter(|url| url.len() <= MAX_URL)
-        .map(|url| format!("<LA_URL>{}</LA_URL>", escaped(url)))
+        .map(|url| format!("<LA_URL>{}</LA_URL>", Xml(url)))
         .unwrap_or_default();
     let (version, data) = match scheme {
         Scheme::Cenc => (
