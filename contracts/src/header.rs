@@ -16,6 +16,13 @@ pub const ACCESS_TOKEN: &str = "token";
 /// Space-separated purge tags: `a:{video} r:{video}/{rendition} g:{video}/{generation} k:manifest`.
 pub const SURROGATE_KEY: &str = "surrogate-key";
 
+/// In a response: the number of the newest order of the feed that the object's bytes were fetched or validated after,
+/// the least of all tiers on the way.
+pub const SEQ: &str = "millrace-seq";
+
+/// In a request between tiers: the least [`SEQ`] that will do.
+pub const MIN_SEQ: &str = "millrace-min-seq";
+
 /// The client's address as a trusted hop in front of an edge saw it.
 pub const CLIENT_IP: &str = "millrace-client-ip";
 

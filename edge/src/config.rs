@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use config::{ByteSize, Problem, Problems, Span};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use tier::feed::Feed;
 use tier::policy::{self, Policy};
+use tier::prefetch;
 use tier::settings::{self, Cache, Clients, Upstream};
 
 use crate::gate::{self, Holds, Limits};
@@ -63,6 +65,10 @@ pub struct Config {
     pub upstream: Upstream,
     /// What it bears with.
     pub clients: Clients,
+    /// What it is ordered to purge and to revoke.
+    pub feed: Feed,
+    /// What it fetches before players ask for it.
+    pub prefetch: prefetch::Settings,
 }
 
 /// What an edge serves.
@@ -191,6 +197,8 @@ impl Default for Config {
             cache: Cache::default(),
             upstream: Upstream::default(),
             clients: Clients::default(),
+            feed: Feed::default(),
+            prefetch: prefetch::Settings::default(),
         }
     }
 }
@@ -274,7 +282,21 @@ impl Config {
         );
         let gate = self.gate(&mut problems);
         let (cache, upstream, clients) = (&self.cache, &self.upstream, &self.clients);
-        let tier = settings::check(&self.parents, cache, upstream, clients, &mut problems);
+        let (parents, feed) = (&self.parents, &self.feed);
+        let tier = settings::check(parents, cache, upstream, clients, feed, &mut problems);
+        let ahead = &self.prefetch;
+        within(&mut problems, "prefetch.at_once", ahead.at_once, 0, 1024);
+        within(
+            &mut problems,
+            "prefetch.unless_busy",
+            ahead.unless_busy,
+            1,
+            100_000,
+        );
+        let tier = settings::Settings {
+            prefetch: self.prefetch,
+            ..tier
+        };
         problems.or(Settings {
             name: self.name,
             zone: self.zone,

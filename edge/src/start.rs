@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use config::{Problem, Problems};
 use runtime::clock::Clock;
-use runtime::internal::{self, Health};
+use runtime::internal::Health;
 use runtime::shutdown::{Shutdown, Trigger};
 use tier::node::{Node, Role};
 use tier::policy::Policy;
@@ -65,6 +65,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         admission: admission(&settings, &gate),
         beacon: Arc::new(AccessLog::new(settings.name.clone())),
         viewers: Some(viewers(&settings, sockets.https_address.port())),
+        revokes: Some(Arc::clone(&gate) as _),
     };
     let node = Node::build(&settings.tier, role)?;
     node.cache.ready().await;
@@ -165,18 +166,8 @@ impl Running {
             health.clone(),
             shutdown.clone(),
         ));
-        self.tasks.spawn(Node::watch_disks(
-            self.node.cache,
-            health.clone(),
-            shutdown.clone(),
-        ));
-        let registry = self.node.registry.clone();
-        let served = internal::serve(sockets.internal, registry, health, shutdown.clone());
-        self.tasks.spawn(async move {
-            if let Err(error) = served.await {
-                tracing::error!("the internal port is gone: {error}");
-            }
-        });
+        self.node
+            .attend(sockets.internal, &health, shutdown, &mut self.tasks);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use config::{Problem, Problems};
 use serde::{Deserialize, Serialize};
+use tier::feed::Feed;
 use tier::settings::{self, Cache, Clients, Upstream};
 
 /// `config/shield.toml`.
@@ -23,12 +24,16 @@ pub struct Config {
     pub hop_secret_file: PathBuf,
     /// Where it listens.
     pub listen: Listen,
+    /// The certificate for `listen.https`.
+    pub tls: Tls,
     /// What it keeps.
     pub cache: Cache,
     /// How it asks its parents.
     pub upstream: Upstream,
     /// What it bears with.
     pub clients: Clients,
+    /// What it is ordered to purge.
+    pub feed: Feed,
 }
 
 /// `[listen]`: addresses as `ip:port`.
@@ -37,8 +42,32 @@ pub struct Config {
 pub struct Listen {
     /// HTTP/1.1 for edges. Default `127.0.0.1:9001`.
     pub plain: String,
+    /// HTTP/1.1 and HTTP/2 over TLS for edges; empty: none. Default empty.
+    pub https: String,
     /// Metrics and health. Default `127.0.0.1:9101`.
     pub internal: String,
+}
+
+/// `[tls]`: PEM files for `listen.https`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The authority that signs children's certificates: whoever shows none of its certificates is not let in. Empty:
+    /// none is asked for.
+    pub client_ca_file: PathBuf,
+}
+
+/// A listener with TLS.
+#[derive(Clone, Debug)]
+pub struct Https {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its certificate.
+    pub tls: Tls,
 }
 
 /// A configuration that was checked.
@@ -52,6 +81,8 @@ pub struct Settings {
     pub hop_secret_file: Option<PathBuf>,
     /// HTTP/1.1 for edges.
     pub plain: SocketAddr,
+    /// The same with TLS.
+    pub https: Option<Https>,
     /// Metrics and health.
     pub internal: SocketAddr,
     /// What it shares with an edge.
@@ -66,9 +97,11 @@ impl Default for Config {
             parents: vec!["http://127.0.0.1:9000".to_owned()],
             hop_secret_file: PathBuf::new(),
             listen: Listen::default(),
+            tls: Tls::default(),
             cache: Cache::default(),
             upstream: Upstream::default(),
             clients: Clients::default(),
+            feed: Feed::default(),
         }
     }
 }
@@ -77,6 +110,7 @@ impl Default for Listen {
     fn default() -> Self {
         Self {
             plain: "127.0.0.1:9001".to_owned(),
+            https: String::new(),
             internal: "127.0.0.1:9101".to_owned(),
         }
     }
@@ -95,15 +129,45 @@ impl Config {
         let hop_secret_file = settings::some(&self.hop_secret_file);
         let secret = &self.hop_secret_file;
         problems.need_secret("hop_secret_file", secret, "listen.plain", plain);
+        let https = self.https(&mut problems);
         let (cache, upstream, clients) = (&self.cache, &self.upstream, &self.clients);
-        let tier = settings::check(&self.parents, cache, upstream, clients, &mut problems);
+        let (parents, feed) = (&self.parents, &self.feed);
+        let tier = settings::check(parents, cache, upstream, clients, feed, &mut problems);
         problems.or(Settings {
             name: self.name,
             zone: self.zone,
             hop_secret_file,
             plain,
+            https,
             internal,
             tier,
+        })
+    }
+}
+
+impl Config {
+    fn https(&self, problems: &mut Problems) -> Option<Https> {
+        if self.listen.https.is_empty() {
+            return None;
+        }
+        let address = settings::listen(problems, "listen.https", &self.listen.https);
+        let named = |path: &PathBuf| !path.as_os_str().is_empty();
+        for (key, path) in [
+            ("tls.certificate", &self.tls.certificate),
+            ("tls.key", &self.tls.key),
+        ] {
+            if !named(path) {
+                problems.add(key, "must name a PEM file");
+            }
+        }
+        let guarded = named(&self.hop_secret_file) || named(&self.tls.client_ca_file);
+        if !guarded && !address.ip().is_loopback() {
+            let why = "or hop_secret_file is needed unless `listen.https` is a loopback address";
+            problems.add("tls.client_ca_file", why);
+        }
+        Some(Https {
+            address,
+            tls: self.tls.clone(),
         })
     }
 }
@@ -145,6 +209,23 @@ mod tests {
         for closed in ["127.0.0.1:9001", "127.0.0.2:0", "[::1]:9001"] {
             assert!(check(closed, "").is_ok(), "{closed}");
         }
+    }
+
+    #[test]
+    fn https_needs_a_certificate_and_somebody_to_guard_it() {
+        let mut config = Config::default();
+        config.listen.https = "0.0.0.0:9443".to_owned();
+        let keys = |config: &Config| {
+            let problems = config.clone().check().err().unwrap_or_default();
+            let keys = problems.into_iter().map(|problem| problem.key);
+            keys.collect::<Vec<_>>()
+        };
+        let all = ["tls.certificate", "tls.key", "tls.client_ca_file"];
+        assert_eq!(keys(&config), all);
+        config.tls.certificate = "chain.pem".into();
+        config.tls.key = "key.pem".into();
+        config.tls.client_ca_file = "ca.pem".into();
+        assert_eq!(keys(&config), [""; 0]);
     }
 
     #[test]

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Problem, Problems};
-use runtime::internal::{self, Health};
+use runtime::internal::Health;
 use runtime::shutdown::Trigger;
+use rustls::ServerConfig;
 use tier::listen;
 use tier::node::{Node, Role};
 use tier::policy::Policy;
+use tier::tls::Certificate;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::config::Settings;
+use crate::config::{Settings, Tls};
 use crate::hop::{Hop, HopLog};
 
 /// Reads the secrets that the settings name, as [`start`] does, and opens nothing.
@@ -30,6 +32,9 @@ pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
         let secret = file.as_deref().map(tier::node::secret);
         problems.take(key, secret.transpose());
     }
+    if let Some(https) = &settings.https {
+        problems.take("tls", tls(&https.tls));
+    }
     problems.or(())
 }
 
@@ -37,6 +42,8 @@ pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
 pub struct Running {
     /// HTTP/1.1 for edges.
     pub plain: SocketAddr,
+    /// HTTP/1.1 and HTTP/2 over TLS.
+    pub https: Option<SocketAddr>,
     /// Metrics and health.
     pub internal: SocketAddr,
     node: Node,
@@ -58,33 +65,35 @@ pub async fn start(settings: Settings) -> Result<Running, tier::Error> {
         admission: Arc::new(Hop::new(secret.transpose()?)),
         beacon: Arc::new(HopLog::new(settings.name)),
         viewers: None,
+        revokes: None,
     };
     let node = Node::build(&settings.tier, role)?;
     node.cache.ready().await;
     let (plain, plain_address) = tcp(settings.plain).await?;
+    let https = match &settings.https {
+        Some(https) => Some((tls(&https.tls)?, tcp(https.address).await?)),
+        None => None,
+    };
     let (internal, internal_address) = tcp(settings.internal).await?;
     let (trigger, shutdown) = Trigger::new();
     let patience = settings.tier.limits.drain + GRACE;
     let mut tasks = JoinSet::new();
-    tasks.spawn(listen::serve(
-        plain,
-        None,
-        Arc::clone(&node.app),
-        settings.tier.limits,
-        node.metrics.connections.clone(),
-        shutdown.watch(),
-    ));
-    let health = Health::new();
-    let watched = Node::watch_disks(node.cache, health.clone(), shutdown.clone());
-    tasks.spawn(watched);
-    let served = internal::serve(internal, node.registry.clone(), health, shutdown);
-    tasks.spawn(async move {
-        if let Err(error) = served.await {
-            tracing::error!("the internal port is gone: {error}");
-        }
-    });
+    let https_address = https.as_ref().map(|(_, (_, address))| *address);
+    let https = https.map(|(tls, (listener, _))| (listener, Some(tls)));
+    for (listener, tls) in std::iter::once((plain, None)).chain(https) {
+        tasks.spawn(listen::serve(
+            listener,
+            tls,
+            Arc::clone(&node.app),
+            settings.tier.limits.clone(),
+            node.metrics.connections.clone(),
+            shutdown.watch(),
+        ));
+    }
+    node.attend(internal, &Health::new(), &shutdown, &mut tasks);
     Ok(Running {
         plain: plain_address,
+        https: https_address,
         internal: internal_address,
         node,
         trigger,
@@ -111,6 +120,14 @@ impl Running {
             tracing::warn!("stopped before every task had ended");
         }
         self.node.cache.close().await;
+    }
+}
+
+fn tls(files: &Tls) -> Result<Arc<ServerConfig>, tier::Error> {
+    let certificate = Certificate::load(&files.certificate, &files.key)?;
+    match tier::settings::some(&files.client_ca_file) {
+        Some(authority) => tier::tls::mutual_config(certificate, &authority),
+        None => tier::tls::server_config(certificate),
     }
 }
 

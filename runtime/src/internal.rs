@@ -56,8 +56,9 @@ impl Health {
         }
     }
 
-    /// What `/healthz` says: a line for the role, and one for each part that it does without.
-    fn report(&self) -> (bool, String) {
+    /// What `/healthz` says, and whether the role is well: a line for the role, and one for each part that it does without.
+    #[must_use]
+    pub fn report(&self) -> (bool, String) {
         let state = self.state();
         let first = state.ailment.as_deref().unwrap_or("ok");
         let parts = state.degraded.iter();
@@ -79,9 +80,23 @@ pub async fn serve(
     listener: TcpListener,
     registry: Registry,
     health: Health,
+    shutdown: Shutdown,
+) -> std::io::Result<()> {
+    serve_with(Router::new(), listener, registry, health, shutdown).await
+}
+
+/// As [`serve`], with what a role lets its operator do.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve_with(
+    more: Router,
+    listener: TcpListener,
+    registry: Registry,
+    health: Health,
     mut shutdown: Shutdown,
 ) -> std::io::Result<()> {
-    let router = Router::new()
+    let router = more
         .route("/metrics", get(metrics).with_state(registry))
         .route("/healthz", get(healthz).with_state(health));
     axum::serve(listener, router)

@@ -35,6 +35,9 @@ pub enum Error {
     /// A file does not hold a credential.
     #[error(transparent)]
     Secret(#[from] runtime::secret::Unusable),
+    /// The client that asks the feed could not be made.
+    #[error("no client for the feed: {0}")]
+    Client(String),
     /// The node's own randomness is not to be had.
     #[error("the system gives no random numbers: {0}")]
     Random(#[from] getrandom::Error),

@@ -1,12 +1,16 @@
 //! What a tier counts: each figure once, with its name, unit and help.
 
+use std::sync::Arc;
+
 use contracts::reason::Reason;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::cache::{Cache, DiskFigures};
+use crate::feed;
 use crate::protocol::Protocol;
+use crate::purge::Purges;
 
 /// The figures of one node.
 #[derive(Clone)]
@@ -20,6 +24,8 @@ pub struct Metrics {
     pub upstream_bytes: IntCounter,
     /// Time until a parent's response header is there.
     pub upstream_seconds: Histogram,
+    /// The feed and its purges.
+    pub feed: feed::Metrics,
     /// Connections over TCP.
     pub connections: Connections,
 }
@@ -155,7 +161,11 @@ impl Metrics {
     ///
     /// # Errors
     /// When the registry holds them already.
-    pub fn register(registry: &Registry, cache: &'static Cache) -> Result<Self, prometheus::Error> {
+    pub fn register(
+        registry: &Registry,
+        cache: &'static Cache,
+        purges: Arc<Purges>,
+    ) -> Result<Self, prometheus::Error> {
         let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
             let counter = IntCounter::new(name, help)?;
             registry.register(Box::new(counter.clone()))?;
@@ -206,6 +216,7 @@ impl Metrics {
                 "Bytes of bodies that came from parents",
             )?,
             upstream_seconds,
+            feed: feed::Metrics::register(registry, purges)?,
             connections,
         };
         for reason in Reason::ALL {

@@ -7,9 +7,12 @@ use std::time::Duration;
 use http::HeaderValue;
 use pingora::cache::lock::CacheLock;
 use prometheus::Registry;
-use runtime::internal::Health;
+use runtime::clock::System;
+use runtime::internal::{Health, serve_with};
 use runtime::secret::{Secret, Unusable};
 use runtime::shutdown::Shutdown;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::admission::Admission;
 use crate::app::App;
@@ -17,12 +20,16 @@ use crate::beacon::Beacon;
 use crate::cache::Cache;
 use crate::cache::disk::State;
 use crate::error::Error;
+use crate::feed::{Follower, Lines, Orders, Pace, Place, Revokes, Server, Source, by_hand};
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
-use crate::parent::Parents;
+use crate::parent::{self, Parents};
 use crate::policy::Policy;
+use crate::prefetch::Prefetch;
 use crate::proxy::{Proxy, Rules};
+use crate::purge::Purges;
 use crate::settings::Settings;
+use crate::tls;
 
 /// What makes an edge an edge and a shield a shield.
 pub struct Role {
@@ -38,6 +45,8 @@ pub struct Role {
     pub beacon: Arc<dyn Beacon>,
     /// What viewers get beyond the object; `None` for a node that serves tiers only.
     pub viewers: Option<Viewers>,
+    /// Who puts revocations in force; `None` for a node that admits by none.
+    pub revokes: Option<Arc<dyn Revokes>>,
 }
 
 /// A node that is ready to be put behind listeners.
@@ -51,6 +60,9 @@ pub struct Node {
     pub metrics: Metrics,
     /// Where they are registered.
     pub registry: Registry,
+    /// What was ordered: purges and revocations.
+    pub orders: Arc<Orders>,
+    feed: Option<(Arc<dyn Source>, Pace)>,
 }
 
 impl Node {
@@ -66,13 +78,26 @@ impl Node {
         };
         let cache: &'static Cache = Box::leak(Box::new(cache));
         let registry = Registry::new();
-        let metrics = Metrics::register(&registry, cache)?;
-        let hop_secret = settings.hop_secret_file.as_deref().map(secret);
+        let purges = Arc::new(Purges::new(&settings.feed.purges));
+        let metrics = Metrics::register(&registry, cache, Arc::clone(&purges))?;
+        let identity = settings.identity.as_ref();
+        let identity = identity.map(|(chain, key)| tls::identity(chain, key));
+        let parents = Parents::new(settings.parents.clone(), settings.timeouts);
+        let parents = Arc::new(parents.shown(identity.transpose()?));
+        parent::register(&registry, &parents)?;
+        let hop_secret = settings
+            .hop_secret_file
+            .as_deref()
+            .map(secret)
+            .transpose()?;
+        let feed = source(settings, hop_secret.as_ref())?;
+        let file = settings.feed.state_file.as_deref();
+        let orders = Orders::open(Arc::clone(&purges), role.revokes, file, System.wall())?;
         let rules = Rules {
             loop_id: format!("{}-{:016x}", role.name, getrandom::u64()?),
             name: role.name,
             zone: role.zone,
-            hop_secret: hop_secret.transpose()?,
+            hop_secret,
             max_object_bytes: settings.max_object_bytes,
             fill_wait: settings.fill_wait,
         };
@@ -83,7 +108,9 @@ impl Node {
             viewers: role.viewers,
             cache,
             lock: Box::leak(CacheLock::new_boxed(FILL_HEADER_LIMIT)),
-            parents: Parents::new(settings.parents.clone(), settings.timeouts),
+            parents,
+            purges,
+            prefetch: Prefetch::register(settings.prefetch, &registry)?,
             questions: Arc::default(),
             metrics: metrics.clone(),
             rules,
@@ -93,13 +120,69 @@ impl Node {
             cache,
             metrics,
             registry,
+            orders: Arc::new(orders),
+            feed: feed.map(|source| (source, settings.feed.pace)),
         })
     }
+
+    /// Follows the node's feed, if it has one, watches its disks, and serves its internal port, until shutdown.
+    pub fn attend(
+        &self,
+        internal: TcpListener,
+        health: &Health,
+        shutdown: &Shutdown,
+        tasks: &mut JoinSet<()>,
+    ) {
+        if let Some((source, pace)) = &self.feed {
+            let follower = Follower {
+                source: Arc::clone(source),
+                orders: Arc::clone(&self.orders),
+                pace: *pace,
+                health: health.clone(),
+                metrics: self.metrics.feed.clone(),
+            };
+            tasks.spawn(follower.run(random, shutdown.clone()));
+        }
+        tasks.spawn(Self::watch_disks(
+            self.cache,
+            health.clone(),
+            shutdown.clone(),
+        ));
+        let by_hand = by_hand(Arc::clone(&self.orders));
+        let (registry, health) = (self.registry.clone(), health.clone());
+        let served = serve_with(by_hand, internal, registry, health, shutdown.clone());
+        tasks.spawn(async move {
+            if let Err(error) = served.await {
+                tracing::error!("the internal port is gone: {error}");
+            }
+        });
+    }
+}
+
+fn source(
+    settings: &Settings,
+    credential: Option<&HeaderValue>,
+) -> Result<Option<Arc<dyn Source>>, Error> {
+    Ok(match &settings.feed.from {
+        None => None,
+        Some(Place::File(path)) => Some(Arc::new(Lines::new(path.clone()))),
+        Some(Place::Server(url)) => {
+            let authority = settings.app.parent_ca.as_deref();
+            let server = Server::new(url.clone(), credential.cloned(), authority)?;
+            Some(Arc::new(server))
+        }
+    })
+}
+
+/// Numbers between 0 and 1 from the system's randomness; one without it does without.
+fn random() -> f64 {
+    let drawn = getrandom::u32().unwrap_or(u32::MAX / 2);
+    f64::from(drawn) / f64::from(u32::MAX)
 }
 
 impl Node {
     /// Says in the node's health which disks it does without, until shutdown.
-    pub async fn watch_disks(cache: &'static Cache, health: Health, mut shutdown: Shutdown) {
+    async fn watch_disks(cache: &'static Cache, health: Health, mut shutdown: Shutdown) {
         let each = cache.volumes().iter().map(|volume| {
             let health = health.clone();
             async move {

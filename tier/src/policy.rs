@@ -14,11 +14,11 @@ use pingora::cache::{CacheKey, CacheMeta};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Result;
 
+use crate::headers;
 use crate::rfc9111::condition;
 use crate::rfc9111::directives::Request as Wishes;
 use crate::rfc9111::reference;
 use crate::rfc9111::vary::{Vary, selection};
-use crate::{headers, key};
 
 /// What a node serves.
 #[derive(Clone, Debug)]
@@ -68,12 +68,12 @@ impl Policy {
         }
     }
 
-    /// The key of what a request asks for. Clients of a site choose the host that its origin sees, so it is part of
-    /// the key.
-    pub(crate) fn key(&self, zone: &str, address: &str, request: &RequestHeader) -> CacheKey {
+    /// By what an object is told from others, and purged. Clients of a site choose the host that its origin sees, so
+    /// it is part of that.
+    pub(crate) fn subject(&self, address: &str, request: &RequestHeader) -> String {
         match self {
-            Self::Films => key::build(zone, address),
-            Self::Site(_) => key::build(zone, &format!("//{}{address}", host(request))),
+            Self::Films => address.to_owned(),
+            Self::Site(_) => format!("//{}{address}", host(request)),
         }
     }
 
@@ -168,7 +168,8 @@ impl Policy {
     /// How long stale responses answer while the parent cannot be reached.
     pub(crate) const fn disconnected(&self) -> Duration {
         match self {
-            Self::Films => Duration::ZERO,
+            // For what is fresh still, and is to be validated because the feed is lost.
+            Self::Films => Duration::from_secs(1),
             Self::Site(site) => site.disconnected,
         }
     }

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use pingora::utils::tls::CertKey;
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert, ServerConfig};
+use rustls::server::{ClientHello, ResolvesServerCert, ServerConfig, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 
 use crate::error::Error;
@@ -70,20 +72,61 @@ pub fn server_config(certificate: Arc<dyn ResolvesServerCert>) -> Result<Arc<Ser
     Ok(Arc::new(config))
 }
 
-fn read(chain_path: &Path, key_path: &Path) -> Result<CertifiedKey, Error> {
-    let pem = open(chain_path)?;
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<_, _>>()
-        .map_err(|_| wrong(chain_path, "must hold a certificate chain in PEM form"))?;
-    if chain.is_empty() {
-        return Err(wrong(
-            chain_path,
-            "must hold a certificate chain in PEM form",
-        ));
+/// As [`server_config`], for those alone who show a certificate that an authority has signed, in a PEM file.
+///
+/// # Errors
+/// When the file cannot be read or holds no certificate.
+pub fn mutual_config(
+    certificate: Arc<dyn ResolvesServerCert>,
+    authority: &Path,
+) -> Result<Arc<ServerConfig>, Error> {
+    runtime::tls::install_provider();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    for root in chain_of(authority)? {
+        let unusable = |_| wrong(authority, "must hold certificates of an authority");
+        roots.add(root).map_err(unusable)?;
     }
-    let pem = open(key_path)?;
-    let key = PrivateKeyDer::from_pem_slice(&pem)
-        .map_err(|_| wrong(key_path, "must hold a private key in PEM form"))?;
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .map_err(|_| wrong(authority, "must hold certificates of an authority"))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(certificate);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Reads the certificate that the node shows to its parents.
+///
+/// # Errors
+/// As [`Certificate::load`].
+pub(crate) fn identity(chain: &Path, key: &Path) -> Result<Arc<CertKey>, Error> {
+    read(chain, key)?;
+    let certificates = chain_of(chain)?;
+    let certificates = certificates.iter().map(|der| der.to_vec()).collect();
+    let key = key_of(key)?.secret_der().to_vec();
+    Ok(Arc::new(CertKey::new(certificates, key)))
+}
+
+fn chain_of(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let pem = open(path)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let chain = chain.ok().filter(|chain| !chain.is_empty());
+    chain.ok_or_else(|| wrong(path, "must hold a certificate chain in PEM form"))
+}
+
+fn key_of(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
+    let pem = open(path)?;
+    PrivateKeyDer::from_pem_slice(&pem)
+        .map_err(|_| wrong(path, "must hold a private key in PEM form"))
+}
+
+fn read(chain_path: &Path, key_path: &Path) -> Result<CertifiedKey, Error> {
+    let chain = chain_of(chain_path)?;
+    let key = key_of(key_path)?;
     let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key)
         .map_err(|_| wrong(key_path, "must hold an ECDSA, Ed25519 or RSA key"))?;
     let certified = CertifiedKey::new(chain, key);

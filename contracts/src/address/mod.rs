@@ -228,6 +228,19 @@ fn captions(language: &str) -> Option<Item> {
     (!language.is_empty()).then_some(Item::Captions(rendition))
 }
 
+impl Address {
+    /// What follows a segment, or a segment's cues, in its playlist, if the film lasts so long.
+    #[must_use]
+    pub fn following(&self) -> Option<Self> {
+        let mut next = self.clone();
+        match &mut next.item {
+            Item::Segment(_, n, _) | Item::Cues(_, n, _) => *n = n.checked_add(1)?,
+            _ => return None,
+        }
+        Some(next)
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { video, view, item } = self;

@@ -25,6 +25,7 @@ use contracts::token::{self, Accepted};
 use ipnet::IpNet;
 use runtime::clock::Clock;
 use tier::admission::{Admission, Admitted, Condition, Facts, Refused};
+use tier::feed::Revokes;
 
 use geo::Geo;
 use keys::Keys;
@@ -218,6 +219,12 @@ impl Admission for Gate {
     fn sent(&self, admitted: &Admitted, bytes: u64) {
         let session = admitted.session.as_deref();
         self.rates.load().sent(admitted.client, session, bytes);
+    }
+}
+
+impl Revokes for Gate {
+    fn revoke(&self, revocation: Revocation) -> Result<(), String> {
+        Self::revoke(self, revocation).map_err(|full| full.to_string())
     }
 }
 

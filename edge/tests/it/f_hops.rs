@@ -143,6 +143,73 @@ async fn the_next_parent_answers_for_one_whose_name_does_not_resolve() {
 }
 
 #[tokio::test]
+async fn the_next_parent_answers_for_one_that_cannot_do_its_work_and_that_is_soon_left_alone() {
+    for status in [502, 503, 504] {
+        let well = Origin::start(|_| Reply::ok("x")).await;
+        let ill = Origin::start(move |_| Reply::status(status, "no")).await;
+        let house = House::with(&well, |config| {
+            config.parents.push(ill.url());
+            config.upstream.cooldown = config::Span::seconds(600);
+        })
+        .await;
+        for n in 0..40 {
+            let target = signed(&format!("/v/a/{n}"));
+            let got = house.client(Protocol::H1).get(&target, &[]).await;
+            assert_eq!(got.status, 200, "{n}");
+        }
+        assert_eq!((well.requests(), ill.requests()), (40, 3), "{status}");
+        let up = format!("millrace_tier_parent_up{{parent=\"{}\"}}", ill.address);
+        assert!(house.page("/metrics").await.contains(&format!("{up} 0")));
+    }
+}
+
+#[tokio::test]
+async fn a_hop_tries_twice_and_no_more() {
+    let ill = [
+        Origin::start(|_| Reply::status(503, "no")).await,
+        Origin::start(|_| Reply::status(503, "no")).await,
+        Origin::start(|_| Reply::status(503, "no")).await,
+    ];
+    let house = House::with(&ill[0], |config| {
+        config.parents = ill.iter().map(Origin::url).collect();
+    })
+    .await;
+    let got = house.client(Protocol::H1).get(&signed("/v/a/1"), &[]).await;
+    assert_eq!(got.status, 503);
+    let asked = || ill.iter().map(Origin::requests).sum::<usize>();
+    assert_eq!(asked(), 2);
+    let other = House::with(&ill[0], |_| {}).await;
+    other.client(Protocol::H1).get(&signed("/v/a/1"), &[]).await;
+    assert_eq!(asked(), 3, "the same parent is not asked again");
+}
+
+#[tokio::test]
+async fn another_parent_is_asked_before_stale_bytes_are_served() {
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let aging = move |_: &str| match count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+        0 => Reply::ok("old")
+            .field("cache-control", "max-age=0, stale-if-error=600")
+            .field("etag", "\"1\""),
+        _ => Reply::status(503, "no"),
+    };
+    let one = Origin::start(aging).await;
+    let two = Origin::start(|_| Reply::ok("new")).await;
+    let house = House::with(&one, |config| config.parents.push(two.url())).await;
+    let client = house.client(Protocol::H1);
+    // Objects of the first parent.
+    let mut renewed = 0;
+    for n in 0..20 {
+        let target = signed(&format!("/v/a/{n}"));
+        let first = client.get(&target, &[]).await.body.unwrap();
+        if first == "old" {
+            assert_eq!(client.get(&target, &[]).await.body.unwrap(), "new");
+            renewed += 1;
+        }
+    }
+    assert_eq!(renewed, 1);
+}
+
+#[tokio::test]
 async fn two_parents_share_the_objects() {
     let one = Origin::start(|_| Reply::ok("x")).await;
     let two = Origin::start(|_| Reply::ok("x")).await;
@@ -218,4 +285,62 @@ async fn an_edge_that_its_parent_does_not_let_in_is_at_fault_and_no_viewer_is_re
         assert_eq!(got.status, 502, "{protocol:?}");
     }
     assert_eq!(origin.requests(), 0);
+}
+
+/// An authority, and two certificates for `localhost`: one that it signed and one that it did not.
+fn certificates(folder: &std::path::Path) {
+    let write = |name: &str, text: String| std::fs::write(folder.join(name), text).unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    write("ca.pem", authority.self_signed(&key).unwrap().pem());
+    let authority = rcgen::Issuer::new(authority, key);
+    let names = vec!["localhost".to_owned()];
+    let own = rcgen::KeyPair::generate().unwrap();
+    let signed = rcgen::CertificateParams::new(names.clone()).unwrap();
+    write(
+        "chain.pem",
+        signed.signed_by(&own, &authority).unwrap().pem(),
+    );
+    write("key.pem", own.serialize_pem());
+    let other = rcgen::generate_simple_self_signed(names).unwrap();
+    write("other-chain.pem", other.cert.pem());
+    write("other-key.pem", other.signing_key.serialize_pem());
+}
+
+#[tokio::test]
+async fn a_shield_with_tls_lets_in_who_has_a_certificate_of_its_authority() {
+    let files = tempfile::tempdir().unwrap();
+    certificates(files.path());
+    let file = |name: &str| files.path().join(name);
+    let origin = Origin::start(|_| Reply::ok("x")).await;
+    let mut config = Config {
+        parents: vec![origin.url()],
+        ..Config::default()
+    };
+    config.listen.plain = "127.0.0.1:0".to_owned();
+    config.listen.https = "127.0.0.1:0".to_owned();
+    config.listen.internal = "127.0.0.1:0".to_owned();
+    config.tls.certificate = file("chain.pem");
+    config.tls.key = file("key.pem");
+    config.tls.client_ca_file = file("ca.pem");
+    config.clients.drain = config::Span::millis(100);
+    let shield = origin_shield::start(config.check().unwrap()).await.unwrap();
+    let port = shield.https.unwrap().port();
+    for (shown, status) in [("", 502), ("other-", 502), ("own", 200)] {
+        let edge = House::with(&origin, |config| {
+            config.parents = vec![format!("https://localhost:{port}")];
+            config.upstream.ca_file = file("ca.pem");
+            let prefix = shown.trim_start_matches("own");
+            if !shown.is_empty() {
+                config.upstream.certificate = file(&format!("{prefix}chain.pem"));
+                config.upstream.key = file(&format!("{prefix}key.pem"));
+            }
+        })
+        .await;
+        let got = edge.client(Protocol::H2).get(&signed("/v/a/1"), &[]).await;
+        assert_eq!(got.status, status, "{shown:?}");
+    }
+    assert_eq!(origin.requests(), 1);
+    shield.stop().await;
 }

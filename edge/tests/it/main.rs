@@ -8,6 +8,7 @@
 )]
 
 mod client;
+mod feed;
 mod house;
 mod origin;
 mod raw;
@@ -24,6 +25,8 @@ mod i_proxied;
 mod j_site;
 mod k_suite;
 mod l_disk;
+mod l_purge;
+mod m_ahead;
 mod m_parts;
 mod n_freshness;
 mod o_smuggling;

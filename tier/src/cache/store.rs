@@ -316,7 +316,11 @@ impl Cache {
     pub(super) fn settle(&self, object: &Arc<Object>, complete: bool) {
         self.fills.lock().remove(&object.id);
         let mut shard = self.shard(&object.key).write();
-        let keep = complete && !object.purged.load(Ordering::Acquire);
+        let newer = |stored: &Arc<Object>| stored.id > object.id;
+        let overtaken = shard
+            .get(&object.key)
+            .is_some_and(|slot| slot.stored.as_ref().is_some_and(newer));
+        let keep = complete && !overtaken && !object.purged.load(Ordering::Acquire);
         if keep {
             shard.entry(object.key).or_default();
         }
@@ -343,9 +347,11 @@ impl Slot {
         self.stored.is_none() && self.filling.is_empty()
     }
 
-    /// The newest that may be read.
+    /// The newest that may be read: what began last. A fill may be slower than one that began after it, because a
+    /// purge came between them.
     fn current(&self) -> Option<&Arc<Object>> {
-        self.filling.last().or(self.stored.as_ref())
+        let both = self.filling.last().into_iter().chain(&self.stored);
+        both.max_by_key(|object| object.id)
     }
 
     fn mark_purged(&self) {

@@ -7,9 +7,12 @@ use http::{HeaderName, HeaderValue};
 use pingora::cache::CacheKey;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+use runtime::clock::System;
 
+use super::seq::Numbers;
 use crate::admission::Admitted;
 use crate::metrics::CacheUse;
+use crate::parent::Busy;
 use crate::protocol::Protocol;
 use crate::rfc9111::directives::Request as Wishes;
 use crate::rfc9111::freshness::{Age, Arrival};
@@ -18,8 +21,15 @@ use crate::rfc9111::freshness::{Age, Arrival};
 pub struct Context {
     pub(super) protocol: Protocol,
     pub(super) started: Instant,
+    /// The same by the clock that objects are stamped with.
+    pub(super) arrived: SystemTime,
     pub(super) admitted: Option<Admitted>,
     pub(super) key: Option<CacheKey>,
+    /// By what the object is purged; empty until it was admitted.
+    pub(super) subject: String,
+    pub(super) numbers: Numbers,
+    /// What the player says that it will ask for next.
+    pub(super) said: Option<String>,
     /// On behalf of this node: a refresh, or a question about an object.
     pub(super) internal: bool,
     /// A body follows the header, over HTTP/1.1.
@@ -33,7 +43,12 @@ pub struct Context {
     pub(super) fault: Option<&'static str>,
     pub(super) joined: bool,
     pub(super) cache_use: CacheUse,
+    /// The parents that were asked, in order.
     pub(super) tried: Vec<usize>,
+    /// How often one was asked.
+    pub(super) attempts: u32,
+    /// Held while a parent is at work on it.
+    pub(super) busy: Option<Busy>,
     pub(super) upstream: Upstream,
 }
 
@@ -58,8 +73,12 @@ impl Context {
         Self {
             protocol: Protocol::H1,
             started: Instant::now(),
+            arrived: System.wall(),
             admitted: None,
             key: None,
+            subject: String::new(),
+            numbers: Numbers::default(),
+            said: None,
             internal: false,
             brings_body: false,
             wishes: None,
@@ -70,6 +89,8 @@ impl Context {
             joined: false,
             cache_use: CacheUse::None,
             tried: Vec::new(),
+            attempts: 0,
+            busy: None,
             upstream: Upstream::default(),
         }
     }

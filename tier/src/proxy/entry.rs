@@ -11,8 +11,10 @@ use super::context::raw_target;
 use super::{Context, Proxy};
 use crate::admission::{Admitted, Facts, Refused};
 use crate::policy::{From, Passage};
+use crate::prefetch::{Errand, next_object};
 use crate::protocol::Protocol;
-use crate::{answer, headers};
+use crate::purge::WhenLost;
+use crate::{answer, headers, key};
 
 impl Proxy {
     /// Leads a request to the cache; true when it has been answered instead.
@@ -25,6 +27,10 @@ impl Proxy {
         let reason = match self.admit(session, ctx) {
             Ok(admitted) => {
                 self.enter(session, ctx, admitted)?;
+                if self.purges.lost() == Some(WhenLost::Refuse) && !ctx.internal {
+                    self.refuse(session, ctx, Reason::Busy).await?;
+                    return Ok(true);
+                }
                 if !self.must_be_public(ctx) || self.is_public(session, ctx).await {
                     return Ok(false);
                 }
@@ -40,7 +46,10 @@ impl Proxy {
     }
 
     /// Decides whether the request is let in.
-    fn admit(&self, session: &mut Session, ctx: &Context) -> Result<Admitted, Refused> {
+    fn admit(&self, session: &mut Session, ctx: &mut Context) -> Result<Admitted, Refused> {
+        if let Some(address) = errand(session) {
+            return Ok(Admitted::to(address));
+        }
         let target = raw_target(session).ok_or(Reason::Target)?;
         if ctx.internal {
             return Ok(self.admission.readmit(&target)?);
@@ -69,6 +78,9 @@ impl Proxy {
         }
         let From { client, scheme } = from(session, ctx.protocol);
         let request = session.req_header();
+        if self.prefetch.is_on() {
+            ctx.said = next_object(&target, &request.headers);
+        }
         self.admission.admit(&Facts {
             target: &target,
             method: request.method.as_str(),
@@ -88,7 +100,9 @@ impl Proxy {
         let request = session.req_header_mut();
         request.set_uri(uri);
         let zone = &self.rules.zone;
-        ctx.key = Some(self.policy.key(zone, &admitted.address, request));
+        ctx.subject = self.policy.subject(&admitted.address, request);
+        ctx.key = Some(key::build(zone, &ctx.subject));
+        self.note_demand(request, ctx);
         if !ctx.internal {
             ctx.wishes = self.policy.wishes(request);
         }
@@ -104,6 +118,13 @@ fn names_a_host(request: &RequestHeader) -> bool {
     };
     let host = host.to_str().ok().and_then(|host| host.parse().ok());
     host.is_some_and(|host: Authority| !host.host().is_empty() && !host.as_str().contains('@'))
+}
+
+/// The address of what the node fetches ahead, when that is what the request is for.
+fn errand(session: &Session) -> Option<String> {
+    let errand = session.subrequest_ctx.as_ref()?.user_ctx()?;
+    let errand = errand.downcast_ref::<Errand>()?;
+    Some(errand.address.clone())
 }
 
 /// Where a request comes from. HTTP/3 is always secured.

@@ -1,16 +1,20 @@
 //! The one proxy that edges and shields are; its phases, in the order in which a request meets
 //! them.
 
+mod ahead;
 mod context;
 mod entry;
+mod hop;
 mod public;
 mod reply;
+mod seq;
 mod upstream;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use pingora::cache::key::HashBinary;
 use pingora::cache::lock::CacheKeyLockImpl;
 use pingora::cache::{
@@ -18,7 +22,6 @@ use pingora::cache::{
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
-use pingora::protocols::Digest;
 use pingora::proxy::{
     FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session, range_header_filter,
 };
@@ -32,14 +35,16 @@ use crate::metrics::Metrics;
 use crate::notes::Notes;
 use crate::parent::Parents;
 use crate::policy::{Passage, Policy};
+use crate::prefetch::Prefetch;
 use crate::protocol::Protocol;
+use crate::purge::Purges;
 use crate::question::Questions;
 use crate::rfc9111::condition;
 use crate::{answer, fill};
 
 pub use context::Context;
 use context::protocol_of;
-use upstream::may_stand_in;
+use hop::may_ask_again;
 
 /// What a node is made of.
 pub struct Proxy {
@@ -56,7 +61,11 @@ pub struct Proxy {
     /// Makes requests for one absent object wait for one fill.
     pub lock: &'static CacheKeyLockImpl,
     /// Where objects come from.
-    pub parents: Parents,
+    pub parents: Arc<Parents>,
+    /// What was purged.
+    pub purges: Arc<Purges>,
+    /// What is fetched ahead.
+    pub(crate) prefetch: Prefetch,
     /// What is being found out for those who show no token.
     pub(crate) questions: Arc<Questions>,
     /// What is counted.
@@ -148,10 +157,18 @@ impl ProxyHttp for Proxy {
         }
         let reader = hit.as_any().downcast_ref::<Reader>();
         ctx.joined = reader.is_some_and(|reader| reader.joined_fill);
+        let judged = self.judge(meta, ctx);
+        if judged == Some(ForcedFreshness::ForceMiss) {
+            return Ok(judged);
+        }
         let wishes = ctx.wishes.as_ref();
-        let forced = wishes.and_then(|wishes| fill::weigh(wishes, meta, System.wall()));
-        ctx.passed_over = matches!(forced, Some(ForcedFreshness::ForceExpired));
-        Ok(forced)
+        let wished = wishes.and_then(|wishes| fill::weigh(wishes, meta, System.wall()));
+        ctx.passed_over = wished == Some(ForcedFreshness::ForceExpired);
+        Ok(if ctx.passed_over {
+            wished
+        } else {
+            judged.or(wished)
+        })
     }
 
     fn cache_vary_filter(
@@ -203,22 +220,10 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         let key = ctx.key.as_ref().map_or(&[][..], CacheKey::primary_key);
-        self.parents.next(key, &mut ctx.tried).await
-    }
-
-    async fn connected_to_upstream(
-        &self,
-        _session: &mut Session,
-        _reused: bool,
-        _peer: &HttpPeer,
-        _fd: std::os::unix::io::RawFd,
-        _digest: Option<&Digest>,
-        ctx: &mut Context,
-    ) -> Result<()> {
-        if let Some(parent) = ctx.tried.last() {
-            self.parents.recovered(*parent);
-        }
-        Ok(())
+        ctx.attempts += 1;
+        let (peer, busy) = self.parents.next(key, &mut ctx.tried).await?;
+        ctx.busy = Some(busy);
+        Ok(peer)
     }
 
     fn fail_to_connect(
@@ -231,7 +236,21 @@ impl ProxyHttp for Proxy {
         if let Some(parent) = ctx.tried.last() {
             self.parents.failed(*parent);
         }
-        error.set_retry(true);
+        error.set_retry(self.may_ask_another(ctx));
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Context,
+        client_reused: bool,
+    ) -> Box<Error> {
+        // A kept connection may turn out to be closed: whoever is asked then, it is asked on a new one.
+        let again = client_reused && !session.as_ref().retry_buffer_truncated();
+        error.retry.decide_reuse(again && may_ask_again(ctx));
         error
     }
 
@@ -253,6 +272,19 @@ impl ProxyHttp for Proxy {
         self.hear(session, response, ctx)
     }
 
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<Duration>> {
+        if end_of_stream {
+            ctx.busy = None;
+        }
+        Ok(None)
+    }
+
     fn response_cache_filter(
         &self,
         session: &Session,
@@ -265,10 +297,10 @@ impl ProxyHttp for Proxy {
     fn should_serve_stale(
         &self,
         session: &mut Session,
-        _: &mut Context,
+        ctx: &mut Context,
         error: Option<&Error>,
     ) -> bool {
-        may_stand_in(session, error)
+        self.may_stand_in(session, ctx, error)
     }
 
     async fn response_filter(
@@ -294,6 +326,9 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
         self.account(session, error, ctx);
+        if error.is_none() {
+            self.fetch_ahead(session, ctx).await;
+        }
     }
 
     fn request_summary(&self, session: &Session, ctx: &Context) -> String {

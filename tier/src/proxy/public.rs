@@ -23,8 +23,11 @@ impl Proxy {
     /// the answer is no.
     pub(super) async fn is_public(&self, session: &mut Session, ctx: &Context) -> bool {
         let Some(key) = &ctx.key else { return false };
-        let known = self.cache.header(key, is_given_to_all).await;
-        if let Some(known) = known {
+        let known = self.cache.header(key, |header| {
+            let current = self.is_current(header, ctx);
+            current.then(|| is_given_to_all(header))
+        });
+        if let Some(known) = known.await.flatten() {
             return known;
         }
         let Some(spawner) = &session.subrequest_spawner else {

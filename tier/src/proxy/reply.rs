@@ -34,6 +34,7 @@ impl Proxy {
         ctx.cache_use = status::cache_use(session.cache.phase(), ctx.joined);
         complete(session, response, ctx)?;
         response.insert_header(CACHE_STATUS, self.cache_status(session, ctx))?;
+        self.tell(response, ctx)?;
         if let Some(viewers) = &self.viewers {
             viewers.dress(response, ctx.protocol == Protocol::H3)?;
         }

@@ -10,9 +10,9 @@ use runtime::clock::System;
 
 use super::entry::from;
 use super::{Context, Proxy};
-use crate::fill;
 use crate::headers::{self, CACHE_STATUS};
 use crate::rfc9111::{condition, freshness};
+use crate::{fill, key};
 
 impl Proxy {
     /// Makes a client's request one for the parent.
@@ -33,6 +33,7 @@ impl Proxy {
         if let Some(secret) = &self.rules.hop_secret {
             request.insert_header(HOP, secret.clone())?;
         }
+        self.ask_for(request, ctx)?;
         ctx.upstream.ask(System.wall());
         self.ask_for_part(session, request, ctx)?;
         self.metrics.upstream_requests.inc();
@@ -79,6 +80,7 @@ impl Proxy {
             self.metrics.upstream_seconds.observe(waited);
         }
         ctx.upstream.status = Some(response.status.as_u16());
+        self.weigh_answer(session, response.status, ctx)?;
         if response.status == 403 && self.is_for_films() {
             // Parents refuse hops, never viewers: it is this node that is not let in.
             let why = "the parent refuses this node's hop credential";
@@ -94,6 +96,7 @@ impl Proxy {
             // RFC 9110 §6.6.1.
             response.insert_header(header::DATE, httpdate::fmt_http_date(now))?;
         }
+        self.number(response, ctx)?;
         if response.status == 304 {
             ctx.upstream.news = Some(response.clone());
         }
@@ -146,25 +149,39 @@ impl Proxy {
         };
         let changed = self.policy.invalidates(request, &admitted.address, answer);
         for address in changed {
-            let key = self.policy.key(&self.rules.zone, &address, request);
+            let subject = self.policy.subject(&address, request);
+            let key = key::build(&self.rules.zone, &subject);
             self.cache.forget_at_once(&key);
         }
     }
-}
 
-/// Whether what is stored and stale may answer: while it is refreshed (no error), or for a parent that failed.
-pub(super) fn may_stand_in(session: &mut Session, error: Option<&Error>) -> bool {
-    let Some(error) = error else { return true };
-    let stored = session.cache.maybe_cache_meta();
-    match error.etype() {
-        ErrorType::HTTPStatus(status) => {
-            stored.is_some_and(|stored| fill::covers_error(stored, *status, System.wall()))
+    /// Whether what is stored and stale may answer: while it is refreshed (no error), or for a parent that failed.
+    pub(super) fn may_stand_in(
+        &self,
+        session: &mut Session,
+        ctx: &Context,
+        error: Option<&Error>,
+    ) -> bool {
+        let Some(error) = error else {
+            return !ctx.numbers.must_ask;
+        };
+        let stored = session.cache.maybe_cache_meta();
+        match error.etype() {
+            // Another parent may know better.
+            ErrorType::HTTPStatus(status)
+                if self.is_unable(session, *status) && self.may_ask_another(ctx) =>
+            {
+                false
+            }
+            ErrorType::HTTPStatus(status) => {
+                stored.is_some_and(|stored| fill::covers_error(stored, *status, System.wall()))
+            }
+            _ if error.esource() == &ErrorSource::Upstream => {
+                // Pingora does not use the connection again, and does not say so.
+                session.set_keepalive(None);
+                true
+            }
+            _ => false,
         }
-        _ if error.esource() == &ErrorSource::Upstream => {
-            // Pingora does not use the connection again, and does not say so.
-            session.set_keepalive(None);
-            true
-        }
-        _ => false,
     }
 }

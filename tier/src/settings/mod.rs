@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 
 pub use self::disk::{Directory, Disk};
 use crate::app;
+use crate::feed::{self, Feed};
 use crate::listen::Limits;
 use crate::pace::Patience;
 use crate::parent::{Address, Timeouts};
+use crate::prefetch;
 
 /// `[cache]`: what the node keeps in memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +44,10 @@ pub struct Upstream {
     pub hop_secret_file: PathBuf,
     /// PEM file of the authority that signs `https` parents' certificates; empty: the system's.
     pub ca_file: PathBuf,
+    /// PEM file with the certificate chain that is shown to `https` parents that ask for one, leaf first; empty: none.
+    pub certificate: PathBuf,
+    /// PEM file with its private key.
+    pub key: PathBuf,
     /// Time to connect, TLS included. 10ms to 1m. Default `2s`.
     pub connect_timeout: Span,
     /// Time for a response header, and between two reads of a body. 100ms to 10m. Default `30s`.
@@ -79,7 +85,7 @@ pub struct Clients {
     pub drain: Span,
 }
 
-/// What `[cache]`, `[upstream]` and `[clients]` mean once checked.
+/// What `[cache]`, `[upstream]`, `[clients]` and `[feed]` mean once checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Memory of the cache in bytes.
@@ -94,12 +100,18 @@ pub struct Settings {
     pub parents: Vec<Address>,
     /// File with the credential for parents.
     pub hop_secret_file: Option<PathBuf>,
+    /// Certificate chain and key that are shown to parents.
+    pub identity: Option<(PathBuf, PathBuf)>,
     /// Time-outs towards parents.
     pub timeouts: Timeouts,
     /// What each listener bears with.
     pub limits: Limits,
     /// What Pingora's side needs.
     pub app: app::Options,
+    /// Where orders to purge and to revoke come from.
+    pub feed: feed::Settings,
+    /// What is fetched ahead; nothing unless the role sets it.
+    pub prefetch: prefetch::Settings,
 }
 
 impl Default for Cache {
@@ -118,6 +130,8 @@ impl Default for Upstream {
         Self {
             hop_secret_file: PathBuf::new(),
             ca_file: PathBuf::new(),
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
             connect_timeout: Span::seconds(2),
             read_timeout: Span::seconds(30),
             idle_timeout: Span::seconds(60),
@@ -148,6 +162,7 @@ pub fn check(
     cache: &Cache,
     upstream: &Upstream,
     clients: &Clients,
+    feed: &Feed,
     problems: &mut Problems,
 ) -> Settings {
     let memory = within(problems, "cache.memory", cache.memory, 1 << 20, 1 << 46);
@@ -189,17 +204,20 @@ pub fn check(
         disk: disk::check(problems, cache),
         max_object_bytes: largest,
         fill_wait: span(problems, "cache.fill_wait", cache.fill_wait, 100, 600_000),
-        // One more than there are parents: a kept connection may turn out to be closed.
+        // One retry a hop, and one for what is newer than a parent gave.
         app: app::Options {
-            attempts: (parents.len() + 1).min(3),
+            attempts: 3,
             keepalive_pool: count(problems, "upstream.keepalive", upstream.keepalive, 65_536),
             parent_ca: some(&upstream.ca_file),
             h2_idle: Duration::from_secs(120),
             write: limits.write,
             read: limits.read,
         },
+        feed: feed.check(problems),
+        prefetch: prefetch::Settings::default(),
         parents,
         hop_secret_file: some(&upstream.hop_secret_file),
+        identity: identity(upstream, problems),
         timeouts,
         limits,
     }
@@ -244,6 +262,17 @@ fn limits(problems: &mut Problems, clients: &Clients) -> Limits {
         drain: span(problems, "clients.drain", clients.drain, 0, 600_000),
         proxied_by: Vec::new(),
     }
+}
+
+fn identity(upstream: &Upstream, problems: &mut Problems) -> Option<(PathBuf, PathBuf)> {
+    let (certificate, key) = (some(&upstream.certificate), some(&upstream.key));
+    if certificate.is_some() != key.is_some() {
+        problems.add(
+            "upstream.certificate",
+            "needs upstream.key, and that needs it",
+        );
+    }
+    certificate.zip(key)
 }
 
 /// A path that may be left empty.

@@ -1,11 +1,23 @@
 //! Which parent fills an object, and which one when that fails.
+//!
+//! Whether a parent is well is learnt from the requests themselves: they see a fault at once, and a fleet of edges
+//! that asks its parents on the side burdens them most when they can least bear it. One that failed is asked last for
+//! a while; then one request tries it, and the others wait for what becomes of that.
 
+mod metrics;
+
+use std::cmp::Reverse;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use pingora::prelude::{Error, ErrorType, HttpPeer, OrErr, Result};
+use pingora::utils::tls::CertKey;
 use tokio::time::Instant;
+
+pub use metrics::register;
 
 /// One parent by its base URL, `http://host:port` or `https://host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,16 +49,56 @@ pub struct Timeouts {
 ///
 /// Every object has an order of preference among them (rendezvous hashing), the same on every
 /// node that lists the same parents: each object is filled once per parent fleet, and taking a
-/// parent away moves only its own objects.
+/// parent away moves only its own objects. One that has much more to do than the others is passed over for the next,
+/// so that no object that everybody wants holds up all others of its parent.
 pub struct Parents {
     list: Vec<Parent>,
     timeouts: Timeouts,
+    identity: Option<Arc<CertKey>>,
 }
 
 struct Parent {
     address: Address,
     authority: String,
-    failed_at: Mutex<Option<Instant>>,
+    health: Mutex<Health>,
+    /// Requests in progress.
+    load: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Default)]
+struct Health {
+    /// When it failed, or was last tried since.
+    failed_at: Option<Instant>,
+    /// Answers in a row that say that it cannot do its work.
+    faults: u32,
+}
+
+/// A request in progress at a parent.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<AtomicUsize>);
+
+impl Busy {
+    fn begin(load: &Arc<AtomicUsize>) -> Self {
+        load.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(load))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How a parent is doing.
+#[derive(Clone, Copy, Debug)]
+pub struct State<'a> {
+    /// `host:port`.
+    pub authority: &'a str,
+    /// Not avoided.
+    pub well: bool,
+    /// Requests in progress.
+    pub load: usize,
 }
 
 impl Address {
@@ -105,10 +157,21 @@ impl Parents {
             .map(|address| Parent {
                 authority: address.authority(),
                 address,
-                failed_at: Mutex::new(None),
+                health: Mutex::default(),
+                load: Arc::default(),
             })
             .collect();
-        Self { list, timeouts }
+        Self {
+            list,
+            timeouts,
+            identity: None,
+        }
+    }
+
+    /// The same, who are shown a certificate where they ask for one.
+    #[must_use]
+    pub fn shown(self, identity: Option<Arc<CertKey>>) -> Self {
+        Self { identity, ..self }
     }
 
     /// How many there are.
@@ -126,15 +189,13 @@ impl Parents {
     /// The parent to ask for a key after those in `tried`; the most preferred one again when all
     /// were tried.
     pub(crate) fn choose(&self, key: &[u8], tried: &[usize]) -> Option<usize> {
-        let now = Instant::now();
+        let most = self.most();
         let rank = |index: &usize| {
             let parent = self.list.get(*index)?;
-            let cooling = parent
-                .failed_at
-                .lock()
-                .is_some_and(|at| now.duration_since(at) < self.timeouts.cooldown);
+            let full = parent.load.load(Ordering::Relaxed) >= most;
+            let avoided = (self.is_cooling(parent), full);
             let score = score(key, parent.authority.as_bytes());
-            Some((tried.contains(index), cooling, std::cmp::Reverse(score)))
+            Some((tried.contains(index), avoided, Reverse(score)))
         };
         (0..self.list.len()).min_by_key(rank)
     }
@@ -146,27 +207,86 @@ impl Parents {
     /// Notes that a parent could not be connected to.
     pub(crate) fn failed(&self, index: usize) {
         if let Some(parent) = self.list.get(index) {
-            *parent.failed_at.lock() = Some(Instant::now());
+            parent.health.lock().failed_at = Some(Instant::now());
         }
     }
 
-    /// Notes that a parent was connected to.
+    /// Notes that a parent says that it cannot do its work. It may be about one object, so it takes some to avoid it.
+    pub(crate) fn faulted(&self, index: usize) {
+        if let Some(parent) = self.list.get(index) {
+            let mut health = parent.health.lock();
+            health.faults = health.faults.saturating_add(1);
+            if health.faults >= FAULTS {
+                health.failed_at = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Notes that a parent has answered.
     pub(crate) fn recovered(&self, index: usize) {
         if let Some(parent) = self.list.get(index) {
-            parent.failed_at.lock().take();
+            *parent.health.lock() = Health::default();
         }
     }
 
-    /// The next parent for a key whose name resolves, noted in `tried` with those that do not.
-    pub(crate) async fn next(&self, key: &[u8], tried: &mut Vec<usize>) -> Result<Box<HttpPeer>> {
+    /// Whether there is a parent that was not tried.
+    pub(crate) fn has_another(&self, tried: &[usize]) -> bool {
+        (0..self.list.len()).any(|index| !tried.contains(&index))
+    }
+
+    /// How each parent is doing.
+    pub fn states(&self) -> impl Iterator<Item = State<'_>> {
+        self.list.iter().map(|parent| State {
+            authority: &parent.authority,
+            well: parent.health.lock().failed_at.is_none(),
+            load: parent.load.load(Ordering::Relaxed),
+        })
+    }
+
+    fn is_cooling(&self, parent: &Parent) -> bool {
+        let failed_at = parent.health.lock().failed_at;
+        failed_at.is_some_and(|at| at.elapsed() < self.timeouts.cooldown)
+    }
+
+    /// As many requests as one parent gets at a time: a quarter more than its share. A few are no burden.
+    fn most(&self) -> usize {
+        let loads = self.list.iter();
+        let all: usize = loads
+            .map(|parent| parent.load.load(Ordering::Relaxed))
+            .sum();
+        let share = (all + 1)
+            .saturating_mul(5)
+            .div_ceil(4 * self.list.len().max(1));
+        share.max(FEW)
+    }
+
+    /// The one who chose a parent that has cooled down tries it; the others avoid it for another while.
+    fn probe(&self, index: usize) {
+        if let Some(parent) = self.list.get(index) {
+            let mut health = parent.health.lock();
+            if health.failed_at.is_some() {
+                health.failed_at = Some(Instant::now());
+            }
+        }
+    }
+
+    /// The next parent for a key whose name resolves, noted in `tried` with those that do not. It has one more request
+    /// to do until what comes with it is dropped.
+    pub(crate) async fn next(
+        &self,
+        key: &[u8],
+        tried: &mut Vec<usize>,
+    ) -> Result<(Box<HttpPeer>, Busy)> {
         let mut last = Error::explain(ErrorType::ConnectNoRoute, "no parent").into_up();
         for _ in 0..self.list.len() {
             let Some(index) = self.choose(key, tried) else {
                 break;
             };
             tried.push(index);
+            self.probe(index);
+            let busy = self.list.get(index).map(|parent| Busy::begin(&parent.load));
             match self.peer(index).await {
-                Ok(peer) => return Ok(peer),
+                Ok(peer) => return Ok((peer, busy.unwrap_or_else(|| Busy(Arc::default())))),
                 Err(error) => {
                     self.failed(index);
                     last = error;
@@ -188,6 +308,7 @@ impl Parents {
             .flatten()
             .map_err(|e| e.into_up())?;
         let mut peer = HttpPeer::new(address, parent.address.tls, parent.address.host.clone());
+        peer.client_cert_key.clone_from(&self.identity);
         peer.options.connection_timeout = Some(self.timeouts.connect);
         peer.options.total_connection_timeout = Some(self.timeouts.connect);
         peer.options.read_timeout = Some(self.timeouts.read);
@@ -196,6 +317,12 @@ impl Parents {
         Ok(Box::new(peer))
     }
 }
+
+/// Answers in a row by which a parent is known to be unable.
+const FAULTS: u32 = 3;
+
+/// Requests in progress that any parent gets.
+const FEW: usize = 16;
 
 /// The preference of a key for a parent: FNV-1a over both, spread by the SplitMix64 finaliser.
 /// Written out because every node, of any version, must agree on it.
@@ -210,102 +337,4 @@ fn score(key: &[u8], parent: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TIMEOUTS: Timeouts = Timeouts {
-        connect: Duration::from_secs(1),
-        read: Duration::from_secs(1),
-        idle: Duration::from_secs(1),
-        cooldown: Duration::from_secs(5),
-    };
-
-    fn parents(ports: &[u16]) -> Parents {
-        let urls = ports.iter().map(|port| format!("http://127.0.0.1:{port}"));
-        let addresses = urls.map(|url| Address::parse(&url).unwrap()).collect();
-        Parents::new(addresses, TIMEOUTS)
-    }
-
-    #[test]
-    fn a_parent_is_a_scheme_a_host_and_a_port() {
-        for good in [
-            "http://127.0.0.1:9001",
-            "https://shield.example:443",
-            "http://[::1]:80/",
-        ] {
-            assert!(Address::parse(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "",
-            "127.0.0.1:9001",
-            "http://127.0.0.1",
-            "ftp://a:1",
-            "http://a:1/x",
-            "http://a:1?x",
-            "http://u@a:1",
-            "http://a:0",
-        ] {
-            assert_eq!(Address::parse(bad), Err(AddressError), "{bad}");
-        }
-    }
-
-    #[test]
-    fn removing_one_parent_moves_only_its_keys() {
-        let (three, two) = (parents(&[1, 2, 3]), parents(&[1, 2]));
-        let mut moved = 0;
-        for n in 0..3000_u32 {
-            let key = n.to_be_bytes();
-            let before = three.choose(&key, &[]).unwrap();
-            let after = two.choose(&key, &[]).unwrap();
-            if before == 2 {
-                moved += 1;
-            } else {
-                assert_eq!(before, after);
-            }
-        }
-        assert!((800..1200).contains(&moved), "{moved} of 3000");
-    }
-
-    #[test]
-    fn what_was_tried_comes_last() {
-        let parents = parents(&[1, 2, 3]);
-        let first = parents.choose(b"k", &[]).unwrap();
-        let second = parents.choose(b"k", &[first]).unwrap();
-        let third = parents.choose(b"k", &[first, second]).unwrap();
-        let mut all = [first, second, third];
-        all.sort_unstable();
-        assert_eq!(all, [0, 1, 2]);
-        assert_eq!(parents.choose(b"k", &[0, 1, 2]), Some(first));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_parent_that_failed_is_asked_last_for_a_while() {
-        let parents = parents(&[1, 2]);
-        let first = parents.choose(b"k", &[]).unwrap();
-        parents.failed(first);
-        assert_ne!(parents.choose(b"k", &[]), Some(first));
-        tokio::time::advance(TIMEOUTS.cooldown).await;
-        assert_eq!(parents.choose(b"k", &[]), Some(first));
-    }
-
-    #[tokio::test]
-    async fn a_parent_whose_name_does_not_resolve_is_passed_over_and_cools_down() {
-        // Too long for a label, so that no resolver is asked (RFC 1035 §2.3.4).
-        let nameless = format!("http://{}:1", "a".repeat(64));
-        let urls = [nameless.as_str(), "http://127.0.0.1:2"];
-        let addresses = urls.map(|url| Address::parse(url).unwrap()).to_vec();
-        let parents = Parents::new(addresses, TIMEOUTS);
-        let key = (0..u8::MAX)
-            .map(|n| [n])
-            .find(|key| parents.choose(key, &[]) == Some(0))
-            .unwrap();
-        let mut tried = Vec::new();
-        let peer = parents.next(&key, &mut tried).await.unwrap();
-        assert_eq!(peer._address.to_string(), "127.0.0.1:2");
-        assert_eq!(tried, [0, 1]);
-        assert_eq!(parents.choose(&key, &[]), Some(1), "the other is cooling");
-
-        let alone = Parents::new(vec![Address::parse(&nameless).unwrap()], TIMEOUTS);
-        assert!(alone.next(&key, &mut Vec::new()).await.is_err());
-    }
-}
+mod tests;

@@ -1,0 +1,549 @@
+//! Purges and revocations, as the feed orders them and as they are ordered by hand.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use serde_json::json;
+use tier::Protocol;
+use tier::purge::WhenLost;
+use tokio::net::TcpStream;
+
+use crate::client::{Got, h1};
+use crate::feed::Feed;
+use crate::house::{House, PROTOCOLS, signed};
+use crate::origin::{Gate, HANG_UP, Origin, Reply, field, path};
+
+/// Gives a new version at each request; all are films of the tag `a:film`, and those below `/v/other/` of none.
+async fn origin() -> Origin {
+    origin_with(|reply| reply).await
+}
+
+async fn origin_with(change: impl Fn(Reply) -> Reply + Send + Sync + 'static) -> Origin {
+    let version = AtomicU64::new(0);
+    Origin::start(move |head| {
+        let version = version.fetch_add(1, Ordering::SeqCst) + 1;
+        let reply = Reply::ok(format!("version {version}"));
+        let tagged = !path(head).starts_with("/v/other/");
+        change(if tagged {
+            reply.field("surrogate-key", "k:x a:film")
+        } else {
+            reply
+        })
+    })
+    .await
+}
+
+async fn edge(parent: String, feed: &Feed, name: &'static str) -> House {
+    House::before(parent, |config| {
+        config.name = name.to_owned();
+        config.feed = feed.at(name);
+    })
+    .await
+}
+
+async fn shield(parent: String, feed: &Feed, name: &'static str) -> origin_shield::Running {
+    let mut config = origin_shield::config::Config {
+        name: name.to_owned(),
+        parents: vec![parent],
+        feed: feed.at(name),
+        ..origin_shield::config::Config::default()
+    };
+    config.listen.plain = "127.0.0.1:0".to_owned();
+    config.listen.internal = "127.0.0.1:0".to_owned();
+    config.clients.drain = config::Span::millis(100);
+    origin_shield::start(config.check().unwrap()).await.unwrap()
+}
+
+fn url(shield: &origin_shield::Running) -> String {
+    format!("http://{}", shield.plain)
+}
+
+/// The version that a viewer gets, and how the edge came by it.
+async fn version(house: &House, path: &str) -> (u64, String) {
+    let got = house.client(Protocol::H1).get(&signed(path), &[]).await;
+    let status = got.field("cache-status").to_owned();
+    let own = status.rsplit(", ").next().unwrap().to_owned();
+    (number(&got), own)
+}
+
+fn number(got: &Got) -> u64 {
+    let text = got.body.clone().unwrap();
+    let text = std::str::from_utf8(&text).unwrap();
+    let number = text.strip_prefix("version ");
+    assert!(number.is_some(), "{got:?}");
+    number.unwrap().parse().unwrap()
+}
+
+fn tag(mode: &str) -> serde_json::Value {
+    json!({"purge": "tag", "value": "a:film", "mode": mode})
+}
+
+#[tokio::test]
+async fn a_hard_purge_reaches_what_is_cached_and_nothing_else() {
+    let (origin, feed) = (origin().await, Feed::start().await);
+    let house = edge(origin.url(), &feed, "edge-1").await;
+    for (order, path) in [
+        (tag("hard"), "/v/film/a"),
+        (json!({"purge": "url", "value": "/v/film/b"}), "/v/film/b"),
+        (json!({"purge": "prefix", "value": "/v/film/"}), "/v/film/c"),
+        (json!({"purge": "all"}), "/v/film/d"),
+    ] {
+        let (before, _) = version(&house, path).await;
+        let (other, _) = version(&house, "/v/other/x").await;
+        assert_eq!(version(&house, path).await.0, before, "cached");
+        feed.obeyed(order.clone(), &["edge-1"]).await;
+        for protocol in PROTOCOLS {
+            let got = house.client(protocol).get(&signed(path), &[]).await;
+            assert!(number(&got) > before, "{order} {protocol}");
+            assert_eq!(got.field("millrace-seq"), "", "that is among tiers");
+        }
+        let everything = order["purge"] == "all";
+        assert_eq!(
+            version(&house, "/v/other/x").await.0 > other,
+            everything,
+            "{order}"
+        );
+    }
+    assert_eq!(
+        house
+            .metric("millrace_tier_purged_total{mode=\"hard\"}")
+            .await,
+        5
+    );
+}
+
+#[tokio::test]
+async fn a_soft_purge_makes_stale_and_stale_is_served_as_the_origin_allows() {
+    let origin =
+        origin_with(|reply| reply.field("cache-control", "max-age=600, stale-while-revalidate=60"))
+            .await;
+    let feed = Feed::start().await;
+    let house = edge(origin.url(), &feed, "edge-1").await;
+    assert_eq!(version(&house, "/v/film/a").await.0, 1);
+    feed.obeyed(tag("soft"), &["edge-1"]).await;
+    assert_eq!(
+        version(&house, "/v/film/a").await.0,
+        1,
+        "while it is refreshed"
+    );
+    origin.until(2).await;
+    while version(&house, "/v/film/a").await.0 == 1 {}
+    assert_eq!(origin.requests(), 2, "once");
+}
+
+#[tokio::test]
+async fn a_soft_purge_has_what_is_cached_validated() {
+    let origin = Origin::start(|head| {
+        let known = field(head, "if-none-match").is_some();
+        let reply = if known {
+            Reply::status(304, "")
+        } else {
+            Reply::ok("version 1")
+        };
+        reply
+            .field("etag", "\"1\"")
+            .field("cache-control", "max-age=600")
+            .field("surrogate-key", "a:film")
+    })
+    .await;
+    let feed = Feed::start().await;
+    let house = edge(origin.url(), &feed, "edge-1").await;
+    version(&house, "/v/film/a").await;
+    feed.obeyed(tag("soft"), &["edge-1"]).await;
+    for _ in 0..3 {
+        assert_eq!(version(&house, "/v/film/a").await.0, 1);
+    }
+    assert_eq!(
+        origin.requests(),
+        2,
+        "validated once, it bears the new number"
+    );
+    feed.obeyed(tag("hard"), &["edge-1"]).await;
+    version(&house, "/v/film/a").await;
+    let heads = origin.heads();
+    let conditional = |head: &String| field(head, "if-none-match").is_some();
+    assert_eq!(
+        heads.iter().map(conditional).collect::<Vec<_>>(),
+        [false, true, false]
+    );
+}
+
+#[tokio::test]
+async fn an_object_whose_fetch_began_before_a_purge_is_not_served_after_it() {
+    let gate = Gate::shut();
+    let held = gate.clone();
+    let (origin, feed) = (
+        origin_with(move |reply| reply.held(&held)).await,
+        Feed::start().await,
+    );
+    let house = Arc::new(edge(origin.url(), &feed, "edge-1").await);
+    let early = tokio::spawn({
+        let house = Arc::clone(&house);
+        async move { version(&house, "/v/film/a").await.0 }
+    });
+    origin.until(1).await;
+    feed.obeyed(tag("hard"), &["edge-1"]).await;
+    gate.open();
+    assert_eq!(early.await.unwrap(), 1, "it asked before");
+    assert_eq!(version(&house, "/v/film/a").await.0, 2);
+    assert_eq!(version(&house, "/v/film/a").await.0, 2);
+    assert_eq!(origin.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_viewer_that_joins_a_fetch_from_before_a_purge_gets_another() {
+    let gate = Gate::shut();
+    let held = gate.clone();
+    let feed = Feed::start().await;
+    let count = AtomicU64::new(0);
+    let origin = Origin::start(move |_| {
+        let version = count.fetch_add(1, Ordering::SeqCst) + 1;
+        let text = format!("version {version}");
+        let whole = vec![
+            crate::origin::Step::Wait(held.clone()),
+            crate::origin::Step::Send(text.clone().into()),
+        ];
+        let now = vec![crate::origin::Step::Send(text.clone().into())];
+        Reply::steps(text.len(), if version == 1 { whole } else { now })
+            .field("surrogate-key", "a:film")
+    })
+    .await;
+    let house = edge(origin.url(), &feed, "edge-1").await;
+    let client = house.client(Protocol::H2);
+    // Its header is there, and its body is not.
+    let early = client.open("GET", &signed("/v/film/a"), &[]).await;
+    feed.obeyed(tag("hard"), &["edge-1"]).await;
+    assert_eq!(version(&house, "/v/film/a").await.0, 2);
+    gate.open();
+    assert_eq!(number(&early.whole().await), 1);
+    assert_eq!(version(&house, "/v/film/a").await.0, 2);
+}
+
+#[tokio::test]
+async fn a_shield_that_is_behind_cannot_bring_back_what_was_purged() {
+    let (origin, feed) = (origin().await, Feed::start().await);
+    let shield = shield(origin.url(), &feed, "shield-1").await;
+    let (knows, learns) = (
+        edge(url(&shield), &feed, "edge-1").await,
+        edge(url(&shield), &feed, "edge-2").await,
+    );
+    feed.obeyed(
+        json!({"purge": "tag", "value": "a:none"}),
+        &["shield-1", "edge-1", "edge-2"],
+    )
+    .await;
+    assert_eq!(version(&knows, "/v/film/a").await.0, 1);
+    feed.cut("shield-1");
+    feed.obeyed(tag("hard"), &["edge-1", "edge-2"]).await;
+    assert_eq!(
+        version(&knows, "/v/film/a").await.0,
+        2,
+        "it asks for what is newer"
+    );
+    // The other never had it, so it learns from the answer that it bears the tag.
+    let (got, _) = version(&learns, "/v/film/a").await;
+    assert!(got >= 2, "{got}");
+    assert_eq!(learns.metric("millrace_tier_parent_behind_total").await, 1);
+    let asked = origin.requests();
+    version(&learns, "/v/other/x").await;
+    version(&knows, "/v/other/x").await;
+    assert_eq!(
+        origin.requests(),
+        asked + 1,
+        "what was not purged comes from the shield"
+    );
+    for house in [&knows, &learns] {
+        let (_, status) = version(house, "/v/film/a").await;
+        assert!(status.contains("; hit"), "it is kept: {status}");
+    }
+    feed.mend("shield-1");
+    feed.until("shield-1", 20).await;
+    version(&knows, "/v/film/b").await;
+    let asked = origin.requests();
+    version(&learns, "/v/film/b").await;
+    assert_eq!(
+        origin.requests(),
+        asked,
+        "the shield knows, and is believed again"
+    );
+    shield.stop().await;
+}
+
+#[tokio::test]
+async fn a_purge_goes_through_a_chain_of_tiers_of_which_one_is_behind() {
+    for late in ["none", "regional", "shield"] {
+        let (origin, feed) = (origin().await, Feed::start().await);
+        let shield_ = shield(origin.url(), &feed, "shield").await;
+        let regional = shield(url(&shield_), &feed, "regional").await;
+        let house = edge(url(&regional), &feed, "edge").await;
+        let all = ["shield", "regional", "edge"];
+        feed.obeyed(json!({"purge": "tag", "value": "a:none"}), &all)
+            .await;
+        let got = house
+            .client(Protocol::H1)
+            .get(&signed("/v/film/a"), &[])
+            .await;
+        let chain = "shield; fwd=miss; stored, regional; fwd=miss; stored, edge; fwd=miss; stored";
+        assert_eq!((number(&got), got.field("cache-status")), (1, chain));
+        feed.cut(late);
+        let prompt: Vec<&str> = all.into_iter().filter(|node| *node != late).collect();
+        feed.obeyed(tag("hard"), &prompt).await;
+        assert_eq!(version(&house, "/v/film/a").await.0, 2, "{late} is late");
+        assert_eq!(version(&house, "/v/film/a").await.0, 2);
+        assert_eq!(origin.requests(), 2, "{late} is late");
+        regional.stop().await;
+        shield_.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_cannot_ask_past_the_cache() {
+    let (origin, feed) = (origin().await, Feed::start().await);
+    let house = edge(origin.url(), &feed, "edge-1").await;
+    for _ in 0..2 {
+        let fields = [("millrace-min-seq", "9007199254740991")];
+        let got = house
+            .client(Protocol::H1)
+            .get(&signed("/v/film/a"), &fields)
+            .await;
+        assert_eq!(number(&got), 1);
+    }
+    let head = origin.heads().pop().unwrap();
+    assert_eq!(field(&head, "millrace-min-seq"), None, "{head}");
+}
+
+#[tokio::test]
+async fn a_node_goes_on_after_a_restart_where_it_was() {
+    let (origin, feed) = (origin().await, Feed::start().await);
+    let files = tempfile::tempdir().unwrap();
+    let open = async |secret: &Path| {
+        House::before(origin.url(), |config| {
+            config.feed = feed.at("edge-1");
+            config.feed.state_file = files.path().join("state");
+            config.upstream.hop_secret_file = secret.to_owned();
+        })
+        .await
+    };
+    let secret = files.path().join("hop");
+    std::fs::write(&secret, "the-credential-of-tiers").unwrap();
+    let house = open(&secret).await;
+    let seq = feed.obeyed(tag("hard"), &["edge-1"]).await;
+    house.edge.stop().await;
+    feed.forget();
+    let house = open(&secret).await;
+    feed.until("edge-1", seq).await;
+    assert_eq!(feed.begun("edge-1"), Some(seq));
+    assert_eq!(house.metric("millrace_tier_feed_seq").await, seq);
+    assert_eq!(house.metric("millrace_tier_purge_keys").await, 1);
+    let shown = feed.credentials();
+    assert!(
+        shown
+            .iter()
+            .all(|shown| shown.as_deref() == Some("the-credential-of-tiers"))
+    );
+}
+
+#[tokio::test]
+async fn revocations_come_to_the_gate() {
+    let (origin, feed) = (origin().await, Feed::start().await);
+    let house = edge(origin.url(), &feed, "edge-1").await;
+    let until = crate::house::NOW + 3600;
+    version(&house, "/v/film/a").await;
+    let order = json!({"revoke": "path", "value": "/v/film/", "until": until});
+    feed.obeyed(order, &["edge-1"]).await;
+    let got = house
+        .client(Protocol::H3)
+        .get(&signed("/v/film/a"), &[])
+        .await;
+    assert_eq!(got.status, 403);
+    assert_eq!(
+        house
+            .client(Protocol::H3)
+            .get(&signed("/v/other/x"), &[])
+            .await
+            .status,
+        200
+    );
+}
+
+/// An edge whose feed has never answered.
+async fn lost(origin: &Origin, when_lost: WhenLost) -> House {
+    House::with(origin, |config| {
+        config.feed.from = "file:/nowhere/feed".to_owned();
+        config.feed.when_lost = when_lost;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_node_that_has_lost_its_feed_does_as_it_is_told() {
+    let down = Arc::new(AtomicBool::new(false));
+    let is_down = Arc::clone(&down);
+    let origin = origin_with(move |reply| Reply {
+        status: if is_down.load(Ordering::SeqCst) {
+            HANG_UP
+        } else {
+            200
+        },
+        ..reply
+    })
+    .await;
+    let house = lost(&origin, WhenLost::Serve).await;
+    let first = version(&house, "/v/film/a").await.0;
+    assert_eq!(version(&house, "/v/film/a").await.0, first);
+
+    let house = lost(&origin, WhenLost::Revalidate).await;
+    let first = version(&house, "/v/film/a").await.0;
+    assert_eq!(
+        version(&house, "/v/film/a").await.0,
+        first + 1,
+        "asked again"
+    );
+    assert_eq!(house.metric("millrace_tier_feed_lost").await, 1);
+    down.store(true, Ordering::SeqCst);
+    let (stale, status) = version(&house, "/v/film/a").await;
+    assert_eq!(
+        stale,
+        first + 1,
+        "nobody is there to say otherwise: {status}"
+    );
+    let health = house.page("/healthz").await;
+    assert!(
+        health.contains("no news of the feed yet; what is cached is validated on each use"),
+        "{health}"
+    );
+
+    let house = lost(&self::origin().await, WhenLost::Refuse).await;
+    let got = house
+        .client(Protocol::H1)
+        .get(&signed("/v/film/a"), &[])
+        .await;
+    assert_eq!(got.status, 503);
+}
+
+#[tokio::test]
+async fn those_who_wait_for_one_validation_do_not_each_begin_their_own() {
+    let gate = Gate::shut();
+    let held = gate.clone();
+    let count = AtomicU64::new(0);
+    let origin = origin_with(move |reply| {
+        let first = count.fetch_add(1, Ordering::SeqCst) == 0;
+        if first { reply } else { reply.held(&held) }
+    })
+    .await;
+    let house = Arc::new(lost(&origin, WhenLost::Revalidate).await);
+    version(&house, "/v/film/a").await;
+    let many: Vec<_> = (0..20)
+        .map(|_| {
+            let house = Arc::clone(&house);
+            tokio::spawn(async move { version(&house, "/v/film/a").await.0 })
+        })
+        .collect();
+    origin.until(2).await;
+    gate.open();
+    for one in many {
+        one.await.unwrap();
+    }
+    assert!(origin.requests() < 10, "{}", origin.requests());
+}
+
+async fn by_hand(house: &House, kind: &str, body: &str) -> Got {
+    let stream = TcpStream::connect(house.edge.internal).await.unwrap();
+    let length = body.len();
+    let head = format!(
+        "POST /purge HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    h1(Box::pin(stream), head.as_bytes(), false)
+        .await
+        .whole()
+        .await
+}
+
+#[tokio::test]
+async fn without_a_feed_purges_are_ordered_by_hand() {
+    let origin = origin().await;
+    let house = House::with(&origin, |_| {}).await;
+    assert_eq!(version(&house, "/v/film/a").await.0, 1);
+    let got = by_hand(
+        &house,
+        "application/json",
+        r#"{"purge":"tag","value":"a:film"}"#,
+    )
+    .await;
+    assert_eq!(got.status, 200, "{got:?}");
+    for _ in 0..2 {
+        assert_eq!(version(&house, "/v/film/a").await.0, 2);
+    }
+    let form = by_hand(&house, "text/plain", r#"{"purge":"all"}"#).await;
+    assert_eq!(
+        form.status, 415,
+        "no page in a browser can order it: {form:?}"
+    );
+    let nonsense = by_hand(
+        &house,
+        "application/json",
+        r#"{"purge":"prefix","value":"x"}"#,
+    )
+    .await;
+    assert_eq!(nonsense.status, 422, "{nonsense:?}");
+
+    let feed = Feed::start().await;
+    let house = edge(origin.url(), &feed, "edge-1").await;
+    let refused = by_hand(&house, "application/json", r#"{"purge":"all"}"#).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_was_purged_while_a_node_was_away_is_not_on_its_disk_when_it_returns() {
+    let (origin, feed) = (origin().await, Feed::start().await);
+    let disk = tempfile::tempdir().unwrap();
+    let open = async || {
+        House::before(origin.url(), |config| {
+            config.feed = feed.at("edge-1");
+            config.feed.state_file = disk.path().join("orders");
+            config.cache.memory = config::ByteSize::mib(8);
+            config.cache.max_object = config::ByteSize::mib(2);
+            config.cache.disk.segment = config::ByteSize::mib(4);
+            config.cache.disk.queue = config::ByteSize::mib(2);
+            config.cache.disk.directories = vec![tier::settings::Directory {
+                path: disk.path().join("cache"),
+                size: config::ByteSize::mib(64),
+            }];
+        })
+        .await
+    };
+    let house = open().await;
+    let none = feed
+        .obeyed(json!({"purge": "tag", "value": "a:none"}), &["edge-1"])
+        .await;
+    let film = version(&house, "/v/film/a").await.0;
+    let other = version(&house, "/v/other/x").await.0;
+    house.edge.stop().await;
+
+    let house = open().await;
+    feed.until("edge-1", none).await;
+    for (path, before) in [("/v/film/a", film), ("/v/other/x", other)] {
+        let (got, status) = version(&house, path).await;
+        assert_eq!(got, before, "it was on the disk: {status}");
+    }
+    house.edge.stop().await;
+
+    feed.order(tag("hard"));
+    let house = open().await;
+    // Whether it has heard of the purge yet or not.
+    assert!(version(&house, "/v/film/a").await.0 > other);
+    feed.until("edge-1", none + 10).await;
+    let (got, status) = version(&house, "/v/other/x").await;
+    assert_eq!(got, other, "{status}");
+    house.edge.stop().await;
+
+    // A purge that was applied counts for what is on the disk.
+    let house = open().await;
+    feed.obeyed(tag("hard"), &["edge-1"]).await;
+    let last = version(&house, "/v/film/a").await.0;
+    feed.obeyed(tag("hard"), &["edge-1"]).await;
+    house.edge.stop().await;
+    let house = open().await;
+    assert!(version(&house, "/v/film/a").await.0 > last);
+}

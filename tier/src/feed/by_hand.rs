@@ -1,0 +1,52 @@
+//! Purges that somebody orders at the internal port of one node.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
+use contracts::feed::Purge;
+use runtime::clock::System;
+use runtime::problem::Problem;
+use serde_json::{Value, json};
+
+use super::Orders;
+
+/// `POST /purge` with a [`Purge`], for a node that follows no feed. One that does refuses: what is ordered here would
+/// come to no other node, and what its parents hold would come back.
+pub fn by_hand(orders: Arc<Orders>) -> Router {
+    Router::new().route("/purge", post(purge).with_state(orders))
+}
+
+async fn purge(
+    State(orders): State<Arc<Orders>>,
+    Json(purge): Json<Purge>,
+) -> Result<Json<Value>, Problem> {
+    if orders.purges().follows() {
+        let (title, detail) = (
+            "The node follows a feed",
+            "Order the purge where the feed comes from.",
+        );
+        return Err(Problem::new(
+            "follows-feed",
+            StatusCode::CONFLICT,
+            title,
+            detail,
+        ));
+    }
+    let done = tokio::task::spawn_blocking(move || orders.by_hand(purge, System.wall())).await;
+    let failed = |why: String| {
+        let (status, title) = (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The purge was not written down",
+        );
+        let detail = format!("It is in force, and would not survive a restart: {why}");
+        Problem::new("purge-unsaved", status, title, detail)
+    };
+    let seq = done
+        .map_err(|error| error.to_string())
+        .flatten()
+        .map_err(failed)?;
+    Ok(Json(json!({ "seq": seq })))
+}

@@ -1,0 +1,304 @@
+//! What becomes of orders: purges and revocations are put in force, and kept over a restart.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use contracts::feed::{Folder, Mode, Order, Page, Purge, Scope, Text};
+use contracts::revocation::{Revocation, Revoked};
+use contracts::time::UnixSeconds;
+use parking_lot::Mutex;
+
+use crate::error::Error;
+use crate::purge::state::{Found, Line, State};
+use crate::purge::table::Kind;
+use crate::purge::{Marks, Purges};
+
+/// Puts revocations in force.
+pub trait Revokes: Send + Sync + 'static {
+    /// Puts a revocation in force; one that is known changes nothing.
+    ///
+    /// # Errors
+    /// Why it is not in force.
+    fn revoke(&self, revocation: Revocation) -> Result<(), String>;
+}
+
+/// The orders of a node: what they say is in force in its [`Purges`] and its [`Revokes`], and stands in a file.
+pub struct Orders {
+    purges: Arc<Purges>,
+    revokes: Option<Arc<dyn Revokes>>,
+    kept: Mutex<Kept>,
+}
+
+struct Kept {
+    state: Option<State>,
+    /// Those that have not ended, in force or not.
+    revocations: HashMap<Revoked, UnixSeconds>,
+    /// The file does not say what it should.
+    outdated: bool,
+    /// Some revocations are not in force.
+    short: bool,
+}
+
+/// What could not be done of what was ordered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shortfall {
+    /// Revocations that are not in force, and why the last of them.
+    pub unrevoked: Option<(usize, String)>,
+    /// Why orders would not survive a restart.
+    pub unsaved: Option<String>,
+}
+
+impl Orders {
+    /// Puts in force what the file says, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn open(
+        purges: Arc<Purges>,
+        revokes: Option<Arc<dyn Revokes>>,
+        file: Option<&Path>,
+        now: SystemTime,
+    ) -> Result<Self, Error> {
+        let mut kept = Kept {
+            state: None,
+            revocations: HashMap::new(),
+            outdated: false,
+            // None is in force yet.
+            short: true,
+        };
+        if let Some(path) = file {
+            let (mut purged, mut through) = (Vec::new(), 0);
+            let opened = State::open(path, |line| match line {
+                Line::Through { seq } => through = seq,
+                Line::Purged {
+                    scope,
+                    hard,
+                    soft,
+                    soft_at,
+                } => {
+                    let known = (scope, Line::marks(hard, soft, soft_at));
+                    // At once, so that a long file does not lie in memory as a whole.
+                    purged.push(known);
+                    if purged.len() >= AT_ONCE {
+                        purges.apply(&std::mem::take(&mut purged), 0);
+                    }
+                }
+                Line::Revoked(revocation) => kept.keep(revocation, seconds(now)),
+            });
+            let (state, found) = opened.map_err(|source| Error::Read {
+                path: path.to_owned(),
+                source,
+            })?;
+            purges.apply(&purged, through);
+            kept.state = Some(state);
+            if found == Found::Damaged {
+                tracing::warn!("{} was damaged, and counts up to there", path.display());
+                kept.outdated = true;
+                if !purges.follows() {
+                    // Nobody can tell again what was ordered by hand.
+                    let seq = millis(now).max(through + 1);
+                    purges.apply(&[(Scope::All, Line::marks(seq, 0, 0))], seq);
+                }
+            }
+        }
+        let orders = Self {
+            purges,
+            revokes,
+            kept: Mutex::new(kept),
+        };
+        orders.revoke(&[]);
+        orders.save(&[], now);
+        Ok(orders)
+    }
+
+    /// The newest order that was applied.
+    #[must_use]
+    pub fn through(&self) -> u64 {
+        self.purges.through()
+    }
+
+    /// What they are in force in.
+    #[must_use]
+    pub const fn purges(&self) -> &Arc<Purges> {
+        &self.purges
+    }
+
+    /// Does what a page of the feed says, and puts it down. It writes to the disk: not for a thread that serves.
+    pub fn take(&self, page: Page, now: SystemTime) -> Shortfall {
+        let through = page.through(self.through());
+        let mut purged = Vec::new();
+        let mut revoked = Vec::new();
+        if let Some(gap) = page.gap {
+            tracing::warn!(
+                "the feed has forgotten orders up to {}: everything is purged",
+                gap.through
+            );
+            purged.push((Scope::All, Line::marks(gap.through, 0, 0)));
+            revoked.extend(gap.revocations);
+        }
+        for entry in page.entries {
+            match entry.order {
+                Order::Purge(purge) => purged.push(marked(purge, entry.seq, now)),
+                Order::Revoke(revocation) => revoked.push(revocation),
+                Order::UnknownPurge => {
+                    tracing::warn!(
+                        "order {} is a purge of a kind unknown here: everything is purged",
+                        entry.seq
+                    );
+                    purged.push((Scope::All, Line::marks(entry.seq, 0, 0)));
+                }
+                Order::Unknown => {
+                    tracing::info!("order {} is of a kind unknown here: passed over", entry.seq);
+                }
+            }
+        }
+        let news = !purged.is_empty() || !revoked.is_empty() || through > self.through();
+        self.purges.apply(&purged, through);
+        let mut lines: Vec<Line> = Vec::with_capacity(purged.len() + revoked.len() + 1);
+        lines.extend(
+            purged
+                .into_iter()
+                .map(|(scope, marks)| Line::purged(scope, marks)),
+        );
+        if self.revokes.is_some() {
+            let mut kept = self.kept.lock();
+            for revocation in &revoked {
+                kept.keep(revocation.clone(), seconds(now));
+            }
+            lines.extend(revoked.iter().cloned().map(Line::Revoked));
+        }
+        if news {
+            lines.push(Line::Through { seq: through });
+        }
+        Shortfall {
+            unrevoked: self.revoke(&revoked),
+            unsaved: self.save(&lines, now),
+        }
+    }
+
+    /// Purges what somebody asks for by hand; gives the order's number. It writes to the disk.
+    ///
+    /// # Errors
+    /// Why it would not survive a restart; it is in force all the same.
+    pub fn by_hand(&self, purge: Purge, now: SystemTime) -> Result<u64, String> {
+        let seq = millis(now).max(self.through() + 1);
+        let marked = marked(purge, seq, now);
+        self.purges.apply(std::slice::from_ref(&marked), seq);
+        let (scope, marks) = marked;
+        let lines = [Line::purged(scope, marks), Line::Through { seq }];
+        self.save(&lines, now).map_or(Ok(seq), Err)
+    }
+
+    /// Puts new revocations in force; and where some did not fit before, all, because they may fit now.
+    fn revoke(&self, new: &[Revocation]) -> Option<(usize, String)> {
+        let revokes = self.revokes.as_ref()?;
+        let mut kept = self.kept.lock();
+        let again = kept.revocations.iter().filter(|_| kept.short);
+        let again = again.map(|(what, until)| Revocation {
+            what: what.clone(),
+            until: *until,
+        });
+        let (mut count, mut why) = (0, None);
+        for revocation in again.chain(new.iter().cloned()) {
+            if let Err(refused) = revokes.revoke(revocation) {
+                count += 1;
+                why = Some(refused);
+            }
+        }
+        kept.short = why.is_some();
+        why.map(|why| (count, why))
+    }
+
+    /// Adds lines to the file, or writes it anew where it is long or outdated; tells why it could not.
+    fn save(&self, lines: &[Line], now: SystemTime) -> Option<String> {
+        let mut kept = self.kept.lock();
+        kept.revocations.retain(|_, until| seconds(now) < *until);
+        let needed = kept.revocations.len() + self.purges.table(|table| table.len());
+        let kept = &mut *kept;
+        let state = kept.state.as_mut()?;
+        let saved = if kept.outdated || state.is_long(needed) {
+            state.replace(&snapshot(&self.purges, &kept.revocations))
+        } else if lines.is_empty() {
+            Ok(())
+        } else {
+            state.add(lines)
+        };
+        kept.outdated = saved.is_err();
+        saved.err().map(|error| error.to_string())
+    }
+}
+
+impl Kept {
+    fn keep(&mut self, revocation: Revocation, now: UnixSeconds) {
+        let Revocation { what, until } = revocation;
+        let room = self.revocations.len() < MAX_REVOCATIONS || self.revocations.contains_key(&what);
+        if now < until && room {
+            let end = self.revocations.entry(what).or_insert(until);
+            *end = until.max(*end);
+        }
+    }
+}
+
+fn snapshot(purges: &Purges, revocations: &HashMap<Revoked, UnixSeconds>) -> Vec<Line> {
+    let mut lines: Vec<Line> = purges.table(|table| {
+        let entries = table.entries();
+        entries
+            .filter_map(|(kind, key, marks)| Some(Line::purged(scope(kind, key)?, marks)))
+            .collect()
+    });
+    lines.extend(revocations.iter().map(|(what, until)| {
+        Line::Revoked(Revocation {
+            what: what.clone(),
+            until: *until,
+        })
+    }));
+    lines.push(Line::Through {
+        seq: purges.through(),
+    });
+    lines
+}
+
+/// What a table's key stands for; it was a scope's value before, so it is one.
+fn scope(kind: Kind, key: &str) -> Option<Scope> {
+    Some(match kind {
+        Kind::Url => Scope::Url(Text::parse(key).ok()?),
+        Kind::Prefix => Scope::Prefix(Folder::parse(key).ok()?),
+        Kind::Tag => Scope::Tag(Text::parse(key).ok()?),
+        Kind::All => Scope::All,
+    })
+}
+
+fn marked(purge: Purge, seq: u64, now: SystemTime) -> (Scope, Marks) {
+    let marks = match purge.mode {
+        Mode::Hard => Marks {
+            hard: seq,
+            ..Marks::default()
+        },
+        Mode::Soft => Marks {
+            soft: seq,
+            soft_at: Some(now),
+            ..Marks::default()
+        },
+    };
+    (purge.scope, marks)
+}
+
+fn since_epoch(now: SystemTime) -> Duration {
+    now.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn seconds(now: SystemTime) -> UnixSeconds {
+    UnixSeconds(since_epoch(now).as_secs())
+}
+
+fn millis(now: SystemTime) -> u64 {
+    u64::try_from(since_epoch(now).as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Purges of a file that are applied at once.
+const AT_ONCE: usize = 1024;
+
+/// Revocations that are kept, beyond what any gate holds by default.
+const MAX_REVOCATIONS: usize = 1_000_000;

@@ -1,0 +1,436 @@
+//! A feed that a test scripts, and the one who follows it.
+
+use std::collections::VecDeque;
+use std::path::Path;
+
+use contracts::feed::{Entry, Gap, Order, Page, Purge, Scope, Text};
+use contracts::id::SessionId;
+use contracts::revocation::{Revocation, Revoked};
+use contracts::time::UnixSeconds;
+use parking_lot::Mutex;
+use prometheus::Registry;
+use runtime::shutdown::Trigger;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::purge::{self, Purges, Subject, Verdict};
+
+/// Answers as it is told; a question without an answer waits.
+struct Script {
+    answers: tokio::sync::Mutex<mpsc::UnboundedReceiver<Result<Page, Fault>>>,
+    asked: Mutex<VecDeque<(u64, Duration, Instant)>>,
+}
+
+#[async_trait::async_trait]
+impl Source for Script {
+    async fn after(&self, seq: u64, wait: Duration) -> Result<Page, Fault> {
+        self.asked.lock().push_back((seq, wait, Instant::now()));
+        let mut answers = self.answers.lock().await;
+        answers.recv().await.expect("the test lasts longer")
+    }
+}
+
+#[derive(Default)]
+struct Gate {
+    room: Mutex<usize>,
+    known: Mutex<Vec<String>>,
+}
+
+impl Revokes for Gate {
+    fn revoke(&self, revocation: Revocation) -> Result<(), String> {
+        let Revoked::Session(session) = revocation.what else {
+            return Ok(());
+        };
+        let (mut known, session) = (self.known.lock(), session.to_string());
+        if !known.contains(&session) {
+            if known.len() >= *self.room.lock() {
+                return Err("no room".to_owned());
+            }
+            known.push(session);
+        }
+        Ok(())
+    }
+}
+
+struct House {
+    purges: Arc<Purges>,
+    orders: Arc<Orders>,
+    gate: Arc<Gate>,
+}
+
+fn house(follows: bool, file: Option<&Path>) -> House {
+    let purges = Arc::new(Purges::new(&purge::Settings {
+        memory: 1 << 20,
+        follows,
+        lease: Duration::from_secs(60),
+        when_lost: WhenLost::Revalidate,
+    }));
+    let gate = Arc::new(Gate::default());
+    *gate.room.lock() = 10;
+    let revokes = Some(Arc::clone(&gate) as Arc<dyn Revokes>);
+    let orders = Orders::open(Arc::clone(&purges), revokes, file, at(0)).unwrap();
+    House {
+        purges,
+        orders: Arc::new(orders),
+        gate,
+    }
+}
+
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1000 + seconds)
+}
+
+fn tag(seq: u64, tag: &str) -> Entry {
+    let scope = Scope::Tag(Text::parse(tag).unwrap());
+    let mode = contracts::feed::Mode::Hard;
+    Entry {
+        seq,
+        order: Order::Purge(Purge { scope, mode }),
+    }
+}
+
+fn session(name: &str) -> Revocation {
+    Revocation {
+        what: Revoked::Session(SessionId::parse(name).unwrap()),
+        until: UnixSeconds(2000),
+    }
+}
+
+fn revoke(seq: u64, name: &str) -> Entry {
+    Entry {
+        seq,
+        order: Order::Revoke(session(name)),
+    }
+}
+
+fn page(head: u64, entries: Vec<Entry>) -> Page {
+    Page {
+        head,
+        entries,
+        gap: None,
+    }
+}
+
+impl House {
+    fn judge(&self, tags: &str, fill_seq: u64) -> Verdict {
+        let subject = Subject {
+            address: "/v/x",
+            tags,
+        };
+        self.purges.judge(subject, fill_seq).verdict
+    }
+}
+
+#[test]
+fn orders_survive_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let first = house(true, Some(&path));
+    let entries = vec![tag(5, "a"), revoke(6, "s1"), tag(8, "b")];
+    assert_eq!(
+        first.orders.take(page(9, entries), at(0)),
+        Shortfall::default()
+    );
+    drop(first);
+    let again = house(true, Some(&path));
+    assert_eq!(again.orders.through(), 8);
+    assert_eq!(again.judge("b", 7), Verdict::Gone);
+    assert_eq!(again.judge("b", 8), Verdict::Usable);
+    assert_eq!(again.judge("c", 0), Verdict::Usable);
+    assert_eq!(*again.gate.known.lock(), ["s1"]);
+}
+
+#[test]
+fn what_was_forgotten_by_the_feed_was_all_purged_and_its_revocations_are_in_force() {
+    let house = house(true, None);
+    let gap = Gap {
+        through: 7,
+        revocations: vec![session("s1")],
+    };
+    let page = Page {
+        head: 8,
+        gap: Some(gap),
+        entries: vec![tag(8, "a")],
+    };
+    house.orders.take(page, at(0));
+    assert_eq!(house.judge("", 6), Verdict::Gone);
+    assert_eq!(house.judge("", 7), Verdict::Usable);
+    assert_eq!(house.judge("a", 7), Verdict::Gone);
+    assert_eq!(*house.gate.known.lock(), ["s1"]);
+    assert_eq!(house.orders.through(), 8);
+}
+
+#[test]
+fn a_purge_that_cannot_be_read_purges_everything_and_another_order_nothing() {
+    let house = house(true, None);
+    let unknown = |seq, order| Entry { seq, order };
+    house
+        .orders
+        .take(page(3, vec![unknown(3, Order::Unknown)]), at(0));
+    assert_eq!(
+        (house.orders.through(), house.judge("", 0)),
+        (3, Verdict::Usable)
+    );
+    house
+        .orders
+        .take(page(4, vec![unknown(4, Order::UnknownPurge)]), at(0));
+    assert_eq!(
+        (house.orders.through(), house.judge("", 3)),
+        (4, Verdict::Gone)
+    );
+}
+
+#[test]
+fn revocations_that_do_not_fit_are_told_and_tried_again() {
+    let house = house(true, None);
+    *house.gate.room.lock() = 1;
+    let entries = vec![revoke(1, "s1"), revoke(2, "s2")];
+    let short = house.orders.take(page(2, entries), at(0));
+    assert_eq!(short.unrevoked, Some((1, "no room".to_owned())));
+    assert_eq!(
+        house
+            .orders
+            .take(page(2, vec![]), at(0))
+            .unrevoked
+            .unwrap()
+            .0,
+        1
+    );
+    *house.gate.room.lock() = 2;
+    assert_eq!(
+        house.orders.take(page(2, vec![]), at(0)),
+        Shortfall::default()
+    );
+    assert_eq!(house.gate.known.lock().len(), 2);
+}
+
+#[test]
+fn by_hand_numbers_rise_with_time_and_whatever_the_clock_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let by_hand = |house: &House, now| {
+        let Order::Purge(purge) = tag(0, "a").order else {
+            panic!()
+        };
+        house.orders.by_hand(purge, now).unwrap()
+    };
+    let first = house(false, Some(&path));
+    assert_eq!(by_hand(&first, at(0)), 1_000_000);
+    assert_eq!(by_hand(&first, at(5)), 1_005_000);
+    assert_eq!(by_hand(&first, at(1)), 1_005_001);
+    assert_eq!(first.judge("a", 1_005_000), Verdict::Gone);
+    drop(first);
+    let again = house(false, Some(&path));
+    assert_eq!(again.judge("a", 1_005_000), Verdict::Gone);
+    drop(again);
+
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let damaged = house(false, Some(&path));
+    let seq = damaged.orders.through();
+    assert_eq!(
+        damaged.judge("", seq - 1),
+        Verdict::Gone,
+        "nobody can tell what was lost"
+    );
+    drop(damaged);
+    assert_eq!(house(false, Some(&path)).judge("", seq - 1), Verdict::Gone);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_told_and_written_whole_when_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("below").join("state");
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    let house_ = house(true, Some(&path));
+    // Writing anew needs the folder.
+    house_.orders.take(page(1, vec![tag(1, "a")]), at(0));
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    let many: Vec<Entry> = (2..=1200).map(|seq| tag(seq, "b")).collect();
+    house_.orders.take(page(1200, many), at(0));
+    let short = house_.orders.take(page(1201, vec![tag(1201, "c")]), at(0));
+    assert!(short.unsaved.is_some());
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    assert_eq!(
+        house_.orders.take(page(1201, vec![]), at(0)),
+        Shortfall::default()
+    );
+    drop(house_);
+    let again = house(true, Some(&path));
+    assert_eq!(again.orders.through(), 1201);
+    for (tag, seq) in [("a", 1), ("b", 1200), ("c", 1201)] {
+        assert_eq!(again.judge(tag, seq - 1), Verdict::Gone, "{tag}");
+    }
+}
+
+struct Followed {
+    house: House,
+    answers: mpsc::UnboundedSender<Result<Page, Fault>>,
+    script: Arc<Script>,
+    health: Health,
+    metrics: Metrics,
+    trigger: Trigger,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Followed {
+    fn new() -> Self {
+        let house = house(true, None);
+        let (answers, receiver) = mpsc::unbounded_channel();
+        let script = Arc::new(Script {
+            answers: tokio::sync::Mutex::new(receiver),
+            asked: Mutex::default(),
+        });
+        let health = Health::new();
+        let metrics = Metrics::register(&Registry::new(), Arc::clone(&house.purges)).unwrap();
+        let (trigger, shutdown) = Trigger::new();
+        let follower = Follower {
+            source: Arc::clone(&script) as _,
+            orders: Arc::clone(&house.orders),
+            pace: Pace {
+                wait: Duration::from_secs(20),
+                every: Duration::from_secs(1),
+            },
+            health: health.clone(),
+            metrics: metrics.clone(),
+        };
+        let task = tokio::spawn(follower.run(|| 0.0, shutdown));
+        Self {
+            house,
+            answers,
+            script,
+            health,
+            metrics,
+            trigger,
+            task,
+        }
+    }
+
+    fn answer(&self, answer: Result<Page, Fault>) {
+        self.answers.send(answer).unwrap();
+    }
+
+    /// Lets so much time pass, in which everything happens that would.
+    async fn pass(&self, seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+
+    fn asked(&self) -> Option<(u64, Duration)> {
+        let asked = self.script.asked.lock().pop_front();
+        asked.map(|(seq, wait, _)| (seq, wait))
+    }
+
+    fn ailment(&self) -> String {
+        self.health.report().1
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_asks_for_what_follows_and_waits_only_when_it_has_all() {
+    let feed = Followed::new();
+    feed.answer(Ok(page(9, vec![tag(4, "a")])));
+    feed.answer(Ok(page(9, vec![tag(9, "b")])));
+    feed.pass(2).await;
+    let wait = Duration::from_secs(20);
+    assert_eq!(feed.asked(), Some((0, Duration::ZERO)));
+    assert_eq!(feed.asked(), Some((4, Duration::ZERO)));
+    assert_eq!(feed.asked(), Some((9, wait)));
+    assert_eq!(feed.asked(), None);
+    assert_eq!(feed.house.judge("b", 8), Verdict::Gone);
+    feed.trigger.fire();
+    feed.task.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_wait_is_not_asked_all_the_time() {
+    let feed = Followed::new();
+    for _ in 0..100 {
+        feed.answer(Ok(page(0, vec![])));
+    }
+    tokio::time::sleep(Duration::from_millis(10_500)).await;
+    assert_eq!(feed.script.asked.lock().len(), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lease_runs_from_the_question_and_health_says_when_it_has_ended() {
+    let feed = Followed::new();
+    feed.pass(1).await;
+    assert!(
+        feed.ailment().contains("no news of the feed yet"),
+        "{}",
+        feed.ailment()
+    );
+    assert_eq!(feed.house.purges.lost(), Some(WhenLost::Revalidate));
+    feed.answer(Ok(page(1, vec![tag(1, "a")])));
+    feed.pass(1).await;
+    assert_eq!(
+        (feed.house.purges.lost(), feed.ailment().as_str()),
+        (None, "ok\n")
+    );
+    // The question is out, and nobody answers.
+    feed.pass(60).await;
+    assert_eq!(feed.house.purges.lost(), Some(WhenLost::Revalidate));
+    assert!(
+        feed.ailment().contains("is validated on each use"),
+        "{}",
+        feed.ailment()
+    );
+    feed.answer(Ok(page(3, vec![tag(2, "a")])));
+    feed.pass(1).await;
+    assert!(
+        feed.house.purges.lost().is_some(),
+        "an answer that is not all is no news"
+    );
+    feed.answer(Ok(page(3, vec![tag(3, "a")])));
+    feed.pass(2).await;
+    assert_eq!(
+        (feed.house.purges.lost(), feed.ailment().as_str()),
+        (None, "ok\n")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_fails_is_asked_less_and_less_often_and_soon_again_when_it_is_back() {
+    let feed = Followed::new();
+    let down = || Err(Fault::Status(503));
+    for _ in 0..8 {
+        feed.answer(down());
+    }
+    feed.pass(100).await;
+    let asked: Vec<Instant> = feed
+        .script
+        .asked
+        .lock()
+        .drain(..)
+        .map(|(.., at)| at)
+        .collect();
+    let pauses: Vec<u64> = asked
+        .windows(2)
+        .map(|two| (two[1] - two[0]).as_secs())
+        .collect();
+    assert_eq!(pauses, [1, 2, 4, 8, 15, 15, 15, 15]);
+    assert_eq!(feed.metrics.failures.get(), 8);
+    assert!(feed.ailment().contains("status 503"), "{}", feed.ailment());
+    feed.answer(Ok(page(0, vec![])));
+    feed.pass(2).await;
+    assert_eq!(feed.ailment(), "ok\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_ends_before_what_was_applied_is_no_news() {
+    let feed = Followed::new();
+    feed.answer(Ok(page(5, vec![tag(5, "a")])));
+    feed.pass(1).await;
+    feed.answer(Ok(page(4, vec![])));
+    feed.pass(1).await;
+    assert_eq!(feed.metrics.failures.get(), 1);
+    feed.pass(61).await;
+    assert!(feed.house.purges.lost().is_some());
+    assert!(
+        feed.ailment().contains("ends at order 4"),
+        "{}",
+        feed.ailment()
+    );
+}
