@@ -106,6 +106,8 @@ impl ProxyHttp for Proxy {
             ctx.protocol == Protocol::H1 && !session.downstream_session.is_body_empty();
         if let (true, Some(notes)) = (ctx.brings_body, Notes::of(session)) {
             notes.turn();
+            // The connection knows the body's pace; Pingora's own limit is a minute for each read.
+            session.set_read_timeout(None);
         }
         // Without it a slow first viewer holds back the fill, and with it everybody.
         session.set_proxy_tasks_enabled(true);
