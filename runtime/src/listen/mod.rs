@@ -76,7 +76,7 @@ pub fn http(limits: Limits) -> Builder<TokioExecutor> {
     http
 }
 
-/// As [`serve`], for whoever speaks in a way of its own on connections of [`http`]; it tells of each
+/// As [`serve`], for whoever speaks in a way of its own on connections of [`http()`]; it tells of each
 /// request that comes ([`Answers::asked`]).
 pub async fn accept<C>(
     listener: TcpListener,
