@@ -413,6 +413,7 @@ mod tests {
         config.site.heuristic = Span::seconds(31 * 86_400);
         config.clients.max_connections = 0;
         config.cache.disk.admit_after = 0;
+        config.upstream.read_timeout = Span::seconds(31);
         config.listen.plain_proxied_by = vec!["10.0.0.0/33".to_owned()];
         config.rates.ipv4_prefix = 33;
         config.rates.burst = Span::millis(1);
@@ -432,6 +433,7 @@ mod tests {
             "parents",
             "clients.max_connections",
             "cache.disk.admit_after",
+            "cache.fill_wait",
         ];
         assert_eq!(keys, expected);
     }

@@ -7,8 +7,10 @@ use http::{HeaderMap, HeaderName};
 use pingora::cache::{CacheMeta, ForcedFreshness};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, Result};
+use pingora::proxy::Session;
 
 use super::{Context, Proxy};
+use crate::policy::Passage;
 use crate::purge::{Subject, Verdict, WhenLost};
 
 /// What is known of one request's numbers.
@@ -112,7 +114,12 @@ impl Proxy {
     ///
     /// # Errors
     /// When the parent was behind an order that concerns what it gave; it is then asked once more, for what is newer.
-    pub(super) fn number(&self, response: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+    pub(super) fn number(
+        &self,
+        session: &Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
         let theirs = number(&response.headers, &SEQ_FIELD).filter(|_| self.purges.follows());
         let numbers = &mut ctx.numbers;
         let stored = theirs.map_or(numbers.noted, |theirs| theirs.min(numbers.noted));
@@ -123,7 +130,11 @@ impl Proxy {
         // The child knew of what it demanded before this was fetched.
         let fetched_after = numbers.noted.max(numbers.demanded);
         numbers.told = theirs.map_or(fetched_after, |theirs| theirs.min(fetched_after));
-        let Some(theirs) = theirs else { return Ok(()) };
+        // What was done is answered as it was, and not done again.
+        let fetched = self.passage(session) == Some(Passage::Cache);
+        let Some(theirs) = theirs.filter(|_| fetched) else {
+            return Ok(());
+        };
         if theirs < numbers.asked {
             let why = "the parent gives what is older than it was asked for";
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
