@@ -10,6 +10,7 @@ use pingora::prelude::{Error, ErrorType, Result};
 use pingora::proxy::Session;
 
 use super::{Context, Proxy};
+use crate::cache::validated_at;
 use crate::policy::Passage;
 use crate::purge::{Subject, Verdict, WhenLost};
 
@@ -70,7 +71,7 @@ impl Proxy {
                 let lost = self.purges.lost() == Some(WhenLost::Revalidate);
                 // What has come since this request began is as new as a validation would make it; otherwise those who
                 // wait for one would each begin their own.
-                let asked_since = ctx.joined || meta.created() >= ctx.arrived;
+                let asked_since = ctx.joined || validated_at(meta) >= ctx.arrived;
                 ctx.numbers.must_ask = lost && !asked_since;
                 let expired_at = None;
                 (lost && !asked_since)
