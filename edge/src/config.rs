@@ -93,7 +93,7 @@ pub struct Site {
     /// Default `1d`.
     pub disconnected: Span,
     /// Whether clients may ask for fresher or staler responses by `Cache-Control` (`no-cache`, `max-age`,
-    /// `only-if-cached` and so on). Default `true`. Every client can then make the origin work.
+    /// `only-if-cached` and so on). Default `false`. With `true` every client can make the origin work.
     pub client_control: bool,
 }
 
@@ -208,7 +208,7 @@ impl Default for Site {
         Self {
             heuristic: Span::seconds(86_400),
             disconnected: Span::seconds(86_400),
-            client_control: true,
+            client_control: false,
         }
     }
 }
