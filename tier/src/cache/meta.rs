@@ -26,9 +26,9 @@ struct Validated(SystemTime);
 /// When a parent last gave an object, or said that it is still so; where that is not known, an instant before it.
 pub(crate) fn validated_at(meta: &CacheMeta) -> SystemTime {
     let noted = meta.extensions().get::<Validated>();
-    let noted = noted.map_or(meta.updated(), |Validated(at)| meta.updated().max(*at));
     // What was renewed on disk has kept when it was so and not when that was said.
-    noted.max(meta.epoch())
+    let known = meta.updated().max(meta.epoch());
+    noted.map_or(known, |Validated(at)| known.max(*at))
 }
 
 impl Meta {
