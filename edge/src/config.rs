@@ -463,6 +463,22 @@ mod tests {
     }
 
     #[test]
+    fn disks_want_a_feed_or_a_file_for_what_is_purged_by_hand() {
+        let said = |feed: &str| {
+            let disk = "[cache.disk]\ndirectories = [{ path = \"/a\", size = \"1GiB\" }]";
+            let config: Config = toml::from_str(&format!("{disk}\n[feed]\n{feed}")).unwrap();
+            config.check().map(drop).map_err(|said| said[0].to_string())
+        };
+        let refused = said("").unwrap_err();
+        assert!(
+            refused.starts_with("feed.state_file: must name a file"),
+            "{refused}"
+        );
+        assert_eq!(said("state_file = \"/b\""), Ok(()));
+        assert_eq!(said("from = \"file:/c\""), Ok(()));
+    }
+
+    #[test]
     fn the_defaults_are_in_order() {
         assert!(Config::default().check().is_ok());
     }

@@ -65,6 +65,11 @@ impl Meta {
         meta
     }
 
+    /// Whether both are of one fill: a confirmation leaves alone when it began.
+    pub(super) fn is_of_the_fill_of(&self, other: &CacheMeta) -> bool {
+        self.created == other.created()
+    }
+
     /// The length that the upstream announced.
     pub(super) fn content_length(&self) -> Option<usize> {
         let value = self.header.headers.get(http::header::CONTENT_LENGTH)?;

@@ -69,9 +69,9 @@ impl Orders {
             short: true,
         };
         if let Some(path) = file {
-            let (mut purged, mut through) = (Vec::new(), 0);
+            let (mut purged, mut through) = (Vec::new(), None);
             let opened = State::open(path, |line| match line {
-                Line::Through { seq } => through = through.max(seq),
+                Line::Through { seq } => through = through.max(Some(seq)),
                 Line::Purged {
                     scope,
                     hard,
@@ -91,16 +91,19 @@ impl Orders {
                 path: path.to_owned(),
                 source,
             })?;
-            purges.apply(&purged, through);
+            purges.apply(&purged, through.unwrap_or(0));
             kept.state = Some(state);
-            if found == Found::Damaged {
+            let damaged = found == Found::Damaged;
+            if damaged {
                 tracing::warn!("{} was damaged, and counts up to there", path.display());
-                kept.outdated = true;
-                if !purges.follows() {
-                    // Nobody can tell again what was ordered by hand.
-                    let seq = millis(now).max(through + 1);
-                    purges.apply(&[(Scope::All, Line::marks(seq, 0, 0))], seq);
-                }
+            }
+            kept.outdated = damaged || through.is_none();
+            if kept.outdated && !purges.follows() {
+                // Nobody can tell again what was ordered by hand; and of a file that is new, nobody can tell whether
+                // there was another when what is on the disks was stored.
+                tracing::info!("what was stored before {} is purged", path.display());
+                let seq = millis(now).max(purges.through() + 1);
+                purges.apply(&[(Scope::All, Line::marks(seq, 0, 0))], seq);
             }
         }
         let orders = Self {

@@ -199,9 +199,17 @@ pub fn check(
         cooldown: span(problems, "upstream.cooldown", upstream.cooldown, 0, 600_000),
     };
     let limits = limits(problems, clients);
+    let (disk, feed) = (disk::check(problems, cache), feed.check(problems));
+    if disk.is_some() && feed.from.is_none() && feed.state_file.is_none() {
+        problems.add(
+            "feed.state_file",
+            "must name a file where cache.disk.directories names some and feed.from is empty: after a restart, the \
+             disks would bring back what was purged by hand",
+        );
+    }
     Settings {
         cache_bytes: memory,
-        disk: disk::check(problems, cache),
+        disk,
         max_object_bytes: largest,
         fill_wait: fill_wait(problems, cache, timeouts),
         // One retry a hop, and one for what is newer than a parent gave.
@@ -213,7 +221,7 @@ pub fn check(
             write: limits.write,
             read: limits.read,
         },
-        feed: feed.check(problems),
+        feed,
         prefetch: prefetch::Settings::default(),
         parents,
         hop_secret_file: some(&upstream.hop_secret_file),
