@@ -271,6 +271,47 @@ async fn a_shield_that_is_behind_cannot_bring_back_what_was_purged() {
 }
 
 #[tokio::test]
+async fn a_shield_that_is_behind_fetches_once_for_all_who_know_more() {
+    let gate = Gate::shut();
+    let held = gate.clone();
+    let (origin, feed) = (
+        origin_with(move |reply| reply.held(&held)).await,
+        Feed::start().await,
+    );
+    let shield = shield(origin.url(), &feed, "shield-1").await;
+    feed.obeyed(tag("soft"), &["shield-1"]).await;
+    feed.cut("shield-1");
+    let purge = feed.order(tag("hard"));
+    let child = |demand: u64| {
+        let stream = TcpStream::connect(shield.plain);
+        let head =
+            format!("GET /v/film/a HTTP/1.1\r\nhost: a\r\nmillrace-min-seq: {demand}\r\n\r\n");
+        async move {
+            let stream = Box::pin(stream.await.unwrap());
+            let got = h1(stream, head.as_bytes(), false).await.whole().await;
+            let told = got.headers.get_all("millrace-seq").iter();
+            let told: Vec<&str> = told.map(|told| told.to_str().unwrap()).collect();
+            assert_eq!(told, [demand.to_string()]);
+            assert_eq!(got.field("millrace-fetched-after"), "");
+            number(&got)
+        }
+    };
+    let children: Vec<_> = (0..20).map(|_| tokio::spawn(child(purge))).collect();
+    origin.until(1).await;
+    gate.open();
+    for one in children {
+        assert_eq!(one.await.unwrap(), 1);
+    }
+    assert_eq!(origin.requests(), 1);
+    assert_eq!(child(purge + 1).await, 2, "that is newer still");
+    // What children say counts among them. The shield goes by what it knew itself.
+    feed.mend("shield-1");
+    feed.until("shield-1", purge).await;
+    assert_eq!(child(purge).await, 3);
+    shield.stop().await;
+}
+
+#[tokio::test]
 async fn a_purge_goes_through_a_chain_of_tiers_of_which_one_is_behind() {
     for late in ["none", "regional", "shield"] {
         let (origin, feed) = (origin().await, Feed::start().await);
