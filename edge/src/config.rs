@@ -93,7 +93,7 @@ pub struct Site {
     /// Default `1d`.
     pub disconnected: Span,
     /// Whether clients may ask for fresher or staler responses by `Cache-Control` (`no-cache`, `max-age`,
-    /// `only-if-cached` and so on). Default `true`. Every client can then make the origin work.
+    /// `only-if-cached` and so on). Default `false`. With `true` every client can make the origin work.
     pub client_control: bool,
 }
 
@@ -208,7 +208,7 @@ impl Default for Site {
         Self {
             heuristic: Span::seconds(86_400),
             disconnected: Span::seconds(86_400),
-            client_control: true,
+            client_control: false,
         }
     }
 }
@@ -413,6 +413,7 @@ mod tests {
         config.site.heuristic = Span::seconds(31 * 86_400);
         config.clients.max_connections = 0;
         config.cache.disk.admit_after = 0;
+        config.upstream.read_timeout = Span::seconds(31);
         config.listen.plain_proxied_by = vec!["10.0.0.0/33".to_owned()];
         config.rates.ipv4_prefix = 33;
         config.rates.burst = Span::millis(1);
@@ -432,6 +433,7 @@ mod tests {
             "parents",
             "clients.max_connections",
             "cache.disk.admit_after",
+            "cache.fill_wait",
         ];
         assert_eq!(keys, expected);
     }
@@ -458,6 +460,22 @@ mod tests {
             let said = lines(bad).unwrap_err();
             assert!(said.contains(line) && said.contains(key), "{said}");
         }
+    }
+
+    #[test]
+    fn disks_want_a_feed_or_a_file_for_what_is_purged_by_hand() {
+        let said = |feed: &str| {
+            let disk = "[cache.disk]\ndirectories = [{ path = \"/a\", size = \"1GiB\" }]";
+            let config: Config = toml::from_str(&format!("{disk}\n[feed]\n{feed}")).unwrap();
+            config.check().map(drop).map_err(|said| said[0].to_string())
+        };
+        let refused = said("").unwrap_err();
+        assert!(
+            refused.starts_with("feed.state_file: must name a file"),
+            "{refused}"
+        );
+        assert_eq!(said("state_file = \"/b\""), Ok(()));
+        assert_eq!(said("from = \"file:/c\""), Ok(()));
     }
 
     #[test]

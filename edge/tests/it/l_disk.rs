@@ -11,7 +11,10 @@ use crate::origin::{Origin, Reply, path};
 
 /// An edge whose memory holds little beside what is being sent, over a disk.
 async fn edge(origin: &Origin, disk: &Path) -> House {
+    // Beside the objects, or beside the directory that is not there.
+    let home = disk.ancestors().find(|path| path.is_dir()).unwrap();
     let change = |config: &mut edge::config::Config| {
+        config.feed.state_file = home.join("orders");
         config.cache.memory = ByteSize::mib(8);
         config.cache.max_object = ByteSize::mib(2);
         config.cache.disk.segment = ByteSize::mib(4);

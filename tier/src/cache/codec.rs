@@ -4,6 +4,7 @@
 //! stale-while-revalidate, stale-if-error: u32 s | variance 16, with flag 1 | fields, each
 //! name length u16, name, value length u16, value`, little-endian.
 
+use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderName, HeaderValue};
@@ -64,6 +65,12 @@ pub(super) fn decode(bytes: &[u8]) -> Option<CacheMeta> {
     Some(meta)
 }
 
+/// Whether two metas of one key are of the same fill: a confirmation leaves alone when it began.
+pub(super) fn same_fill(one: &[u8], other: &[u8]) -> bool {
+    let created = |bytes: &[u8]| -> Option<[u8; 8]> { bytes.get(CREATED)?.try_into().ok() };
+    created(one).is_some_and(|at| created(other) == Some(at))
+}
+
 fn nanoseconds(time: SystemTime) -> i64 {
     let within = |span: Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
     match time.duration_since(UNIX_EPOCH) {
@@ -99,6 +106,8 @@ impl<'a> Reader<'a> {
 }
 
 const VERSION: u8 = 1;
+/// Where a meta says when the fill began: behind version, flags, status and one other time.
+const CREATED: Range<usize> = 12..20;
 
 #[cfg(test)]
 mod tests {
@@ -133,6 +142,26 @@ mod tests {
         );
         assert_eq!(windows, (3, 4));
         assert_eq!(encode(&after).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_confirmation_is_of_the_fill_it_confirms() {
+        let mut confirmed = CacheMeta::new(
+            meta().fresh_until() + Duration::from_secs(60),
+            meta().created(),
+            0,
+            0,
+            meta().response_header_copy(),
+        );
+        confirmed.set_epoch_override(meta().created() + Duration::from_secs(1));
+        let bytes = encode(&meta()).unwrap();
+        assert!(same_fill(&bytes, &encode(&confirmed).unwrap()));
+        let later = meta().created() + Duration::from_nanos(1);
+        let header = meta().response_header_copy();
+        let other = CacheMeta::new(meta().fresh_until(), later, 3, 4, header);
+        assert!(!same_fill(&bytes, &encode(&other).unwrap()));
+        assert!(!same_fill(&bytes, &[]));
+        assert!(!same_fill(&[], &[]));
     }
 
     #[test]

@@ -166,7 +166,7 @@ impl Cache {
         self.forget(&hash);
         let volume = self.below.as_ref().and_then(|below| below.disks.of(&hash));
         if let Some(volume) = volume {
-            drop(volume.forget(Some(hash)));
+            volume.forget_known(hash);
             // Once more: what came from disk in between.
             self.forget(&hash);
         }
@@ -213,7 +213,7 @@ impl Cache {
         })
     }
 
-    fn find(&self, key: &HashBinary) -> Option<Arc<Object>> {
+    pub(super) fn find(&self, key: &HashBinary) -> Option<Arc<Object>> {
         let shard = self.shard(key).read();
         let slot = shard.get(key)?;
         slot.current().cloned()
@@ -445,9 +445,13 @@ impl Storage for Cache {
     ) -> Result<bool> {
         let hash = key.combined_bin();
         if let Some(object) = self.renewable(&hash) {
-            *object.meta.write() = Arc::new(Meta::keep(meta));
-            object.renewed.store(true, Ordering::Relaxed);
-            return Ok(true);
+            // Another fill may have ended while the parent was asked about an older one.
+            let same = object.meta().is_of_the_fill_of(meta);
+            if same {
+                *object.meta.write() = Arc::new(Meta::keep(meta));
+                object.renewed.store(true, Ordering::Relaxed);
+            }
+            return Ok(same);
         }
         let below = self.below.as_ref();
         Ok(below.is_some_and(|below| below.renew(&hash, meta)))

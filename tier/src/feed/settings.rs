@@ -19,7 +19,8 @@ pub struct Feed {
     /// by hand at the internal port, and concern this node alone. Default empty.
     pub from: String,
     /// File by which orders survive a restart. Empty: none; then a feed is read from its beginning, and what was
-    /// ordered by hand is forgotten. Default empty.
+    /// ordered by hand is forgotten, so there must be one where there are disks and no feed. Such a node serves
+    /// nothing of its disks that is older than the file. Default empty.
     pub state_file: PathBuf,
     /// Memory for what was purged. 64KiB to 1GiB. Default `16MiB`, which is some 100000 tags. With less than is
     /// needed, older purges become one of everything.

@@ -43,11 +43,10 @@ impl Below {
     pub(super) fn filled(&self, object: &Arc<Object>) {
         if self.doorkeeper.passes(&object.key) {
             self.offer(object);
-        } else if let Some(volume) = self.disks.of(&object.key)
-            && volume.has(&object.key)
-        {
-            // It is older. Nobody waits for the note: it only saves a restart from an old answer.
-            drop(volume.forget(Some(object.key)));
+        } else if let Some(volume) = self.disks.of(&object.key) {
+            // What it has is older. Nobody waits for the note: it only saves a restart from an old
+            // answer.
+            volume.forget_known(object.key);
         }
     }
 
@@ -72,7 +71,7 @@ impl Below {
             && let Some(volume) = self.disks.of(&object.key)
             && let Some(meta) = codec::encode(&object.meta().give())
         {
-            volume.renew(&object.key, meta);
+            volume.renew(&object.key, meta, codec::same_fill);
         }
     }
 
@@ -98,7 +97,7 @@ impl Below {
         let meta = codec::encode(meta);
         volume
             .zip(meta)
-            .is_some_and(|(volume, meta)| volume.renew(key, meta))
+            .is_some_and(|(volume, meta)| volume.renew(key, meta, codec::same_fill))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Where each object is, in memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::format::Key;
 
@@ -19,6 +19,8 @@ pub(super) struct Place {
 pub(super) struct Index {
     shards: Vec<RwLock<HashMap<Key, Known>>>,
     bytes: AtomicU64,
+    /// Objects whose records could not be read, and thus might be after a restart.
+    lost: Mutex<HashSet<Key>>,
 }
 
 struct Known {
@@ -32,6 +34,7 @@ impl Index {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             bytes: AtomicU64::new(0),
+            lost: Mutex::default(),
         }
     }
 
@@ -64,10 +67,21 @@ impl Index {
         self.count(Some(place), before.map(|known| known.place));
     }
 
+    /// Removes the object; tells whether the disk may have it.
     pub(super) fn remove(&self, key: &Key) -> bool {
         let known = self.shard(key).write().remove(key);
         self.count(None, known.as_ref().map(|known| known.place));
-        known.is_some()
+        known.is_some() | self.lost.lock().remove(key)
+    }
+
+    /// Removes the object if it stands at `place` still, where it cannot be read. Its record is
+    /// there all the same.
+    pub(super) fn lose_at(&self, key: &Key, place: Place) -> bool {
+        let there = self.remove_at(key, place);
+        if there {
+            self.lost.lock().insert(*key);
+        }
+        there
     }
 
     /// Removes the object if it stands at `place` still.
@@ -114,6 +128,7 @@ impl Index {
                 self.count(None, Some(known.place));
             }
         }
+        self.lost.lock().clear();
     }
 
     pub(super) fn objects(&self) -> usize {

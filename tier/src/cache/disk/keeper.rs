@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::log::Log;
-use super::queue::Job;
+use super::queue::{Forget, Job};
 use super::recovery::recover;
 use super::volume::{State, Volume};
 
@@ -16,6 +16,7 @@ use super::volume::{State, Volume};
 pub(super) async fn keep(volume: Arc<Volume>, retry: Duration) {
     loop {
         let disk = Arc::clone(&volume);
+        volume.queue.unsettle();
         match blocking(move || recover(&disk)).await {
             Ok(log) => {
                 volume.queue.settle(&volume.index);
@@ -117,8 +118,11 @@ async fn perform(volume: &Volume, log: &Arc<Mutex<Log>>, mut job: Job) -> Result
     });
     let (job, result) = done.await.map_err(Fault::Write)?;
     result.map_err(|error| {
-        if let Job::Forget(purges) = job {
-            volume.queue.owe(purges);
+        match job {
+            Job::Forget(purges) => volume.queue.owe(purges),
+            // What it was to replace stays gone.
+            Job::Write(_, object) => volume.queue.owe(vec![Forget::key(object.key)]),
+            Job::Renew(..) => {}
         }
         Fault::Write(error)
     })

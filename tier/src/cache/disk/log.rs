@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::file::File;
 use super::format::{self, Entry, HEADER, Head, Key, Kind, Life, Preface};
 use super::index::Place;
-use super::queue::{Forget, Job, Object};
+use super::queue::{Forget, Job, Object, Renewal};
 use super::segment::{Chunks, Segment, read_footer, read_preface, sums, write_footer};
 use super::volume::{Volume, head_of};
 
@@ -56,7 +56,7 @@ impl Log {
     pub(super) fn perform(&mut self, job: &mut Job) -> io::Result<()> {
         match job {
             Job::Write(ticket, object) => self.write(*ticket, object),
-            Job::Renew(key, meta) => self.renew(key, meta),
+            Job::Renew(key, renewal) => self.renew(key, renewal),
             Job::Forget(purges) => self.forget(purges),
         }
     }
@@ -113,8 +113,8 @@ impl Log {
         })
     }
 
-    /// Copies an object with a new meta.
-    fn renew(&mut self, key: &Key, meta: &[u8]) -> io::Result<()> {
+    /// Copies an object with a new meta, if that is about it.
+    fn renew(&mut self, key: &Key, renewal: &Renewal) -> io::Result<()> {
         let volume = Arc::clone(&self.volume);
         let from = volume.index.place(key);
         let Some((from, segment)) =
@@ -122,7 +122,7 @@ impl Log {
         else {
             return Ok(());
         };
-        if let Some(to) = self.copy(&segment, from, Some(meta))? {
+        if let Some(to) = self.copy(&segment, from, Some(renewal))? {
             volume.index.replace(key, from, to);
         }
         Ok(())
@@ -323,11 +323,18 @@ impl Log {
         let Some(oldest) = self.sealed.pop_front() else {
             return Ok(());
         };
-        if let Err(error) = self.rescue(&oldest) {
+        let rescued = self.rescue(&oldest);
+        // It holds nothing from now on, for a restart too: what the index does not know any more
+        // may be purged without a note.
+        let wiped = rescued.and_then(|()| {
+            oldest.reused.store(true, Ordering::Release);
+            oldest.file.write(&[0; HEADER], 0)?;
+            oldest.file.sync()
+        });
+        if let Err(error) = wiped {
             self.sealed.push_front(oldest);
             return Err(error);
         }
-        oldest.reused.store(true, Ordering::Release);
         self.volume.set_segment(oldest.slot, None);
         let file = Arc::clone(&oldest.file);
         self.free.push_back((oldest.slot, file));
@@ -363,25 +370,27 @@ impl Log {
         Ok(())
     }
 
-    /// Writes an object again that stands at `from`; `None` when it cannot be read.
+    /// Writes an object again that stands at `from`; `None` when it cannot be read, or is another
+    /// than the one that was renewed.
     fn copy(
         &mut self,
         segment: &Segment,
         from: Place,
-        meta: Option<&[u8]>,
+        renewal: Option<&Renewal>,
     ) -> io::Result<Option<Place>> {
         let Some(mut preface) = read_preface(segment, from.offset) else {
             return Ok(None);
         };
         let body_at = preface.head.body_at();
         let sums = preface.sums.clone();
-        if let Some(meta) = meta {
+        if let Some(Renewal { meta, same }) = renewal {
             let length = u32::try_from(meta.len()).ok();
-            let Some(length) = length.filter(|_| meta.len() <= format::MOST_META) else {
+            let fits = meta.len() <= format::MOST_META && same(&preface.meta, meta);
+            let Some(length) = length.filter(|_| fits) else {
                 return Ok(None);
             };
             preface.head.meta_length = length;
-            meta.clone_into(&mut preface.meta);
+            preface.meta.clone_from(meta);
         }
         let length = preface.head.body_length as usize;
         let source = Arc::clone(&segment.file);

@@ -28,9 +28,20 @@ pub struct Object {
 pub(super) enum Job {
     Write(u64, Object),
     /// The object was found to be fresh again.
-    Renew(Key, Vec<u8>),
+    Renew(Key, Renewal),
     Forget(Vec<Forget>),
 }
+
+/// A new meta for an object.
+pub(super) struct Renewal {
+    pub(super) meta: Vec<u8>,
+    /// Whether the meta of the record there is and the new one are of the same fill. The key may
+    /// have another object by the time the disk comes to it.
+    pub(super) same: SameFill,
+}
+
+/// Compares two metas of one key.
+pub(crate) type SameFill = fn(&[u8], &[u8]) -> bool;
 
 /// A purge of one key, or of all.
 pub(super) struct Forget {
@@ -63,6 +74,8 @@ struct Inner {
     tickets: u64,
     accepting: bool,
     closed: bool,
+    /// The index says all that the disk has; not so while it is being read.
+    settled: bool,
 }
 
 impl Queue {
@@ -76,6 +89,7 @@ impl Queue {
                 tickets: 0,
                 accepting: true,
                 closed: false,
+                settled: false,
             }),
             wake: Notify::new(),
             most_bytes,
@@ -112,11 +126,11 @@ impl Queue {
     }
 
     /// Takes a new meta for an object that the disk has, if it has room for jobs.
-    pub(super) fn renew(&self, key: Key, meta: Vec<u8>) -> bool {
+    pub(super) fn renew(&self, key: Key, renewal: Renewal) -> bool {
         let mut inner = self.inner.lock();
         let room = inner.accepting && !inner.closed && inner.jobs.len() < MOST_JOBS;
         if room {
-            inner.jobs.push_back(Job::Renew(key, meta));
+            inner.jobs.push_back(Job::Renew(key, renewal));
             self.wake.notify_one();
         }
         room
@@ -143,6 +157,17 @@ impl Queue {
         inner.forget(what, waits.then_some(done));
         self.wake.notify_one();
         (known, waits.then_some(written))
+    }
+
+    /// Forgets a key at once, and has it written if the disk may have it: what it never had costs
+    /// it nothing.
+    pub(super) fn forget_known(&self, key: Key, index: &Index) {
+        let mut inner = self.inner.lock();
+        let known = inner.pending.remove(&key).is_some() | index.remove(&key);
+        if known || !inner.settled {
+            inner.forget(Some(key), None);
+            self.wake.notify_one();
+        }
     }
 
     /// The next job; `None` when the queue is closed and empty. One call at a time.
@@ -214,9 +239,15 @@ impl Queue {
         inner.jobs.push_front(Job::Forget(purges));
     }
 
+    /// From now on the index is read anew: it does not say yet what the disk has.
+    pub(super) fn unsettle(&self) {
+        self.inner.lock().settled = false;
+    }
+
     /// What was said while the index was read holds for what was found, too.
     pub(super) fn settle(&self, index: &Index) {
-        let inner = self.inner.lock();
+        let mut inner = self.inner.lock();
+        inner.settled = true;
         for job in &inner.jobs {
             match job {
                 Job::Write(_, object) => drop(index.remove(&object.key)),
@@ -260,6 +291,16 @@ impl Queue {
 
     pub(super) fn bytes(&self) -> usize {
         self.inner.lock().bytes
+    }
+}
+
+impl Forget {
+    /// A purge of one key for which nobody waits.
+    pub(super) const fn key(key: Key) -> Self {
+        Self {
+            what: Some(key),
+            done: None,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::file::{File, Files};
 use super::format::{Head, Key, Preface};
 use super::index::{Index, Place};
 use super::pool::{Buffer, Hold, Pool};
-use super::queue::{Object, Queue, Refused};
+use super::queue::{Object, Queue, Refused, Renewal, SameFill};
 use super::segment::Segment;
 use super::stream::Stream;
 
@@ -214,9 +214,7 @@ impl Volume {
         let head = head_of(&object);
         if head.is_none_or(|head| !self.shape.takes(head.record_length())) {
             self.figures.skipped_large.fetch_add(1, Ordering::Relaxed);
-            if self.index.place(&object.key).is_some() {
-                drop(self.queue.forget(Some(object.key), &self.index));
-            }
+            self.forget_known(object.key);
             return;
         }
         let skipped = match self.queue.offer(object, &self.index) {
@@ -227,15 +225,22 @@ impl Volume {
         skipped.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Has a new meta written for an object that the disk has.
-    pub(crate) fn renew(&self, key: &Key, meta: Vec<u8>) -> bool {
-        self.has(key) && self.queue.renew(*key, meta)
+    /// Has a new meta written for an object that the disk has, if it is of the same fill as the
+    /// one that stands there.
+    pub(crate) fn renew(&self, key: &Key, meta: Vec<u8>, same: SameFill) -> bool {
+        self.has(key) && self.queue.renew(*key, Renewal { meta, same })
     }
 
     /// Forgets an object, or all, at once. Says whether there was anything, and gives what hears
     /// when no restart can bring it back; nothing while the disk is not written to.
     pub(crate) fn forget(&self, what: Option<Key>) -> (bool, Option<oneshot::Receiver<()>>) {
         self.queue.forget(what, &self.index)
+    }
+
+    /// Forgets an object at once. Nobody waits until no restart can bring it back; what the disk
+    /// never had is not written down, for anybody can ask for that.
+    pub(crate) fn forget_known(&self, key: Key) {
+        self.queue.forget_known(key, &self.index);
     }
 
     pub(super) fn segment(&self, slot: u32) -> Option<Arc<Segment>> {
@@ -280,7 +285,7 @@ impl Volume {
     /// Where an object is, when what was read at `place` was wrong: it has moved, or is damaged
     /// and then forgotten.
     pub(super) fn moved(&self, key: &Key, place: Place) -> Option<Place> {
-        if self.index.remove_at(key, place) {
+        if self.index.lose_at(key, place) {
             self.figures.damaged.fetch_add(1, Ordering::Relaxed);
             let disk = &self.name;
             tracing::warn!(disk, ?place, "a record on the disk at {disk} is damaged");

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use pingora::cache::key::CacheHashKey;
 use pingora::cache::storage::{HitHandler, Storage};
 use pingora::cache::trace::Span;
 use pingora::cache::{CacheKey, CacheMeta};
@@ -57,8 +58,16 @@ fn body(n: u32, version: u32, length: usize) -> Bytes {
 }
 
 async fn fill(cache: &'static Cache, n: u32, version: u32, length: usize) {
+    fill_as(cache, n, meta(version, length)).await;
+}
+
+async fn fill_as(cache: &'static Cache, n: u32, meta: CacheMeta) {
     let trace = Span::inactive().handle();
-    let meta = meta(version, length);
+    let [version, length]: [u32; 2] = ["etag", "content-length"].map(|name| {
+        let value = meta.headers().get(name).unwrap().to_str().unwrap();
+        value.parse().unwrap()
+    });
+    let length = length as usize;
     let fill = cache.get_miss_handler(&at(n), &meta, &trace).await;
     let mut fill = fill.unwrap();
     let body = body(n, version, length);
@@ -259,6 +268,59 @@ async fn a_confirmed_object_is_fresh_on_disk_too() {
             .await;
         assert_eq!(public, Some(true));
     }
+}
+
+/// A meta of a fill of its own.
+fn meta_of(version: u32, length: usize) -> CacheMeta {
+    let plain = meta(version, length);
+    let created = UNIX_EPOCH + Duration::from_secs(version.into());
+    let header = plain.response_header_copy();
+    CacheMeta::new(plain.fresh_until(), created, 0, 0, header)
+}
+
+#[tokio::test]
+async fn a_confirmation_of_what_was_replaced_meanwhile_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let cache = open(&settings).await;
+    let trace = Span::inactive().handle();
+    // One is replaced in memory, the other on disk.
+    for n in [1, 2] {
+        fill_as(cache, n, meta_of(1, 90_000)).await;
+    }
+    fill_as(cache, 1, meta_of(2, 100_000)).await;
+    let confirmed = meta_of(1, 90_000);
+    let renewed = cache.update_meta(&at(1), &confirmed, &trace).await;
+    assert!(!renewed.unwrap());
+    crowd_out(cache).await;
+    fill_as(cache, 2, meta_of(2, 100_000)).await;
+    crowd_out(cache).await;
+    let renewed = cache.update_meta(&at(2), &confirmed, &trace).await;
+    assert!(renewed.unwrap(), "the disk has something, and looks later");
+    cache.close().await;
+    let cache = open(&settings).await;
+    for n in [1, 2] {
+        assert_eq!(version(cache, n).await, Some((2, false)), "{n}");
+    }
+}
+
+#[tokio::test]
+async fn what_memory_gives_up_late_does_not_bring_its_header_to_another_body() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let cache = open(&settings).await;
+    let trace = Span::inactive().handle();
+    fill_as(cache, 1, meta_of(1, 90_000)).await;
+    let confirmed = meta_of(1, 90_000);
+    assert!(cache.update_meta(&at(1), &confirmed, &trace).await.unwrap());
+    let old = cache.find(&at(1).combined_bin()).unwrap();
+    fill_as(cache, 1, meta_of(2, 100_000)).await;
+    written(cache).await;
+    cache.below.as_ref().unwrap().given_up(&old);
+    drop(old);
+    cache.close().await;
+    let cache = open(&settings).await;
+    assert_eq!(version(cache, 1).await, Some((2, false)));
 }
 
 #[tokio::test]

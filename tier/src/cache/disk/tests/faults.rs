@@ -96,6 +96,41 @@ async fn a_disk_that_cannot_be_read_is_set_aside_and_comes_back() {
     assert_eq!(version(&disks, 5).await, None);
 }
 
+#[tokio::test]
+async fn what_could_not_be_read_and_then_was_forgotten_does_not_come_back() {
+    let memory = Memory::default();
+    let disks = open(&memory).await;
+    put(&disks, 1, 1, 3000).await;
+    memory.fail(Faults {
+        read: Some(ErrorKind::Other),
+        ..Faults::default()
+    });
+    assert_eq!(version(&disks, 1).await, None);
+    memory.fail(Faults::default());
+    disks.volumes()[0].forget_known(key(1));
+    // The next purge is written after it.
+    assert_eq!(disks.forget(Some(key(2))).await, Ok(false));
+    assert_eq!(version(&open(&memory.killed()).await, 1).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_replaced_does_not_come_back() {
+    let memory = Memory::default();
+    let disks = open(&memory).await;
+    put(&disks, 1, 1, 3000).await;
+    memory.fail(Faults {
+        write: Some(ErrorKind::Other),
+        ..Faults::default()
+    });
+    put(&disks, 1, 2, 3000).await;
+    becomes(&disks, |state| matches!(state, State::ReadOnly(_))).await;
+    memory.fail(Faults::default());
+    tokio::time::sleep(RETRY).await;
+    becomes(&disks, |state| *state == State::Serving(None)).await;
+    disks.volumes()[0].forget_known(key(1));
+    assert_eq!(version(&open(&memory.killed()).await, 1).await, None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_is_not_there_is_waited_for() {
     let memory = Memory::default();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::memory::{Faults, Memory};
-use super::format::{CHUNK, HEADER};
+use super::format::{CHUNK, HEAD, HEADER};
 use super::{Disks, Files, Key, Object, Pool, Settings, State, Stream};
 
 const SEGMENT: u32 = 64 * 1024;
@@ -254,6 +254,52 @@ async fn what_was_purged_stays_gone() {
 }
 
 #[tokio::test]
+async fn what_the_disk_never_had_is_forgotten_without_a_record() {
+    let memory = Memory::default();
+    let disks = open(&memory).await;
+    put(&disks, 1, 1, 1000).await;
+    let disk = &disks.volumes()[0];
+    let written = || {
+        let bytes = &disk.figures().written_bytes;
+        bytes.load(std::sync::atomic::Ordering::Relaxed)
+    };
+    let before = written();
+    for n in 100..200 {
+        disk.forget_known(key(n));
+    }
+    disk.forget_known(key(1));
+    assert!(find(&disks, 1).await.is_none());
+    // Two records: of what it had, and of what somebody waits for.
+    assert_eq!(disks.forget(Some(key(2))).await, Ok(false));
+    assert_eq!(written() - before, 2 * HEAD as u64);
+    assert!(find(&open(&memory.killed()).await, 1).await.is_none());
+}
+
+#[tokio::test]
+async fn what_was_given_up_and_then_forgotten_does_not_come_back() {
+    let memory = Memory::default();
+    let disks = open(&memory).await;
+    for n in 0..30 {
+        put(&disks, n, 1, 10_000).await;
+    }
+    let mut given_up = 0;
+    for n in 0..30 {
+        if find(&disks, n).await.is_none() {
+            given_up += 1;
+            disks.volumes()[0].forget_known(key(n));
+        }
+    }
+    assert!(given_up > 0);
+    for after in [memory.unplugged(|_| 0), memory.killed()] {
+        // Larger: nothing has to be given up at the start.
+        let again = open_as(&after, SEGMENT, 6).await;
+        for n in 0..given_up {
+            assert!(find(&again, n).await.is_none(), "{n} of {given_up}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn after_a_purge_of_everything_there_is_only_what_came_later() {
     let memory = Memory::default();
     let disks = open(&memory).await;
@@ -286,13 +332,27 @@ async fn a_renewed_object_has_its_new_meta_and_its_old_body() {
     let disks = open(&memory).await;
     put(&disks, 1, 1, 1000).await;
     let disk = disks.of(&key(1)).unwrap();
-    assert!(disk.renew(&key(1), b"new".to_vec()));
-    assert!(!disk.renew(&key(2), b"new".to_vec()));
+    assert!(disk.renew(&key(1), b"new".to_vec(), |_, _| true));
+    assert!(!disk.renew(&key(2), b"new".to_vec(), |_, _| true));
     assert_eq!(disks.forget(Some(key(2))).await, Ok(false));
     for disks in [disks, open(&memory.killed()).await] {
         let stream = find(&disks, 1).await.unwrap();
         assert_eq!((stream.meta(), stream.fill_seq()), (&b"new"[..], 1));
         assert!(read(stream).await.unwrap() == body(1, 1, 1000));
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_of_another_fill_changes_nothing() {
+    let memory = Memory::default();
+    let disks = open(&memory).await;
+    put(&disks, 1, 2, 1000).await;
+    let disk = disks.of(&key(1)).unwrap();
+    let old = 1_u32.to_le_bytes().to_vec();
+    assert!(disk.renew(&key(1), old, |one, other| one == other));
+    assert_eq!(disks.forget(Some(key(2))).await, Ok(false));
+    for disks in [disks, open(&memory.killed()).await] {
+        assert_eq!(version(&disks, 1).await, Some(2));
     }
 }
 

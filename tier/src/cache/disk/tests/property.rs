@@ -61,7 +61,10 @@ impl Model {
                     Some(stream) => stream.meta().to_vec(),
                     None => return false,
                 };
-                disks.of(&key(*n)).unwrap().renew(&key(*n), meta);
+                disks
+                    .of(&key(*n))
+                    .unwrap()
+                    .renew(&key(*n), meta, |_, _| true);
             }
             Step::Restart => return true,
         }
