@@ -241,7 +241,8 @@ fn to_u64(length: usize) -> u64 {
 
 /// How the pictures are carried; refuses an input of which a track has no place in the stream.
 fn carriage(input: &Input<'_>) -> Result<Option<&'static Carriage>, Error> {
-    if input.audio.is_some_and(|stream| !carries(stream.index)) {
+    // Not `carries`, which reads the whole film: a frame that is too long is refused when its header is written.
+    if input.audio.is_some() && sound_config(input).is_none() {
         return Err(NO_PLACE);
     }
     let pictures = input.video.map(|stream| pictures(stream.index));
