@@ -50,9 +50,11 @@ impl Packing {
 
 impl Measured {
     /// Walks the samples of all segments, each with its length in clear CMAF. The first is told from the film's start,
-    /// as in playlists. `targets` are the target durations of playlists of CMAF and of transport streams, in seconds.
+    /// as in playlists. `targets` are the target durations of playlists of CMAF and of transport streams, in seconds;
+    /// without `in_ts` nothing is told of the latter.
     pub(crate) fn of(
         index: &Index,
+        in_ts: bool,
         segments: impl Iterator<Item = (Segment, u64)>,
         targets: [u64; 2],
     ) -> Self {
@@ -60,7 +62,6 @@ impl Measured {
             Media::Video(_) => ENCRYPTION_A_PICTURE,
             Media::Audio(_) => ENCRYPTION_A_SOUND,
         };
-        let carried = ts::carries(index);
         let mut lists = [const { Vec::new() }; 3];
         let mut told = 0;
         for (segment, clear) in segments {
@@ -73,7 +74,7 @@ impl Measured {
             let [of_clear, of_encrypted, of_ts] = &mut lists;
             of_clear.push((clear, length));
             of_encrypted.push((encrypted, length));
-            if carried {
+            if in_ts {
                 of_ts.push((ts::share_at_most(index, &segment), length));
             }
         }

@@ -140,12 +140,12 @@ impl Rendition {
         let segments = self
             .segments()
             .map(|segment| (segment.clone(), fmp4::segment_length(index, &segment, None)));
-        let segment_rates = Measured::of(index, segments, targets);
+        let segment_rates = Measured::of(index, self.in_ts, segments, targets);
         let iframes = self
             .iframes()
             .map(|iframe| (iframe.segment(), fmp4::iframe_length(index, &iframe, None)));
         let target = lengths::target(lengths::of_iframes(self));
-        self.iframe_rates = Measured::of(index, iframes, [target; 2]);
+        self.iframe_rates = Measured::of(index, self.in_ts, iframes, [target; 2]);
         self.segment_rates = segment_rates;
     }
 
