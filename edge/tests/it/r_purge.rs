@@ -464,6 +464,38 @@ async fn a_node_that_has_lost_its_feed_does_as_it_is_told() {
 }
 
 #[tokio::test]
+async fn segments_are_served_for_longer_than_playlists_when_the_feed_is_lost() {
+    let versions = AtomicU64::new(0);
+    let origin = Origin::start(move |head| {
+        let version = versions.fetch_add(1, Ordering::SeqCst) + 1;
+        let control = match path(head) {
+            "/v/film/segment" => "max-age=600, immutable",
+            _ => "max-age=600",
+        };
+        Reply::ok(format!("version {version}")).field("cache-control", control)
+    })
+    .await;
+    let feed = Feed::start().await;
+    let house = House::with(&origin, |config| {
+        config.feed = feed.at("edge-1");
+        config.feed.wait = config::Span::seconds(0);
+        config.feed.every = config::Span::millis(100);
+        config.feed.lease = config::Span::seconds(1);
+    })
+    .await;
+    feed.obeyed(tag("hard"), &["edge-1"]).await;
+    version(&house, "/v/film/segment").await;
+    version(&house, "/v/film/list").await;
+    drop(feed);
+    let lost = async { while house.metric("millrace_tier_feed_lost").await == 0 {} };
+    tokio::time::timeout(std::time::Duration::from_secs(20), lost)
+        .await
+        .unwrap();
+    assert_eq!(version(&house, "/v/film/segment").await.0, 1);
+    assert_eq!(version(&house, "/v/film/list").await.0, 3, "asked again");
+}
+
+#[tokio::test]
 async fn those_who_wait_for_one_validation_do_not_each_begin_their_own() {
     for is_changed in [true, false] {
         let gate = Gate::shut();

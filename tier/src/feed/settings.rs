@@ -34,6 +34,10 @@ pub struct Feed {
     /// For how long the node serves as usual without news of the feed. 1s to 7d. Default `1m`. More lets it serve for
     /// longer what was purged meanwhile.
     pub lease: Span,
+    /// For how long it then goes on without validating answers that say `immutable`, as segments do, where `when_lost`
+    /// is `revalidate`: players are not led to a segment by a playlist that was purged. `lease` to 7d. Default `1d`.
+    /// More spares the parents, and lets who knows a segment's address have it for longer.
+    pub lease_immutable: Span,
     /// What it does then: `serve` on; `revalidate`: ask the parent on each use whether what is cached is still so,
     /// and serve it as it is only while the parent cannot be reached; or `refuse` requests. Default `revalidate`.
     pub when_lost: WhenLost,
@@ -61,6 +65,7 @@ impl Default for Feed {
             wait: Span::seconds(20),
             every: Span::seconds(1),
             lease: Span::seconds(60),
+            lease_immutable: Span::seconds(24 * 3600),
             when_lost: WhenLost::default(),
         }
     }
@@ -79,8 +84,11 @@ impl Feed {
         if !(1 << 16..=1 << 30).contains(&self.memory.0) {
             problems.add("feed.memory", "must be 64KiB to 1GiB");
         }
-        if self.lease < Span::seconds(1) || self.lease > Span::seconds(7 * 24 * 3600) {
+        if self.lease < Span::seconds(1) || self.lease > LONGEST {
             problems.add("feed.lease", "must be 1s to 7d");
+        }
+        if self.lease_immutable < self.lease || self.lease_immutable > LONGEST {
+            problems.add("feed.lease_immutable", "must be feed.lease to 7d");
         }
         if self.wait > Span::seconds(60) || self.wait.0 * 2 >= self.lease.0 {
             problems.add(
@@ -97,6 +105,7 @@ impl Feed {
                 memory: usize::try_from(self.memory.0).unwrap_or(usize::MAX),
                 follows: from.is_some(),
                 lease: self.lease.0,
+                lease_immutable: self.lease_immutable.0,
                 when_lost: self.when_lost,
             },
             from,
@@ -109,6 +118,8 @@ impl Feed {
     }
 }
 
+const LONGEST: Span = Span::seconds(7 * 24 * 3600);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +131,7 @@ mod tests {
             memory: ByteSize(1),
             wait: Span::seconds(30),
             every: Span::millis(1),
+            lease_immutable: Span::seconds(59),
             ..Feed::default()
         };
         let mut problems = Problems::default();
@@ -131,7 +143,13 @@ mod tests {
             .collect();
         assert_eq!(
             keys,
-            ["feed.from", "feed.memory", "feed.wait", "feed.every"]
+            [
+                "feed.from",
+                "feed.memory",
+                "feed.lease_immutable",
+                "feed.wait",
+                "feed.every"
+            ]
         );
     }
 }

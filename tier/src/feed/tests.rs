@@ -65,6 +65,7 @@ fn house(follows: bool, file: Option<&Path>) -> House {
         memory: 1 << 20,
         follows,
         lease: Duration::from_secs(60),
+        lease_immutable: Duration::from_secs(60),
         when_lost: WhenLost::Revalidate,
     }));
     let gate = Arc::new(Gate::default());

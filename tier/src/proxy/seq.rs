@@ -12,7 +12,8 @@ use pingora::proxy::Session;
 use super::{Context, Proxy};
 use crate::cache::validated_at;
 use crate::policy::Passage;
-use crate::purge::{Subject, Verdict, WhenLost};
+use crate::purge::{Subject, Verdict};
+use crate::rfc9111::directives::Response as Directives;
 
 /// What is known of one request's numbers.
 #[derive(Default)]
@@ -70,7 +71,8 @@ impl Proxy {
                 Some(ForcedFreshness::ForceExpiredServeStale { expired_at })
             }
             Verdict::Usable => {
-                let lost = self.purges.lost() == Some(WhenLost::Revalidate);
+                let is_immutable = || Directives::of(&header.headers).immutable;
+                let lost = self.purges.doubts(is_immutable);
                 // What has come since this request began is as new as a validation would make it; otherwise those who
                 // wait for one would each begin their own.
                 let asked_since = ctx.joined || validated_at(meta) >= ctx.arrived;

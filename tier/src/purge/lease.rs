@@ -33,7 +33,13 @@ impl Lease {
     /// Whether the node may go by what it knows.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.age().is_some_and(|age| age <= self.span)
+        self.is_younger(self.span)
+    }
+
+    /// Whether the newest news are no older than that.
+    #[must_use]
+    pub fn is_younger(&self, span: Duration) -> bool {
+        self.age().is_some_and(|age| age <= span)
     }
 
     /// How old the newest news are; `None` before the first.

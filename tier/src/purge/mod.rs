@@ -27,6 +27,7 @@ pub struct Purges {
     known: RwLock<Known>,
     follows: bool,
     when_lost: WhenLost,
+    lease_immutable: Duration,
     /// The node's right to serve by what it knows.
     pub lease: Lease,
 }
@@ -46,6 +47,8 @@ pub struct Settings {
     pub follows: bool,
     /// How long it serves as usual without news of the feed.
     pub lease: Duration,
+    /// How long it then goes on without validating what says that it never changes.
+    pub lease_immutable: Duration,
     /// What it does then.
     pub when_lost: WhenLost,
 }
@@ -84,6 +87,7 @@ impl Purges {
             }),
             follows: settings.follows,
             when_lost: settings.when_lost,
+            lease_immutable: settings.lease_immutable,
             lease: Lease::new(settings.lease),
         }
     }
@@ -105,6 +109,14 @@ impl Purges {
     pub fn lost(&self) -> Option<WhenLost> {
         let lost = self.follows && !self.lease.is_held();
         lost.then_some(self.when_lost)
+    }
+
+    /// Whether an object is to be validated because the feed has been lost for too long. Of what never changes, a feed
+    /// can only say that it is not to be served, and for a while it may be enough that players are not led to it.
+    #[must_use]
+    pub fn doubts(&self, is_immutable: impl FnOnce() -> bool) -> bool {
+        self.lost() == Some(WhenLost::Revalidate)
+            && !(self.lease.is_younger(self.lease_immutable) && is_immutable())
     }
 
     /// Judges an object by the number it bears.
@@ -138,5 +150,32 @@ impl Purges {
     /// Reads the table.
     pub fn table<T>(&self, read: impl FnOnce(&Table) -> T) -> T {
         read(&self.known.read().table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, advance};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_never_changes_is_doubted_later() {
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        let purges = Purges::new(&Settings {
+            memory: 1 << 16,
+            follows: true,
+            lease: Duration::from_secs(60),
+            lease_immutable: hours(24),
+            when_lost: WhenLost::Revalidate,
+        });
+        let doubted = || (purges.doubts(|| false), purges.doubts(|| true));
+        assert_eq!(doubted(), (true, true), "nothing is known yet");
+        purges.lease.renew(Instant::now());
+        assert_eq!(doubted(), (false, false));
+        advance(hours(1)).await;
+        assert_eq!(doubted(), (true, false));
+        advance(hours(24)).await;
+        assert_eq!(doubted(), (true, true));
     }
 }

@@ -47,6 +47,8 @@ pub(crate) struct Response {
     pub(crate) must_revalidate: bool,
     pub(crate) proxy_revalidate: bool,
     pub(crate) must_understand: bool,
+    /// RFC 8246 §2.
+    pub(crate) immutable: bool,
     pub(crate) max_age: Seconds,
     pub(crate) s_maxage: Seconds,
     /// RFC 5861 §3.
@@ -91,6 +93,7 @@ impl Response {
             "must-revalidate" => self.must_revalidate = true,
             "proxy-revalidate" => self.proxy_revalidate = true,
             "must-understand" => self.must_understand = true,
+            "immutable" => self.immutable = true,
             "max-age" => self.max_age.add(value),
             "s-maxage" => self.s_maxage.add(value),
             "stale-while-revalidate" => self.stale_while_revalidate.add(value),
