@@ -135,6 +135,14 @@ impl Cache {
         }
     }
 
+    /// Whether there is an object, complete or filling.
+    #[must_use]
+    pub fn has(&self, key: &CacheKey) -> bool {
+        let hash = key.combined_bin();
+        let volume = || self.below.as_ref()?.disks.of(&hash);
+        self.find(&hash).is_some() || volume().is_some_and(|volume| volume.has(&hash))
+    }
+
     /// Reads the stored response header of an object that is complete or filling.
     pub async fn header<T>(
         &'static self,

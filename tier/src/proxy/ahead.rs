@@ -9,7 +9,7 @@ use crate::prefetch::following;
 
 impl Proxy {
     /// Begins to fetch what the player is going to ask for next, where that is wanted and does no harm.
-    pub(super) async fn fetch_ahead(&self, session: &Session, ctx: &Context) {
+    pub(super) fn fetch_ahead(&self, session: &Session, ctx: &Context) {
         let may = self.prefetch.is_on() && self.is_for_films() && !ctx.internal;
         let (true, Some(spawner)) = (may, &session.subrequest_spawner) else {
             return;
@@ -23,7 +23,7 @@ impl Proxy {
             return;
         };
         let key = key::build(&self.rules.zone, &address);
-        let is_cached = self.cache.header(&key, |_| ()).await.is_some();
+        let is_cached = self.cache.has(&key);
         let at_parents = self.parents.states().map(|state| state.load).sum();
         let errand = self
             .prefetch

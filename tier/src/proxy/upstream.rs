@@ -150,8 +150,12 @@ impl Proxy {
         let changed = self.policy.invalidates(request, &admitted.address, answer);
         for address in changed {
             let subject = self.policy.subject(&address, request);
-            let key = key::build(&self.rules.zone, &subject);
-            self.cache.forget_at_once(&key);
+            // What was changed over one scheme has mostly changed for the other, too.
+            for scheme in ["http", "https"] {
+                let target = self.policy.target(&subject, scheme);
+                let key = key::build(&self.rules.zone, &target);
+                self.cache.forget_at_once(&key);
+            }
         }
     }
 

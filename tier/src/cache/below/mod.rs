@@ -127,11 +127,14 @@ impl Cache {
         Some((meta, Box::new(DiskReader::new(self, stream))))
     }
 
-    /// Reads the stored response header of an object on disk.
+    /// Reads the stored response header of an object on disk. That is no use of the object.
     pub(super) async fn meta_below(&'static self, key: &Key) -> Option<CacheMeta> {
         let volume = self.below.as_ref()?.disks.of(key)?;
+        if !volume.has(key) {
+            return None;
+        }
         let hold = self.lease().await.ok()?;
-        let (stream, _) = volume.find(key, Duration::ZERO, Some(hold)).await?;
+        let stream = volume.peek(key, Some(hold)).await?;
         codec::decode(stream.meta())
     }
 

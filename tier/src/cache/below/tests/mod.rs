@@ -239,6 +239,24 @@ async fn a_purge_reaches_memory_and_disk_and_what_rises_between() {
 }
 
 #[tokio::test]
+async fn who_asks_about_an_object_on_disk_has_not_asked_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let cache = open(&settings).await;
+    fill(cache, 1, 1, 100_000).await;
+    crowd_out(cache).await;
+    for _ in 0..2 {
+        assert!(cache.has(&at(1)) && !cache.has(&at(9)));
+        assert_eq!(cache.header(&at(1), |_| ()).await, Some(()));
+        assert_eq!(cache.header(&at(9), |_| ()).await, None);
+    }
+    let hits = &cache.volumes()[0].figures().hits;
+    assert_eq!(hits.load(std::sync::atomic::Ordering::Relaxed), 0);
+    assert_eq!(version(cache, 1).await, Some((1, false)), "once, so far");
+    assert_eq!(version(cache, 1).await, Some((1, true)));
+}
+
+#[tokio::test]
 async fn a_confirmed_object_is_fresh_on_disk_too() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(directory.path());
