@@ -33,8 +33,6 @@ pub struct Cache {
     begun: AtomicU64,
     failed: AtomicU64,
     pub(super) promoted: AtomicU64,
-    /// The purge sequence number that fills bear which begin now.
-    applied_seq: AtomicU64,
     room: Room,
     pub(super) below: Option<Below>,
 }
@@ -73,7 +71,6 @@ impl Cache {
             begun: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             promoted: AtomicU64::new(0),
-            applied_seq: AtomicU64::new(0),
             room: Room::new(limit),
             below: None,
         }
@@ -115,11 +112,6 @@ impl Cache {
         if let Some(below) = &self.below {
             below.disks.close().await;
         }
-    }
-
-    /// Says which purge sequence number is applied: fills that begin from now on bear it.
-    pub fn apply_seq(&self, seq: u64) {
-        self.applied_seq.fetch_max(seq, Ordering::AcqRel);
     }
 
     /// How full it is. Walks the index's shards, not its entries.
@@ -411,8 +403,7 @@ impl Storage for Cache {
         let taken = OVERHEAD.saturating_add(reserved);
         self.make_room(taken)?;
         let hash = key.combined_bin();
-        let seq = self.applied_seq.load(Ordering::Acquire);
-        let object = self.object(hash, meta, taken, Source::Parent(seq));
+        let object = self.object(hash, meta, taken, Source::Parent);
         self.fills.lock().insert(object.id, Arc::clone(&object));
         let mut shard = self.shard(&hash).write();
         let slot = shard.entry(hash).or_default();

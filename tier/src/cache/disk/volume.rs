@@ -404,7 +404,6 @@ pub(super) fn head_of(object: &Object) -> Option<Head> {
         kind: super::format::Kind::Object,
         key: object.key,
         id: 0,
-        fill_seq: object.fill_seq,
         meta_length,
         body_length: u32::try_from(object.length()).ok()?,
     })
