@@ -93,7 +93,7 @@ pub struct Site {
     /// Default `1d`.
     pub disconnected: Span,
     /// Whether clients may ask for fresher or staler responses by `Cache-Control` (`no-cache`, `max-age`,
-    /// `only-if-cached` and so on). Default `true`. Every client can then make the origin work.
+    /// `only-if-cached` and so on). Default `false`. With `true` every client can make the origin work.
     pub client_control: bool,
 }
 
@@ -208,7 +208,7 @@ impl Default for Site {
         Self {
             heuristic: Span::seconds(86_400),
             disconnected: Span::seconds(86_400),
-            client_control: true,
+            client_control: false,
         }
     }
 }
@@ -413,6 +413,7 @@ mod tests {
         config.site.heuristic = Span::seconds(31 * 86_400);
         config.clients.max_connections = 0;
         config.cache.disk.admit_after = 0;
+        config.upstream.read_timeout = Span::seconds(31);
         config.listen.plain_proxied_by = vec!["10.0.0.0/33".to_owned()];
         config.rates.ipv4_prefix = 33;
         config.rates.burst = Span::millis(1);
@@ -432,6 +433,7 @@ mod tests {
             "parents",
             "clients.max_connections",
             "cache.disk.admit_after",
+            "cache.fill_wait",
         ];
         assert_eq!(keys, expected);
     }

@@ -107,7 +107,7 @@ impl Node {
             beacon: role.beacon,
             viewers: role.viewers,
             cache,
-            lock: Box::leak(CacheLock::new_boxed(FILL_HEADER_LIMIT)),
+            lock: Box::leak(CacheLock::new_boxed(header_limit(settings))),
             parents,
             purges,
             prefetch: Prefetch::register(settings.prefetch, &registry)?,
@@ -225,9 +225,12 @@ pub fn secret(path: &Path) -> Result<HeaderValue, Error> {
     Ok(value)
 }
 
-/// After this long a fill that has not even a response header is given up as the one fill, and
-/// another request may begin its own.
-const FILL_HEADER_LIMIT: Duration = Duration::from_secs(60);
+/// After this long, in which all parents that a request may ask have been asked, a fill that has not even a response
+/// header is given up as the one fill, and another request may begin its own.
+fn header_limit(settings: &Settings) -> Duration {
+    let attempts = u32::try_from(settings.app.attempts).unwrap_or(u32::MAX);
+    (settings.timeouts.connect + settings.timeouts.read).saturating_mul(attempts)
+}
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::client::h1;
 use crate::house::{House, PROTOCOLS, signed};
-use crate::origin::{Origin, Reply, field};
+use crate::origin::{Gate, HANG_UP, Origin, Reply, field};
 
 const SECRET: &str = "shared-between-these-two-tiers";
 
@@ -161,6 +161,51 @@ async fn the_next_parent_answers_for_one_that_cannot_do_its_work_and_that_is_soo
         let up = format!("millrace_tier_parent_up{{parent=\"{}\"}}", ill.address);
         assert!(house.page("/metrics").await.contains(&format!("{up} 0")));
     }
+}
+
+#[tokio::test]
+async fn the_next_parent_answers_for_one_that_takes_requests_and_is_silent() {
+    let gate = Gate::shut();
+    let held = gate.clone();
+    let well = Origin::start(|_| Reply::ok("x")).await;
+    let silent = Origin::start(move |_| Reply::ok("late").held(&held)).await;
+    let house = House::with(&well, |config| {
+        config.parents.push(silent.url());
+        config.upstream.read_timeout = config::Span::seconds(1);
+        config.upstream.cooldown = config::Span::seconds(600);
+    })
+    .await;
+    for n in 0..20 {
+        let target = signed(&format!("/v/a/{n}"));
+        let viewers = PROTOCOLS.map(|protocol| {
+            let (client, target) = (house.client(protocol), target.clone());
+            tokio::spawn(async move { client.get(&target, &[]).await })
+        });
+        for viewer in viewers {
+            let got = viewer.await.unwrap();
+            assert_eq!((got.status, &got.bytes()[..]), (200, &b"x"[..]), "{n}");
+        }
+    }
+    assert_eq!((well.requests(), silent.requests()), (20, 1));
+    let up = format!("millrace_tier_parent_up{{parent=\"{}\"}}", silent.address);
+    assert!(house.page("/metrics").await.contains(&format!("{up} 0")));
+}
+
+#[tokio::test]
+async fn the_next_parent_answers_for_one_that_hangs_up_and_that_is_soon_left_alone() {
+    let well = Origin::start(|_| Reply::ok("x")).await;
+    let rude = Origin::start(|_| Reply::status(HANG_UP, "")).await;
+    let house = House::with(&well, |config| {
+        config.parents.push(rude.url());
+        config.upstream.cooldown = config::Span::seconds(600);
+    })
+    .await;
+    for n in 0..40 {
+        let target = signed(&format!("/v/a/{n}"));
+        let got = house.client(Protocol::H1).get(&target, &[]).await;
+        assert_eq!(got.status, 200, "{n}");
+    }
+    assert_eq!((well.requests(), rude.requests()), (40, 3));
 }
 
 #[tokio::test]

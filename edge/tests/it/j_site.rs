@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::Got;
 use crate::house::{House, PROTOCOLS};
-use crate::origin::{Gate, Origin, Reply, field, path};
+use crate::origin::{Gate, HANG_UP, Origin, Reply, field, path};
 
 /// Sun, 06 Nov 1994 08:49:37 GMT
 pub const LONG_AGO: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -423,4 +423,26 @@ async fn an_upload_may_take_longer_than_a_header_and_the_connection_serves_on() 
         upload.write_all(next).await.unwrap();
     }
     assert_eq!(origin.bodies(), ["bodybody"]);
+}
+
+#[tokio::test]
+async fn what_may_not_be_done_twice_is_asked_for_once() {
+    for protocol in PROTOCOLS {
+        let origin = Origin::start(|head| match path(head) {
+            "/order" => Reply::status(HANG_UP, ""),
+            _ => Reply::ok("kept").field("cache-control", "no-store"),
+        })
+        .await;
+        let house = House::site(&origin).await;
+        let client = house.client(protocol);
+        for method in ["POST", "PATCH", "M-SEARCH"] {
+            // Leaves a connection behind, on which the origin hangs up.
+            client.get("/", &[]).await;
+            let before = origin.bodies().len();
+            let got = client.send(method, "/order", &[], "one of these").await;
+            assert_eq!(got.status, 502, "{method} {protocol}");
+            let orders = origin.bodies().len() - before;
+            assert_eq!(orders, 1, "{method} {protocol}");
+        }
+    }
 }

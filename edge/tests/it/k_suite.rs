@@ -23,6 +23,7 @@ async fn the_public_cache_suite_finds_little_to_object_to() {
     let (mut server, url) = origin(&web).await;
     let house = House::before(url, |config| {
         config.serve = Serve::Site;
+        config.site.client_control = true;
         config.listen.plain = "127.0.0.1:0".to_owned();
     })
     .await;

@@ -104,6 +104,20 @@ async fn what_is_fetched_ahead_is_served_from_the_cache() {
 }
 
 #[tokio::test]
+async fn whoever_asks_for_a_header_is_not_going_to_watch() {
+    for protocol in PROTOCOLS {
+        let (house, origin) = house(4).await;
+        let target = signed("/v/a/720p/segment_1.m4s");
+        let head = house.client(protocol).open("HEAD", &target, &[]).await;
+        assert_eq!(head.whole().await.status, 200);
+        get(&house, protocol, "/v/a/720p/segment_5.m4s", &[]).await;
+        origin.until(3).await;
+        let begun = "millrace_tier_prefetches_total{outcome=\"begun\"}";
+        assert_eq!(house.metric(begun).await, 1, "{protocol}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_fetched_ahead_unless_it_is_wanted() {
     let (house, origin) = house(0).await;
     for n in 1..5 {

@@ -12,10 +12,23 @@ pub(super) struct Meta {
     fresh_until: SystemTime,
     created: SystemTime,
     epoch: SystemTime,
+    validated: SystemTime,
     stale_while_revalidate_s: u32,
     stale_if_error_s: u32,
     variance: Option<HashBinary>,
     pub(super) header: ResponseHeader,
+}
+
+/// When a parent last said that an object is still so. `CacheMeta` has that as `updated`, and lets nobody set it.
+#[derive(Clone, Copy)]
+struct Validated(SystemTime);
+
+/// When a parent last gave an object, or said that it is still so; where that is not known, an instant before it.
+pub(crate) fn validated_at(meta: &CacheMeta) -> SystemTime {
+    let noted = meta.extensions().get::<Validated>();
+    // What was renewed on disk has kept when it was so and not when that was said.
+    let known = meta.updated().max(meta.epoch());
+    noted.map_or(known, |Validated(at)| known.max(*at))
 }
 
 impl Meta {
@@ -24,6 +37,7 @@ impl Meta {
             fresh_until: meta.fresh_until(),
             created: meta.created(),
             epoch: meta.epoch(),
+            validated: validated_at(meta),
             stale_while_revalidate_s: meta.stale_while_revalidate_sec(),
             stale_if_error_s: meta.stale_if_error_sec(),
             variance: meta.variance(),
@@ -44,6 +58,9 @@ impl Meta {
         }
         if let Some(variance) = self.variance {
             meta.set_variance(variance);
+        }
+        if self.validated > self.created {
+            meta.extensions_mut().insert(Validated(self.validated));
         }
         meta
     }

@@ -24,6 +24,7 @@ mod store;
 mod tests;
 
 pub(crate) use body::Reader;
+pub(crate) use meta::validated_at;
 pub(crate) use metrics::DiskFigures;
 pub use store::{Cache, Usage};
 

@@ -71,7 +71,7 @@ impl Orders {
         if let Some(path) = file {
             let (mut purged, mut through) = (Vec::new(), None);
             let opened = State::open(path, |line| match line {
-                Line::Through { seq } => through = Some(seq),
+                Line::Through { seq } => through = through.max(Some(seq)),
                 Line::Purged {
                     scope,
                     hard,
@@ -112,7 +112,7 @@ impl Orders {
             kept: Mutex::new(kept),
         };
         orders.revoke(&[]);
-        orders.save(&[], now);
+        orders.kept.lock().save(&orders.purges, &[], now);
         Ok(orders)
     }
 
@@ -177,7 +177,7 @@ impl Orders {
         }
         Shortfall {
             unrevoked: self.revoke(&revoked),
-            unsaved: self.save(&lines, now),
+            unsaved: self.kept.lock().save(&self.purges, &lines, now),
         }
     }
 
@@ -186,12 +186,14 @@ impl Orders {
     /// # Errors
     /// Why it would not survive a restart; it is in force all the same.
     pub fn by_hand(&self, purge: Purge, now: SystemTime) -> Result<u64, String> {
+        // Held from the number to the file: no two orders have one number, and the file has them by rising numbers.
+        let mut kept = self.kept.lock();
         let seq = millis(now).max(self.through() + 1);
         let marked = marked(purge, seq, now);
         self.purges.apply(std::slice::from_ref(&marked), seq);
         let (scope, marks) = marked;
         let lines = [Line::purged(scope, marks), Line::Through { seq }];
-        self.save(&lines, now).map_or(Ok(seq), Err)
+        kept.save(&self.purges, &lines, now).map_or(Ok(seq), Err)
     }
 
     /// Puts new revocations in force; and where some did not fit before, all, because they may fit now.
@@ -213,27 +215,25 @@ impl Orders {
         kept.short = why.is_some();
         why.map(|why| (count, why))
     }
+}
 
+impl Kept {
     /// Adds lines to the file, or writes it anew where it is long or outdated; tells why it could not.
-    fn save(&self, lines: &[Line], now: SystemTime) -> Option<String> {
-        let mut kept = self.kept.lock();
-        kept.revocations.retain(|_, until| seconds(now) < *until);
-        let needed = kept.revocations.len() + self.purges.table(|table| table.len());
-        let kept = &mut *kept;
-        let state = kept.state.as_mut()?;
-        let saved = if kept.outdated || state.is_long(needed) {
-            state.replace(&snapshot(&self.purges, &kept.revocations))
+    fn save(&mut self, purges: &Purges, lines: &[Line], now: SystemTime) -> Option<String> {
+        self.revocations.retain(|_, until| seconds(now) < *until);
+        let needed = self.revocations.len() + purges.table(|table| table.len());
+        let state = self.state.as_mut()?;
+        let saved = if self.outdated || state.is_long(needed) {
+            state.replace(&snapshot(purges, &self.revocations))
         } else if lines.is_empty() {
             Ok(())
         } else {
             state.add(lines)
         };
-        kept.outdated = saved.is_err();
+        self.outdated = saved.is_err();
         saved.err().map(|error| error.to_string())
     }
-}
 
-impl Kept {
     fn keep(&mut self, revocation: Revocation, now: UnixSeconds) {
         let Revocation { what, until } = revocation;
         let room = self.revocations.len() < MAX_REVOCATIONS || self.revocations.contains_key(&what);

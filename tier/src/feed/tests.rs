@@ -14,6 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::purge::state::{Line, State};
 use crate::purge::{self, Purges, Subject, Verdict};
 
 /// Answers as it is told; a question without an answer waits.
@@ -237,6 +238,40 @@ fn by_hand_numbers_rise_with_time_and_whatever_the_clock_does() {
     );
     drop(damaged);
     assert_eq!(house(false, Some(&path)).judge("", seq - 1), Verdict::Gone);
+}
+
+#[test]
+fn by_hand_no_two_have_one_number() {
+    let house = house(false, None);
+    let by_hand = || {
+        let Order::Purge(purge) = tag(0, "a").order else {
+            panic!()
+        };
+        house.orders.by_hand(purge, at(0)).unwrap()
+    };
+    let start = std::sync::Barrier::new(4);
+    let mut numbers = std::thread::scope(|scope| {
+        let each = || {
+            start.wait();
+            (0..5_000).map(|_| by_hand()).collect::<Vec<_>>()
+        };
+        let threads = [(); 4].map(|()| scope.spawn(each));
+        threads.map(|thread| thread.join().unwrap()).concat()
+    });
+    numbers.sort_unstable();
+    let expected: Vec<u64> = (1_000_000..1_020_000).collect();
+    assert_eq!(numbers, expected);
+}
+
+#[test]
+fn the_largest_number_that_a_file_says_was_applied_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let (mut state, _) = State::open(&path, |_| {}).unwrap();
+    let lines = [7, 6].map(|seq| Line::Through { seq });
+    state.add(&lines).unwrap();
+    drop(state);
+    assert_eq!(house(false, Some(&path)).orders.through(), 7);
 }
 
 #[test]

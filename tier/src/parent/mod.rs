@@ -69,8 +69,9 @@ struct Parent {
 struct Health {
     /// When it failed, or was last tried since.
     failed_at: Option<Instant>,
-    /// Answers in a row that say that it cannot do its work.
+    /// Answers in a row that say that it cannot do its work, or that it hung up instead of giving.
     faults: u32,
+    answered_at: Option<Instant>,
 }
 
 /// A request in progress at a parent.
@@ -211,7 +212,8 @@ impl Parents {
         }
     }
 
-    /// Notes that a parent says that it cannot do its work. It may be about one object, so it takes some to avoid it.
+    /// Notes that a parent says that it cannot do its work, or hangs up. It may be about one object, so it takes some to
+    /// avoid it.
     pub(crate) fn faulted(&self, index: usize) {
         if let Some(parent) = self.list.get(index) {
             let mut health = parent.health.lock();
@@ -222,10 +224,24 @@ impl Parents {
         }
     }
 
+    /// Notes that a parent did not answer what it was asked at `asked_at`. Each who asks it pays the whole of a time-out,
+    /// so it is avoided at once, unless it has answered others meanwhile: then it may be about one object.
+    pub(crate) fn silent(&self, index: usize, asked_at: Instant) {
+        if let Some(parent) = self.list.get(index) {
+            let mut health = parent.health.lock();
+            if health.answered_at.is_none_or(|at| at < asked_at) {
+                health.failed_at = Some(Instant::now());
+            }
+        }
+    }
+
     /// Notes that a parent has answered.
     pub(crate) fn recovered(&self, index: usize) {
         if let Some(parent) = self.list.get(index) {
-            *parent.health.lock() = Health::default();
+            *parent.health.lock() = Health {
+                answered_at: Some(Instant::now()),
+                ..Health::default()
+            };
         }
     }
 

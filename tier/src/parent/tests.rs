@@ -117,6 +117,22 @@ async fn a_parent_that_says_time_and_again_that_it_cannot_is_avoided() {
     assert!(parents.states().any(|state| !state.well));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_parent_that_is_silent_to_everybody_is_avoided_at_once() {
+    let parents = parents(&[1, 2]);
+    let first = parents.choose(b"k", &[]).unwrap();
+    let pass = |seconds| tokio::time::advance(Duration::from_secs(seconds));
+    let asked_at = Instant::now();
+    pass(1).await;
+    parents.recovered(first);
+    pass(29).await;
+    parents.silent(first, asked_at);
+    let chosen = parents.choose(b"k", &[]);
+    assert_eq!(chosen, Some(first), "it answered somebody else meanwhile");
+    parents.silent(first, Instant::now());
+    assert_ne!(parents.choose(b"k", &[]), Some(first));
+}
+
 #[tokio::test]
 async fn no_parent_has_much_more_to_do_than_its_share() {
     let parents = parents(&[1, 2, 3, 4]);

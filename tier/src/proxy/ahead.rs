@@ -1,5 +1,6 @@
 //! What is fetched once a player has its answer.
 
+use http::Method;
 use pingora::cache::key::CacheHashKey;
 use pingora::proxy::{Session, subrequest};
 
@@ -10,7 +11,9 @@ use crate::prefetch::following;
 impl Proxy {
     /// Begins to fetch what the player is going to ask for next, where that is wanted and does no harm.
     pub(super) fn fetch_ahead(&self, session: &Session, ctx: &Context) {
-        let may = self.prefetch.is_on() && self.is_for_films() && !ctx.internal;
+        // Who asks for a header is not watching.
+        let watched = session.req_header().method == Method::GET;
+        let may = self.prefetch.is_on() && self.is_for_films() && watched && !ctx.internal;
         let (true, Some(spawner)) = (may, &session.subrequest_spawner) else {
             return;
         };

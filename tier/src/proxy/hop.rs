@@ -1,7 +1,7 @@
 //! Which answers of a parent are taken, and when another one is asked.
 
 use http::StatusCode;
-use pingora::prelude::{Error, ErrorType, Result};
+use pingora::prelude::{Error, ErrorSource, ErrorType, Result};
 use pingora::proxy::Session;
 
 use super::{Context, Proxy};
@@ -14,8 +14,27 @@ impl Proxy {
 
     /// Whether a parent's answer says that it cannot do its work, where asking another does no harm.
     pub(super) fn is_unable(&self, session: &Session, status: u16) -> bool {
-        let harmless = self.policy.passage(&session.req_header().method) == Some(Passage::Cache);
-        harmless && matches!(status, 502..=504)
+        self.passage(session) == Some(Passage::Cache) && matches!(status, 502..=504)
+    }
+
+    /// Whether a parent took a request and gave no header, where asking another does no harm; learns from that how the
+    /// parent is doing.
+    pub(super) fn is_deaf(&self, session: &Session, error: &Error, ctx: &Context) -> bool {
+        let harmless = self.passage(session) == Some(Passage::Cache);
+        let upstream = error.esource() == &ErrorSource::Upstream;
+        let (true, None) = (harmless && upstream, ctx.upstream.status) else {
+            return false;
+        };
+        let (Some(parent), Some(asked_at)) = (ctx.tried.last(), ctx.upstream.asked_at) else {
+            return false;
+        };
+        match error.etype() {
+            ErrorType::ReadTimedout | ErrorType::WriteTimedout => {
+                self.parents.silent(*parent, asked_at.into());
+            }
+            _ => self.parents.faulted(*parent),
+        }
+        true
     }
 
     /// Learns from an answer how its parent is doing.

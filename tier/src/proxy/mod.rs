@@ -21,7 +21,7 @@ use pingora::cache::{
     CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness, HitHandler, RespCacheable,
 };
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
+use pingora::prelude::{Error, ErrorType, HttpPeer, Result, RetryType};
 use pingora::proxy::{
     FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session, range_header_filter,
 };
@@ -250,9 +250,18 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
         client_reused: bool,
     ) -> Box<Error> {
+        // What a request that is not idempotent asked for may have been done (RFC 9110 §9.2.2).
+        let repeatable = session.req_header().method.is_idempotent();
+        if !repeatable || session.as_ref().retry_buffer_truncated() {
+            error.set_retry(false);
+            return error;
+        }
         // A kept connection may turn out to be closed: whoever is asked then, it is asked on a new one.
-        let again = client_reused && !session.as_ref().retry_buffer_truncated();
-        error.retry.decide_reuse(again && may_ask_again(ctx));
+        let was_closed = client_reused && matches!(error.retry, RetryType::ReusedOnly);
+        error.retry.decide_reuse(was_closed && may_ask_again(ctx));
+        if !was_closed && self.is_deaf(session, &error, ctx) {
+            error.set_retry(self.may_ask_another(ctx));
+        }
         error
     }
 

@@ -7,8 +7,11 @@ use http::{HeaderMap, HeaderName};
 use pingora::cache::{CacheMeta, ForcedFreshness};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, Result};
+use pingora::proxy::Session;
 
 use super::{Context, Proxy};
+use crate::cache::validated_at;
+use crate::policy::Passage;
 use crate::purge::{Subject, Verdict, WhenLost};
 
 /// What is known of one request's numbers.
@@ -51,7 +54,9 @@ impl Proxy {
         if judged.verdict != Verdict::Usable {
             ctx.numbers.needed = self.purges.marks(subject).newest();
         }
-        ctx.numbers.told = judged.through;
+        let fetched_after = number(&header.headers, &FETCHED_AFTER).unwrap_or(0);
+        let demanded = Some(ctx.numbers.demanded).filter(|demanded| *demanded <= fetched_after);
+        ctx.numbers.told = judged.through.max(demanded.unwrap_or(0));
         let purged = |mode| self.metrics.feed.purged.with_label_values(&[mode]).inc();
         match judged.verdict {
             Verdict::Gone => {
@@ -59,7 +64,7 @@ impl Proxy {
                 Some(ForcedFreshness::ForceMiss)
             }
             // The child has heard of a purge that has not come here yet, and it may concern this object.
-            _ if ctx.numbers.demanded > judged.through => Some(ForcedFreshness::ForceMiss),
+            _ if ctx.numbers.demanded > ctx.numbers.told => Some(ForcedFreshness::ForceMiss),
             Verdict::Stale(expired_at) => {
                 purged("soft");
                 Some(ForcedFreshness::ForceExpiredServeStale { expired_at })
@@ -68,7 +73,7 @@ impl Proxy {
                 let lost = self.purges.lost() == Some(WhenLost::Revalidate);
                 // What has come since this request began is as new as a validation would make it; otherwise those who
                 // wait for one would each begin their own.
-                let asked_since = ctx.joined || meta.created() >= ctx.arrived;
+                let asked_since = ctx.joined || validated_at(meta) >= ctx.arrived;
                 ctx.numbers.must_ask = lost && !asked_since;
                 let expired_at = None;
                 (lost && !asked_since)
@@ -112,7 +117,12 @@ impl Proxy {
     ///
     /// # Errors
     /// When the parent was behind an order that concerns what it gave; it is then asked once more, for what is newer.
-    pub(super) fn number(&self, response: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+    pub(super) fn number(
+        &self,
+        session: &Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
         let theirs = number(&response.headers, &SEQ_FIELD).filter(|_| self.purges.follows());
         let numbers = &mut ctx.numbers;
         let stored = theirs.map_or(numbers.noted, |theirs| theirs.min(numbers.noted));
@@ -120,10 +130,19 @@ impl Proxy {
         if stored > 0 {
             response.insert_header(SEQ_FIELD, stored)?;
         }
-        // The child knew of what it demanded before this was fetched.
+        // The child knew of what it demanded before this was fetched. Others who demand as much need not fetch it anew;
+        // but what a child says is for children only, and no order that comes here is passed over because of it.
         let fetched_after = numbers.noted.max(numbers.demanded);
         numbers.told = theirs.map_or(fetched_after, |theirs| theirs.min(fetched_after));
-        let Some(theirs) = theirs else { return Ok(()) };
+        response.remove_header(&FETCHED_AFTER);
+        if numbers.told > stored {
+            response.insert_header(FETCHED_AFTER, numbers.told)?;
+        }
+        // What was done is answered as it was, and not done again.
+        let fetched = self.passage(session) == Some(Passage::Cache);
+        let Some(theirs) = theirs.filter(|_| fetched) else {
+            return Ok(());
+        };
         if theirs < numbers.asked {
             let why = "the parent gives what is older than it was asked for";
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
@@ -149,6 +168,7 @@ impl Proxy {
 
     /// Tells a child up to which order the answer is good.
     pub(super) fn tell(&self, response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
+        response.remove_header(&FETCHED_AFTER);
         if self.viewers.is_none() && self.purges.follows() {
             return response.insert_header(SEQ_FIELD, ctx.numbers.told);
         }
@@ -176,3 +196,7 @@ fn tags(header: &ResponseHeader) -> Cow<'_, str> {
 
 const SEQ_FIELD: HeaderName = HeaderName::from_static(SEQ);
 const MIN_SEQ_FIELD: HeaderName = HeaderName::from_static(MIN_SEQ);
+
+/// Kept with an object and never sent: what children had heard of before it was fetched, where that is more than what
+/// this node had.
+const FETCHED_AFTER: HeaderName = HeaderName::from_static("millrace-fetched-after");

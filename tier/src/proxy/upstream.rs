@@ -96,7 +96,7 @@ impl Proxy {
             // RFC 9110 §6.6.1.
             response.insert_header(header::DATE, httpdate::fmt_http_date(now))?;
         }
-        self.number(response, ctx)?;
+        self.number(session, response, ctx)?;
         if response.status == 304 {
             ctx.upstream.news = Some(response.clone());
         }

@@ -29,8 +29,8 @@ pub struct Cache {
     /// Default `64MiB`. More lets one object push out more others.
     pub max_object: ByteSize,
     /// How long a request waits for another one's fill of the same object to begin before it asks
-    /// the parent itself. 100ms to 10m. Default `30s`; less than `upstream.read_timeout` lets a slow
-    /// parent be asked many times for one object.
+    /// the parent itself. At most 30m, and at least twice `upstream.connect_timeout` and
+    /// `upstream.read_timeout` together, in which two parents are asked. Default `65s`.
     pub fill_wait: Span,
     /// What it keeps on disks.
     pub disk: Disk,
@@ -119,7 +119,7 @@ impl Default for Cache {
         Self {
             memory: ByteSize::mib(512),
             max_object: ByteSize::mib(64),
-            fill_wait: Span::seconds(30),
+            fill_wait: Span::seconds(65),
             disk: Disk::default(),
         }
     }
@@ -211,7 +211,7 @@ pub fn check(
         cache_bytes: memory,
         disk,
         max_object_bytes: largest,
-        fill_wait: span(problems, "cache.fill_wait", cache.fill_wait, 100, 600_000),
+        fill_wait: fill_wait(problems, cache, timeouts),
         // One retry a hop, and one for what is newer than a parent gave.
         app: app::Options {
             attempts: 3,
@@ -229,6 +229,19 @@ pub fn check(
         timeouts,
         limits,
     }
+}
+
+/// Those who wait for a fill do so until a second parent has been asked: if they gave up with the first, each would ask
+/// a slow parent on its own.
+fn fill_wait(problems: &mut Problems, cache: &Cache, timeouts: Timeouts) -> Duration {
+    let key = "cache.fill_wait";
+    let wait = span(problems, key, cache.fill_wait, 100, 1_800_000);
+    if wait < (timeouts.connect + timeouts.read) * 2 {
+        let least =
+            "must be at least twice upstream.connect_timeout and upstream.read_timeout together";
+        problems.add(key, least);
+    }
+    wait
 }
 
 /// What `[clients]` means for each listener.
