@@ -40,6 +40,8 @@ pub struct Site {
     pub disconnected: Duration,
     /// Whether what clients ask of caches is done (RFC 9111 §5.2.1). It lets them reach past the cache.
     pub obeys_clients: bool,
+    /// Whether the cookies of an answer are kept that has a lifetime, but does not say that it is for all.
+    pub shares_cookies: bool,
 }
 
 /// What becomes of a request by its method.
@@ -253,6 +255,7 @@ mod tests {
         heuristic: Duration::ZERO,
         disconnected: Duration::ZERO,
         obeys_clients: false,
+        shares_cookies: false,
     });
 
     fn request(method: &str, lines: &[(&'static str, &str)]) -> RequestHeader {

@@ -124,7 +124,7 @@ impl Proxy {
         // What Pingora made of a 304 and the stored header is passed over: it takes few fields.
         let (Some(news), Some(stored)) = (&ctx.upstream.news, session.cache.maybe_cache_meta())
         else {
-            ctx.upstream.withheld = fill::withheld_of(response);
+            ctx.upstream.withheld = fill::withheld_of(&self.policy, response);
             return fill::decide(&self.policy, &case);
         };
         let case = fill::Case {
