@@ -95,6 +95,10 @@ pub struct Site {
     /// Whether clients may ask for fresher or staler responses by `Cache-Control` (`no-cache`, `max-age`,
     /// `only-if-cached` and so on). Default `false`. With `true` every client can make the origin work.
     pub client_control: bool,
+    /// Whether everybody gets the cookies (`Set-Cookie`) of an answer that says for how long it is fresh, and not that
+    /// it is for all (`public`, `s-maxage`). RFC 9111 §7.3 lets a cache do so. Default `false`: who asked first gets
+    /// them. With `true` a session may be given to all.
+    pub share_cookies: bool,
 }
 
 /// `[listen]`: addresses as `ip:port`.
@@ -209,6 +213,7 @@ impl Default for Site {
             heuristic: Span::seconds(86_400),
             disconnected: Span::seconds(86_400),
             client_control: false,
+            share_cookies: false,
         }
     }
 }
@@ -380,6 +385,7 @@ impl Site {
                 heuristic: self.heuristic.0,
                 disconnected: self.disconnected.0,
                 obeys_clients: self.client_control,
+                shares_cookies: self.share_cookies,
             }),
         }
     }

@@ -47,7 +47,6 @@ fn record(data: &[u8], life: Life) {
             kind: crate::format::Kind::Purged,
             key: [0; 16],
             id: 0,
-            fill_seq: 0,
             meta_length: 0,
             body_length: 0,
         },

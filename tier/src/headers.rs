@@ -149,6 +149,24 @@ pub(crate) fn remove_prefixed(request: &mut RequestHeader, prefix: &str) {
     }
 }
 
+/// Removes what would let one client choose the answer that others get from the cache: fields that are no part of the
+/// key, by which an origin may take a request for one to another host, of another method, or of another address.
+pub(crate) fn remove_unkeyed(request: &mut RequestHeader) {
+    let forwarded = prefixed(&request.headers, "x-forwarded-");
+    for name in forwarded.iter().filter(|name| **name != "x-forwarded-for") {
+        request.remove_header(name);
+    }
+    for name in UNKEYED {
+        request.remove_header(&name);
+    }
+    // What is not cached may be whatever the client and the origin agree upon.
+    if matches!(request.method.as_str(), "GET" | "HEAD") {
+        for name in OTHER_METHODS {
+            request.remove_header(&name);
+        }
+    }
+}
+
 /// Removes what ends at this hop (RFC 9110 §7.6.1), also where it is only named by `Connection`. The framing is left
 /// to the connections.
 pub(crate) fn strip_hops(response: &mut ResponseHeader) {
@@ -213,6 +231,22 @@ const HOPS: [HeaderName; 5] = [
 
 const LOOP_LINES: usize = 8;
 
+/// Beside `X-Forwarded-*`.
+const UNKEYED: [HeaderName; 6] = [
+    header::FORWARDED,
+    HeaderName::from_static("x-host"),
+    HeaderName::from_static("x-original-host"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("front-end-https"),
+];
+
+const OTHER_METHODS: [HeaderName; 3] = [
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+];
+
 const EXPOSED: &str = "cache-status, age, server-timing, content-length, content-range, accept-ranges, date, etag, retry-after";
 
 /// `If-*` and `Range` are here for requests that bypass the cache; for a fill Pingora has removed
@@ -257,6 +291,32 @@ mod tests {
         }
         bare(&mut request);
         assert_eq!(request.headers.keys().collect::<Vec<_>>(), ["range"]);
+    }
+
+    #[test]
+    fn no_client_of_a_site_chooses_by_an_unkeyed_field_what_others_get() {
+        let left = |method: &str| {
+            let mut request = RequestHeader::build(method, b"/", None).unwrap();
+            for name in [
+                "x-forwarded-for",
+                "x-forwarded-host",
+                "x-forwarded-prefix",
+                "forwarded",
+                "x-original-url",
+                "x-http-method-override",
+                "x-own",
+            ] {
+                request.append_header(name, "x").unwrap();
+            }
+            remove_unkeyed(&mut request);
+            let names = request.headers.keys().map(HeaderName::as_str);
+            let mut names: Vec<_> = names.map(str::to_owned).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(left("GET"), ["x-forwarded-for", "x-own"]);
+        let posted = ["x-forwarded-for", "x-http-method-override", "x-own"];
+        assert_eq!(left("POST"), posted, "its answer is the client's own");
     }
 
     #[test]

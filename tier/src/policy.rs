@@ -3,6 +3,7 @@
 //! The rules of both stand side by side in each function, so that nothing of a viewer's can reach a fill of a film
 //! by way of a rule that is meant for sites.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub struct Site {
     pub disconnected: Duration,
     /// Whether what clients ask of caches is done (RFC 9111 §5.2.1). It lets them reach past the cache.
     pub obeys_clients: bool,
+    /// Whether the cookies of an answer are kept that has a lifetime, but does not say that it is for all.
+    pub shares_cookies: bool,
 }
 
 /// What becomes of a request by its method.
@@ -68,12 +71,21 @@ impl Policy {
         }
     }
 
-    /// By what an object is told from others, and purged. Clients of a site choose the host that its origin sees, so
-    /// it is part of that.
+    /// By what an object is purged, and told from others of one scheme. Clients of a site choose the host that its
+    /// origin sees, so it is part of that.
     pub(crate) fn subject(&self, address: &str, request: &RequestHeader) -> String {
         match self {
             Self::Films => address.to_owned(),
             Self::Site(_) => format!("//{}{address}", host(request)),
+        }
+    }
+
+    /// By what an object is kept: for a site the target URI (RFC 9111 §2). Its origin may answer the two schemes
+    /// differently (RFC 9110 §4.2.3), as one that leads from `http` to `https` does.
+    pub(crate) fn target<'a>(&self, subject: &'a str, scheme: &str) -> Cow<'a, str> {
+        match self {
+            Self::Films => Cow::Borrowed(subject),
+            Self::Site(_) => Cow::Owned(format!("{scheme}:{subject}")),
         }
     }
 
@@ -93,12 +105,16 @@ impl Policy {
             Self::Site(_) => {
                 // Fields between two hops are gone already (RFC 9110 §7.6.1).
                 headers::remove_prefixed(request, PRIVATE_PREFIX);
+                headers::remove_unkeyed(request);
                 if !request.headers.contains_key(header::HOST) {
                     request.insert_header(header::HOST, parent)?;
                 }
                 request.append_header(header::VIA, format!("{} {own}", version(request)))?;
                 if let Some(client) = from.client {
                     request.append_header(X_FORWARDED_FOR, client.to_string())?;
+                }
+                if let Some(host) = request.headers.get(header::HOST).cloned() {
+                    request.insert_header(X_FORWARDED_HOST, host)?;
                 }
                 request.insert_header(X_FORWARDED_PROTO, from.scheme)
             }
@@ -228,6 +244,7 @@ fn version(request: &RequestHeader) -> &'static str {
 }
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 #[cfg(test)]
@@ -238,6 +255,7 @@ mod tests {
         heuristic: Duration::ZERO,
         disconnected: Duration::ZERO,
         obeys_clients: false,
+        shares_cookies: false,
     });
 
     fn request(method: &str, lines: &[(&'static str, &str)]) -> RequestHeader {
@@ -289,6 +307,8 @@ mod tests {
             ("cookie", "c"),
             ("millrace-hop", "x"),
             ("x-forwarded-for", "b"),
+            ("x-forwarded-host", "elsewhere"),
+            ("forwarded", "host=elsewhere"),
         ];
         let names = |policy: &Policy| {
             let mut request = request("GET", &lines);
@@ -310,6 +330,7 @@ mod tests {
             "via: 1.1 edge-1",
             "x-forwarded-for: 192.0.2.1",
             "x-forwarded-for: b",
+            "x-forwarded-host: a",
             "x-forwarded-proto: https",
         ];
         assert_eq!(names(&SITE), told);

@@ -269,6 +269,85 @@ async fn withheld_fields_reach_the_first_who_asks_and_nobody_else() {
     }
 }
 
+/// An edge in front of a site that listens without TLS, too; and the head of a GET that it is sent there.
+async fn both(origin: &Origin) -> House {
+    House::with(origin, |config| {
+        config.serve = edge::config::Serve::Site;
+        config.listen.plain = "127.0.0.1:0".to_owned();
+    })
+    .await
+}
+
+async fn plainly(house: &House, method: &str, target: &str) -> Got {
+    let stream = tokio::net::TcpStream::connect(house.edge.plain.unwrap());
+    let head =
+        format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let stream = Box::pin(stream.await.unwrap());
+    crate::client::h1(stream, head.as_bytes(), false)
+        .await
+        .whole()
+        .await
+}
+
+#[tokio::test]
+async fn a_plain_request_does_not_choose_what_those_with_tls_get() {
+    let origin = Origin::start(|head| {
+        let secured = field(head, "x-forwarded-proto") == Some("https");
+        let reply = if secured {
+            Reply::ok("the page")
+        } else {
+            Reply::status(301, "").field("location", "https://localhost/")
+        };
+        reply.field("cache-control", "max-age=60, stale-while-revalidate=60")
+    })
+    .await;
+    let house = both(&origin).await;
+    for _ in 0..2 {
+        assert_eq!(plainly(&house, "GET", "/").await.status, 301);
+        for protocol in PROTOCOLS {
+            let got = house.client(protocol).get("/", &[]).await;
+            assert_eq!(
+                (got.status, text(&got).as_str()),
+                (200, "the page"),
+                "{protocol}"
+            );
+        }
+    }
+    assert_eq!(origin.requests(), 2, "once for each scheme");
+    // What is changed over one is forgotten for both.
+    plainly(&house, "DELETE", "/").await;
+    house.client(PROTOCOLS[2]).get("/", &[]).await;
+    assert_eq!(origin.requests(), 4);
+}
+
+#[tokio::test]
+async fn what_is_refreshed_behind_a_viewer_is_asked_for_by_the_viewers_scheme() {
+    for protocol in PROTOCOLS {
+        let origin = counting(|number, head| {
+            let scheme = field(head, "x-forwarded-proto").unwrap_or("none");
+            Reply::ok(format!("{number} over {scheme}"))
+                .field("cache-control", "max-age=0, stale-while-revalidate=600")
+        })
+        .await;
+        let house = House::site(&origin).await;
+        let client = house.client(protocol);
+        assert_eq!(text(&client.get("/", &[]).await), "0 over https");
+        assert_eq!(
+            text(&client.get("/", &[]).await),
+            "0 over https",
+            "{protocol}"
+        );
+        origin.until(2).await;
+        loop {
+            let now = text(&client.get("/", &[]).await);
+            assert!(now.ends_with(" over https"), "{protocol}: {now}");
+            if now != "0 over https" {
+                break;
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn nobody_waits_for_an_answer_that_will_not_be_shared() {
     let gate = Gate::shut();

@@ -24,6 +24,7 @@ async fn the_public_cache_suite_finds_little_to_object_to() {
     let house = House::before(url, |config| {
         config.serve = Serve::Site;
         config.site.client_control = true;
+        config.site.share_cookies = true;
         config.listen.plain = "127.0.0.1:0".to_owned();
     })
     .await;

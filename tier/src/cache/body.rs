@@ -30,18 +30,16 @@ pub(super) enum Progress {
 /// Where the bytes of an object come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// A fetch that began when this purge sequence number was applied.
-    Parent(u64),
-    /// A disk; the number is that of the fetch.
-    Disk(u64),
+    /// A fetch.
+    Parent,
+    /// A disk.
+    Disk,
 }
 
 /// One object, from the first byte of its fill until the last reader has let go.
 pub(super) struct Object {
     pub(super) id: u64,
     pub(super) key: HashBinary,
-    /// The purge sequence number that was applied when its fetch began.
-    pub(super) fill_seq: u64,
     pub(super) meta: RwLock<Arc<Meta>>,
     /// Read since it last passed through the eviction queue.
     pub(super) visited: AtomicBool,
@@ -67,14 +65,10 @@ impl Object {
         meta: Meta,
         charge: Charge,
     ) -> Arc<Self> {
-        let (promoted, fill_seq) = match source {
-            Source::Parent(fill_seq) => (false, fill_seq),
-            Source::Disk(fill_seq) => (true, fill_seq),
-        };
+        let promoted = source == Source::Disk;
         Arc::new(Self {
             id,
             key,
-            fill_seq,
             meta: RwLock::new(Arc::new(meta)),
             visited: AtomicBool::new(false),
             purged: AtomicBool::new(false),
@@ -224,11 +218,6 @@ impl Reader {
             joined_fill,
         };
         (meta, Box::new(reader))
-    }
-
-    /// The purge sequence number that was applied when the object's fetch began.
-    pub(crate) fn fill_seq(&self) -> u64 {
-        self.object.fill_seq
     }
 }
 

@@ -26,18 +26,7 @@ mod tests;
 pub(crate) use body::Reader;
 pub(crate) use meta::validated_at;
 pub(crate) use metrics::DiskFigures;
-use pingora::cache::storage::HitHandler;
 pub use store::{Cache, Usage};
-
-/// The purge sequence number that was applied when the fetch of an object began, wherever it is
-/// read from now.
-#[must_use]
-pub fn fill_seq(hit: &HitHandler) -> Option<u64> {
-    let hit = hit.as_any();
-    let memory = || hit.downcast_ref::<Reader>().map(Reader::fill_seq);
-    let disk = || hit.downcast_ref().map(below::DiskReader::fill_seq);
-    memory().or_else(disk)
-}
 
 /// What one object costs beyond its body: index entry, header copy, queue slot, allocator slack.
 const OVERHEAD: usize = 2048;

@@ -33,8 +33,6 @@ pub struct Cache {
     begun: AtomicU64,
     failed: AtomicU64,
     pub(super) promoted: AtomicU64,
-    /// The purge sequence number that fills bear which begin now.
-    applied_seq: AtomicU64,
     room: Room,
     pub(super) below: Option<Below>,
 }
@@ -73,7 +71,6 @@ impl Cache {
             begun: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             promoted: AtomicU64::new(0),
-            applied_seq: AtomicU64::new(0),
             room: Room::new(limit),
             below: None,
         }
@@ -117,11 +114,6 @@ impl Cache {
         }
     }
 
-    /// Says which purge sequence number is applied: fills that begin from now on bear it.
-    pub fn apply_seq(&self, seq: u64) {
-        self.applied_seq.fetch_max(seq, Ordering::AcqRel);
-    }
-
     /// How full it is. Walks the index's shards, not its entries.
     #[must_use]
     pub fn usage(&self) -> Usage {
@@ -133,6 +125,14 @@ impl Cache {
             failed: self.failed.load(Ordering::Relaxed),
             promoted: self.promoted.load(Ordering::Relaxed),
         }
+    }
+
+    /// Whether there is an object, complete or filling.
+    #[must_use]
+    pub fn has(&self, key: &CacheKey) -> bool {
+        let hash = key.combined_bin();
+        let volume = || self.below.as_ref()?.disks.of(&hash);
+        self.find(&hash).is_some() || volume().is_some_and(|volume| volume.has(&hash))
     }
 
     /// Reads the stored response header of an object that is complete or filling.
@@ -403,8 +403,7 @@ impl Storage for Cache {
         let taken = OVERHEAD.saturating_add(reserved);
         self.make_room(taken)?;
         let hash = key.combined_bin();
-        let seq = self.applied_seq.load(Ordering::Acquire);
-        let object = self.object(hash, meta, taken, Source::Parent(seq));
+        let object = self.object(hash, meta, taken, Source::Parent);
         self.fills.lock().insert(object.id, Arc::clone(&object));
         let mut shard = self.shard(&hash).write();
         let slot = shard.entry(hash).or_default();

@@ -36,7 +36,7 @@ pub(crate) fn decide(policy: &Policy, case: &Case<'_>) -> RespCacheable {
         return RespCacheable::Uncacheable(NoCacheReason::OriginNotCache);
     };
     let mut header = case.response.clone();
-    for (name, _) in withheld_by(&directives, case.response) {
+    for (name, _) in withheld_by(policy, &directives, case.response) {
         header.remove_header(&name);
     }
     RespCacheable::Cacheable(meta(policy, case, &directives, lifetime, header))
@@ -241,19 +241,32 @@ pub(crate) fn has_end(response: &ResponseHeader) -> bool {
 
 /// What of a response is for the one who asked and not for the cache (RFC 9111 §3.1): fields that the origin
 /// withholds, and those of proxies.
-pub(crate) fn withheld_of(response: &ResponseHeader) -> Vec<(HeaderName, HeaderValue)> {
-    withheld_by(&Directives::of(&response.headers), response)
+pub(crate) fn withheld_of(
+    policy: &Policy,
+    response: &ResponseHeader,
+) -> Vec<(HeaderName, HeaderValue)> {
+    withheld_by(policy, &Directives::of(&response.headers), response)
 }
 
 fn withheld_by(
+    policy: &Policy,
     directives: &Directives,
     response: &ResponseHeader,
 ) -> Vec<(HeaderName, HeaderValue)> {
+    // RFC 9111 §7.3 leaves cookies to the origin. One that says no more than for how long an answer is fresh has mostly
+    // not thought of whose session it gives to all.
+    let meant_for_all = directives.public || directives.s_maxage != Seconds::Absent;
+    let own = matches!(policy, Policy::Site(site) if !site.shares_cookies && !meant_for_all);
     let named = directives.no_cache.fields().iter();
-    let names = named
+    let mut names: Vec<&HeaderName> = named
         .chain(directives.private.fields())
-        .chain(&PROXY_FIELDS);
-    let fields = names.flat_map(|name| {
+        .chain(own.then_some(&header::SET_COOKIE))
+        .chain(&PROXY_FIELDS)
+        .collect();
+    // Whatever is named twice is given once.
+    names.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+    names.dedup();
+    let fields = names.into_iter().flat_map(|name| {
         let values = response.headers.get_all(name).iter();
         values.map(move |value| (name.clone(), value.clone()))
     });

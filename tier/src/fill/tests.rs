@@ -8,6 +8,7 @@ const SITE: Policy = Policy::Site(Site {
     heuristic: Duration::from_secs(600),
     disconnected: Duration::from_secs(30),
     obeys_clients: true,
+    shares_cookies: false,
 });
 
 /// Sun, 06 Nov 1994 08:49:37 GMT
@@ -215,6 +216,32 @@ fn fields_that_the_origin_withholds_are_not_stored() {
     let mut names: Vec<&str> = meta.headers().keys().map(HeaderName::as_str).collect();
     names.sort_unstable();
     assert_eq!(names, ["c", "cache-control"]);
+}
+
+#[test]
+fn a_cookie_goes_to_all_only_where_the_answer_is_meant_for_all_or_the_operator_says_so() {
+    let sharing = match SITE {
+        Policy::Site(site) => Policy::Site(Site {
+            shares_cookies: true,
+            ..site
+        }),
+        Policy::Films => Policy::Films,
+    };
+    for (policy, control, shared) in [
+        (&SITE, "max-age=60", false),
+        (&SITE, "max-age=60, private=\"set-cookie\"", false),
+        (&SITE, "max-age=60, public", true),
+        (&SITE, "s-maxage=60", true),
+        (&sharing, "max-age=60", true),
+        (&sharing, "max-age=60, no-cache=\"set-cookie\"", false),
+    ] {
+        let fields = [("cache-control", control), ("set-cookie", "a=b")];
+        let meta = kept(policy, 200, &fields).unwrap();
+        let kept = meta.headers().contains_key("set-cookie");
+        assert_eq!(kept, shared, "{control}");
+        let withheld = withheld_of(policy, &response(200, &fields));
+        assert_eq!(withheld.len(), usize::from(!shared), "{control}");
+    }
 }
 
 #[test]

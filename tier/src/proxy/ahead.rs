@@ -10,7 +10,7 @@ use crate::prefetch::following;
 
 impl Proxy {
     /// Begins to fetch what the player is going to ask for next, where that is wanted and does no harm.
-    pub(super) async fn fetch_ahead(&self, session: &Session, ctx: &Context) {
+    pub(super) fn fetch_ahead(&self, session: &Session, ctx: &Context) {
         // Who asks for a header is not watching.
         let watched = session.req_header().method == Method::GET;
         let may = self.prefetch.is_on() && self.is_for_films() && watched && !ctx.internal;
@@ -26,7 +26,7 @@ impl Proxy {
             return;
         };
         let key = key::build(&self.rules.zone, &address);
-        let is_cached = self.cache.header(&key, |_| ()).await.is_some();
+        let is_cached = self.cache.has(&key);
         let at_parents = self.parents.states().map(|state| state.load).sum();
         let errand = self
             .prefetch

@@ -97,11 +97,12 @@ impl Proxy {
             .address
             .parse()
             .map_err(|_| Error::explain(ErrorType::InternalError, "what was admitted is no URI"))?;
+        let scheme = from(session, ctx.protocol).scheme;
         let request = session.req_header_mut();
         request.set_uri(uri);
         let zone = &self.rules.zone;
         ctx.subject = self.policy.subject(&admitted.address, request);
-        ctx.key = Some(key::build(zone, &ctx.subject));
+        ctx.key = Some(key::build(zone, &self.policy.target(&ctx.subject, scheme)));
         self.note_demand(request, ctx);
         if !ctx.internal {
             ctx.wishes = self.policy.wishes(request);

@@ -338,7 +338,7 @@ impl ProxyHttp for Proxy {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
         self.account(session, error, ctx);
         if error.is_none() {
-            self.fetch_ahead(session, ctx).await;
+            self.fetch_ahead(session, ctx);
         }
     }
 

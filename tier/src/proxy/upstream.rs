@@ -124,7 +124,7 @@ impl Proxy {
         // What Pingora made of a 304 and the stored header is passed over: it takes few fields.
         let (Some(news), Some(stored)) = (&ctx.upstream.news, session.cache.maybe_cache_meta())
         else {
-            ctx.upstream.withheld = fill::withheld_of(response);
+            ctx.upstream.withheld = fill::withheld_of(&self.policy, response);
             return fill::decide(&self.policy, &case);
         };
         let case = fill::Case {
@@ -150,8 +150,12 @@ impl Proxy {
         let changed = self.policy.invalidates(request, &admitted.address, answer);
         for address in changed {
             let subject = self.policy.subject(&address, request);
-            let key = key::build(&self.rules.zone, &subject);
-            self.cache.forget_at_once(&key);
+            // What was changed over one scheme has mostly changed for the other, too.
+            for scheme in ["http", "https"] {
+                let target = self.policy.target(&subject, scheme);
+                let key = key::build(&self.rules.zone, &target);
+                self.cache.forget_at_once(&key);
+            }
         }
     }
 

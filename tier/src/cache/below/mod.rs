@@ -83,7 +83,6 @@ impl Below {
         if let (Some(volume), Some(meta)) = (self.disks.of(&object.key), meta) {
             volume.offer(disk::Object {
                 key: object.key,
-                fill_seq: object.fill_seq,
                 meta,
                 body: object.pieces(),
                 hold: object.share_charge(),
@@ -127,11 +126,14 @@ impl Cache {
         Some((meta, Box::new(DiskReader::new(self, stream))))
     }
 
-    /// Reads the stored response header of an object on disk.
+    /// Reads the stored response header of an object on disk. That is no use of the object.
     pub(super) async fn meta_below(&'static self, key: &Key) -> Option<CacheMeta> {
         let volume = self.below.as_ref()?.disks.of(key)?;
+        if !volume.has(key) {
+            return None;
+        }
         let hold = self.lease().await.ok()?;
-        let (stream, _) = volume.find(key, Duration::ZERO, Some(hold)).await?;
+        let stream = volume.peek(key, Some(hold)).await?;
         codec::decode(stream.meta())
     }
 
@@ -147,12 +149,7 @@ impl Cache {
         if self.make_room(taken).is_err() {
             return Err(Box::new(stream));
         }
-        let object = self.object(
-            key,
-            Meta::keep(meta),
-            taken,
-            Source::Disk(stream.fill_seq()),
-        );
+        let object = self.object(key, Meta::keep(meta), taken, Source::Disk);
         // A purge forgets what is in memory, then what is on disk, then what is in memory: either
         // the stream is not current any more, or the last step finds the object here.
         self.promoted.fetch_add(1, Ordering::Relaxed);

@@ -31,11 +31,6 @@ impl DiskReader {
             end,
         }
     }
-
-    /// The purge sequence number that was applied when the object's fill began.
-    pub(in crate::cache) const fn fill_seq(&self) -> u64 {
-        self.stream.fill_seq()
-    }
 }
 
 #[async_trait]

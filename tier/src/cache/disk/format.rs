@@ -4,8 +4,8 @@
 //! and the body:
 //!
 //! ```text
-//! magic u32 | kind u8, 3 zeros | generation u64 | salt u64 | key 16 | id u64 | fill_seq u64 |
-//! meta length u32 | body length u32 | CRC32C u32 of all before, the meta and the table
+//! magic u32 | kind u8, 3 zeros | generation u64 | salt u64 | key 16 | id u64 | meta length u32 |
+//! body length u32 | CRC32C u32 of all before, the meta and the table
 //! ```
 //!
 //! A segment file is used again and again. Generation and salt tell its lives apart: what an
@@ -44,8 +44,6 @@ pub struct Head {
     pub key: Key,
     /// The same for all copies of one fill, another for every other fill.
     pub id: u64,
-    /// The purge sequence number that was applied when the fill began.
-    pub fill_seq: u64,
     /// Bytes of meta.
     pub meta_length: u32,
     /// Bytes of body.
@@ -139,7 +137,6 @@ impl Head {
             kind,
             key: reader.array()?,
             id: reader.u64()?,
-            fill_seq: reader.u64()?,
             meta_length: reader.u32()?,
             body_length: reader.u32()?,
         };
@@ -161,7 +158,6 @@ impl Preface {
         out.extend_from_slice(&life.salt.to_le_bytes());
         out.extend_from_slice(&head.key);
         out.extend_from_slice(&head.id.to_le_bytes());
-        out.extend_from_slice(&head.fill_seq.to_le_bytes());
         out.extend_from_slice(&head.meta_length.to_le_bytes());
         out.extend_from_slice(&head.body_length.to_le_bytes());
         let mut sum = crc32c::crc32c(&out);
@@ -339,7 +335,7 @@ pub const CHUNK: usize = 64 * 1024;
 /// Bytes before the first record of a segment.
 pub const HEADER: usize = 64;
 /// Bytes of a record's fixed part.
-pub const HEAD: usize = 68;
+pub const HEAD: usize = 60;
 /// Bytes of a footer's end.
 pub const TRAILER: usize = 40;
 /// The longest meta that is written.
@@ -350,6 +346,6 @@ const ENTRY: usize = 28;
 const MOST_BODY: u32 = 1 << 31;
 /// A segment is sealed when its records are smaller than this on average.
 const LEAST_SHARE: usize = 4096;
-const SEGMENT_MAGIC: [u8; 8] = *b"MRseg\0\0\x01";
+const SEGMENT_MAGIC: [u8; 8] = *b"MRseg\0\0\x02";
 const RECORD_MAGIC: [u8; 4] = *b"MRrc";
 const FOOTER_MAGIC: [u8; 8] = *b"MRfoot\0\x01";

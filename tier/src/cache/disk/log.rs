@@ -146,7 +146,6 @@ impl Log {
                 kind,
                 key: purge.what.unwrap_or_default(),
                 id: 0,
-                fill_seq: 0,
                 meta_length: 0,
                 body_length: 0,
             };

@@ -14,8 +14,6 @@ use super::index::{Index, Place};
 pub struct Object {
     /// Its key.
     pub key: Key,
-    /// The purge sequence number that was applied when its fill began.
-    pub fill_seq: u64,
     /// Response header and times.
     pub meta: Vec<u8>,
     /// The body, in pieces of any size.

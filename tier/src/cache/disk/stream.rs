@@ -45,11 +45,6 @@ impl Stream {
         self.preface.head.body_length as usize
     }
 
-    /// The purge sequence number that was applied when the fill began.
-    pub(crate) const fn fill_seq(&self) -> u64 {
-        self.preface.head.fill_seq
-    }
-
     /// Response header and times, as they were written.
     pub(crate) fn meta(&self) -> &[u8] {
         &self.preface.meta

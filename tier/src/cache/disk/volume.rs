@@ -157,6 +157,10 @@ impl Volume {
         self.shape.segment as u64 * self.shape.slots as u64
     }
 
+    fn is_readable(&self) -> bool {
+        matches!(*self.state.borrow(), State::Serving(_) | State::ReadOnly(_))
+    }
+
     /// Says how the disk is from now on, and logs it where it changes.
     pub(super) fn become_state(&self, state: State) {
         let before = self.state.send_replace(state.clone());
@@ -186,8 +190,7 @@ impl Volume {
         window: Duration,
         hold: Option<Hold>,
     ) -> Option<(Stream, bool)> {
-        let readable = matches!(*self.state.borrow(), State::Serving(_) | State::ReadOnly(_));
-        if !readable {
+        if !self.is_readable() {
             return None;
         }
         let now_s = self.now_s();
@@ -197,6 +200,15 @@ impl Volume {
         let again = before
             .is_some_and(|before| u64::from(now_s.saturating_sub(before)) <= window.as_secs());
         Some((stream, again))
+    }
+
+    /// Finds an object as [`Volume::find`] does, for one who asks about it and not for it: nothing
+    /// is noted.
+    pub(crate) async fn peek(self: &Arc<Self>, key: &Key, hold: Option<Hold>) -> Option<Stream> {
+        if !self.is_readable() {
+            return None;
+        }
+        self.open(key, self.index.place(key)?, hold).await
     }
 
     /// Notes that an object is in use although nobody reads it here, so that it is kept.
@@ -392,7 +404,6 @@ pub(super) fn head_of(object: &Object) -> Option<Head> {
         kind: super::format::Kind::Object,
         key: object.key,
         id: 0,
-        fill_seq: object.fill_seq,
         meta_length,
         body_length: u32::try_from(object.length()).ok()?,
     })
