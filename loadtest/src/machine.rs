@@ -69,6 +69,18 @@ pub(crate) fn process_time(pid: u32) -> Result<Duration> {
     Ok(ticks(stat_field(stat, 14)? + stat_field(stat, 15)?))
 }
 
+/// User and system time of a process and its children, those that have ended included.
+pub(crate) fn family_time(pid: u32) -> Result<Duration> {
+    let stat = format!("/proc/{pid}/stat");
+    let stat = Path::new(&stat);
+    let ended = ticks(stat_field(stat, 16)? + stat_field(stat, 17)?);
+    let running = family(pid).into_iter();
+    // One that ends just now is counted the next time.
+    Ok(running
+        .filter_map(|pid| process_time(pid).ok())
+        .fold(ended, |sum, time| sum + time))
+}
+
 /// User and system time of all children of this process that have ended.
 pub(crate) fn children_time() -> Result<Duration> {
     let stat = Path::new("/proc/self/stat");

@@ -55,7 +55,7 @@ impl Bench<'_> {
                     let asked = self.origin.requests();
                     let before = server.time()?;
                     self.open_and_close(server, protocol, want).await?;
-                    let used = server.time()? - before;
+                    let used = server.time()?.saturating_sub(before);
                     let each = ratio(used.as_secs_f64() * 1e6, count(self.effort.fresh));
                     costs.push(each);
                     ensure!(self.origin.requests() == asked, "what is kept was fetched");

@@ -184,9 +184,9 @@ fn sum_of(metrics: &str, name: &str) -> Option<usize> {
 /// How many objects of a size are asked for in turn.
 const fn shelved(bytes: usize) -> usize {
     match bytes {
-        ..=4096 => 256,
-        ..=262_144 => 64,
-        ..=1_048_576 => 32,
+        ..0x1001 => 256,
+        0x1001..0x4_0001 => 64,
+        0x4_0001..0x10_0001 => 32,
         _ => 8,
     }
 }

@@ -27,8 +27,6 @@ pub(super) struct Server {
     child: Child,
     /// An edge stops when this closes, also should the bench be killed.
     leash: Option<ChildStdin>,
-    /// It, and the processes that it started.
-    processes: Vec<u32>,
 }
 
 /// Whose a server is.
@@ -110,7 +108,6 @@ impl Server {
             },
             internal: Some(listen.internal),
             leash: child.stdin.take(),
-            processes: vec![child.id()],
             child,
         })
     }
@@ -154,11 +151,9 @@ impl Server {
             addresses,
             internal: None,
             leash: None,
-            processes: Vec::new(),
             child,
         };
         server.wait_for_port()?;
-        server.processes = machine::family(server.child.id());
         Ok(server)
     }
 
@@ -166,8 +161,8 @@ impl Server {
     fn wait_for_port(&mut self) -> Result<()> {
         let start = Instant::now();
         loop {
-            let listens = TcpStream::connect(self.addresses.plain).is_ok();
-            if listens && machine::family(self.child.id()).len() > 1 {
+            let works = machine::family(self.child.id()).len() > 1;
+            if works && TcpStream::connect(self.addresses.plain).is_ok() {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
@@ -201,14 +196,14 @@ impl Server {
 
     /// Processor time that its processes have used.
     pub(super) fn time(&self) -> Result<Duration> {
-        let times = self.processes.iter().map(|pid| machine::process_time(*pid));
-        times.sum()
+        machine::family_time(self.child.id())
     }
 
     /// Resident memory of its processes; what they share is counted for each.
     pub(super) fn resident(&self) -> Result<u64> {
-        let memory = self.processes.iter().map(|pid| machine::resident(*pid));
-        memory.map(|resident| Ok(resident?.now)).sum()
+        let processes = machine::family(self.child.id()).into_iter();
+        let memory = processes.map(|pid| Ok(machine::resident(pid)?.now));
+        memory.sum()
     }
 }
 

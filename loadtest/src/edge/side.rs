@@ -154,7 +154,7 @@ impl Player<'_> {
         let (before, own) = (self.side.server.time()?, thread_time());
         let (lanes, round) = round::run(lanes, &self.side.wants, self.requests).await?;
         self.loader += thread_time() - own;
-        let used = self.side.server.time()? - before;
+        let used = self.side.server.time()?.saturating_sub(before);
         self.lanes = lanes;
         self.cpu_us
             .push(ratio(used.as_secs_f64() * 1e6, count(round.requests)));
