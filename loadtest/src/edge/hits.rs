@@ -13,7 +13,7 @@ use super::round::Want;
 use super::server::{Kind, Mode, Server};
 use super::side::{Line, Load, Side};
 use crate::packager::Client as Blocking;
-use crate::wire::Protocol;
+use crate::wire::{Lane, Protocol};
 
 /// An edge's cache with little memory above a disk that it keeps to.
 pub(super) fn on_disk(files: &Files) -> Result<String> {
@@ -43,6 +43,9 @@ impl Bench<'_> {
         };
         let mut lines = Vec::new();
         for (bytes, protocol) in self.grid() {
+            if disk && self.skips(protocol) {
+                continue;
+            }
             eprintln!("{part}: {bytes} bytes over {}", protocol.name());
             let load = Load {
                 part,
@@ -124,7 +127,7 @@ impl Bench<'_> {
                 return Ok(());
             }
             if disk {
-                self.push_out(server, &mut lane, bytes).await?;
+                self.push_out(server, &mut lane).await?;
                 asked = self.origin.requests();
             }
         }
@@ -136,14 +139,10 @@ impl Bench<'_> {
     }
 
     /// Fills the memory with other things, so that what is wanted is on the disk alone.
-    async fn push_out(
-        &self,
-        server: &Server,
-        lane: &mut crate::wire::Lane,
-        bytes: usize,
-    ) -> Result<()> {
-        for number in 0..FILLERS {
-            let path = Way::Plain.path(FILLER, bytes + number);
+    async fn push_out(&self, server: &Server, lane: &mut Lane) -> Result<()> {
+        for _ in 0..FILLERS {
+            // Each of them reaches the origin, so that its number is new each time.
+            let path = Way::Plain.path(FILLER, self.origin.requests());
             let target = server.target(&self.signer, Mode::Signed, &path)?;
             Want::new(target, &path, FILLER)?.get(lane, false).await?;
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -152,7 +151,7 @@ impl Bench<'_> {
     }
 
     /// One connection over HTTP/1.1.
-    pub(super) async fn one_lane(&self, server: &Server) -> Result<crate::wire::Lane> {
+    pub(super) async fn one_lane(&self, server: &Server) -> Result<Lane> {
         let address = server.address(Protocol::Plain).context("no plain port")?;
         let name = super::round::NAME;
         let lanes = self
