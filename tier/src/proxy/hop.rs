@@ -1,7 +1,7 @@
 //! Which answers of a parent are taken, and when another one is asked.
 
 use http::StatusCode;
-use pingora::prelude::{Error, ErrorSource, ErrorType, Result};
+use pingora::prelude::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora::proxy::Session;
 
 use super::{Context, Proxy};
@@ -68,4 +68,41 @@ impl Proxy {
 /// Whether a parent may be asked once more: once a hop, and once more for what is newer.
 pub(super) fn may_ask_again(ctx: &Context) -> bool {
     ctx.attempts < 2 + u32::from(ctx.numbers.again)
+}
+
+/// Whether an error on a kept connection says that it was closed before the request came to anybody: while its header
+/// was written, or its body, or in place of an answer.
+pub(super) fn found_closed(error: &Error, was_answered: bool) -> bool {
+    let broke = matches!(
+        error.etype(),
+        ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed
+    );
+    let at_the_parent = error.esource() == &ErrorSource::Upstream;
+    !was_answered && (matches!(error.retry, RetryType::ReusedOnly) || (at_the_parent && broke))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_connection_is_found_closed_wherever_it_is_noticed() {
+        let lost = |kind| Error::explain(kind, "broken pipe").into_up();
+        for kind in [
+            ErrorType::WriteError,
+            ErrorType::ReadError,
+            ErrorType::ConnectionClosed,
+        ] {
+            assert!(found_closed(&lost(kind.clone()), false), "{kind:?}");
+            assert!(!found_closed(&lost(kind), true), "an answer has begun");
+        }
+        let mut unread = Error::explain(ErrorType::H1Error, "nothing came");
+        assert!(!found_closed(&unread, false));
+        unread.retry = RetryType::ReusedOnly;
+        assert!(found_closed(&unread, false));
+        let slow = lost(ErrorType::ReadTimedout);
+        assert!(!found_closed(&slow, false));
+        let viewer = Error::explain(ErrorType::WriteError, "broken pipe").into_down();
+        assert!(!found_closed(&viewer, false));
+    }
 }

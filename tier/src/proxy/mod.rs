@@ -21,7 +21,7 @@ use pingora::cache::{
     CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness, HitHandler, RespCacheable,
 };
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::prelude::{Error, ErrorType, HttpPeer, Result, RetryType};
+use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
 use pingora::proxy::{
     FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session, range_header_filter,
 };
@@ -44,7 +44,7 @@ use crate::{answer, fill};
 
 pub use context::Context;
 use context::protocol_of;
-use hop::may_ask_again;
+use hop::{found_closed, may_ask_again};
 
 /// What a node is made of.
 pub struct Proxy {
@@ -257,9 +257,13 @@ impl ProxyHttp for Proxy {
             return error;
         }
         // A kept connection may turn out to be closed: whoever is asked then, it is asked on a new one.
-        let was_closed = client_reused && matches!(error.retry, RetryType::ReusedOnly);
-        error.retry.decide_reuse(was_closed && may_ask_again(ctx));
-        if !was_closed && self.is_deaf(session, &error, ctx) {
+        let was_closed = client_reused && found_closed(&error, ctx.upstream.status.is_some());
+        if was_closed {
+            error.set_retry(may_ask_again(ctx));
+            return error;
+        }
+        error.retry.decide_reuse(false);
+        if self.is_deaf(session, &error, ctx) {
             error.set_retry(self.may_ask_another(ctx));
         }
         error
