@@ -28,18 +28,19 @@ impl Kind {
     /// The kind of a key; `None` for one that is neither known nor of the players' own making (those have a hyphen,
     /// CTA-5004-A §3.2).
     pub(super) fn of(key: &str) -> Option<Self> {
-        Some(match key {
-            "ab" | "bl" | "br" | "bsa" | "bsd" | "bsda" | "lab" | "lb" | "mtp" | "pb" | "tab"
-            | "tb" | "tbl" | "tpb" => Self::Numbers,
-            "d" | "dfa" | "dl" | "ltc" | "msd" | "pr" | "pt" | "rc" | "rtp" | "sn" | "ts"
-            | "ttfb" | "ttfbb" | "ttlb" | "v" => Self::Number,
-            "bg" | "bs" | "nr" | "su" => Self::Flag,
-            "e" | "ot" | "sf" | "st" | "sta" => Self::Word,
-            "cen" | "nrr" | "sid" => Self::Text(64),
-            "cdn" | "cid" | "h" => Self::Text(128),
-            "cmsdd" | "cmsds" | "cs" | "smrt" | "url" => Self::Text(512),
-            "ec" => Self::Texts(64),
-            "nor" => Self::Texts(512),
+        // As bytes, for of those the compiler makes a tree of decisions.
+        Some(match key.as_bytes() {
+            b"ab" | b"bl" | b"br" | b"bsa" | b"bsd" | b"bsda" | b"lab" | b"lb" | b"mtp" | b"pb"
+            | b"tab" | b"tb" | b"tbl" | b"tpb" => Self::Numbers,
+            b"d" | b"dfa" | b"dl" | b"ltc" | b"msd" | b"pr" | b"pt" | b"rc" | b"rtp" | b"sn"
+            | b"ts" | b"ttfb" | b"ttfbb" | b"ttlb" | b"v" => Self::Number,
+            b"bg" | b"bs" | b"nr" | b"su" => Self::Flag,
+            b"e" | b"ot" | b"sf" | b"st" | b"sta" => Self::Word,
+            b"cen" | b"nrr" | b"sid" => Self::Text(64),
+            b"cdn" | b"cid" | b"h" => Self::Text(128),
+            b"cmsdd" | b"cmsds" | b"cs" | b"smrt" | b"url" => Self::Text(512),
+            b"ec" => Self::Texts(64),
+            b"nor" => Self::Texts(512),
             _ if is_own(key) => Self::Own,
             _ => return None,
         })
@@ -91,16 +92,22 @@ fn is_word(text: &str) -> bool {
 
 /// Whether a text is short enough, and cannot bear a token or a query, also when it is decoded once more.
 fn is_fit(text: &str, most: usize) -> bool {
-    let bytes = text.as_bytes();
-    let bears = |(at, byte): (usize, &u8)| match byte {
-        b'~' | b'?' | b'#' => true,
-        b'%' => matches!(
-            bytes.get(at + 1..at + 3),
-            Some(b"7e" | b"7E" | b"3f" | b"3F" | b"23" | b"25")
-        ),
-        _ => false,
-    };
-    text.len() <= most && !bytes.iter().enumerate().any(bears)
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        let bears = match byte {
+            b'~' | b'?' | b'#' => true,
+            b'%' => matches!(
+                after,
+                [b'7', b'e' | b'E', ..] | [b'3', b'f' | b'F', ..] | [b'2', b'3' | b'5', ..]
+            ),
+            _ => false,
+        };
+        if bears {
+            return false;
+        }
+        rest = after;
+    }
+    text.len() <= most
 }
 
 /// Members of a list.

@@ -40,17 +40,14 @@ pub(super) struct Member<'a> {
 pub(super) fn pairs(data: &str) -> impl Iterator<Item = Option<Pair<'_>>> {
     let mut rest = data;
     std::iter::from_fn(move || {
-        loop {
-            if rest.is_empty() {
-                return None;
-            }
-            let pair;
-            (pair, rest) = cut(rest);
-            let pair = pair.trim_matches([' ', '\t']);
-            if !pair.is_empty() {
-                return Some(Pair::read(pair));
-            }
+        let (_, text) = split(rest, |byte| matches!(byte, b',' | b' ' | b'\t'));
+        if text.is_empty() {
+            return None;
         }
+        let read = Pair::read(text);
+        // Only what is wrong is looked through for its end.
+        rest = read.map_or_else(|| behind(text), |(_, rest)| rest);
+        Some(read.map(|(pair, _)| pair))
     })
 }
 
@@ -66,31 +63,43 @@ fn members(list: &str) -> impl Iterator<Item = Option<Member<'_>>> {
     })
 }
 
-/// What stands before the first comma outside of quotes, and what behind it.
-fn cut(data: &str) -> (&str, &str) {
+/// What stands behind the first comma outside of quotes.
+fn behind(data: &str) -> &str {
+    let end = outside_quotes(data, b',').unwrap_or(data.len());
+    data.get(end..).unwrap_or_default()
+}
+
+/// Where a byte stands first that is not within quotes.
+fn outside_quotes(data: &str, sought: u8) -> Option<usize> {
     let (mut quoted, mut escaped) = (false, false);
-    let end = data.bytes().position(|byte| {
-        let is_end = byte == b',' && !quoted;
+    data.bytes().position(|byte| {
+        let found = byte == sought && !quoted;
         quoted ^= byte == b'"' && !escaped;
         escaped = byte == b'\\' && quoted && !escaped;
-        is_end
-    });
-    let (pair, rest) = data.split_at(end.unwrap_or(data.len()));
-    (pair, rest.strip_prefix(',').unwrap_or_default())
+        found
+    })
+}
+
+/// What is of such bytes, which are ASCII, and what follows.
+fn split(text: &str, is_of: impl Fn(u8) -> bool) -> (&str, &str) {
+    let end = text.bytes().position(|byte| !is_of(byte));
+    text.split_at(end.unwrap_or(text.len()))
 }
 
 impl<'a> Pair<'a> {
-    fn read(text: &'a str) -> Option<Self> {
-        let end = text.bytes().position(|byte| !is_of_key(byte));
-        let (key, rest) = text.split_at(end.unwrap_or(text.len()));
+    /// The first pair, and what stands behind it.
+    fn read(text: &'a str) -> Option<(Self, &'a str)> {
+        let (key, rest) = split(text, is_of_key);
+        let kind = Kind::of(key)?;
         let (value, rest) = match rest.strip_prefix('=') {
             Some(rest) => value(rest)?,
             None => (Value::Flag(true), rest),
         };
         let (_, rest) = parameters(rest)?;
-        let kind = Kind::of(key)?;
+        let (_, rest) = split(rest, |byte| matches!(byte, b' ' | b'\t'));
         let value = kind.take(value)?;
-        rest.is_empty().then_some(Self { key, kind, value })
+        let is_end = rest.is_empty() || rest.starts_with(',');
+        is_end.then_some((Self { key, kind, value }, rest))
     }
 }
 
@@ -130,13 +139,7 @@ fn value(text: &str) -> Option<(Value<'_>, &str)> {
     let Some(list) = text.strip_prefix('(') else {
         return bare(text);
     };
-    let (mut quoted, mut escaped) = (false, false);
-    let end = list.bytes().position(|byte| {
-        let is_end = byte == b')' && !quoted;
-        quoted ^= byte == b'"' && !escaped;
-        escaped = byte == b'\\' && quoted && !escaped;
-        is_end
-    })?;
+    let end = outside_quotes(list, b')')?;
     let (list, rest) = list.split_at(end);
     Some((Value::List(list), rest.strip_prefix(')')?))
 }
@@ -161,13 +164,11 @@ fn bare(text: &str) -> Option<(Value<'_>, &str)> {
         }
         b'-' | b'0'..=b'9' => {
             let of_number = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-            let end = text.bytes().position(|byte| !of_number(byte));
-            let (number, rest) = text.split_at(end.unwrap_or(text.len()));
+            let (number, rest) = split(text, of_number);
             is_number(number).then_some((Value::Number(number), rest))
         }
         b'*' | b'a'..=b'z' | b'A'..=b'Z' => {
-            let end = text.bytes().position(|byte| !is_of_word(byte));
-            let (word, rest) = text.split_at(end.unwrap_or(text.len()));
+            let (word, rest) = split(text, is_of_word);
             Some((Value::Word(word), rest))
         }
         _ => None,
@@ -206,8 +207,7 @@ fn parameters(text: &str) -> Option<((Option<&str>, Option<&str>), &str)> {
     let (mut of, mut range, mut rest) = (None, None, text);
     while let Some(after) = rest.strip_prefix(';') {
         let after = after.trim_start_matches(' ');
-        let end = after.bytes().position(|byte| !is_of_key(byte));
-        let (key, after) = after.split_at(end.unwrap_or(after.len()));
+        let (key, after) = split(after, is_of_key);
         if key.is_empty() || key.len() > MOST_PARAMETER {
             return None;
         }
