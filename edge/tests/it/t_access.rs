@@ -1,6 +1,7 @@
 //! The access log: what it says of a request, and what it never says.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use contracts::id::SessionId;
 use contracts::time::UnixSeconds;
@@ -270,12 +271,17 @@ async fn a_file_that_cannot_be_written_is_told_and_mended() {
     let house = House::with(&origin, |config| to(&file, config)).await;
     house.client(Protocol::H1).get(&signed("/v/a/x"), &[]).await;
     let said = "degraded: access log: not written to: No such file";
-    while !house.page("/healthz").await.contains(said) {}
-    assert_eq!(house.metric("millrace_tier_access_log_failing").await, 1);
-    std::fs::create_dir(&later).unwrap();
     let written = "millrace_tier_access_log_lines_total{outcome=\"written\"}";
-    while house.metric(written).await == 0 {}
-    while house.page("/healthz").await != "ok\n" {}
+    let told_and_mended = async {
+        while !house.page("/healthz").await.contains(said) {}
+        assert_eq!(house.metric("millrace_tier_access_log_failing").await, 1);
+        std::fs::create_dir(&later).unwrap();
+        while house.metric(written).await == 0 {}
+        while house.page("/healthz").await != "ok\n" {}
+    };
+    tokio::time::timeout(Duration::from_secs(20), told_and_mended)
+        .await
+        .unwrap();
     assert_eq!(lines(&file).len(), 1);
 }
 
