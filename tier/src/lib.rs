@@ -41,6 +41,8 @@ pub mod pace;
 pub mod parent;
 pub mod policy;
 pub mod prefetch;
+#[doc(hidden)]
+pub mod priority;
 mod protocol;
 pub mod proxied;
 pub mod proxy;
@@ -48,6 +50,7 @@ pub mod purge;
 mod question;
 mod rfc9111;
 pub mod settings;
+mod spoken;
 mod status;
 pub mod tls;
 

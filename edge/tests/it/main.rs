@@ -32,5 +32,6 @@ mod p_frames;
 mod q_slow;
 mod r_purge;
 mod s_ahead;
-mod t_access;
-mod u_figures;
+mod t_turns;
+mod u_access;
+mod v_figures;
