@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tier::feed::Feed;
 use tier::policy::{self, Policy};
 use tier::prefetch;
-use tier::settings::{self, Cache, Clients, Upstream};
+use tier::settings::{self, Cache, Clients, Log, Upstream};
 
 use crate::gate::{self, Holds, Limits};
 
@@ -69,6 +69,8 @@ pub struct Config {
     pub feed: Feed,
     /// What it fetches before players ask for it.
     pub prefetch: prefetch::Settings,
+    /// What it writes down.
+    pub log: Log,
 }
 
 /// What an edge serves.
@@ -203,6 +205,7 @@ impl Default for Config {
             clients: Clients::default(),
             feed: Feed::default(),
             prefetch: prefetch::Settings::default(),
+            log: Log::default(),
         }
     }
 }
@@ -300,6 +303,7 @@ impl Config {
         );
         let tier = settings::Settings {
             prefetch: self.prefetch,
+            access: self.log.access.check(&mut problems),
             ..tier
         };
         problems.or(Settings {

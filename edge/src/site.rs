@@ -2,14 +2,14 @@
 
 use contracts::reason::Reason;
 use http::Uri;
-use tier::admission::{Admission, Admitted, Facts, Refused};
+use tier::admission::{Admission, Admitted, Facts, Refused, Visitor};
 
 /// Admits every request whose target is one of a server (RFC 9112 §3.2).
 #[derive(Clone, Copy, Debug)]
 pub struct Everybody;
 
 impl Admission for Everybody {
-    fn admit(&self, facts: &Facts<'_>) -> Result<Admitted, Refused> {
+    fn admit(&self, facts: &Facts<'_>, _: Visitor) -> Result<Admitted, Refused> {
         Ok(self.readmit(facts.target)?)
     }
 

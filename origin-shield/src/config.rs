@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use config::{Problem, Problems};
 use serde::{Deserialize, Serialize};
 use tier::feed::Feed;
-use tier::settings::{self, Cache, Clients, Upstream};
+use tier::settings::{self, Cache, Clients, Log, Upstream};
 
 /// `config/shield.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,8 @@ pub struct Config {
     pub clients: Clients,
     /// What it is ordered to purge.
     pub feed: Feed,
+    /// What it writes down.
+    pub log: Log,
 }
 
 /// `[listen]`: addresses as `ip:port`.
@@ -102,6 +104,7 @@ impl Default for Config {
             upstream: Upstream::default(),
             clients: Clients::default(),
             feed: Feed::default(),
+            log: Log::default(),
         }
     }
 }
@@ -133,6 +136,10 @@ impl Config {
         let (cache, upstream, clients) = (&self.cache, &self.upstream, &self.clients);
         let (parents, feed) = (&self.parents, &self.feed);
         let tier = settings::check(parents, cache, upstream, clients, feed, &mut problems);
+        let tier = settings::Settings {
+            access: self.log.access.check(&mut problems),
+            ..tier
+        };
         problems.or(Settings {
             name: self.name,
             zone: self.zone,

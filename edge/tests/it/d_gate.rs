@@ -557,7 +557,7 @@ async fn a_token_never_reaches_the_log() {
     let token = signed("");
     let token = token.trim_start_matches("/~");
     assert!(
-        text.contains("/v/p/x") && text.contains("unreachable"),
+        text.contains("/v/gone/x") && text.contains("unreachable"),
         "{text}"
     );
     for part in token.split('.').skip(2).chain([cat.as_str()]) {

@@ -33,3 +33,5 @@ mod q_slow;
 mod r_purge;
 mod s_ahead;
 mod t_turns;
+mod u_access;
+mod v_figures;

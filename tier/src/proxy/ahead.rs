@@ -5,8 +5,8 @@ use pingora::cache::key::CacheHashKey;
 use pingora::proxy::{Session, subrequest};
 
 use super::{Context, Proxy};
-use crate::key;
 use crate::prefetch::following;
+use crate::{cmcd, key};
 
 impl Proxy {
     /// Begins to fetch what the player is going to ask for next, where that is wanted and does no harm.
@@ -22,7 +22,11 @@ impl Proxy {
         if !given || self.purges.lost().is_some() {
             return;
         }
-        let Some(address) = following(ctx.address(), ctx.said.as_deref()) else {
+        let field = session.req_header().headers.get("cmcd-request");
+        let field = field.and_then(|field| field.to_str().ok());
+        let mut said = field.into_iter().chain(ctx.cmcd.as_deref());
+        let said = said.find_map(cmcd::next_object);
+        let Some(address) = following(ctx.address(), said.as_deref()) else {
             return;
         };
         let key = key::build(&self.rules.zone, &address);

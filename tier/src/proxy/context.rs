@@ -10,7 +10,7 @@ use pingora::proxy::Session;
 use runtime::clock::System;
 
 use super::seq::Numbers;
-use crate::admission::Admitted;
+use crate::admission::{Admitted, Visitor};
 use crate::metrics::CacheUse;
 use crate::parent::Busy;
 use crate::protocol::Protocol;
@@ -28,8 +28,12 @@ pub struct Context {
     /// By what the object is purged; empty until it was admitted.
     pub(super) subject: String,
     pub(super) numbers: Numbers,
-    /// What the player says that it will ask for next.
-    pub(super) said: Option<String>,
+    /// Who asks.
+    pub(super) visitor: Visitor,
+    /// What the player says of itself in the query.
+    pub(super) cmcd: Option<Box<str>>,
+    /// From the beginning until the answer's header was made.
+    pub(super) until_header: Option<Duration>,
     /// On behalf of this node: a refresh, or a question about an object.
     pub(super) internal: bool,
     /// A body follows the header, over HTTP/1.1.
@@ -78,7 +82,9 @@ impl Context {
             key: None,
             subject: String::new(),
             numbers: Numbers::default(),
-            said: None,
+            visitor: Visitor::default(),
+            cmcd: None,
+            until_header: None,
             internal: false,
             brings_body: false,
             wishes: None,

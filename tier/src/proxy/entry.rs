@@ -11,10 +11,10 @@ use super::context::raw_target;
 use super::{Context, Proxy};
 use crate::admission::{Admitted, Facts, Refused};
 use crate::policy::{From, Passage};
-use crate::prefetch::{Errand, next_object};
+use crate::prefetch::Errand;
 use crate::protocol::Protocol;
 use crate::purge::WhenLost;
-use crate::{answer, headers, key};
+use crate::{answer, cmcd, headers, key};
 
 impl Proxy {
     /// Leads a request to the cache; true when it has been answered instead.
@@ -54,7 +54,21 @@ impl Proxy {
         if ctx.internal {
             return Ok(self.admission.readmit(&target)?);
         }
+        let brings_body = !session.downstream_session.is_body_empty();
         let request = session.req_header();
+        if self.access.is_some() || self.prefetch.is_on() {
+            ctx.cmcd = cmcd::of_query(&target);
+        }
+        let From { client, scheme } = from(session, ctx.protocol);
+        let facts = Facts {
+            target: &target,
+            method: request.method.as_str(),
+            scheme,
+            authority: authority(request),
+            peer: client,
+            headers: &request.headers,
+        };
+        ctx.visitor = self.admission.meet(&facts);
         let passage = self.policy.passage(&request.method);
         let passage = passage.ok_or(Reason::Method)?;
         // RFC 9112 §3.2.4
@@ -73,22 +87,10 @@ impl Proxy {
         if !headers::loop_fits(&request.headers, longest) {
             return Err(Reason::BadRequest.into());
         }
-        if passage == Passage::Cache && !session.downstream_session.is_body_empty() {
+        if passage == Passage::Cache && brings_body {
             return Err(Reason::BadRequest.into());
         }
-        let From { client, scheme } = from(session, ctx.protocol);
-        let request = session.req_header();
-        if self.prefetch.is_on() {
-            ctx.said = next_object(&target, &request.headers);
-        }
-        self.admission.admit(&Facts {
-            target: &target,
-            method: request.method.as_str(),
-            scheme,
-            authority: authority(request),
-            peer: client,
-            headers: &request.headers,
-        })
+        self.admission.admit(&facts, ctx.visitor)
     }
 
     /// From here on the request bears its address and nothing of what admitted it.

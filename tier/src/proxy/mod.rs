@@ -27,8 +27,8 @@ use pingora::proxy::{
 };
 use runtime::clock::System;
 
+use crate::access::Log;
 use crate::admission::Admission;
-use crate::beacon::Beacon;
 use crate::cache::{Cache, Reader};
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
@@ -52,8 +52,8 @@ pub struct Proxy {
     pub policy: Policy,
     /// Who is let in.
     pub admission: Arc<dyn Admission>,
-    /// Who hears of every answered request.
-    pub beacon: Arc<dyn Beacon>,
+    /// Where answered requests are noted, if anywhere.
+    pub access: Option<Arc<Log>>,
     /// What viewers get beyond the object; `None` for a node that serves tiers only.
     pub viewers: Option<Viewers>,
     /// Where objects are kept.

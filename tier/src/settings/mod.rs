@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use self::disk::{Directory, Disk};
+use crate::access::{self, Access};
 use crate::app;
 use crate::feed::{self, Feed};
 use crate::listen::Limits;
@@ -85,6 +86,14 @@ pub struct Clients {
     pub drain: Span,
 }
 
+/// `[log]`: what the node writes down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Each answered request.
+    pub access: Access,
+}
+
 /// What `[cache]`, `[upstream]`, `[clients]` and `[feed]` mean once checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -112,6 +121,8 @@ pub struct Settings {
     pub feed: feed::Settings,
     /// What is fetched ahead; nothing unless the role sets it.
     pub prefetch: prefetch::Settings,
+    /// The access log; none unless the role sets it.
+    pub access: Option<access::Settings>,
 }
 
 impl Default for Cache {
@@ -223,6 +234,7 @@ pub fn check(
         },
         feed,
         prefetch: prefetch::Settings::default(),
+        access: None,
         parents,
         hop_secret_file: some(&upstream.hop_secret_file),
         identity: identity(upstream, problems),
