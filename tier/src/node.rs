@@ -23,12 +23,12 @@ use crate::error::Error;
 use crate::feed::{Follower, Lines, Orders, Pace, Place, Revokes, Server, Source, by_hand};
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
-use crate::parent::{self, Parents};
+use crate::parent::{self, DETOURS, Parents, Timeouts};
 use crate::policy::Policy;
 use crate::prefetch::Prefetch;
 use crate::proxy::{Proxy, Rules};
 use crate::purge::Purges;
-use crate::settings::Settings;
+use crate::settings::{ATTEMPTS, Settings};
 use crate::tls;
 
 /// What makes an edge an edge and a shield a shield.
@@ -228,8 +228,8 @@ pub fn secret(path: &Path) -> Result<HeaderValue, Error> {
 /// After this long, in which all parents that a request may ask have been asked, a fill that has not even a response
 /// header is given up as the one fill, and another request may begin its own.
 fn header_limit(settings: &Settings) -> Duration {
-    let attempts = u32::try_from(settings.app.attempts).unwrap_or(u32::MAX);
-    (settings.timeouts.connect + settings.timeouts.read).saturating_mul(attempts)
+    let Timeouts { connect, read, .. } = settings.timeouts;
+    (connect + read) * ATTEMPTS + connect * DETOURS
 }
 
 #[cfg(test)]

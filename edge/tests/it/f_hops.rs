@@ -143,6 +143,25 @@ async fn the_next_parent_answers_for_one_whose_name_does_not_resolve() {
 }
 
 #[tokio::test]
+async fn a_parent_is_reached_at_whichever_of_its_addresses_answers() {
+    // Where `localhost` has two addresses, nobody listens at one of them.
+    let origin = Origin::start(|_| Reply::ok("x")).await;
+    let port = origin.address.port();
+    let house = House::with(&origin, |config| {
+        config.parents = vec![format!("http://localhost:{port}")];
+    })
+    .await;
+    for n in 0..8 {
+        let target = signed(&format!("/v/a/{n}"));
+        let got = house.client(Protocol::H1).get(&target, &[]).await;
+        assert_eq!(got.status, 200, "{n}");
+    }
+    assert_eq!(origin.requests(), 8);
+    let up = format!("millrace_tier_parent_up{{parent=\"localhost:{port}\"}} 1");
+    assert!(house.page("/metrics").await.contains(&up));
+}
+
+#[tokio::test]
 async fn the_next_parent_answers_for_one_that_cannot_do_its_work_and_that_is_soon_left_alone() {
     for status in [502, 503, 504] {
         let well = Origin::start(|_| Reply::ok("x")).await;

@@ -47,6 +47,8 @@ pub struct Context {
     pub(super) tried: Vec<usize>,
     /// How often one was asked.
     pub(super) attempts: u32,
+    /// How often another address of the same parent was tried.
+    pub(super) detours: u32,
     /// Held while a parent is at work on it.
     pub(super) busy: Option<Busy>,
     pub(super) upstream: Upstream,
@@ -90,6 +92,7 @@ impl Context {
             cache_use: CacheUse::None,
             tried: Vec::new(),
             attempts: 0,
+            detours: 0,
             busy: None,
             upstream: Upstream::default(),
         }

@@ -1,15 +1,31 @@
 //! Which answers of a parent are taken, and when another one is asked.
 
 use http::StatusCode;
-use pingora::prelude::{Error, ErrorSource, ErrorType, Result};
+use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer, Result};
 use pingora::proxy::Session;
 
 use super::{Context, Proxy};
+use crate::parent::DETOURS;
 use crate::policy::Passage;
 
 impl Proxy {
     pub(super) fn may_ask_another(&self, ctx: &Context) -> bool {
         may_ask_again(ctx) && self.parents.has_another(&ctx.tried)
+    }
+
+    /// Learns that a parent could not be connected to; whether another one, or the same at another address, is asked.
+    pub(super) fn may_connect_elsewhere(&self, peer: &HttpPeer, ctx: &mut Context) -> bool {
+        let Some(parent) = ctx.tried.last() else {
+            return false;
+        };
+        let address = peer._address.as_inet().copied();
+        if self.parents.unreachable(*parent, address) && ctx.detours < DETOURS {
+            // It was asked for nothing yet.
+            (ctx.detours, ctx.attempts) = (ctx.detours + 1, ctx.attempts.saturating_sub(1));
+            ctx.tried.pop();
+            return true;
+        }
+        self.may_ask_another(ctx)
     }
 
     /// Whether a parent's answer says that it cannot do its work, where asking another does no harm.

@@ -22,6 +22,7 @@ use pingora::cache::{
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, HttpPeer, Result, RetryType};
+use pingora::protocols::Digest;
 use pingora::proxy::{
     FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session, range_header_filter,
 };
@@ -231,15 +232,28 @@ impl ProxyHttp for Proxy {
     fn fail_to_connect(
         &self,
         _session: &mut Session,
-        _peer: &HttpPeer,
+        peer: &HttpPeer,
         ctx: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        if let Some(parent) = ctx.tried.last() {
-            self.parents.failed(*parent);
-        }
-        error.set_retry(self.may_ask_another(ctx));
+        error.set_retry(self.may_connect_elsewhere(peer, ctx));
         error
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        peer: &HttpPeer,
+        _socket: std::os::fd::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if let (false, Some(parent), Some(at)) = (reused, ctx.tried.last(), peer._address.as_inet())
+        {
+            self.parents.reached(*parent, *at);
+        }
+        Ok(())
     }
 
     fn error_while_proxy(
