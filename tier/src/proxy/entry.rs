@@ -24,25 +24,30 @@ impl Proxy {
             answer::preflight(session, viewers, ctx.protocol == Protocol::H3).await?;
             return Ok(true);
         }
-        let reason = match self.admit(session, ctx) {
+        let entered = match self.admit(session, ctx) {
             Ok(admitted) => {
                 self.enter(session, ctx, admitted)?;
-                if self.purges.lost() == Some(WhenLost::Refuse) && !ctx.internal {
-                    self.refuse(session, ctx, Reason::Busy).await?;
-                    return Ok(true);
-                }
-                if !self.must_be_public(ctx) || self.is_public(session, ctx).await {
-                    return Ok(false);
-                }
-                Reason::Missing
+                self.may_be_given(session, ctx).await
             }
-            Err(refused) => {
-                ctx.retry_after = refused.retry_after;
-                refused.reason
-            }
+            Err(refused) => Err(refused),
         };
-        self.refuse(session, ctx, reason).await?;
+        let Err(refused) = entered else {
+            return Ok(false);
+        };
+        ctx.retry_after = refused.retry_after;
+        self.refuse(session, ctx, refused.reason).await?;
         Ok(true)
+    }
+
+    /// Decides whether what was admitted is given now.
+    async fn may_be_given(&self, session: &mut Session, ctx: &Context) -> Result<(), Refused> {
+        if self.purges.lost() == Some(WhenLost::Refuse) && !ctx.internal {
+            return Err(Reason::Busy.into());
+        }
+        if self.must_be_public(ctx) {
+            return self.check_public(session, ctx).await;
+        }
+        Ok(())
     }
 
     /// Decides whether the request is let in.
