@@ -13,6 +13,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::id::TenantId;
 use crate::revocation::Revocation;
 
 /// Orders of a feed after the number that was asked for.
@@ -73,6 +74,11 @@ pub struct Purge {
     /// What becomes of them.
     #[serde(default)]
     pub mode: Mode,
+    /// On whose behalf. Who says so promises that no object which this concerns bears another tenant's tag: each bears
+    /// `t:{tenant}`, or no tag that begins with `t:`. A node that runs short of memory then purges what is this
+    /// tenant's, and not everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
 }
 
 /// Which objects a purge concerns.
@@ -278,7 +284,7 @@ mod tests {
             r#"{"head":9,"gap":{"through":4,"revocations":[{"revoke":"key","value":"k1","until":7}]},"#,
             r#""entries":[{"seq":5,"purge":"url","value":"/v/a/x","mode":"soft"},"#,
             r#"{"seq":6,"purge":"prefix","value":"/v/a/","mode":"hard"},"#,
-            r#"{"seq":7,"purge":"tag","value":"a:a","mode":"hard"},"#,
+            r#"{"seq":7,"purge":"tag","value":"a:a","mode":"hard","tenant":"x"},"#,
             r#"{"seq":8,"purge":"all","mode":"hard"},"#,
             r#"{"seq":9,"revoke":"session","value":"s1","until":1800003600}]}"#
         );
@@ -290,19 +296,29 @@ mod tests {
     #[test]
     fn a_purge_without_a_mode_is_hard() {
         let read = page(r#"{"head":1,"entries":[{"seq":1,"purge":"all"}]}"#, 0).unwrap();
-        let (scope, mode) = (Scope::All, Mode::Hard);
-        assert_eq!(read.entries[0].order, Order::Purge(Purge { scope, mode }));
+        let purge = Purge {
+            scope: Scope::All,
+            mode: Mode::Hard,
+            tenant: None,
+        };
+        assert_eq!(read.entries[0].order, Order::Purge(purge));
     }
 
     #[test]
     fn an_unknown_order_is_told_from_a_purge_that_cannot_be_read() {
-        let text = r#"{"head":3,"news":1,"entries":[{"seq":1,"warm":"/v/"},
-            {"seq":2,"purge":"country","value":"XX"},{"seq":3,"purge":"prefix","value":"no-folder"}]}"#;
+        let text = r#"{"head":4,"news":1,"entries":[{"seq":1,"warm":"/v/"},
+            {"seq":2,"purge":"country","value":"XX"},{"seq":3,"purge":"prefix","value":"no-folder"},
+            {"seq":4,"purge":"tag","value":"a:a","tenant":"no id"}]}"#;
         let read = page(text, 0).unwrap();
         let orders: Vec<Order> = read.entries.into_iter().map(|entry| entry.order).collect();
         assert_eq!(
             orders,
-            [Order::Unknown, Order::UnknownPurge, Order::UnknownPurge]
+            [
+                Order::Unknown,
+                Order::UnknownPurge,
+                Order::UnknownPurge,
+                Order::UnknownPurge
+            ]
         );
     }
 

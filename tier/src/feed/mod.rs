@@ -9,6 +9,7 @@ mod metrics;
 mod orders;
 mod settings;
 mod source;
+pub mod state;
 
 use std::sync::Arc;
 use std::time::Duration;

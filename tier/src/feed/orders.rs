@@ -5,15 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use contracts::feed::{Folder, Mode, Order, Page, Purge, Scope, Text};
+use contracts::feed::{Order, Page, Purge};
 use contracts::revocation::{Revocation, Revoked};
 use contracts::time::UnixSeconds;
 use parking_lot::Mutex;
 
+use super::state::{Found, Line, State};
 use crate::error::Error;
-use crate::purge::state::{Found, Line, State};
-use crate::purge::table::Kind;
-use crate::purge::{Marks, Purges};
+use crate::purge::{Marks, Purged, Purges};
 
 /// Puts revocations in force.
 pub trait Revokes: Send + Sync + 'static {
@@ -74,17 +73,27 @@ impl Orders {
                 Line::Through { seq } => through = through.max(Some(seq)),
                 Line::Purged {
                     scope,
+                    tenant,
                     hard,
                     soft,
                     soft_at,
                 } => {
-                    let known = (scope, Line::marks(hard, soft, soft_at));
+                    let known = Purged {
+                        scope,
+                        tenant,
+                        marks: Line::marks(hard, soft, soft_at),
+                    };
                     // At once, so that a long file does not lie in memory as a whole.
                     purged.push(known);
                     if purged.len() >= AT_ONCE {
                         purges.apply(&std::mem::take(&mut purged), 0);
                     }
                 }
+                Line::Untagged {
+                    hard,
+                    soft,
+                    soft_at,
+                } => purges.apply_untagged(Line::marks(hard, soft, soft_at)),
                 Line::Revoked(revocation) => kept.keep(revocation, seconds(now)),
             });
             let (state, found) = opened.map_err(|source| Error::Read {
@@ -103,7 +112,7 @@ impl Orders {
                 // there was another when what is on the disks was stored.
                 tracing::info!("what was stored before {} is purged", path.display());
                 let seq = millis(now).max(purges.through() + 1);
-                purges.apply(&[(Scope::All, Line::marks(seq, 0, 0))], seq);
+                purges.apply(&[Purged::everything(Marks::hard(seq))], seq);
             }
         }
         let orders = Self {
@@ -138,19 +147,19 @@ impl Orders {
                 "the feed has forgotten orders up to {}: everything is purged",
                 gap.through
             );
-            purged.push((Scope::All, Line::marks(gap.through, 0, 0)));
+            purged.push(Purged::everything(Marks::hard(gap.through)));
             revoked.extend(gap.revocations);
         }
         for entry in page.entries {
             match entry.order {
-                Order::Purge(purge) => purged.push(marked(purge, entry.seq, now)),
+                Order::Purge(purge) => purged.push(Purged::by(purge, entry.seq, now)),
                 Order::Revoke(revocation) => revoked.push(revocation),
                 Order::UnknownPurge => {
                     tracing::warn!(
                         "order {} is a purge of a kind unknown here: everything is purged",
                         entry.seq
                     );
-                    purged.push((Scope::All, Line::marks(entry.seq, 0, 0)));
+                    purged.push(Purged::everything(Marks::hard(entry.seq)));
                 }
                 Order::Unknown => {
                     tracing::info!("order {} is of a kind unknown here: passed over", entry.seq);
@@ -160,11 +169,7 @@ impl Orders {
         let news = !purged.is_empty() || !revoked.is_empty() || through > self.through();
         self.purges.apply(&purged, through);
         let mut lines: Vec<Line> = Vec::with_capacity(purged.len() + revoked.len() + 1);
-        lines.extend(
-            purged
-                .into_iter()
-                .map(|(scope, marks)| Line::purged(scope, marks)),
-        );
+        lines.extend(purged.into_iter().map(Line::purged));
         if self.revokes.is_some() {
             let mut kept = self.kept.lock();
             for revocation in &revoked {
@@ -189,10 +194,9 @@ impl Orders {
         // Held from the number to the file: no two orders have one number, and the file has them by rising numbers.
         let mut kept = self.kept.lock();
         let seq = millis(now).max(self.through() + 1);
-        let marked = marked(purge, seq, now);
-        self.purges.apply(std::slice::from_ref(&marked), seq);
-        let (scope, marks) = marked;
-        let lines = [Line::purged(scope, marks), Line::Through { seq }];
+        let purged = Purged::by(purge, seq, now);
+        self.purges.apply(std::slice::from_ref(&purged), seq);
+        let lines = [Line::purged(purged), Line::Through { seq }];
         kept.save(&self.purges, &lines, now).map_or(Ok(seq), Err)
     }
 
@@ -246,10 +250,8 @@ impl Kept {
 
 fn snapshot(purges: &Purges, revocations: &HashMap<Revoked, UnixSeconds>) -> Vec<Line> {
     let mut lines: Vec<Line> = purges.table(|table| {
-        let entries = table.entries();
-        entries
-            .filter_map(|(kind, key, marks)| Some(Line::purged(scope(kind, key)?, marks)))
-            .collect()
+        let untagged = table.untagged().map(Line::untagged);
+        table.entries().map(Line::purged).chain(untagged).collect()
     });
     lines.extend(revocations.iter().map(|(what, until)| {
         Line::Revoked(Revocation {
@@ -261,31 +263,6 @@ fn snapshot(purges: &Purges, revocations: &HashMap<Revoked, UnixSeconds>) -> Vec
         seq: purges.through(),
     });
     lines
-}
-
-/// What a table's key stands for; it was a scope's value before, so it is one.
-fn scope(kind: Kind, key: &str) -> Option<Scope> {
-    Some(match kind {
-        Kind::Url => Scope::Url(Text::parse(key).ok()?),
-        Kind::Prefix => Scope::Prefix(Folder::parse(key).ok()?),
-        Kind::Tag => Scope::Tag(Text::parse(key).ok()?),
-        Kind::All => Scope::All,
-    })
-}
-
-fn marked(purge: Purge, seq: u64, now: SystemTime) -> (Scope, Marks) {
-    let marks = match purge.mode {
-        Mode::Hard => Marks {
-            hard: seq,
-            ..Marks::default()
-        },
-        Mode::Soft => Marks {
-            soft: seq,
-            soft_at: Some(now),
-            ..Marks::default()
-        },
-    };
-    (purge.scope, marks)
 }
 
 fn since_epoch(now: SystemTime) -> Duration {

@@ -5,10 +5,9 @@
 //! reaches fills in flight, and a parent that is behind cannot bring back what was purged: a node that knows of a
 //! purge asks its parent for nothing older ([`contracts::header::MIN_SEQ`]).
 //!
-//! [`state`] lets purges survive a restart, and [`Lease`] says how long a node may serve without news.
+//! [`crate::feed::state`] lets purges survive a restart, and [`Lease`] says how long a node may serve without news.
 
 mod lease;
-pub mod state;
 pub mod table;
 
 use std::time::Duration;
@@ -17,9 +16,7 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 pub use lease::Lease;
-pub use table::{Marks, Subject, Table, Verdict};
-
-use contracts::feed::Scope;
+pub use table::{Marks, Purged, Subject, Table, Verdict};
 
 /// What a node knows of purges. Shared by the one who brings orders and those who serve.
 #[derive(Debug)]
@@ -139,12 +136,17 @@ impl Purges {
 
     /// Takes note of purges, and that all orders up to a number were applied. Both at once: a fetch that is told of
     /// an order must never be taken for one that came before it.
-    pub fn apply(&self, purged: &[(Scope, Marks)], through: u64) {
+    pub fn apply(&self, purged: &[Purged], through: u64) {
         let mut known = self.known.write();
-        for (scope, marks) in purged {
-            known.table.mark(scope, *marks);
+        for purged in purged {
+            known.table.note(purged);
         }
         known.through = known.through.max(through);
+    }
+
+    /// Takes note of what concerns all objects that bear no tenant's tag.
+    pub fn apply_untagged(&self, marks: Marks) {
+        self.known.write().table.note_untagged(marks);
     }
 
     /// Reads the table.
