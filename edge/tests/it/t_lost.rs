@@ -205,6 +205,52 @@ async fn by_hand(house: &House, kind: &str, body: &str) -> Got {
 }
 
 #[tokio::test]
+async fn in_front_of_a_site_a_purge_reaches_an_address_however_it_is_spelt() {
+    let origin = Origin::start(|_| Reply::ok("x").field("cache-control", "max-age=600")).await;
+    let house = House::with(&origin, |config| {
+        config.serve = edge::config::Serve::Site;
+        config.listen.plain = "127.0.0.1:0".to_owned();
+    })
+    .await;
+    let get = async |host: &str, target: &str| {
+        let stream = TcpStream::connect(house.edge.plain.unwrap()).await.unwrap();
+        let head = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        let got = h1(Box::pin(stream), head.as_bytes(), false)
+            .await
+            .whole()
+            .await;
+        assert_eq!(got.status, 200, "{host} {target}");
+        got.field("cache-status").contains("; hit")
+    };
+    let spelt = [
+        ("h", "/a/b"),
+        ("H", "/a/b?q"),
+        ("h:80", "/a/b"),
+        ("h:443", "/a/b"),
+        ("h.", "/a/b"),
+        ("h", "/x/../a/b"),
+        ("h", "/a//b"),
+        ("h", "/a/./%62"),
+        ("h", "/%2e%2e/a/b"),
+    ];
+    for value in ["//h/a/b", "//H:443/x/%2E./%61/b"] {
+        for (host, target) in spelt.into_iter().chain([("h", "/a/c")]) {
+            get(host, target).await;
+            assert!(get(host, target).await, "{host} {target}");
+        }
+        let order = json!({"purge": "url", "value": value}).to_string();
+        assert_eq!(
+            by_hand(&house, "application/json", &order).await.status,
+            200
+        );
+        for (host, target) in spelt {
+            assert!(!get(host, target).await, "{value}: {host} {target}");
+        }
+        assert!(get("h", "/a/c").await, "{value}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_feed_purges_are_ordered_by_hand() {
     let origin = origin().await;
     let house = House::with(&origin, |_| {}).await;

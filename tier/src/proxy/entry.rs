@@ -1,5 +1,7 @@
 //! How a request comes in: whether it is served at all, who let it in, and by what its object is known.
 
+use std::borrow::Cow;
+
 use contracts::reason::Reason;
 use http::uri::Authority;
 use http::{Method, Version, header};
@@ -13,7 +15,7 @@ use crate::admission::{Admitted, Facts, Refused};
 use crate::policy::{From, Passage};
 use crate::prefetch::{Errand, next_object};
 use crate::protocol::Protocol;
-use crate::purge::WhenLost;
+use crate::purge::{WhenLost, canonical};
 use crate::{answer, headers, key};
 
 impl Proxy {
@@ -106,8 +108,12 @@ impl Proxy {
         let request = session.req_header_mut();
         request.set_uri(uri);
         let zone = &self.rules.zone;
-        ctx.subject = self.policy.subject(&admitted.address, request);
-        ctx.key = Some(key::build(zone, &self.policy.target(&ctx.subject, scheme)));
+        let subject = self.policy.subject(&admitted.address, request);
+        ctx.key = Some(key::build(zone, &self.policy.target(&subject, scheme)));
+        ctx.subject = match canonical(&subject) {
+            Cow::Borrowed(_) => subject,
+            Cow::Owned(even) => even,
+        };
         self.note_demand(request, ctx);
         if !ctx.internal {
             ctx.wishes = self.policy.wishes(request);

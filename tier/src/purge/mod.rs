@@ -7,6 +7,7 @@
 //!
 //! [`crate::feed::state`] lets purges survive a restart, and [`Lease`] says how long a node may serve without news.
 
+mod canonical;
 mod lease;
 pub mod table;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use canonical::canonical;
 pub use lease::Lease;
 pub use table::{Marks, Purged, Subject, Table, Verdict};
 

@@ -2,11 +2,14 @@
 
 mod fold;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::SystemTime;
 
 use contracts::feed::{Folder, Mode, Purge, Scope, Text};
 use contracts::id::TenantId;
+
+use super::canonical;
 
 /// Every purge that a node knows, in bounded memory.
 ///
@@ -78,7 +81,7 @@ pub enum Verdict {
 /// What purges go by.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// The path with its query; in front of a site `//host/path?query`.
+    /// The path with its query; in front of a site `//host/path?query`, evened out as purges are.
     pub address: &'a str,
     /// Tags, separated by spaces.
     pub tags: &'a str,
@@ -129,6 +132,12 @@ impl Table {
             Scope::Tag(tag) => (&mut self.tags, tag.as_str()),
             Scope::All => return self.all.raise(marks),
         };
+        // Tags are not addresses.
+        let key = match scope {
+            Scope::Tag(_) => Cow::Borrowed(key),
+            _ => canonical(key),
+        };
+        let key = &*key;
         let tenant = tenant.cloned();
         let held = Held { marks, tenant };
         if let Some(known) = of_kind.get_mut(key) {
