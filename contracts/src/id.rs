@@ -91,6 +91,11 @@ id!(
     TenantId, "tenant", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
 );
 
+id!(
+    /// A feed of orders. One that begins anew has another.
+    FeedId, "feed", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
+);
+
 macro_rules! drawn {
     ($($name:ident),+) => {$(
         impl $name {

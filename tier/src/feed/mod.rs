@@ -104,6 +104,9 @@ impl Follower {
         if head < applied {
             return Err(Fault::Behind { head, applied });
         }
+        if through <= applied && self.orders.is_of_another(&page) {
+            return Err(Fault::Another { applied });
+        }
         let news = page.gap.is_some() || !page.entries.is_empty();
         let orders = Arc::clone(&self.orders);
         let taken = tokio::task::spawn_blocking(move || orders.take(page, System.wall())).await;

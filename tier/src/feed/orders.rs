@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use contracts::feed::{Order, Page, Purge};
+use contracts::id::FeedId;
 use contracts::revocation::{Revocation, Revoked};
 use contracts::time::UnixSeconds;
 use parking_lot::Mutex;
@@ -32,6 +33,8 @@ pub struct Orders {
 
 struct Kept {
     state: Option<State>,
+    /// The feed whose numbers were applied last, as far as it said so.
+    feed: Option<FeedId>,
     /// Those that have not ended, in force or not.
     revocations: HashMap<Revoked, UnixSeconds>,
     /// The file does not say what it should.
@@ -62,6 +65,7 @@ impl Orders {
     ) -> Result<Self, Error> {
         let mut kept = Kept {
             state: None,
+            feed: None,
             revocations: HashMap::new(),
             outdated: false,
             // None is in force yet.
@@ -89,6 +93,7 @@ impl Orders {
                         purges.apply(&std::mem::take(&mut purged), 0);
                     }
                 }
+                Line::Feed { id } => kept.feed = Some(id),
                 Line::Untagged {
                     hard,
                     soft,
@@ -137,11 +142,25 @@ impl Orders {
         &self.purges
     }
 
+    /// Whether a page is of another feed than what was applied before.
+    #[must_use]
+    pub fn is_of_another(&self, page: &Page) -> bool {
+        let known = self.kept.lock().feed.clone();
+        page.feed.is_some() && page.feed != known && self.through() > 0
+    }
+
     /// Does what a page of the feed says, and puts it down. It writes to the disk: not for a thread that serves.
     pub fn take(&self, page: Page, now: SystemTime) -> Shortfall {
         let through = page.through(self.through());
         let mut purged = Vec::new();
         let mut revoked = Vec::new();
+        if self.is_of_another(&page) {
+            tracing::warn!("it is another feed: everything is purged up to order {through}");
+            purged.push(Purged::everything(Marks::hard(through)));
+        }
+        // Nobody can tell when that was ordered which came while the node was away: it has been stale for long.
+        let known = self.purges.lease.is_held();
+        let at = if known { now } else { UNIX_EPOCH };
         if let Some(gap) = page.gap {
             tracing::warn!(
                 "the feed has forgotten orders up to {}: everything is purged",
@@ -152,7 +171,7 @@ impl Orders {
         }
         for entry in page.entries {
             match entry.order {
-                Order::Purge(purge) => purged.push(Purged::by(purge, entry.seq, now)),
+                Order::Purge(purge) => purged.push(Purged::by(purge, entry.seq, at)),
                 Order::Revoke(revocation) => revoked.push(revocation),
                 Order::UnknownPurge => {
                     tracing::warn!(
@@ -177,6 +196,12 @@ impl Orders {
             }
             lines.extend(revoked.iter().cloned().map(Line::Revoked));
         }
+        let mut kept = self.kept.lock();
+        if page.feed.is_some() && page.feed != kept.feed {
+            kept.feed = page.feed;
+            lines.extend(kept.feed.clone().map(|id| Line::Feed { id }));
+        }
+        drop(kept);
         if news {
             lines.push(Line::Through { seq: through });
         }
@@ -228,7 +253,7 @@ impl Kept {
         let needed = self.revocations.len() + purges.table(|table| table.len());
         let state = self.state.as_mut()?;
         let saved = if self.outdated || state.is_long(needed) {
-            state.replace(&snapshot(purges, &self.revocations))
+            state.replace(&snapshot(purges, &self.revocations, self.feed.as_ref()))
         } else if lines.is_empty() {
             Ok(())
         } else {
@@ -248,7 +273,11 @@ impl Kept {
     }
 }
 
-fn snapshot(purges: &Purges, revocations: &HashMap<Revoked, UnixSeconds>) -> Vec<Line> {
+fn snapshot(
+    purges: &Purges,
+    revocations: &HashMap<Revoked, UnixSeconds>,
+    feed: Option<&FeedId>,
+) -> Vec<Line> {
     let mut lines: Vec<Line> = purges.table(|table| {
         let untagged = table.untagged().map(Line::untagged);
         table.entries().map(Line::purged).chain(untagged).collect()
@@ -259,6 +288,7 @@ fn snapshot(purges: &Purges, revocations: &HashMap<Revoked, UnixSeconds>) -> Vec
             until: *until,
         })
     }));
+    lines.extend(feed.map(|id| Line::Feed { id: id.clone() }));
     lines.push(Line::Through {
         seq: purges.through(),
     });

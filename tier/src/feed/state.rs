@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use contracts::feed::Scope;
-use contracts::id::TenantId;
+use contracts::id::{FeedId, TenantId};
 use contracts::revocation::Revocation;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,11 @@ pub enum Line {
     Through {
         /// Its number.
         seq: u64,
+    },
+    /// Which feed the numbers are of.
+    Feed {
+        /// Its id.
+        id: FeedId,
     },
     /// The newest purges of a key.
     Purged {
@@ -289,6 +294,9 @@ mod tests {
             Line::purged(Purged::everything(Marks::hard(4))),
             Line::untagged(Line::marks(0, 4, 7)),
             session("s1"),
+            Line::Feed {
+                id: FeedId::parse("f1").unwrap(),
+            },
             Line::Through { seq: 4 },
         ]
     }

@@ -122,9 +122,21 @@ impl Purges {
     #[must_use]
     pub fn judge(&self, subject: Subject<'_>, fill_seq: u64) -> Judged {
         let known = self.known.read();
+        // No object bears a number that was never applied: this one's is of another numbering, or of a feed that has
+        // not been read to its end again since the start.
+        let fill_seq = if fill_seq <= known.through {
+            fill_seq
+        } else if self.lease.is_held() {
+            return Judged {
+                verdict: Verdict::Gone,
+                through: 0,
+            };
+        } else {
+            0
+        };
         let verdict = known.table.judge(subject, fill_seq);
         let through = match verdict {
-            Verdict::Usable => known.through.max(fill_seq),
+            Verdict::Usable => known.through,
             Verdict::Stale(_) | Verdict::Gone => fill_seq,
         };
         Judged { verdict, through }
@@ -162,6 +174,41 @@ mod tests {
     use tokio::time::{Instant, advance};
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_number_of_another_numbering_saves_no_object() {
+        let purges = Purges::new(&Settings {
+            memory: 1 << 16,
+            follows: true,
+            lease: Duration::from_secs(60),
+            lease_immutable: Duration::from_secs(60),
+            when_lost: WhenLost::Revalidate,
+        });
+        let subject = Subject {
+            address: "/v/a/x",
+            tags: "a:a",
+        };
+        // Given by hand, in milliseconds; the feed counts from one.
+        let theirs = 1_800_000_000_000;
+        let everything = Purged::everything(Marks::hard(2));
+        purges.apply(&[], 1);
+        let judged = purges.judge(subject, theirs);
+        assert_eq!((judged.verdict, judged.through), (Verdict::Usable, 1));
+        purges.apply(&[everything], 3);
+        assert_eq!(purges.judge(subject, theirs).verdict, Verdict::Gone);
+        assert_eq!(purges.judge(subject, 2).verdict, Verdict::Usable);
+        purges.apply(&[], 4);
+        let other = Subject {
+            address: "/v/b/x",
+            tags: "",
+        };
+        purges.lease.renew(Instant::now());
+        assert_eq!(
+            purges.judge(other, 5).verdict,
+            Verdict::Gone,
+            "all that the feed has is applied"
+        );
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_never_changes_is_doubted_later() {

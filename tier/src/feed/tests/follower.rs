@@ -178,6 +178,31 @@ async fn a_feed_that_fails_is_asked_less_and_less_often_and_soon_again_when_it_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_feed_is_followed_from_where_it_goes_beyond_the_first() {
+    let feed = Followed::new();
+    let of = |id: &str, head, entries| Page {
+        feed: FeedId::parse(id).ok(),
+        ..page(head, entries)
+    };
+    feed.answer(Ok(of("f1", 5, vec![tag(5, "a")])));
+    feed.answer(Ok(of("f2", 5, vec![])));
+    feed.pass(62).await;
+    assert!(feed.house.purges.lost().is_some());
+    assert!(
+        feed.ailment().contains("another feed"),
+        "{}",
+        feed.ailment()
+    );
+    assert_eq!(feed.house.judge("", 4), Verdict::Usable);
+    feed.answer(Ok(of("f2", 7, vec![tag(7, "b")])));
+    feed.answer(Ok(of("f2", 7, vec![])));
+    feed.pass(2).await;
+    assert_eq!(feed.house.judge("", 5), Verdict::Gone);
+    assert_eq!(feed.house.judge("", 7), Verdict::Usable);
+    assert_eq!(feed.ailment(), "ok\n");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_feed_that_ends_before_what_was_applied_is_no_news() {
     let feed = Followed::new();
     feed.answer(Ok(page(5, vec![tag(5, "a")])));

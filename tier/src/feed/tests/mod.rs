@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use contracts::feed::{Entry, Gap, Order, Page, Purge, Scope, Text};
-use contracts::id::SessionId;
+use contracts::id::{FeedId, SessionId};
 use contracts::revocation::{Revocation, Revoked};
 use contracts::time::UnixSeconds;
 use parking_lot::Mutex;
@@ -95,6 +95,7 @@ fn revoke(seq: u64, name: &str) -> Entry {
 
 fn page(head: u64, entries: Vec<Entry>) -> Page {
     Page {
+        feed: None,
         head,
         entries,
         gap: None,
@@ -138,6 +139,7 @@ fn what_was_forgotten_by_the_feed_was_all_purged_and_its_revocations_are_in_forc
         revocations: vec![session("s1")],
     };
     let page = Page {
+        feed: None,
         head: 8,
         gap: Some(gap),
         entries: vec![tag(8, "a")],
@@ -148,6 +150,56 @@ fn what_was_forgotten_by_the_feed_was_all_purged_and_its_revocations_are_in_forc
     assert_eq!(house.judge("a", 7), Verdict::Gone);
     assert_eq!(*house.gate.known.lock(), ["s1"]);
     assert_eq!(house.orders.through(), 8);
+}
+
+#[test]
+fn everything_is_purged_when_another_feed_is_followed_and_by_a_restart_it_is_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let of = |feed: &str, head, entries| Page {
+        feed: FeedId::parse(feed).ok(),
+        ..page(head, entries)
+    };
+    let first = house(true, Some(&path));
+    first.orders.take(of("f1", 5, vec![tag(5, "a")]), at(0));
+    assert_eq!(first.judge("", 4), Verdict::Usable);
+    drop(first);
+    let again = house(true, Some(&path));
+    again.orders.take(of("f1", 6, vec![tag(6, "a")]), at(0));
+    assert_eq!(again.judge("", 5), Verdict::Usable);
+    assert!(again.orders.is_of_another(&of("f2", 9, vec![])));
+    again.orders.take(of("f2", 9, vec![tag(9, "b")]), at(0));
+    assert_eq!(
+        again.judge("", 6),
+        Verdict::Gone,
+        "what f2 has purged is not known"
+    );
+    assert_eq!(again.judge("", 9), Verdict::Usable);
+    drop(again);
+    let third = house(true, Some(&path));
+    assert!(!third.orders.is_of_another(&of("f2", 9, vec![])));
+    assert_eq!(
+        (third.judge("", 6), third.judge("", 9)),
+        (Verdict::Gone, Verdict::Usable)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_made_stale_while_a_node_was_away_has_been_so_for_long() {
+    let house = house(true, None);
+    let soft = |seq| {
+        let Order::Purge(purge) = tag(seq, "a").order else {
+            panic!()
+        };
+        let mode = contracts::feed::Mode::Soft;
+        let order = Order::Purge(Purge { mode, ..purge });
+        page(seq, vec![Entry { seq, order }])
+    };
+    house.orders.take(soft(1), at(0));
+    assert_eq!(house.judge("a", 0), Verdict::Stale(Some(UNIX_EPOCH)));
+    house.purges.lease.renew(Instant::now());
+    house.orders.take(soft(2), at(7));
+    assert_eq!(house.judge("a", 0), Verdict::Stale(Some(at(7))));
 }
 
 #[test]
