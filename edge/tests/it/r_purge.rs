@@ -337,6 +337,36 @@ async fn a_purge_goes_through_a_chain_of_tiers_of_which_one_is_behind() {
 }
 
 #[tokio::test]
+async fn what_a_cache_gives_that_follows_no_feed_does_not_pass_for_newer_than_a_purge() {
+    let age = Arc::new(AtomicU64::new(0));
+    let told = Arc::clone(&age);
+    let origin = origin_with(move |reply| match told.load(Ordering::SeqCst) {
+        0 => reply,
+        age => reply.field("age", age.to_string()),
+    })
+    .await;
+    let feed = Feed::start().await;
+    let house = edge(origin.url(), &feed, "edge-1").await;
+    feed.obeyed(tag("hard"), &["edge-1"]).await;
+    age.store(3600, Ordering::SeqCst);
+    for count in 1..3 {
+        let (_, own) = version(&house, "/v/film/a").await;
+        assert!(!own.contains("stored"), "{own}");
+        let unnumbered = house.metric("millrace_tier_parent_unnumbered_total").await;
+        assert_eq!(unnumbered, count);
+    }
+    let other = version(&house, "/v/other/x").await;
+    assert!(
+        other.1.contains("stored"),
+        "no purge concerns it: {other:?}"
+    );
+    age.store(0, Ordering::SeqCst);
+    let (fresh, own) = version(&house, "/v/film/a").await;
+    assert!(own.contains("stored"), "{own}");
+    assert_eq!(version(&house, "/v/film/a").await.0, fresh);
+}
+
+#[tokio::test]
 async fn a_viewer_cannot_ask_past_the_cache() {
     let (origin, feed) = (origin().await, Feed::start().await);
     let house = edge(origin.url(), &feed, "edge-1").await;

@@ -19,6 +19,8 @@ pub struct Metrics {
     pub purged: IntCounterVec,
     /// Answers of parents that were behind what is known here, and were asked for again.
     pub behind: IntCounter,
+    /// Answers of caches that follow no feed, which may be older than a purge.
+    pub unnumbered: IntCounter,
 }
 
 impl Metrics {
@@ -57,6 +59,10 @@ impl Metrics {
             behind: counter(
                 "millrace_tier_parent_behind_total",
                 "Answers of parents older than a purge that is known here, asked for again",
+            )?,
+            unnumbered: counter(
+                "millrace_tier_parent_unnumbered_total",
+                "Answers of caches that follow no feed, not stored because they may be older than a purge",
             )?,
         })
     }

@@ -151,6 +151,10 @@ impl Follower {
 
     fn look(&self, fault: Option<&str>) {
         let purges = self.orders.purges();
+        let unnumbered =
+            "a parent, or a cache before it, follows no feed, and gave what may have been purged";
+        let unnumbered = purges.was_laundered().then(|| unnumbered.to_owned());
+        self.health.degrade("parents", unnumbered);
         let Some(lost) = purges.lost() else {
             return self.health.degrade("feed", None);
         };

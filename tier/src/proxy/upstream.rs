@@ -114,6 +114,9 @@ impl Proxy {
         let Some(arrival) = ctx.upstream.arrival else {
             return RespCacheable::Uncacheable(NoCacheReason::InternalError);
         };
+        if ctx.numbers.laundered {
+            return RespCacheable::Uncacheable(NoCacheReason::Custom("older than a purge"));
+        }
         let case = fill::Case {
             request: session.req_header(),
             response,

@@ -8,15 +8,18 @@
 //! [`crate::feed::state`] lets purges survive a restart, and [`Lease`] says how long a node may serve without news.
 
 mod canonical;
+mod history;
 mod lease;
 pub mod table;
 
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 pub(crate) use canonical::canonical;
+use history::History;
 pub use lease::Lease;
 pub use table::{Marks, Purged, Subject, Table, Verdict};
 
@@ -27,6 +30,8 @@ pub struct Purges {
     follows: bool,
     when_lost: WhenLost,
     lease_immutable: Duration,
+    /// When a parent last gave what may be from before a purge, without a number.
+    laundered: Mutex<Option<Instant>>,
     /// The node's right to serve by what it knows.
     pub lease: Lease,
 }
@@ -35,6 +40,7 @@ pub struct Purges {
 struct Known {
     table: Table,
     through: u64,
+    history: History,
 }
 
 /// Where a node gets its orders, and how much it holds.
@@ -83,7 +89,9 @@ impl Purges {
             known: RwLock::new(Known {
                 table: Table::new(settings.memory),
                 through: 0,
+                history: History::new(Instant::now()),
             }),
+            laundered: Mutex::new(None),
             follows: settings.follows,
             when_lost: settings.when_lost,
             lease_immutable: settings.lease_immutable,
@@ -156,6 +164,34 @@ impl Purges {
             known.table.note(purged);
         }
         known.through = known.through.max(through);
+        let through = known.through;
+        known.history.note(through, Instant::now());
+    }
+
+    /// Whether an answer of so many seconds may be from before an order that concerns its object: then a cache gave it
+    /// that follows no feed, for it bears no number. `None`: an age that nobody knows. Where it is so, that is
+    /// remembered for a while.
+    #[must_use]
+    pub fn may_be_older(&self, subject: Subject<'_>, age: Option<Duration>) -> bool {
+        let known = self.known.read();
+        let newest = known.table.marks(subject).newest();
+        if newest == 0 {
+            return false;
+        }
+        let since = known.history.since(newest, Instant::now());
+        let is_newer = since.zip(age).is_some_and(|(since, age)| age < since);
+        drop(known);
+        if !is_newer {
+            *self.laundered.lock() = Some(Instant::now());
+        }
+        !is_newer
+    }
+
+    /// Whether a parent that follows no feed was met lately.
+    #[must_use]
+    pub fn was_laundered(&self) -> bool {
+        let laundered = *self.laundered.lock();
+        laundered.is_some_and(|at| at.elapsed() < LATELY)
     }
 
     /// Takes note of what concerns all objects that bear no tenant's tag.
@@ -169,9 +205,12 @@ impl Purges {
     }
 }
 
+/// For so long it is said that a parent follows no feed.
+const LATELY: Duration = Duration::from_secs(300);
+
 #[cfg(test)]
 mod tests {
-    use tokio::time::{Instant, advance};
+    use tokio::time::advance;
 
     use super::*;
 
