@@ -19,6 +19,7 @@ mod answer;
 pub mod app;
 pub mod beacon;
 pub mod cache;
+mod changes;
 mod date;
 mod error;
 pub mod feed;

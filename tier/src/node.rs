@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::beacon::Beacon;
 use crate::cache::Cache;
 use crate::cache::disk::State;
+use crate::changes::Changes;
 use crate::error::Error;
 use crate::feed::{Follower, Lines, Orders, Pace, Place, Revokes, Server, Source, by_hand};
 use crate::headers::Viewers;
@@ -112,6 +113,7 @@ impl Node {
             purges,
             prefetch: Prefetch::register(settings.prefetch, &registry)?,
             questions: Arc::default(),
+            changes: Changes::default(),
             metrics: metrics.clone(),
             rules,
         };

@@ -31,6 +31,7 @@ use runtime::clock::System;
 use crate::admission::Admission;
 use crate::beacon::Beacon;
 use crate::cache::{Cache, Reader};
+use crate::changes::Changes;
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
 use crate::notes::Notes;
@@ -69,6 +70,8 @@ pub struct Proxy {
     pub(crate) prefetch: Prefetch,
     /// What is being found out for those who show no token.
     pub(crate) questions: Arc<Questions>,
+    /// What was changed a moment ago.
+    pub(crate) changes: Changes,
     /// What is counted.
     pub metrics: Metrics,
     /// Names and limits.

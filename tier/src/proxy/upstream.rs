@@ -1,7 +1,10 @@
 //! What is asked of a parent, and what is made of its answer.
 
+use std::time::Instant;
+
 use contracts::header::HOP;
 use http::header;
+use pingora::cache::key::CacheHashKey;
 use pingora::cache::{NoCacheReason, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorSource, ErrorType, Result};
@@ -11,6 +14,7 @@ use runtime::clock::System;
 use super::entry::from;
 use super::{Context, Proxy};
 use crate::headers::{self, CACHE_STATUS};
+use crate::policy::Passage;
 use crate::rfc9111::{condition, freshness};
 use crate::{fill, key};
 
@@ -117,6 +121,9 @@ impl Proxy {
         if ctx.numbers.laundered {
             return RespCacheable::Uncacheable(NoCacheReason::Custom("older than a purge"));
         }
+        if self.was_changed_meanwhile(session, ctx) {
+            return RespCacheable::Uncacheable(NoCacheReason::Custom("changed meanwhile"));
+        }
         let case = fill::Case {
             request: session.req_header(),
             response,
@@ -157,9 +164,23 @@ impl Proxy {
             for scheme in ["http", "https"] {
                 let target = self.policy.target(&subject, scheme);
                 let key = key::build(&self.rules.zone, &target);
+                // First this: a fetch that is stored in between is forgotten.
+                self.changes.note(key.primary_bin(), Instant::now());
                 self.cache.forget_at_once(&key);
             }
         }
+    }
+
+    /// Whether what is fetched was changed after it had been asked for.
+    fn was_changed_meanwhile(&self, session: &Session, ctx: &Context) -> bool {
+        let (Some(key), Some(asked_at)) = (&ctx.key, ctx.upstream.asked_at) else {
+            return false;
+        };
+        // Who changes something is told what is so since.
+        let fetched = self.passage(session) == Some(Passage::Cache);
+        fetched
+            && !self.is_for_films()
+            && self.changes.may_have_changed(&key.primary_bin(), asked_at)
     }
 
     /// Whether what is stored and stale may answer: while it is refreshed (no error), or for a parent that failed.
