@@ -248,6 +248,42 @@ async fn a_hop_tries_twice_and_no_more() {
 }
 
 #[tokio::test]
+async fn nobody_else_is_asked_for_what_a_parent_says_is_to_be_asked_for_later() {
+    let busy = || Origin::start(|_| Reply::status(503, "").field("retry-after", "7"));
+    let (one, other) = (busy().await, busy().await);
+    let house = House::with(&one, |config| config.parents.push(other.url())).await;
+    let got = house.client(Protocol::H1).get(&signed("/v/a/1"), &[]).await;
+    assert_eq!((got.status, got.field("retry-after")), (503, "7"));
+    assert_eq!(one.requests() + other.requests(), 1);
+}
+
+#[tokio::test]
+async fn what_is_stale_answers_for_a_parent_that_is_to_be_asked_later() {
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let origin =
+        Origin::start(
+            move |_| match count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                0 => Reply::ok("old").field("cache-control", "max-age=0, stale-if-error=600"),
+                _ => Reply::status(503, "").field("retry-after", "7"),
+            },
+        )
+        .await;
+    let house = House::with(&origin, |_| {}).await;
+    for _ in 0..2 {
+        let got = house.client(Protocol::H1).get(&signed("/v/a/1"), &[]).await;
+        assert_eq!((got.status, &got.bytes()[..]), (200, &b"old"[..]));
+    }
+    assert_eq!(origin.requests(), 2);
+}
+
+#[test]
+fn an_edge_waits_for_longer_than_a_shield_tries() {
+    let (edge, shield) = (edge::config::Config::default(), Config::default());
+    let attempt = shield.upstream.connect_timeout.0 + shield.upstream.read_timeout.0;
+    assert!(attempt * 2 < edge.upstream.read_timeout.0);
+}
+
+#[tokio::test]
 async fn another_parent_is_asked_before_stale_bytes_are_served() {
     let count = std::sync::atomic::AtomicUsize::new(0);
     let aging = move |_: &str| match count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {

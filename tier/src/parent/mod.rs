@@ -55,6 +55,8 @@ struct Parent {
     health: Mutex<Health>,
     /// Requests in progress.
     load: Arc<AtomicUsize>,
+    /// What may be spent on asking another one instead.
+    credit: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -98,6 +100,17 @@ pub struct State<'a> {
     pub nameless: bool,
 }
 
+impl Parent {
+    fn begin(&self) -> Busy {
+        let more = |credit| (credit < MOST_CREDIT).then_some(credit + 1);
+        // At the most it stays as it is.
+        let _ = self
+            .credit
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        Busy::begin(&self.load)
+    }
+}
+
 impl Parents {
     /// The parents of a node; there must be at least one.
     #[must_use]
@@ -113,6 +126,7 @@ impl Parents {
                 place: Place::new(&address, Arc::clone(&resolver)),
                 address,
                 health: Mutex::default(),
+                credit: AtomicUsize::new(MOST_CREDIT),
                 load: Arc::default(),
             })
             .collect();
@@ -217,6 +231,18 @@ impl Parents {
         }
     }
 
+    /// Whether another parent may do what this one was asked for and did not do, which counts as done. One request in
+    /// ten may be asked twice, and a few more: where all parents have too much to do, each would get twice as much.
+    pub(crate) fn spend(&self, index: usize) -> bool {
+        self.list.get(index).is_some_and(|parent| {
+            let left = |credit: usize| credit.checked_sub(PRICE);
+            let spent = parent
+                .credit
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+            spent.is_ok()
+        })
+    }
+
     /// Whether there is a parent that was not tried.
     pub(crate) fn has_another(&self, tried: &[usize]) -> bool {
         (0..self.list.len()).any(|index| !tried.contains(&index))
@@ -277,7 +303,7 @@ impl Parents {
             };
             tried.push(index);
             self.probe(index);
-            let busy = self.list.get(index).map(|parent| Busy::begin(&parent.load));
+            let busy = self.list.get(index).map(Parent::begin);
             match self.peer(index).await {
                 Ok(peer) => return Ok((peer, busy.unwrap_or_else(|| Busy(Arc::default())))),
                 Err(error) => {
@@ -310,6 +336,12 @@ impl Parents {
 
 /// How often a request goes on to another address of a parent that it could not connect to.
 pub(crate) const DETOURS: u32 = 2;
+
+/// What a second attempt costs; each request earns one.
+const PRICE: usize = 10;
+
+/// What a parent's requests have earned at most, and in the beginning: 32 attempts.
+const MOST_CREDIT: usize = 32 * PRICE;
 
 /// Answers in a row by which a parent is known to be unable.
 const FAULTS: u32 = 3;

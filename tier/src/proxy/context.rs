@@ -60,6 +60,8 @@ pub(super) struct Upstream {
     pub(super) asked_at: Option<Instant>,
     pub(super) arrival: Option<Arrival>,
     pub(super) status: Option<u16>,
+    /// It is decided whether another parent is asked because of that.
+    pub(super) weighed: bool,
     /// It was asked for a part and not for the whole.
     pub(super) part: bool,
     pub(super) age: Age,

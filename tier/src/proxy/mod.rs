@@ -277,7 +277,7 @@ impl ProxyHttp for Proxy {
         let was_closed = client_reused && matches!(error.retry, RetryType::ReusedOnly);
         error.retry.decide_reuse(was_closed && may_ask_again(ctx));
         if !was_closed && self.is_deaf(session, &error, ctx) {
-            error.set_retry(self.may_ask_another(ctx));
+            error.set_retry(self.may_repeat(ctx));
         }
         error
     }

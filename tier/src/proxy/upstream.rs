@@ -84,7 +84,7 @@ impl Proxy {
             self.metrics.upstream_seconds.observe(waited);
         }
         ctx.upstream.status = Some(response.status.as_u16());
-        self.weigh_answer(session, response.status, ctx)?;
+        self.weigh_answer(session, response, ctx)?;
         if response.status == 403 && self.is_for_films() {
             // Parents refuse hops, never viewers: it is this node that is not let in.
             let why = "the parent refuses this node's hop credential";
@@ -193,16 +193,18 @@ impl Proxy {
         let Some(error) = error else {
             return !ctx.numbers.must_ask;
         };
-        let stored = session.cache.maybe_cache_meta();
         match error.etype() {
-            // Another parent may know better.
+            // Another parent may know better: that is decided when the whole header is looked at.
             ErrorType::HTTPStatus(status)
-                if self.is_unable(session, *status) && self.may_ask_another(ctx) =>
+                if self.is_unable(session, *status) && !ctx.upstream.weighed =>
             {
                 false
             }
             ErrorType::HTTPStatus(status) => {
-                stored.is_some_and(|stored| fill::covers_error(stored, *status, System.wall()))
+                if ctx.upstream.weighed {
+                    session.set_keepalive(None);
+                }
+                self.is_covered(session, *status)
             }
             _ if error.esource() == &ErrorSource::Upstream => {
                 // Pingora does not use the connection again, and does not say so.

@@ -50,7 +50,8 @@ pub struct Upstream {
     pub key: PathBuf,
     /// Time to connect, TLS included. 10ms to 1m. Default `2s`.
     pub connect_timeout: Span,
-    /// Time for a response header, and between two reads of a body. 100ms to 10m. Default `30s`.
+    /// Time for a response header, and between two reads of a body. 100ms to 10m. Default `30s`, of a shield
+    /// `12s`. Children should wait for longer than two attempts take: `connect_timeout` and this.
     pub read_timeout: Span,
     /// How long an unused connection is kept. Default `60s`.
     pub idle_timeout: Span,
