@@ -193,3 +193,25 @@ async fn what_was_asked_for_before_a_change_and_answered_after_it_is_not_kept() 
     assert_eq!(&body(client.get("/", &[]).await)[..], b"2");
     assert_eq!(&body(client.get("/", &[]).await)[..], b"2", "that is kept");
 }
+
+#[tokio::test]
+async fn a_host_that_is_not_served_is_not_fetched() {
+    let origin = Origin::start(|_| Reply::ok("x").field("cache-control", "max-age=600")).await;
+    let house = House::with(&origin, |config| {
+        config.serve = edge::config::Serve::Site;
+        config.site.hosts = vec!["localhost".to_owned()];
+        config.listen.plain = "127.0.0.1:0".to_owned();
+    })
+    .await;
+    for protocol in PROTOCOLS {
+        let client = house.client(protocol);
+        assert_eq!(client.get("/", &[]).await.status, 200, "{protocol}");
+    }
+    for (host, status) in [("localhost:80", 200), ("made-up", 421)] {
+        let stream = tokio::net::TcpStream::connect(house.edge.plain.unwrap()).await;
+        let head = format!("GET /a HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        let got = crate::client::h1(Box::pin(stream.unwrap()), head.as_bytes(), false).await;
+        assert_eq!(got.whole().await.status, status, "{host}");
+    }
+    assert_eq!(origin.requests(), 2);
+}
