@@ -280,6 +280,43 @@ fn by_hand_numbers_rise_with_time_and_whatever_the_clock_does() {
     assert_eq!(house(false, Some(&path)).judge("", seq - 1), Verdict::Gone);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_by_an_hour_brings_nothing_back_and_renews_no_lease() {
+    let hour = 3600;
+    for jump in [0, 2 * hour] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let house = house(true, Some(&path));
+        house.purges.lease.renew(Instant::now());
+        house.orders.take(page(1, vec![tag(1, "a")]), at(hour));
+        house.orders.take(page(2, vec![tag(2, "b")]), at(jump));
+        // What was ordered first is gone, whatever the clock said since.
+        for (tag, newest) in [("a", 1), ("b", 2)] {
+            assert_eq!(house.judge(tag, newest - 1), Verdict::Gone, "{tag} {jump}");
+            assert_eq!(house.judge(tag, newest), Verdict::Usable, "{tag} {jump}");
+        }
+        let subject = Subject {
+            address: "/v/x",
+            tags: "a",
+        };
+        tokio::time::advance(Duration::from_secs(50)).await;
+        let from_before = Some(Duration::from_secs(51));
+        assert!(house.purges.may_be_older(subject, from_before), "{jump}");
+        assert_eq!(house.purges.lost(), None);
+        tokio::time::advance(Duration::from_secs(11)).await;
+        assert!(
+            house.purges.lost().is_some(),
+            "61 s, by the clock that nobody sets"
+        );
+        drop(house);
+        let again = self::house(true, Some(&path));
+        assert_eq!(
+            (again.orders.through(), again.judge("a", 0)),
+            (2, Verdict::Gone)
+        );
+    }
+}
+
 #[test]
 fn by_hand_no_two_have_one_number() {
     let house = house(false, None);
