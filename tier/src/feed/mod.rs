@@ -5,6 +5,7 @@
 //! (see [`crate::purge::Lease`]).
 
 mod by_hand;
+mod lines;
 mod metrics;
 mod orders;
 mod settings;
@@ -20,10 +21,11 @@ use runtime::shutdown::Shutdown;
 use tokio::time::Instant;
 
 pub use by_hand::by_hand;
+pub use lines::Lines;
 pub use metrics::Metrics;
 pub use orders::{Orders, Revokes, Shortfall};
 pub use settings::{Feed, Settings};
-pub use source::{Fault, Lines, NoPlace, Place, Server, Source};
+pub use source::{Fault, NoPlace, Place, Server, Source};
 
 use crate::purge::WhenLost;
 
