@@ -32,4 +32,5 @@ mod p_frames;
 mod q_slow;
 mod r_purge;
 mod s_ahead;
-mod t_lost;
+mod t_turns;
+mod u_lost;
