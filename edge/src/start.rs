@@ -174,7 +174,7 @@ impl Running {
 fn admission(settings: &Settings, gate: &Arc<Gate>) -> Arc<dyn Admission> {
     match settings.serve {
         Policy::Films => Arc::clone(gate) as _,
-        Policy::Site(_) => Arc::new(Everybody),
+        Policy::Site(_) => Arc::new(Everybody::on(settings.hosts.clone())),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use config::{Problem, Problems};
+use config::{Problem, Problems, Span};
 use serde::{Deserialize, Serialize};
 use tier::feed::Feed;
 use tier::settings::{self, Cache, Clients, Log, Upstream};
@@ -28,7 +28,7 @@ pub struct Config {
     pub tls: Tls,
     /// What it keeps.
     pub cache: Cache,
-    /// How it asks its parents.
+    /// How it asks its parents. `read_timeout` is 12s by default: two attempts end before an edge gives up.
     pub upstream: Upstream,
     /// What it bears with.
     pub clients: Clients,
@@ -101,7 +101,10 @@ impl Default for Config {
             listen: Listen::default(),
             tls: Tls::default(),
             cache: Cache::default(),
-            upstream: Upstream::default(),
+            upstream: Upstream {
+                read_timeout: Span::seconds(12),
+                ..Upstream::default()
+            },
             clients: Clients::default(),
             feed: Feed::default(),
             log: Log::default(),

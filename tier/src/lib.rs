@@ -19,6 +19,7 @@ pub mod admission;
 mod answer;
 pub mod app;
 pub mod cache;
+mod changes;
 pub mod cmcd;
 mod date;
 mod error;

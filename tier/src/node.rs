@@ -19,16 +19,17 @@ use crate::admission::Admission;
 use crate::app::App;
 use crate::cache::Cache;
 use crate::cache::disk::State;
+use crate::changes::Changes;
 use crate::error::Error;
 use crate::feed::{Follower, Lines, Orders, Pace, Place, Revokes, Server, Source, by_hand};
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
-use crate::parent::{self, Parents};
+use crate::parent::{self, DETOURS, Parents, Timeouts};
 use crate::policy::Policy;
 use crate::prefetch::Prefetch;
 use crate::proxy::{Proxy, Rules};
 use crate::purge::Purges;
-use crate::settings::Settings;
+use crate::settings::{ATTEMPTS, Settings};
 use crate::tls;
 
 /// What makes an edge an edge and a shield a shield.
@@ -114,6 +115,7 @@ impl Node {
             purges,
             prefetch: Prefetch::register(settings.prefetch, &registry)?,
             questions: Arc::default(),
+            changes: Changes::default(),
             metrics: metrics.clone(),
             rules,
         };
@@ -243,8 +245,8 @@ pub fn secret(path: &Path) -> Result<HeaderValue, Error> {
 /// After this long, in which all parents that a request may ask have been asked, a fill that has not even a response
 /// header is given up as the one fill, and another request may begin its own.
 fn header_limit(settings: &Settings) -> Duration {
-    let attempts = u32::try_from(settings.app.attempts).unwrap_or(u32::MAX);
-    (settings.timeouts.connect + settings.timeouts.read).saturating_mul(attempts)
+    let Timeouts { connect, read, .. } = settings.timeouts;
+    (connect + read) * ATTEMPTS + connect * DETOURS
 }
 
 #[cfg(test)]

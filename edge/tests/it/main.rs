@@ -34,4 +34,5 @@ mod r_purge;
 mod s_ahead;
 mod t_turns;
 mod u_access;
+mod u_lost;
 mod v_figures;

@@ -51,6 +51,8 @@ pub struct Context {
     pub(super) tried: Vec<usize>,
     /// How often one was asked.
     pub(super) attempts: u32,
+    /// How often another address of the same parent was tried.
+    pub(super) detours: u32,
     /// Held while a parent is at work on it.
     pub(super) busy: Option<Busy>,
     pub(super) upstream: Upstream,
@@ -62,6 +64,8 @@ pub(super) struct Upstream {
     pub(super) asked_at: Option<Instant>,
     pub(super) arrival: Option<Arrival>,
     pub(super) status: Option<u16>,
+    /// It is decided whether another parent is asked because of that.
+    pub(super) weighed: bool,
     /// It was asked for a part and not for the whole.
     pub(super) part: bool,
     pub(super) age: Age,
@@ -96,6 +100,7 @@ impl Context {
             cache_use: CacheUse::None,
             tried: Vec::new(),
             attempts: 0,
+            detours: 0,
             busy: None,
             upstream: Upstream::default(),
         }

@@ -1,5 +1,7 @@
 //! How a request comes in: whether it is served at all, who let it in, and by what its object is known.
 
+use std::borrow::Cow;
+
 use contracts::reason::Reason;
 use http::uri::Authority;
 use http::{Method, Version, header};
@@ -13,7 +15,7 @@ use crate::admission::{Admitted, Facts, Refused};
 use crate::policy::{From, Passage};
 use crate::prefetch::Errand;
 use crate::protocol::Protocol;
-use crate::purge::WhenLost;
+use crate::purge::{WhenLost, canonical};
 use crate::{answer, cmcd, headers, key};
 
 impl Proxy {
@@ -24,25 +26,30 @@ impl Proxy {
             answer::preflight(session, viewers, ctx.protocol == Protocol::H3).await?;
             return Ok(true);
         }
-        let reason = match self.admit(session, ctx) {
+        let entered = match self.admit(session, ctx) {
             Ok(admitted) => {
                 self.enter(session, ctx, admitted)?;
-                if self.purges.lost() == Some(WhenLost::Refuse) && !ctx.internal {
-                    self.refuse(session, ctx, Reason::Busy).await?;
-                    return Ok(true);
-                }
-                if !self.must_be_public(ctx) || self.is_public(session, ctx).await {
-                    return Ok(false);
-                }
-                Reason::Missing
+                self.may_be_given(session, ctx).await
             }
-            Err(refused) => {
-                ctx.retry_after = refused.retry_after;
-                refused.reason
-            }
+            Err(refused) => Err(refused),
         };
-        self.refuse(session, ctx, reason).await?;
+        let Err(refused) = entered else {
+            return Ok(false);
+        };
+        ctx.retry_after = refused.retry_after;
+        self.refuse(session, ctx, refused.reason).await?;
         Ok(true)
+    }
+
+    /// Decides whether what was admitted is given now.
+    async fn may_be_given(&self, session: &mut Session, ctx: &Context) -> Result<(), Refused> {
+        if self.purges.lost() == Some(WhenLost::Refuse) && !ctx.internal {
+            return Err(Reason::Busy.into());
+        }
+        if self.must_be_public(ctx) {
+            return self.check_public(session, ctx).await;
+        }
+        Ok(())
     }
 
     /// Decides whether the request is let in.
@@ -103,8 +110,12 @@ impl Proxy {
         let request = session.req_header_mut();
         request.set_uri(uri);
         let zone = &self.rules.zone;
-        ctx.subject = self.policy.subject(&admitted.address, request);
-        ctx.key = Some(key::build(zone, &self.policy.target(&ctx.subject, scheme)));
+        let subject = self.policy.subject(&admitted.address, request);
+        ctx.key = Some(key::build(zone, &self.policy.target(&subject, scheme)));
+        ctx.subject = match canonical(&subject) {
+            Cow::Borrowed(_) => subject,
+            Cow::Owned(even) => even,
+        };
         self.note_demand(request, ctx);
         if !ctx.internal {
             ctx.wishes = self.policy.wishes(request);

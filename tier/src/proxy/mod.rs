@@ -22,6 +22,7 @@ use pingora::cache::{
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
+use pingora::protocols::Digest;
 use pingora::proxy::{
     FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session, range_header_filter,
 };
@@ -30,6 +31,7 @@ use runtime::clock::System;
 use crate::access::Log;
 use crate::admission::Admission;
 use crate::cache::{Cache, Reader};
+use crate::changes::Changes;
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
 use crate::notes::Notes;
@@ -68,6 +70,8 @@ pub struct Proxy {
     pub(crate) prefetch: Prefetch,
     /// What is being found out for those who show no token.
     pub(crate) questions: Arc<Questions>,
+    /// What was changed a moment ago.
+    pub(crate) changes: Changes,
     /// What is counted.
     pub metrics: Metrics,
     /// Names and limits.
@@ -231,15 +235,28 @@ impl ProxyHttp for Proxy {
     fn fail_to_connect(
         &self,
         _session: &mut Session,
-        _peer: &HttpPeer,
+        peer: &HttpPeer,
         ctx: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        if let Some(parent) = ctx.tried.last() {
-            self.parents.failed(*parent);
-        }
-        error.set_retry(self.may_ask_another(ctx));
+        error.set_retry(self.may_connect_elsewhere(peer, ctx));
         error
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        peer: &HttpPeer,
+        _socket: std::os::fd::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if let (false, Some(parent), Some(at)) = (reused, ctx.tried.last(), peer._address.as_inet())
+        {
+            self.parents.reached(*parent, *at);
+        }
+        Ok(())
     }
 
     fn error_while_proxy(
@@ -264,7 +281,7 @@ impl ProxyHttp for Proxy {
         }
         error.retry.decide_reuse(false);
         if self.is_deaf(session, &error, ctx) {
-            error.set_retry(self.may_ask_another(ctx));
+            error.set_retry(self.may_repeat(ctx));
         }
         error
     }
