@@ -16,7 +16,6 @@ use tier::{Viewers, admission::Admission, h3, listen};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::beacon::AccessLog;
 use crate::config::Settings;
 use crate::gate::{self, FileError, Gate};
 use crate::site::Everybody;
@@ -63,7 +62,6 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         zone: settings.zone.clone(),
         policy: settings.serve.clone(),
         admission: admission(&settings, &gate),
-        beacon: Arc::new(AccessLog::new(settings.name.clone())),
         viewers: Some(viewers(&settings, sockets.https_address.port())),
         revokes: Some(Arc::clone(&gate) as _),
     };
@@ -121,7 +119,7 @@ impl Running {
         if tokio::time::timeout(self.patience, ended).await.is_err() {
             tracing::warn!("stopped before every task had ended");
         }
-        self.node.cache.close().await;
+        self.node.close().await;
     }
 
     fn serve(
@@ -176,7 +174,7 @@ impl Running {
 fn admission(settings: &Settings, gate: &Arc<Gate>) -> Arc<dyn Admission> {
     match settings.serve {
         Policy::Films => Arc::clone(gate) as _,
-        Policy::Site(_) => Arc::new(Everybody),
+        Policy::Site(_) => Arc::new(Everybody::on(settings.hosts.clone())),
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::config::{Settings, Tls};
-use crate::hop::{Hop, HopLog};
+use crate::hop::Hop;
 
 /// Reads the secrets that the settings name, as [`start`] does, and opens nothing.
 ///
@@ -59,11 +59,10 @@ pub struct Running {
 pub async fn start(settings: Settings) -> Result<Running, tier::Error> {
     let secret = settings.hop_secret_file.as_deref().map(tier::node::secret);
     let role = Role {
-        name: settings.name.clone(),
+        name: settings.name,
         zone: settings.zone,
         policy: Policy::Films,
         admission: Arc::new(Hop::new(secret.transpose()?)),
-        beacon: Arc::new(HopLog::new(settings.name)),
         viewers: None,
         revokes: None,
     };
@@ -119,7 +118,7 @@ impl Running {
         if tokio::time::timeout(self.patience, ended).await.is_err() {
             tracing::warn!("stopped before every task had ended");
         }
-        self.node.cache.close().await;
+        self.node.close().await;
     }
 }
 
