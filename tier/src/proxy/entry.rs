@@ -112,9 +112,14 @@ impl Proxy {
         let zone = &self.rules.zone;
         let subject = self.policy.subject(&admitted.address, request);
         ctx.key = Some(key::build(zone, &self.policy.target(&subject, scheme)));
-        ctx.subject = match canonical(&subject) {
-            Cow::Borrowed(_) => subject,
-            Cow::Owned(even) => even,
+        // A film has one address: the grammar has no other spelling of it.
+        ctx.subject = if self.is_for_films() {
+            subject
+        } else {
+            match canonical(&subject) {
+                Cow::Borrowed(_) => subject,
+                Cow::Owned(even) => even,
+            }
         };
         self.note_demand(request, ctx);
         if !ctx.internal {

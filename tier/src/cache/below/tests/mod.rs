@@ -405,12 +405,15 @@ async fn pieces_read_from_disk_count_until_they_are_let_go() {
 #[tokio::test]
 async fn who_looks_for_an_object_does_not_wait_long_for_a_memory_that_is_full() {
     let directory = tempfile::tempdir().unwrap();
-    let cache = open(&settings(directory.path())).await;
+    let settings = settings(directory.path());
+    let cache = open(&settings).await;
     fill(cache, 1, 1, 300_000).await;
     written(cache).await;
+    cache.close().await;
+    let cache = open(&settings).await;
     while cache.make_room(4096).is_ok() {}
     tokio::time::pause();
     let begun = tokio::time::Instant::now();
     assert!(find(cache, 1).await.is_none());
-    assert_eq!(begun.elapsed(), SOON);
+    assert!((SOON..SOON * 2).contains(&begun.elapsed()));
 }
