@@ -1,6 +1,6 @@
 //! A proxy put together from settings and a role.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +11,10 @@ use runtime::clock::System;
 use runtime::internal::{Health, serve_with};
 use runtime::secret::{Secret, Unusable};
 use runtime::shutdown::Shutdown;
+use runtime::upgrade::{Elder, Facts};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::admission::Admission;
 use crate::app::App;
@@ -62,6 +64,7 @@ pub struct Node {
     pub registry: Registry,
     /// What was ordered: purges and revocations.
     pub orders: Arc<Orders>,
+    state_file: Option<PathBuf>,
     feed: Option<(Arc<dyn Source>, Pace)>,
 }
 
@@ -121,18 +124,34 @@ impl Node {
             metrics,
             registry,
             orders: Arc::new(orders),
+            state_file: settings.feed.state_file.clone(),
             feed: feed.map(|source| (source, settings.feed.pace)),
         })
     }
 
-    /// Follows the node's feed, if it has one, watches its disks, and serves its internal port, until shutdown.
-    pub fn attend(
-        &self,
-        internal: TcpListener,
-        health: &Health,
-        shutdown: &Shutdown,
-        tasks: &mut JoinSet<()>,
-    ) {
+    /// Builds a node whose disks are open, in place of another process, if there is one, which lets go of them first.
+    ///
+    /// # Errors
+    /// As [`Node::build`]; or the other process breaks the handover off.
+    pub async fn build_after(
+        settings: &Settings,
+        role: Role,
+        elder: Option<&mut Elder>,
+    ) -> Result<Self, Error> {
+        let facts = match elder {
+            Some(elder) => Some(elder.ask().await.map_err(Error::Handover)?),
+            None => None,
+        };
+        let node = Self::build(settings, role)?;
+        node.cache.ready().await;
+        if let Some(facts) = facts {
+            node.follow_on(&facts);
+        }
+        Ok(node)
+    }
+
+    /// Follows the node's feed, if it has one, and watches its disks, until shutdown.
+    pub fn attend(&self, health: &Health, shutdown: &Shutdown, tasks: &mut JoinSet<()>) {
         if let Some((source, pace)) = &self.feed {
             let follower = Follower {
                 source: Arc::clone(source),
@@ -148,6 +167,16 @@ impl Node {
             health.clone(),
             shutdown.clone(),
         ));
+    }
+
+    /// Serves the node's internal port until shutdown.
+    pub fn tell(
+        &self,
+        internal: TcpListener,
+        health: &Health,
+        shutdown: &Shutdown,
+        tasks: &mut JoinSet<()>,
+    ) {
         let by_hand = by_hand(Arc::clone(&self.orders));
         let (registry, health) = (self.registry.clone(), health.clone());
         let served = serve_with(by_hand, internal, registry, health, shutdown.clone());
@@ -157,7 +186,43 @@ impl Node {
             }
         });
     }
+
+    /// Lets another process have the disks and the file of orders, and says what it cannot read there. This node serves
+    /// on: it finds what the disks hold, and writes nothing.
+    pub async fn lend(&self) -> Facts {
+        let mut facts = Facts::from([(THROUGH.to_owned(), self.orders.lend())]);
+        if let Some(age) = self.orders.purges().lease.age() {
+            let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+            facts.insert(LEASE_AGE_MS.to_owned(), age);
+        }
+        self.cache.lend().await;
+        facts
+    }
+
+    /// Takes back what was lent, from a process that has ended.
+    pub fn reclaim(&self) {
+        self.cache.reclaim();
+        let file = self.state_file.as_deref();
+        if let Err(why) = self.orders.reclaim(file, System.wall()) {
+            tracing::error!("orders would not survive a restart: {why}");
+        }
+    }
+
+    /// Goes on where a process has left off that lent what it had.
+    fn follow_on(&self, facts: &Facts) {
+        let known = facts.get(THROUGH).copied().unwrap_or(u64::MAX);
+        let age = facts.get(LEASE_AGE_MS).copied().map(Duration::from_millis);
+        // What the other knew of the feed holds for one who knows the same orders.
+        if let Some(sent) = age.and_then(|age| Instant::now().checked_sub(age))
+            && self.orders.through() >= known
+        {
+            self.orders.purges().lease.renew(sent);
+        }
+    }
 }
+
+const THROUGH: &str = "through";
+const LEASE_AGE_MS: &str = "lease_age_ms";
 
 fn source(
     settings: &Settings,
@@ -208,6 +273,7 @@ fn ailment(state: &State) -> Option<String> {
         State::Opening => Some("its index is being read".to_owned()),
         State::Serving(note) => note.clone(),
         State::ReadOnly(why) => Some(format!("not written to: {why}")),
+        State::Lent => Some("on its way to another process".to_owned()),
         State::Aside(why) => Some(format!("not in use: {why}")),
         State::Closed => None,
     }

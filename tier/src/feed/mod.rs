@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 pub use by_hand::by_hand;
 pub use metrics::Metrics;
-pub use orders::{Orders, Revokes, Shortfall};
+pub use orders::{Orders, Revokes, Shortfall, Unkept};
 pub use settings::{Feed, Settings};
 pub use source::{Fault, Lines, NoPlace, Place, Server, Source};
 
