@@ -17,6 +17,7 @@ mod play;
 mod roles;
 mod sign;
 mod status;
+mod succession;
 mod up;
 
 use std::process::ExitCode;

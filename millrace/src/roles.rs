@@ -9,9 +9,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use config::Problem;
 use runtime::clock::{Clock, System};
+use runtime::notify::{State, Supervisor};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::succession::Process;
 use crate::{USAGE, cli};
 
 /// The roles that are processes.
@@ -53,8 +55,11 @@ macro_rules! settings {
 /// Tells that a role listens, waits for the wish to stop, and stops it.
 macro_rules! serve {
     ($options:expr, $running:expr, $listen:expr) => {{
+        let supervisor = supervisor();
         announce($listen)?;
+        supervisor.tell(State::Ready);
         wait($options.leash).await?;
+        supervisor.tell(State::Stopping);
         $running.stop().await;
     }};
 }
@@ -72,13 +77,15 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
     match role {
         Role::Edge => {
             let settings = settings!(options, "edge", edge::config::Config, edge::inspect);
-            let running = edge::start(settings, clock).await?;
+            let mut process = Process::new(options, supervisor())?;
+            let running = edge::start_after(settings, clock, process.elder()).await?;
             let at = listen([
                 ("https", Some(running.https)),
                 ("http", running.plain),
                 ("internal", Some(running.internal)),
             ]);
-            serve!(options, running, at);
+            announce(at)?;
+            process.keep(running.serving).await?;
         }
         Role::Shield => {
             let settings = settings!(
@@ -87,12 +94,15 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
                 origin_shield::config::Config,
                 origin_shield::inspect
             );
-            let running = origin_shield::start(settings).await?;
+            let mut process = Process::new(options, supervisor())?;
+            let running = origin_shield::start_after(settings, process.elder()).await?;
             let at = listen([
                 ("http", Some(running.plain)),
+                ("https", running.https),
                 ("internal", Some(running.internal)),
             ]);
-            serve!(options, running, at);
+            announce(at)?;
+            process.keep(running.serving).await?;
         }
         Role::Origin => {
             let settings = settings!(options, "origin", origin::config::Config, origin::inspect);
@@ -190,8 +200,12 @@ fn announce(listen: Listen) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn supervisor() -> Supervisor {
+    Supervisor::new(std::env::var_os("NOTIFY_SOCKET"))
+}
+
 /// Resolves at SIGINT or SIGTERM, or when the leash (standard input) is let go.
-async fn wait(leash: bool) -> anyhow::Result<()> {
+pub(crate) async fn wait(leash: bool) -> anyhow::Result<()> {
     tokio::select! {
         signal = runtime::shutdown::signal() => signal.context("cannot wait for signals"),
         () = let_go(), if leash => Ok(()),

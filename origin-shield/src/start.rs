@@ -72,6 +72,8 @@ pub async fn start_after(
         viewers: None,
         revokes: None,
     };
+    // First: who cannot be answered yet asks another parent.
+    let node = Node::build_after(&settings.tier, role, elder.as_deref_mut()).await?;
     let plain = Bound::new("plain", settings.plain, elder.as_deref_mut()).await?;
     let https = match &settings.https {
         Some(https) => {
@@ -81,8 +83,7 @@ pub async fn start_after(
         }
         None => None,
     };
-    let internal = Bound::new("internal", settings.internal, elder.as_deref_mut()).await?;
-    let node = Node::build_after(&settings.tier, role, elder).await?;
+    let internal = Bound::new("internal", settings.internal, elder).await?;
     let mut running = Running {
         plain: plain.address,
         https: https.as_ref().map(|(_, bound)| bound.address),
