@@ -9,7 +9,7 @@ use crate::load::Load;
 use crate::origin::{Origin, body};
 use crate::process::Role;
 
-/// An edge in front of a site, over a disk of four segments, with five seconds to drain.
+/// An edge in front of a site, over a disk of four segments, with time to drain.
 async fn edge(origin: &Origin) -> Role {
     let config = |files: &Path| {
         let disk = files.join("disk");
@@ -23,7 +23,7 @@ https = "127.0.0.1:0"
 plain = "127.0.0.1:0"
 internal = "127.0.0.1:0"
 [clients]
-drain = "5s"
+drain = "20s"
 [cache]
 memory = "64MiB"
 max_object = "8MiB"
@@ -63,13 +63,18 @@ async fn an_edge_is_replaced_twice_under_load_and_no_request_is_lost() {
             let first = answer.next().await.unwrap().unwrap();
             begun.push((*protocol, answer, BytesMut::from(&first[..])));
         }
+        let t=std::time::Instant::now();
         let old = edge.upgrade().await;
+        eprintln!("upgraded {:?}", t.elapsed());
         load.answered(3).await;
+        eprintln!("answered {:?}", t.elapsed());
         for (protocol, answer, mut got) in begun {
             got.extend_from_slice(&answer.rest().await.unwrap());
+            eprintln!("{protocol:?} {:?}", t.elapsed());
             assert!(got == body(&long), "{protocol:?} in round {round}");
         }
         edge.ended(old).await;
+        eprintln!("ended {:?}", t.elapsed());
         load.answered(3).await;
     }
     assert!(load.end().await > 50);
