@@ -19,8 +19,12 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Two clients of each protocol and each kind.
-    pub(crate) fn start(address: SocketAddr, root: &CertificateDer<'static>) -> Self {
+    /// Two clients of each protocol and each kind, who ask for `path` of one number after another.
+    pub(crate) fn start(
+        address: SocketAddr,
+        root: &CertificateDer<'static>,
+        path: fn(usize) -> String,
+    ) -> Self {
         let mut load = Self {
             stop: Arc::default(),
             done: Arc::default(),
@@ -34,7 +38,9 @@ impl Load {
                 let seed = Arc::clone(&seed);
                 load.clients.spawn(async move {
                     let once = kind >= PROTOCOLS.len();
-                    let work = work(&client, once, &stop, &done[kind], &seed).await;
+                    // Some are there already and some are not.
+                    let next = || path(seed.fetch_add(1, Ordering::Relaxed) % 997);
+                    let work = work(&client, once, &stop, &done[kind], next).await;
                     work.map_err(|why| format!("{protocol:?}, new connections: {once}: {why}"))
                 });
             }
@@ -80,14 +86,13 @@ async fn work(
     once: bool,
     stop: &AtomicBool,
     done: &AtomicU64,
-    seed: &AtomicUsize,
+    next: impl Fn() -> String,
 ) -> Result<(), String> {
     let mut pace = tokio::time::interval(Duration::from_millis(10));
     let mut kept = None;
     while !stop.load(Ordering::Relaxed) {
         pace.tick().await;
-        // Some are there already and some are not.
-        let path = format!("/{}/20000", seed.fetch_add(1, Ordering::Relaxed) % 997);
+        let path = next();
         let mut connection = match kept.take() {
             Some(connection) => connection,
             None => client.connect().await.map_err(said)?,

@@ -1,4 +1,4 @@
-//! The site behind the edge: every path has a body of its own, as long as its name says.
+//! What is behind the tiers: every path has a body of its own, as long as its name says.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{Uri, header};
 use bytes::Bytes;
 
-/// A site that counts what it was asked.
+/// A site, and an origin of public films, that counts what it was asked.
 pub(crate) struct Origin {
     pub(crate) address: SocketAddr,
     asked: Arc<AtomicUsize>,
@@ -35,17 +35,21 @@ impl Origin {
 async fn answer(
     State(asked): State<Arc<AtomicUsize>>,
     uri: Uri,
-) -> ([(header::HeaderName, &'static str); 1], Bytes) {
+) -> ([(header::HeaderName, &'static str); 2], Bytes) {
     asked.fetch_add(1, Ordering::Relaxed);
-    let cached = [(header::CACHE_CONTROL, "max-age=600")];
+    let access = header::HeaderName::from_static("millrace-access");
+    let cached = [(header::CACHE_CONTROL, "max-age=600"), (access, "public")];
     (cached, body(uri.path()))
 }
 
-/// The body of `/seed/length`.
+/// The body of `/seed/length`, or of `/v/seed/720p/segment_length.m4s`.
 pub(crate) fn body(path: &str) -> Bytes {
-    let mut parts = path.split('/').skip(1);
-    let mut number = || -> u32 { parts.next().unwrap().parse().unwrap() };
-    let (seed, length) = (number(), number());
+    let numbers = path.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok());
+    let numbers: Vec<u32> = numbers.collect();
+    let (seed, length) = match numbers[..] {
+        [seed, length] | [seed, 720, length, 4] => (seed, length),
+        _ => panic!("{path} has no body"),
+    };
     let word = |at: u32| (at.wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(40_503)).to_le_bytes();
     let words = length.div_ceil(4);
     let mut bytes: Vec<u8> = (0..words).flat_map(word).collect();

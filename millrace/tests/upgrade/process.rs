@@ -113,12 +113,42 @@ impl Role {
 
     /// A page of the internal port.
     pub(crate) async fn page(&self, path: &str) -> String {
+        self.ask(&format!("GET {path} HTTP/1.1\r\n"), "").await
+    }
+
+    /// Orders a purge by hand.
+    pub(crate) async fn purge(&self, order: &str) {
+        let head = "POST /purge HTTP/1.1\r\ncontent-type: application/json\r\n";
+        let answer = self.ask(head, order).await;
+        assert!(answer.contains("\"seq\""), "{answer}");
+    }
+
+    async fn ask(&self, head: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(self.address("internal")).await.unwrap();
-        let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
+        let length = body.len();
+        let fields = format!("host: a\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+        let request = [head, &fields, body].concat();
+        stream.write_all(request.as_bytes()).await.unwrap();
         let mut page = String::new();
         stream.read_to_string(&mut page).await.unwrap();
         page.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    /// A figure of the metrics, whatever its labels; zero when it is not there.
+    pub(crate) async fn figure(&self, name: &str) -> u64 {
+        let page = self.page("/metrics").await;
+        let mut lines = page.lines().filter(|line| line.starts_with(name));
+        let value = lines.next().and_then(|line| line.rsplit(' ').next());
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+
+    /// Waits until a figure is as large.
+    pub(crate) async fn counts(&self, name: &str, value: u64) {
+        let until = tokio::time::Instant::now() + SOON;
+        while self.figure(name).await < value {
+            assert!(tokio::time::Instant::now() < until, "{name} stays below {value}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Waits until a page says something.
