@@ -99,7 +99,10 @@ impl Process {
             match outcome {
                 None if wanted && leash => {
                     wanted = false;
-                    refused(serving, "whoever holds the leash would lose the new process");
+                    refused(
+                        serving,
+                        "whoever holds the leash would lose the new process",
+                    );
                 }
                 None if wanted && gone.is_some() => {
                     tracing::info!("the upgrade begins when the process before this one has ended");

@@ -43,9 +43,8 @@ impl Supervisor {
             Some(name) => SocketAddr::from_abstract_name(name),
             None => SocketAddr::from_pathname(socket),
         };
-        let told = address.and_then(|address| {
-            UnixDatagram::unbound()?.send_to_addr(text.as_bytes(), &address)
-        });
+        let told = address
+            .and_then(|address| UnixDatagram::unbound()?.send_to_addr(text.as_bytes(), &address));
         if let Err(error) = told {
             tracing::warn!("the supervisor does not hear: {error}");
         }

@@ -234,7 +234,8 @@ impl Elder {
     pub fn listener(&mut self, name: &str, address: SocketAddr) -> Option<TcpListener> {
         let is_meant = |(its, listener): &(String, TcpListener)| {
             listener.local_addr().is_ok_and(|bound| {
-                bound == address || (address.port() == 0 && its == name && bound.ip() == address.ip())
+                bound == address
+                    || (address.port() == 0 && its == name && bound.ip() == address.ip())
             })
         };
         let at = self.listeners.iter().position(is_meant)?;

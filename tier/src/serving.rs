@@ -203,7 +203,10 @@ impl Serving {
             Some(Some(steering)) => {
                 steering.keep_all()?;
                 let port = steering.port()?;
-                let facts = [(QUIC_TAG, u64::from(steering.tag())), (QUIC_PORT, port.into())];
+                let facts = [
+                    (QUIC_TAG, u64::from(steering.tag())),
+                    (QUIC_PORT, port.into()),
+                ];
                 let facts = facts.map(|(name, value)| (name.to_owned(), value));
                 estate.facts.extend(facts);
             }

@@ -93,7 +93,8 @@ async fn the_new_process_has_the_old_ones_disk_and_the_old_one_ends_what_it_read
     for path in paths {
         assert!(client(Protocol::H1).get(path).await.unwrap() == body(path));
     }
-    edge.counts("millrace_tier_disk_written_objects_total", 4).await;
+    edge.counts("millrace_tier_disk_written_objects_total", 4)
+        .await;
     edge.purge(r#"{"purge": "url", "value": "//localhost/4/30000", "mode": "hard"}"#)
         .await;
     let old = edge.upgrade().await;
@@ -115,11 +116,15 @@ async fn the_new_process_has_the_old_ones_disk_and_the_old_one_ends_what_it_read
     assert_eq!(origin.asked(), 5, "what was purged is not found any more");
     let old = edge.upgrade().await;
     for seed in 10..22 {
-        client(Protocol::H1).get(&format!("/{seed}/2000000")).await.unwrap();
+        client(Protocol::H1)
+            .get(&format!("/{seed}/2000000"))
+            .await
+            .unwrap();
         edge.counts("millrace_tier_disk_written_objects_total", seed - 9)
             .await;
     }
-    edge.counts("millrace_tier_disk_evicted_objects_total", 3).await;
+    edge.counts("millrace_tier_disk_evicted_objects_total", 3)
+        .await;
     for (path, answer, mut got) in begun {
         got.extend_from_slice(&answer.rest().await.unwrap());
         assert!(got == body(path), "{path}");
@@ -134,7 +139,8 @@ async fn where_the_new_process_cannot_start_the_old_one_serves_on() {
     let mut edge = edge(&origin).await;
     let client = Client::new(edge.address("https"), Protocol::H3, &edge.root);
     client.get("/1/1000").await.unwrap();
-    edge.counts("millrace_tier_disk_written_objects_total", 1).await;
+    edge.counts("millrace_tier_disk_written_objects_total", 1)
+        .await;
     let good = std::fs::read_to_string(&edge.config).unwrap();
     // The first is refused before anything is handed over, the second after.
     let no_secret = good.clone() + "[upstream]\nhop_secret_file = \"/nowhere\"\n";

@@ -26,7 +26,7 @@ pub(crate) struct Client {
     tls: Arc<rustls::ClientConfig>,
 }
 
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A connection on which one request after another is made.
@@ -92,8 +92,9 @@ impl Client {
         match self.protocol {
             Protocol::H1 => Ok(Connection::H1(Some(self.tls().await?))),
             Protocol::H2 => {
-                let (sender, connection) =
-                    h2::client::handshake(self.tls().await?).await.map_err(lost)?;
+                let (sender, connection) = h2::client::handshake(self.tls().await?)
+                    .await
+                    .map_err(lost)?;
                 tokio::spawn(connection);
                 Ok(Connection::H2(sender))
             }
@@ -124,6 +125,15 @@ impl Client {
     pub(crate) async fn get(&self, path: &str) -> Asked<Bytes> {
         let mut connection = self.connect().await?;
         connection.get(path).await?.rest().await
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Self::H3(endpoint, _) = self {
+            // Its driver would keep it open.
+            endpoint.close(0_u32.into(), b"");
+        }
     }
 }
 

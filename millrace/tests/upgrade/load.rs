@@ -112,5 +112,8 @@ async fn work(
 }
 
 fn said(wrong: Wrong) -> String {
-    format!("{wrong:?}")
+    match wrong {
+        Wrong::Left => "the server was left".to_owned(),
+        Wrong::Lost(why) => why,
+    }
 }

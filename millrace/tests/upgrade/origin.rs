@@ -44,7 +44,9 @@ async fn answer(
 
 /// The body of `/seed/length`, or of `/v/seed/720p/segment_length.m4s`.
 pub(crate) fn body(path: &str) -> Bytes {
-    let numbers = path.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok());
+    let numbers = path
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|part| part.parse().ok());
     let numbers: Vec<u32> = numbers.collect();
     let (seed, length) = match numbers[..] {
         [seed, length] | [seed, 720, length, 4] => (seed, length),

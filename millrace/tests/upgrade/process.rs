@@ -17,7 +17,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// A role that runs, through all the processes that it is in its life.
 pub(crate) struct Role {
-    pub(crate) files: TempDir,
+    _files: TempDir,
     pub(crate) config: PathBuf,
     pub(crate) root: CertificateDer<'static>,
     pub(crate) listen: Value,
@@ -60,7 +60,7 @@ impl Role {
         let mut role = Self {
             main: first.id().unwrap(),
             root: made.cert.der().clone(),
-            files,
+            _files: files,
             config,
             listen,
             first,
@@ -146,7 +146,10 @@ impl Role {
     pub(crate) async fn counts(&self, name: &str, value: u64) {
         let until = tokio::time::Instant::now() + SOON;
         while self.figure(name).await < value {
-            assert!(tokio::time::Instant::now() < until, "{name} stays below {value}");
+            assert!(
+                tokio::time::Instant::now() < until,
+                "{name} stays below {value}"
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -14,9 +14,7 @@ use std::net::UdpSocket;
 
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
-use quinn_proto::{
-    ConnectionId, ConnectionIdGenerator, HashedConnectionIdGenerator, InvalidCid,
-};
+use quinn_proto::{ConnectionId, ConnectionIdGenerator, HashedConnectionIdGenerator, InvalidCid};
 
 /// The tag that begins a process's connection ids.
 pub type Tag = u16;
@@ -166,3 +164,107 @@ const JUMP: u32 = libc::BPF_JMP | libc::BPF_JA;
 const JUMP_IF_SET: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
 const JUMP_IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::time::Duration;
+
+    use super::*;
+
+    fn socket(at: SocketAddr) -> UdpSocket {
+        use socket2::{Domain, Socket, Type};
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        socket.set_reuse_port(true).unwrap();
+        socket.bind(&at.into()).unwrap();
+        let socket = UdpSocket::from(socket);
+        let patience = Duration::from_secs(30);
+        socket.set_read_timeout(Some(patience)).unwrap();
+        socket
+    }
+
+    fn short(id: &[u8]) -> Vec<u8> {
+        [&[0x40], id, &[0; 20]].concat()
+    }
+
+    /// A long header of a type: 0 is an Initial packet, 1 is 0-RTT, 2 is Handshake (RFC 9000 §17.2).
+    fn long(kind: u8, id: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(id.len()).unwrap();
+        [&[0xc0 | kind << 4, 0, 0, 0, 1, length], id, &[0; 20]].concat()
+    }
+
+    #[test]
+    fn each_packet_comes_to_the_process_whose_connection_it_belongs_to() {
+        let old = socket((Ipv4Addr::LOCALHOST, 0).into());
+        let at = old.local_addr().unwrap();
+        let elder = Steering::new(old.try_clone().unwrap(), None).unwrap();
+        let new = socket(at);
+        let heir = Steering::new(new.try_clone().unwrap(), Some(elder.tag())).unwrap();
+        assert_ne!(elder.tag(), heir.tag());
+        let ours = Tagged::new(heir.tag()).generate_cid();
+        let its = Tagged::new(elder.tag()).generate_cid();
+        let drawn = [0x55; 18];
+        let packets = [
+            (short(&its), &old),
+            (short(&ours), &new),
+            (long(2, &its), &old),
+            (long(2, &ours), &new),
+            // What a client sends again while a handshake with the old one is under way.
+            (long(0, &its), &old),
+            (long(0, &drawn), &new),
+            (long(1, &drawn), &new),
+            // Nobody's.
+            (short(&drawn), &new),
+        ];
+        let arrives = |packet: &[u8], at_whom: &UdpSocket| {
+            // From many clients, of whom a hash would send half to either.
+            for _ in 0..16 {
+                let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+                client.send_to(packet, at).unwrap();
+                let mut got = [0; 64];
+                let (length, from) = at_whom.recv_from(&mut got).unwrap();
+                assert_eq!(from, client.local_addr().unwrap());
+                assert_eq!(&got[..length], packet);
+            }
+        };
+        for (packet, _) in &packets {
+            arrives(packet, &old);
+        }
+        heir.take_over().unwrap();
+        for (packet, whose) in &packets {
+            arrives(packet, whose);
+        }
+        // The old process ends: the new one gets what is left, whatever it is.
+        let packets = packets.map(|(packet, _)| packet);
+        drop((old, elder));
+        for packet in &packets {
+            arrives(packet, &new);
+        }
+        // And is the old one next time.
+        heir.keep_all().unwrap();
+        let third = socket(at);
+        let next = Steering::new(third.try_clone().unwrap(), Some(heir.tag())).unwrap();
+        arrives(&short(&drawn), &new);
+        next.take_over().unwrap();
+        arrives(&short(&drawn), &third);
+        arrives(&short(&ours), &new);
+    }
+
+    #[test]
+    fn a_port_is_shared_with_nobody_who_did_not_ask_for_it() {
+        let first = socket((Ipv4Addr::LOCALHOST, 0).into());
+        assert!(UdpSocket::bind(first.local_addr().unwrap()).is_err());
+    }
+
+    #[test]
+    fn connection_ids_of_another_process_are_none_of_ours() {
+        let (mut ours, mut others) = (Tagged::new(7), Tagged::new(8));
+        let (id, other) = (ours.generate_cid(), others.generate_cid());
+        assert_eq!(id.len(), ours.cid_len());
+        assert_eq!(id.len(), ID_BYTES as usize);
+        assert!(ours.validate(&id).is_ok());
+        assert!(ours.validate(&other).is_err() && others.validate(&id).is_err());
+        // The tag of ours, but not drawn by us: a process of the same tag, long gone.
+        assert!(ours.validate(&Tagged::new(7).generate_cid()).is_err());
+    }
+}

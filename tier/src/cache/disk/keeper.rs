@@ -74,7 +74,9 @@ pub(super) async fn keep(volume: Arc<Volume>, retry: Duration, tenure: watch::Re
 
 /// Waits while the disk is lent; tells whether it is this process's then, to be kept open.
 async fn is_ours(volume: &Volume, tenure: &mut watch::Receiver<Tenure>) -> bool {
-    volume.at_rest.send_replace(*tenure.borrow() == Tenure::Lent);
+    volume
+        .at_rest
+        .send_replace(*tenure.borrow() == Tenure::Lent);
     let settled = tenure.wait_for(|tenure| *tenure != Tenure::Lent);
     let ours = tokio::select! {
         // Without one who could say more, it is closed.
@@ -87,7 +89,11 @@ async fn is_ours(volume: &Volume, tenure: &mut watch::Receiver<Tenure>) -> bool 
 
 async fn no_longer_ours(tenure: &mut watch::Receiver<Tenure>) {
     // An error says that the disks were dropped: their queues are not closed then, and nothing more comes.
-    if tenure.wait_for(|tenure| *tenure != Tenure::Ours).await.is_err() {
+    if tenure
+        .wait_for(|tenure| *tenure != Tenure::Ours)
+        .await
+        .is_err()
+    {
         std::future::pending::<()>().await;
     }
 }

@@ -15,11 +15,11 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::server::ShutdownWatch;
 use quinn::crypto::rustls::QuicClientConfig;
+use runtime::shutdown::Trigger;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tokio::sync::{Notify, watch};
-use runtime::shutdown::Trigger;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::{Metrics, Settings, bind, serve};
