@@ -40,6 +40,10 @@ pub(crate) enum Connection {
 }
 
 /// An answer of which the header has come.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a handful of them live, in tests"
+)]
 pub(crate) enum Answer<'a> {
     H1 {
         home: &'a mut Option<Pin<Box<dyn Io>>>,

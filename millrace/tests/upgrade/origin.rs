@@ -48,9 +48,8 @@ pub(crate) fn body(path: &str) -> Bytes {
         .split(|c: char| !c.is_ascii_digit())
         .filter_map(|part| part.parse().ok());
     let numbers: Vec<u32> = numbers.collect();
-    let (seed, length) = match numbers[..] {
-        [seed, length] | [seed, 720, length, 4] => (seed, length),
-        _ => panic!("{path} has no body"),
+    let ([seed, length] | [seed, 720, length, 4]) = numbers[..] else {
+        panic!("{path} has no body");
     };
     let word = |at: u32| (at.wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(40_503)).to_le_bytes();
     let words = length.div_ceil(4);
