@@ -10,15 +10,16 @@ use runtime::clock::Clock;
 use runtime::internal::Health;
 use runtime::shutdown::Shutdown;
 use runtime::upgrade::Elder;
-use tier::node::{Node, Role};
+use tier::listen::Terms;
+use tier::node::{Node, Role, Way};
 use tier::policy::Policy;
 use tier::serving::{Bound, Serving, tag};
-use tier::tls::Certificate;
+use tier::tls::{Certificate, Pair};
 use tier::{Viewers, admission::Admission, h3};
 
 use crate::beacon::AccessLog;
 use crate::config::Settings;
-use crate::gate::{self, FileError, Gate};
+use crate::gate::{self, FileError, Gate, Rules};
 use crate::site::Everybody;
 
 /// Why an edge did not start, or did not take new files.
@@ -102,6 +103,28 @@ impl Running {
             Err(Some(fault)) => Err(fault.into()),
             _ => Ok(()),
         }
+    }
+
+    /// Takes from settings what can change while the edge serves ([`crate::config::reloaded`]): all of it, or nothing.
+    ///
+    /// # Errors
+    /// When a file that they name is not to be had.
+    pub fn renew(&self, settings: &Settings) -> Result<(), Error> {
+        let pair = Pair::read(&settings.tls.certificate, &settings.tls.key)?;
+        let rules = Rules::read(&settings.gate)?;
+        let way = Way::read(&settings.tier)?;
+        self.certificate.set(pair);
+        self.gate.renew(rules);
+        self.serving.node.renew(&settings.tier, way);
+        self.serving.bear(&settings.tier.limits);
+        for (name, proxied_by) in [
+            ("https", &settings.https_proxied_by),
+            ("plain", &settings.plain_proxied_by),
+        ] {
+            let change = |terms: &mut Terms| terms.limits.proxied_by.clone_from(proxied_by);
+            self.serving.change(name, change);
+        }
+        Ok(())
     }
 
     /// The gate, to set its limits and to bring it revocations.
@@ -189,16 +212,8 @@ async fn tcp_and_udp(
     certificate: &Arc<Certificate>,
     mut elder: Option<&mut Elder>,
 ) -> Result<(Bound, h3::Listener), Error> {
-    let limits = &settings.tier.limits;
-    let quic = h3::Settings {
-        max_connections: limits.max_connections,
-        handshake: limits.handshake,
-        header: limits.header,
-        read: limits.read,
-        write: limits.write,
-        drain: limits.drain,
-        ..h3::Settings::default()
-    };
+    let mut quic = h3::Settings::default();
+    quic.bear(&settings.tier.limits);
     let mut tries_left: u32 = if settings.https.port() == 0 { 16 } else { 1 };
     loop {
         let tcp = Bound::new("https", settings.https, elder.as_deref_mut()).await?;

@@ -14,6 +14,7 @@ mod api;
 mod check;
 mod cli;
 mod play;
+mod reload;
 mod roles;
 mod sign;
 mod status;

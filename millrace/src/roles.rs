@@ -13,6 +13,7 @@ use runtime::notify::{State, Supervisor};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::reload::Held;
 use crate::succession::Process;
 use crate::{USAGE, cli};
 
@@ -42,14 +43,28 @@ fn listen<const N: usize>(pairs: [(&str, Option<SocketAddr>); N]) -> Listen {
         .collect()
 }
 
-/// Loads a role's settings, or says everything that is wrong with them.
-macro_rules! settings {
-    ($options:expr, $role:literal, $config:ty, $inspect:path) => {
-        match checked::<$config, _>($options, $role, <$config>::check, $inspect) {
-            Ok(settings) => settings,
+/// Loads a role's configuration, or says everything that is wrong with it.
+macro_rules! started {
+    ($options:expr, $role:literal, $config:ty, $inspect:path) => {{
+        let source = Source {
+            options: $options,
+            role: $role,
+            check: <$config>::check,
+            inspect: $inspect,
+        };
+        match source.start() {
+            Ok((config, settings)) => (source, config, settings),
             Err(code) => return Ok(code),
         }
-    };
+    }};
+}
+
+/// Its settings alone.
+macro_rules! settings {
+    ($($what:tt)*) => {{
+        let (_, _, settings) = started!($($what)*);
+        settings
+    }};
 }
 
 /// Tells that a role listens, waits for the wish to stop, and stops it.
@@ -76,7 +91,8 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
     let clock: Arc<dyn Clock> = Arc::new(System);
     match role {
         Role::Edge => {
-            let settings = settings!(options, "edge", edge::config::Config, edge::inspect);
+            let (source, config, settings) =
+                started!(options, "edge", edge::config::Config, edge::inspect);
             let mut process = Process::new(options, supervisor())?;
             let running = edge::start_after(settings, clock, process.elder()).await?;
             let at = listen([
@@ -85,10 +101,15 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
                 ("internal", Some(running.internal)),
             ]);
             announce(at)?;
-            process.keep(running.serving).await?;
+            let reloaded = edge::config::reloaded();
+            let mut held = Held::new(source, config, reloaded, &running);
+            let health = &running.serving.health;
+            let reload = || held.reload(edge::Running::renew, health);
+            let end = process.keep(&running.serving, reload).await?;
+            end.of(running.serving).await;
         }
         Role::Shield => {
-            let settings = settings!(
+            let (source, config, settings) = started!(
                 options,
                 "shield",
                 origin_shield::config::Config,
@@ -102,7 +123,12 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
                 ("internal", Some(running.internal)),
             ]);
             announce(at)?;
-            process.keep(running.serving).await?;
+            let reloaded = origin_shield::config::reloaded();
+            let mut held = Held::new(source, config, reloaded, &running);
+            let health = &running.serving.health;
+            let reload = || held.reload(origin_shield::Running::renew, health);
+            let end = process.keep(&running.serving, reload).await?;
+            end.of(running.serving).await;
         }
         Role::Origin => {
             let settings = settings!(options, "origin", origin::config::Config, origin::inspect);
@@ -140,39 +166,47 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-/// The settings, or the code to exit with: 64 when they are unusable, 0 when only a check was
-/// asked for, which judges the files that they name as well.
-fn checked<C, S>(
-    options: &cli::Role,
-    role: &str,
-    check: fn(C) -> Result<S, Vec<Problem>>,
-    inspect: fn(&S) -> Result<(), Vec<Problem>>,
-) -> Result<S, ExitCode>
-where
-    C: DeserializeOwned + Serialize + Default,
-{
-    let unusable = |problems: Vec<Problem>| {
-        for problem in &problems {
-            eprintln!("error: {problem}");
-        }
-        let count = count(problems.len());
-        eprintln!("{count} in the configuration of {role}; nothing was started");
-        ExitCode::from(USAGE)
-    };
-    let file = options.config.as_deref().map(read).transpose();
-    let file = file.map_err(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::from(USAGE)
-    })?;
-    let file = options.config.as_deref().zip(file.as_deref());
-    let loaded = config::load::<C>(role, file, environment());
-    let settings = loaded.and_then(check).map_err(unusable)?;
-    if options.check {
-        inspect(&settings).map_err(unusable)?;
-        eprintln!("the configuration of {role} is right");
-        return Err(ExitCode::SUCCESS);
+/// A role's configuration: how it is read, and judged.
+pub(crate) struct Source<'a, C, S> {
+    pub(crate) options: &'a cli::Role,
+    role: &'static str,
+    pub(crate) check: fn(C) -> Result<S, Vec<Problem>>,
+    pub(crate) inspect: fn(&S) -> Result<(), Vec<Problem>>,
+}
+
+impl<C: DeserializeOwned + Serialize + Default, S> Source<'_, C, S> {
+    /// Reads the file and the environment.
+    pub(crate) fn read(&self) -> Result<C, Vec<Problem>> {
+        let path = self.options.config.as_deref();
+        let file = path.map(read).transpose();
+        let file = file.map_err(|error| vec![Problem::new("", format!("{error:#}"))])?;
+        config::load::<C>(self.role, path.zip(file.as_deref()), environment())
     }
-    Ok(settings)
+
+    /// What it was made of and the settings, or the code to exit with: 64 when they are unusable, 0 when only a check
+    /// was asked for, which judges the files that they name as well.
+    fn start(&self) -> Result<(C, S), ExitCode>
+    where
+        C: Clone,
+    {
+        let role = self.role;
+        let unusable = |problems: Vec<Problem>| {
+            for problem in &problems {
+                eprintln!("error: {problem}");
+            }
+            let count = count(problems.len());
+            eprintln!("{count} in the configuration of {role}; nothing was started");
+            ExitCode::from(USAGE)
+        };
+        let config = self.read().map_err(unusable)?;
+        let settings = (self.check)(config.clone()).map_err(unusable)?;
+        if self.options.check {
+            (self.inspect)(&settings).map_err(unusable)?;
+            eprintln!("the configuration of {role} is right");
+            return Err(ExitCode::SUCCESS);
+        }
+        Ok((config, settings))
+    }
 }
 
 /// The variables that are text; others are none of ours.

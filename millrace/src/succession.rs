@@ -1,5 +1,5 @@
 //! A role as a process that another one may replace: SIGUSR2 starts the program anew, and when the new process serves,
-//! this one ends what it has begun.
+//! this one ends what it has begun. SIGHUP has it read its configuration again.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,14 +18,36 @@ pub(crate) struct Process {
     /// The one that it replaces.
     elder: Option<Elder>,
     supervisor: Supervisor,
+    reload: Signal,
     upgrade: Signal,
     leash: bool,
 }
 
 /// How a role's time in this process ends.
-enum End {
-    Stop,
-    Replaced(Heir, Option<u32>),
+pub(crate) enum End {
+    Stop(Supervisor),
+    Replaced(Supervisor, Heir, Option<u32>),
+}
+
+impl End {
+    /// Ends what runs.
+    pub(crate) async fn of(self, serving: Serving) {
+        match self {
+            Self::Stop(supervisor) => {
+                supervisor.tell(State::Stopping);
+                serving.stop().await;
+            }
+            Self::Replaced(supervisor, heir, id) => {
+                tracing::info!("another process serves; ending what was begun");
+                if let Some(id) = id {
+                    supervisor.tell(State::Replaced(id));
+                }
+                serving.hand_over().await;
+                // It hears now that this process has ended.
+                drop(heir);
+            }
+        }
+    }
 }
 
 impl Process {
@@ -36,6 +58,7 @@ impl Process {
         Ok(Self {
             elder: elder.context("cannot take over from the process before")?,
             supervisor,
+            reload: signal(SignalKind::hangup()).context("cannot wait for signals")?,
             upgrade: signal(SignalKind::user_defined2()).context("cannot wait for signals")?,
             leash: options.leash,
         })
@@ -46,7 +69,11 @@ impl Process {
     }
 
     /// Runs what was started until it is asked to stop, or another process serves in its place.
-    pub(crate) async fn keep(mut self, serving: Serving) -> anyhow::Result<()> {
+    pub(crate) async fn keep(
+        mut self,
+        serving: &Serving,
+        reload: impl FnMut(),
+    ) -> anyhow::Result<End> {
         let gone: Gone = match self.elder.take() {
             Some(mut elder) => {
                 elder.serving().await;
@@ -58,25 +85,15 @@ impl Process {
                 None
             }
         };
-        match self.until_end(&serving, gone).await? {
-            End::Stop => {
-                self.supervisor.tell(State::Stopping);
-                serving.stop().await;
-            }
-            End::Replaced(heir, id) => {
-                tracing::info!("another process serves; ending what was begun");
-                if let Some(id) = id {
-                    self.supervisor.tell(State::Replaced(id));
-                }
-                serving.hand_over().await;
-                // It hears now that this process has ended.
-                drop(heir);
-            }
-        }
-        Ok(())
+        self.until_end(serving, reload, gone).await
     }
 
-    async fn until_end(&mut self, serving: &Serving, mut gone: Gone) -> anyhow::Result<End> {
+    async fn until_end(
+        mut self,
+        serving: &Serving,
+        mut reload: impl FnMut(),
+        mut gone: Gone,
+    ) -> anyhow::Result<End> {
         let leash = self.leash;
         let stop = roles::wait(leash);
         tokio::pin!(stop);
@@ -88,12 +105,17 @@ impl Process {
                 }
                 tokio::select! {
                     _ = self.upgrade.recv() => wanted = true,
+                    _ = self.reload.recv() => {
+                        self.supervisor.tell(State::Reloading);
+                        reload();
+                        self.supervisor.tell(State::Ready);
+                    }
                     () = ended(&mut gone) => gone = None,
                 }
                 None
             };
             let outcome = tokio::select! {
-                stopped = &mut stop => return stopped.map(|()| End::Stop),
+                stopped = &mut stop => return stopped.map(|()| End::Stop(self.supervisor)),
                 outcome = next => outcome,
             };
             match outcome {
@@ -104,11 +126,17 @@ impl Process {
                         "whoever holds the leash would lose the new process",
                     );
                 }
+                None if wanted && std::process::id() == 1 => {
+                    wanted = false;
+                    refused(serving, "a container ends with its first process");
+                }
                 None if wanted && gone.is_some() => {
                     tracing::info!("the upgrade begins when the process before this one has ended");
                 }
                 None => {}
-                Some(Ok((heir, id))) => return Ok(End::Replaced(heir, id)),
+                Some(Ok((heir, id))) => {
+                    return Ok(End::Replaced(self.supervisor, heir, id));
+                }
                 Some(Err(failed)) => {
                     wanted = false;
                     refused(serving, &failed.to_string());

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use config::{Problem, Problems};
 use runtime::upgrade::Elder;
 use rustls::ServerConfig;
-use tier::node::{Node, Role};
+use tier::listen::Terms;
+use tier::node::{Node, Role, Way};
 use tier::policy::Policy;
 use tier::serving::{Bound, Serving};
 use tier::tls::Certificate;
@@ -44,6 +45,7 @@ pub struct Running {
     pub internal: SocketAddr,
     /// What runs.
     pub serving: Serving,
+    hop: Arc<Hop>,
 }
 
 /// Starts a shield; its listeners are bound when this returns.
@@ -63,11 +65,12 @@ pub async fn start_after(
     mut elder: Option<&mut Elder>,
 ) -> Result<Running, tier::Error> {
     let secret = settings.hop_secret_file.as_deref().map(tier::node::secret);
+    let hop = Arc::new(Hop::new(secret.transpose()?));
     let role = Role {
         name: settings.name.clone(),
         zone: settings.zone,
         policy: Policy::Films,
-        admission: Arc::new(Hop::new(secret.transpose()?)),
+        admission: Arc::clone(&hop) as _,
         beacon: Arc::new(HopLog::new(settings.name)),
         viewers: None,
         revokes: None,
@@ -89,6 +92,7 @@ pub async fn start_after(
         https: https.as_ref().map(|(_, bound)| bound.address),
         internal: internal.address,
         serving: Serving::new(node, settings.tier.limits),
+        hop,
     };
     let serving = &mut running.serving;
     serving.listen(plain, None, &[])?;
@@ -100,6 +104,26 @@ pub async fn start_after(
 }
 
 impl Running {
+    /// Takes from settings what can change while the shield serves ([`crate::config::reloaded`]): all of it, or nothing.
+    ///
+    /// # Errors
+    /// When a file that they name is not to be had.
+    pub fn renew(&self, settings: &Settings) -> Result<(), tier::Error> {
+        let secret = settings.hop_secret_file.as_deref().map(tier::node::secret);
+        let secret = secret.transpose()?;
+        let https = settings.https.as_ref().map(|https| tls(&https.tls));
+        let https = https.transpose()?;
+        let way = Way::read(&settings.tier)?;
+        self.hop.demand(secret);
+        if https.is_some() {
+            let change = |terms: &mut Terms| terms.tls.clone_from(&https);
+            self.serving.change("https", change);
+        }
+        self.serving.node.renew(&settings.tier, way);
+        self.serving.bear(&settings.tier.limits);
+        Ok(())
+    }
+
     /// Forgets every cached object; fills in progress are finished and not stored.
     ///
     /// # Errors

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 use pingora::cache::lock::CacheLock;
+use pingora::utils::tls::CertKey;
 use prometheus::Registry;
 use runtime::clock::System;
 use runtime::internal::{Health, serve_with};
@@ -25,7 +27,7 @@ use crate::error::Error;
 use crate::feed::{Follower, Lines, Orders, Pace, Place, Revokes, Server, Source, by_hand};
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
-use crate::parent::{self, Parents};
+use crate::parent::{self, Credential, Parents};
 use crate::policy::Policy;
 use crate::prefetch::Prefetch;
 use crate::proxy::{Proxy, Rules};
@@ -64,6 +66,8 @@ pub struct Node {
     pub registry: Registry,
     /// What was ordered: purges and revocations.
     pub orders: Arc<Orders>,
+    parents: parent::Current,
+    hop_secret: Credential,
     state_file: Option<PathBuf>,
     feed: Option<(Arc<dyn Source>, Pace)>,
 }
@@ -83,26 +87,21 @@ impl Node {
         let registry = Registry::new();
         let purges = Arc::new(Purges::new(&settings.feed.purges));
         let metrics = Metrics::register(&registry, cache, Arc::clone(&purges))?;
-        let identity = settings.identity.as_ref();
-        let identity = identity.map(|(chain, key)| tls::identity(chain, key));
+        let way = Way::read(settings)?;
         let parents = Parents::new(settings.parents.clone(), settings.timeouts);
-        let parents = Arc::new(parents.shown(identity.transpose()?));
+        let parents = Arc::new(ArcSwap::from_pointee(parents.shown(way.identity)));
         parent::register(&registry, &parents)?;
-        let hop_secret = settings
-            .hop_secret_file
-            .as_deref()
-            .map(secret)
-            .transpose()?;
-        let feed = source(settings, hop_secret.as_ref())?;
+        let hop_secret = Credential::default();
+        hop_secret.set(way.hop_secret);
+        let feed = source(settings, &hop_secret)?;
         let file = settings.feed.state_file.as_deref();
         let orders = Orders::open(Arc::clone(&purges), role.revokes, file, System.wall())?;
         let rules = Rules {
             loop_id: format!("{}-{:016x}", role.name, getrandom::u64()?),
             name: role.name,
             zone: role.zone,
-            hop_secret,
+            hop_secret: hop_secret.clone(),
             max_object_bytes: settings.max_object_bytes,
-            fill_wait: settings.fill_wait,
         };
         let proxy = Proxy {
             policy: role.policy,
@@ -111,7 +110,7 @@ impl Node {
             viewers: role.viewers,
             cache,
             lock: Box::leak(CacheLock::new_boxed(header_limit(settings))),
-            parents,
+            parents: Arc::clone(&parents),
             purges,
             prefetch: Prefetch::register(settings.prefetch, &registry)?,
             questions: Arc::default(),
@@ -124,6 +123,8 @@ impl Node {
             metrics,
             registry,
             orders: Arc::new(orders),
+            parents,
+            hop_secret,
             state_file: settings.feed.state_file.clone(),
             feed: feed.map(|source| (source, settings.feed.pace)),
         })
@@ -187,6 +188,14 @@ impl Node {
         });
     }
 
+    /// Takes other parents, and another way to ask them, for the requests that come from now on.
+    pub fn renew(&self, settings: &Settings, way: Way) {
+        let parents = self.parents.load();
+        let parents = parents.replaced(settings.parents.clone(), settings.timeouts);
+        self.parents.store(Arc::new(parents.shown(way.identity)));
+        self.hop_secret.set(way.hop_secret);
+    }
+
     /// Lets another process have the disks and the file of orders, and says what it cannot read there. This node serves
     /// on: it finds what the disks hold, and writes nothing.
     pub async fn lend(&self) -> Facts {
@@ -224,16 +233,35 @@ impl Node {
 const THROUGH: &str = "through";
 const LEASE_AGE_MS: &str = "lease_age_ms";
 
-fn source(
-    settings: &Settings,
-    credential: Option<&HeaderValue>,
-) -> Result<Option<Arc<dyn Source>>, Error> {
+/// What is read from files for asking parents.
+pub struct Way {
+    identity: Option<Arc<CertKey>>,
+    hop_secret: Option<HeaderValue>,
+}
+
+impl Way {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub fn read(settings: &Settings) -> Result<Self, Error> {
+        let identity = settings.identity.as_ref();
+        let identity = identity.map(|(chain, key)| tls::identity(chain, key));
+        let hop_secret = settings.hop_secret_file.as_deref().map(secret);
+        Ok(Self {
+            identity: identity.transpose()?,
+            hop_secret: hop_secret.transpose()?,
+        })
+    }
+}
+
+fn source(settings: &Settings, credential: &Credential) -> Result<Option<Arc<dyn Source>>, Error> {
     Ok(match &settings.feed.from {
         None => None,
         Some(Place::File(path)) => Some(Arc::new(Lines::new(path.clone()))),
         Some(Place::Server(url)) => {
             let authority = settings.app.parent_ca.as_deref();
-            let server = Server::new(url.clone(), credential.cloned(), authority)?;
+            let server = Server::new(url.clone(), credential.clone(), authority)?;
             Some(Arc::new(server))
         }
     })

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use parking_lot::Mutex;
 use runtime::internal::Health;
 use runtime::shutdown::{Shutdown, Trigger};
 use runtime::upgrade::{Elder, Estate, Facts};
 use rustls::server::ServerConfig;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::error::Error;
 use crate::h3::{self, Steering, Tag};
-use crate::listen::{self, Limits};
+use crate::listen::{self, Limits, Terms};
 use crate::node::Node;
 
 /// A TCP listener, bound.
@@ -33,10 +35,13 @@ pub struct Serving {
     pub node: Node,
     /// What it says of itself.
     pub health: Health,
+    /// Time that answers in progress get at the end.
+    drain: Mutex<Duration>,
     limits: Limits,
+    terms: Vec<(&'static str, watch::Sender<Terms>)>,
     /// Copies of the listeners, to hand them over.
     handles: Vec<(String, std::net::TcpListener)>,
-    quic: Option<Option<Steering>>,
+    quic: Option<Quic>,
     /// Ends the listeners.
     trigger: Trigger,
     shutdown: Shutdown,
@@ -45,6 +50,13 @@ pub struct Serving {
     last: Trigger,
     until_last: Shutdown,
     attending: JoinSet<()>,
+}
+
+/// The port of HTTP/3.
+struct Quic {
+    settings: Arc<watch::Sender<h3::Settings>>,
+    /// Nothing where the kernel cannot share it.
+    steering: Option<Steering>,
 }
 
 impl Bound {
@@ -93,7 +105,9 @@ impl Serving {
         Self {
             node,
             health: Health::new(),
+            drain: Mutex::new(limits.drain),
             limits,
+            terms: Vec::new(),
             handles: Vec::new(),
             quic: None,
             trigger,
@@ -115,16 +129,18 @@ impl Serving {
         tls: Option<Arc<ServerConfig>>,
         proxied_by: &[IpNet],
     ) -> Result<(), Error> {
+        let name = bound.name;
         let listener = self.keep(bound)?;
         let limits = Limits {
             proxied_by: proxied_by.to_vec(),
             ..self.limits.clone()
         };
+        let (terms, on) = watch::channel(Terms { limits, tls });
+        self.terms.push((name, terms));
         self.listening.spawn(listen::serve(
             listener,
-            tls,
+            on,
             Arc::clone(&self.node.app),
-            limits,
             self.node.metrics.connections.clone(),
             self.shutdown.clone(),
         ));
@@ -138,12 +154,13 @@ impl Serving {
     pub fn listen_quic(&mut self, mut listener: h3::Listener) -> Result<(), Error> {
         let steering = listener.take_steering();
         listener.metrics().register(&self.node.registry)?;
+        let settings = listener.settings();
         let (address, app) = (listener.local_addr(), Arc::clone(&self.node.app));
         self.listening
             .spawn(h3::serve(listener, app, self.shutdown.clone()));
         let taken = steering.as_ref().map_or(Ok(()), Steering::take_over);
         taken.map_err(|source| Error::Bind { address, source })?;
-        self.quic = Some(steering);
+        self.quic = Some(Quic { settings, steering });
         Ok(())
     }
 
@@ -185,6 +202,30 @@ impl Serving {
         Ok(listener)
     }
 
+    /// Serves new connections within other limits.
+    pub fn bear(&self, limits: &Limits) {
+        *self.drain.lock() = limits.drain;
+        self.node.app.bear(limits.write, limits.read);
+        for (_, terms) in &self.terms {
+            terms.send_modify(|terms| {
+                let proxied_by = std::mem::take(&mut terms.limits.proxied_by);
+                terms.limits = Limits {
+                    proxied_by,
+                    ..limits.clone()
+                };
+            });
+        }
+        if let Some(quic) = &self.quic {
+            quic.settings.send_modify(|settings| settings.bear(limits));
+        }
+    }
+
+    /// Changes the terms of the listener of a name.
+    pub fn change(&self, name: &str, change: impl Fn(&mut Terms)) {
+        let meant = self.terms.iter().filter(|(its, _)| *its == name);
+        meant.for_each(|(_, terms)| terms.send_modify(&change));
+    }
+
     /// What goes to a new process at its start.
     ///
     /// # Errors
@@ -196,11 +237,14 @@ impl Serving {
         }
         match &self.quic {
             None => {}
-            Some(None) => {
+            Some(Quic { steering: None, .. }) => {
                 let why = "the kernel cannot lead QUIC packets to one of two processes";
                 return Err(io::Error::new(io::ErrorKind::Unsupported, why));
             }
-            Some(Some(steering)) => {
+            Some(Quic {
+                steering: Some(steering),
+                ..
+            }) => {
                 steering.keep_all()?;
                 let port = steering.port()?;
                 let facts = [
@@ -248,7 +292,7 @@ impl Serving {
         self.quic = None;
         let ended = async { while self.listening.join_next().await.is_some() {} };
         // The listeners keep to the time to drain by themselves; this is for whatever does not.
-        let patience = self.limits.drain + GRACE;
+        let patience = *self.drain.lock() + GRACE;
         if tokio::time::timeout(patience, ended).await.is_err() {
             tracing::warn!("stopped before every task had ended");
         }

@@ -74,13 +74,39 @@ pub fn inspect(settings: &Settings) -> Vec<(&'static str, FileError)> {
 /// A request with a token (or a plain signature) is admitted when that is in order. One without
 /// is refused, unless the operator lets public films be fetched without.
 pub struct Gate {
-    keys: Keys,
-    geo: Geo,
+    rules: ArcSwap<Rules>,
     rates: ArcSwap<Rates>,
     revocations: Revocations,
     clock: Arc<dyn Clock>,
+}
+
+/// What the operator may change while the gate is open.
+pub struct Rules {
+    keys: Keys,
+    geo: Geo,
+    limits: Limits,
     public_without_token: bool,
     trusted_hops: Vec<IpNet>,
+}
+
+impl Rules {
+    /// Reads the files that the settings name.
+    ///
+    /// # Errors
+    /// When one is not to be had.
+    pub fn read(settings: &Settings) -> Result<Self, FileError> {
+        Ok(Self {
+            keys: Keys::open(
+                settings.keyring_file.clone(),
+                settings.holds,
+                settings.verified_tokens,
+            )?,
+            geo: Geo::open(settings.geo_file.clone())?,
+            limits: settings.limits,
+            public_without_token: settings.public_without_token,
+            trusted_hops: settings.trusted_hops.clone(),
+        })
+    }
 }
 
 impl Gate {
@@ -90,18 +116,20 @@ impl Gate {
     /// When a file is not to be had.
     pub fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, FileError> {
         Ok(Self {
-            keys: Keys::open(
-                settings.keyring_file.clone(),
-                settings.holds,
-                settings.verified_tokens,
-            )?,
-            geo: Geo::open(settings.geo_file.clone())?,
+            rules: ArcSwap::from_pointee(Rules::read(settings)?),
             rates: ArcSwap::from_pointee(Rates::new(settings.limits)),
             revocations: Revocations::new(settings.revocations),
             clock,
-            public_without_token: settings.public_without_token,
-            trusted_hops: settings.trusted_hops.clone(),
         })
+    }
+
+    /// Goes by other rules from now on. Revocations stay in force, and so do buckets whose limits are the same.
+    pub fn renew(&self, rules: Rules) {
+        let limits = rules.limits;
+        let before = self.rules.swap(Arc::new(rules)).limits;
+        if limits != before {
+            self.limit(limits);
+        }
     }
 
     /// Reads the files again that have changed, and forgets revocations that have ended; names the files that were
@@ -111,9 +139,10 @@ impl Gate {
     /// Every file that is not to be had; what was read from it before stays.
     pub fn refresh(&self) -> Result<Vec<&'static str>, Vec<FileError>> {
         self.revocations.forget(self.clock.now());
+        let rules = self.rules.load();
         let looks = [
-            ("keyring", self.keys.refresh()),
-            ("geo file", self.geo.refresh()),
+            ("keyring", rules.keys.refresh()),
+            ("geo file", rules.geo.refresh()),
         ];
         let (mut taken, mut faults) = (Vec::new(), Vec::new());
         for (name, look) in looks {
@@ -147,10 +176,11 @@ impl Gate {
         &self,
         facts: &Facts<'_>,
     ) -> Result<(Option<Accepted>, Option<IpAddr>), Refused> {
-        let (client, said_country) = client::whereabouts(facts, &self.trusted_hops);
+        let rules = self.rules.load();
+        let (client, said_country) = client::whereabouts(facts, &rules.trusted_hops);
         self.rates.load().ask(client).map_err(too_many)?;
         let found = match (said_country, client) {
-            (None, Some(client)) => self.geo.country(client),
+            (None, Some(client)) => rules.geo.country(client),
             _ => None,
         };
         let request = token::Request {
@@ -163,7 +193,7 @@ impl Gate {
             authority: facts.authority,
             cats: &client::cats(facts.headers),
         };
-        Ok((token::admit(&self.keys.ring(), &request)?, client))
+        Ok((token::admit(&rules.keys.ring(), &request)?, client))
     }
 
     fn must_not_be_revoked(&self, shown: &Shown<'_>) -> Result<(), Reason> {
@@ -178,7 +208,7 @@ impl Admission for Gate {
     fn admit(&self, facts: &Facts<'_>) -> Result<Admitted, Refused> {
         let (accepted, client) = self.admit_token(facts)?;
         let Some(accepted) = accepted else {
-            if !self.public_without_token {
+            if !self.rules.load().public_without_token {
                 return Err(Reason::Missing.into());
             }
             let admitted = self.readmit(facts.target)?;

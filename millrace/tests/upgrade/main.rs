@@ -13,3 +13,4 @@ mod origin;
 mod process;
 
 mod a_upgrade;
+mod b_reload;

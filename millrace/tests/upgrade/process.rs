@@ -124,14 +124,25 @@ impl Role {
     }
 
     async fn ask(&self, head: &str, body: &str) -> String {
-        let mut stream = TcpStream::connect(self.address("internal")).await.unwrap();
+        let answer = self.exchange("internal", head, body).await;
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    /// The status of the answer to a request without a body at a listener.
+    pub(crate) async fn status(&self, listener: &str, head: &str) -> u16 {
+        let answer = self.exchange(listener, head, "").await;
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    async fn exchange(&self, listener: &str, head: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(self.address(listener)).await.unwrap();
         let length = body.len();
         let fields = format!("host: a\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
         let request = [head, &fields, body].concat();
         stream.write_all(request.as_bytes()).await.unwrap();
-        let mut page = String::new();
-        stream.read_to_string(&mut page).await.unwrap();
-        page.split_once("\r\n\r\n").unwrap().1.to_owned()
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
     }
 
     /// A figure of the metrics, whatever its labels; zero when it is not there.

@@ -9,6 +9,7 @@ use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, EndpointConfig, IdleTimeout, TokioRuntime, TransportConfig, VarInt};
 use runtime::shutdown::Shutdown;
 use rustls::server::{ResolvesServerCert, ServerSessionMemoryCache};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
@@ -23,7 +24,7 @@ use super::steering::{Steering, Tag, Tagged};
 pub struct Listener {
     endpoint: Endpoint,
     local_addr: SocketAddr,
-    settings: Settings,
+    settings: Arc<watch::Sender<Settings>>,
     metrics: Metrics,
     steering: Option<Steering>,
 }
@@ -37,6 +38,13 @@ impl Listener {
     /// Its counters, to be registered where they shall be seen.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Its settings. Those that come later hold for the connections from then on, as far as they do not concern the
+    /// socket and QUIC's windows.
+    #[must_use]
+    pub fn settings(&self) -> Arc<watch::Sender<Settings>> {
+        Arc::clone(&self.settings)
     }
 
     /// What shares the port with another process; nothing where the kernel cannot do that.
@@ -88,7 +96,7 @@ pub fn bind_beside(
     Ok(Listener {
         endpoint,
         local_addr,
-        settings: settings.clone(),
+        settings: Arc::new(watch::Sender::new(settings.clone())),
         metrics: Metrics::new(),
         steering,
     })
@@ -109,13 +117,17 @@ where
         metrics,
         ..
     } = listener;
-    let context = Arc::new(Context {
-        app,
-        settings,
-        metrics,
-        server: local_addr,
-    });
-    let (asked, drain) = (shutdown.clone(), context.settings.drain);
+    let mut settings = settings.subscribe();
+    let of = |settings: &Settings| {
+        Arc::new(Context {
+            app: Arc::clone(&app),
+            settings: settings.clone(),
+            metrics: metrics.clone(),
+            server: local_addr,
+        })
+    };
+    let mut context = of(&settings.borrow_and_update());
+    let asked = shutdown.clone();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -126,9 +138,11 @@ where
                 }
             }
             Some(_) = connections.join_next() => {}
+            Ok(()) = settings.changed() => context = of(&settings.borrow_and_update()),
             () = shutdown.requested() => break,
         }
     }
+    let drain = context.settings.drain;
     let settled = Instant::now() + SETTLE.min(drain / 2);
     let drained = async {
         // packets that came before the other process took over may still lie in the socket

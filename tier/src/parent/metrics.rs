@@ -6,13 +6,13 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGaugeVec, Opts, Registry};
 
-use super::Parents;
+use super::Current;
 
 /// Registers what is told of a node's parents.
 ///
 /// # Errors
 /// When the registry holds it already.
-pub fn register(registry: &Registry, parents: &Arc<Parents>) -> Result<(), prometheus::Error> {
+pub fn register(registry: &Registry, parents: &Current) -> Result<(), prometheus::Error> {
     let gauge = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &["parent"]);
     registry.register(Box::new(Figures {
         parents: Arc::clone(parents),
@@ -28,7 +28,7 @@ pub fn register(registry: &Registry, parents: &Arc<Parents>) -> Result<(), prome
 }
 
 struct Figures {
-    parents: Arc<Parents>,
+    parents: Current,
     up: IntGaugeVec,
     load: IntGaugeVec,
 }
@@ -39,7 +39,10 @@ impl Collector for Figures {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        for state in self.parents.states() {
+        // One that is no parent any more is not told of.
+        self.up.reset();
+        self.load.reset();
+        for state in self.parents.load().states() {
             let labels = &[state.authority];
             self.up.with_label_values(labels).set(state.well.into());
             let load = i64::try_from(state.load).unwrap_or(i64::MAX);

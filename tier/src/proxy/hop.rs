@@ -9,7 +9,7 @@ use crate::policy::Passage;
 
 impl Proxy {
     pub(super) fn may_ask_another(&self, ctx: &Context) -> bool {
-        may_ask_again(ctx) && self.parents.has_another(&ctx.tried)
+        may_ask_again(ctx) && ctx.parents.has_another(&ctx.tried)
     }
 
     /// Whether a parent's answer says that it cannot do its work, where asking another does no harm.
@@ -30,9 +30,9 @@ impl Proxy {
         };
         match error.etype() {
             ErrorType::ReadTimedout | ErrorType::WriteTimedout => {
-                self.parents.silent(*parent, asked_at.into());
+                ctx.parents.silent(*parent, asked_at.into());
             }
-            _ => self.parents.faulted(*parent),
+            _ => ctx.parents.faulted(*parent),
         }
         true
     }
@@ -51,10 +51,10 @@ impl Proxy {
             return Ok(());
         };
         if !self.is_unable(session, status.as_u16()) {
-            self.parents.recovered(*parent);
+            ctx.parents.recovered(*parent);
             return Ok(());
         }
-        self.parents.faulted(*parent);
+        ctx.parents.faulted(*parent);
         if !self.may_ask_another(ctx) {
             return Ok(());
         }

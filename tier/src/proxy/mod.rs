@@ -33,7 +33,7 @@ use crate::cache::{Cache, Reader};
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
 use crate::notes::Notes;
-use crate::parent::Parents;
+use crate::parent;
 use crate::policy::{Passage, Policy};
 use crate::prefetch::Prefetch;
 use crate::protocol::Protocol;
@@ -61,7 +61,7 @@ pub struct Proxy {
     /// Makes requests for one absent object wait for one fill.
     pub lock: &'static CacheKeyLockImpl,
     /// Where objects come from.
-    pub parents: Arc<Parents>,
+    pub parents: parent::Current,
     /// What was purged.
     pub purges: Arc<Purges>,
     /// What is fetched ahead.
@@ -84,11 +84,9 @@ pub struct Rules {
     /// Part of every cache key.
     pub zone: String,
     /// The credential to show to parents.
-    pub hop_secret: Option<http::HeaderValue>,
+    pub hop_secret: parent::Credential,
     /// Larger objects pass through and are not stored.
     pub max_object_bytes: usize,
-    /// How long a request waits for another one's fill to begin.
-    pub fill_wait: Duration,
 }
 
 #[async_trait]
@@ -96,7 +94,7 @@ impl ProxyHttp for Proxy {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context::new()
+        Context::new(self.parents.load_full())
     }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
@@ -129,7 +127,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         let mut overrides = CacheOptionOverrides::default();
-        overrides.wait_timeout = Some(self.rules.fill_wait);
+        overrides.wait_timeout = Some(ctx.parents.fill_wait());
         // Whoever changes something waits for nobody.
         let lock = (self.passage(session) == Some(Passage::Cache)).then_some(self.lock);
         session
@@ -223,7 +221,7 @@ impl ProxyHttp for Proxy {
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         let key = ctx.key.as_ref().map_or(&[][..], CacheKey::primary_key);
         ctx.attempts += 1;
-        let (peer, busy) = self.parents.next(key, &mut ctx.tried).await?;
+        let (peer, busy) = ctx.parents.next(key, &mut ctx.tried).await?;
         ctx.busy = Some(busy);
         Ok(peer)
     }
@@ -236,7 +234,7 @@ impl ProxyHttp for Proxy {
         mut error: Box<Error>,
     ) -> Box<Error> {
         if let Some(parent) = ctx.tried.last() {
-            self.parents.failed(*parent);
+            ctx.parents.failed(*parent);
         }
         error.set_retry(self.may_ask_another(ctx));
         error

@@ -92,8 +92,6 @@ pub struct Settings {
     pub cache_bytes: usize,
     /// Largest stored object in bytes.
     pub max_object_bytes: usize,
-    /// How long a request waits for another one's fill to begin.
-    pub fill_wait: Duration,
     /// Disks below the memory.
     pub disk: Option<crate::cache::disk::Settings>,
     /// The parents, at least one.
@@ -155,6 +153,20 @@ impl Default for Clients {
     }
 }
 
+/// The keys of what the two roles share that take effect without a restart; one that ends in `.` stands for a section.
+pub const RELOADED: [&str; 10] = [
+    "parents",
+    "clients.",
+    "cache.fill_wait",
+    "upstream.hop_secret_file",
+    "upstream.certificate",
+    "upstream.key",
+    "upstream.connect_timeout",
+    "upstream.read_timeout",
+    "upstream.idle_timeout",
+    "upstream.cooldown",
+];
+
 /// Checks what the two roles share. Faults are added to `problems`; the settings are of use only
 /// when there are none.
 pub fn check(
@@ -174,7 +186,8 @@ pub fn check(
         );
     }
     let parents = addresses(problems, parents);
-    let timeouts = Timeouts {
+    let mut timeouts = Timeouts {
+        fill_wait: Duration::ZERO,
         connect: span(
             problems,
             "upstream.connect_timeout",
@@ -198,6 +211,7 @@ pub fn check(
         ),
         cooldown: span(problems, "upstream.cooldown", upstream.cooldown, 0, 600_000),
     };
+    timeouts.fill_wait = fill_wait(problems, cache, timeouts);
     let limits = limits(problems, clients);
     let (disk, feed) = (disk::check(problems, cache), feed.check(problems));
     if disk.is_some() && feed.from.is_none() && feed.state_file.is_none() {
@@ -211,7 +225,6 @@ pub fn check(
         cache_bytes: memory,
         disk,
         max_object_bytes: largest,
-        fill_wait: fill_wait(problems, cache, timeouts),
         // One retry a hop, and one for what is newer than a parent gave.
         app: app::Options {
             attempts: 3,
