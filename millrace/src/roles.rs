@@ -79,6 +79,18 @@ macro_rules! serve {
     }};
 }
 
+/// Runs a role of the tier until it stops or another process serves in its place, and reloads it meanwhile.
+macro_rules! keep {
+    ($process:expr, $running:expr, $held:expr, $renew:path) => {{
+        let (source, config, reloaded) = $held;
+        let mut held = Held::new(source, config, reloaded, &$running);
+        let health = &$running.serving.health;
+        let reload = || held.reload($renew, health);
+        let end = $process.keep(&$running.serving, reload).await?;
+        end.of($running.serving).await;
+    }};
+}
+
 /// Runs a role until it is asked to stop.
 pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitCode> {
     let format = if options.log_json {
@@ -101,12 +113,8 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
                 ("internal", Some(running.internal)),
             ]);
             announce(at)?;
-            let reloaded = edge::config::reloaded();
-            let mut held = Held::new(source, config, reloaded, &running);
-            let health = &running.serving.health;
-            let reload = || held.reload(edge::Running::renew, health);
-            let end = process.keep(&running.serving, reload).await?;
-            end.of(running.serving).await;
+            let held = (source, config, edge::config::reloaded());
+            keep!(process, running, held, edge::Running::renew);
         }
         Role::Shield => {
             let (source, config, settings) = started!(
@@ -123,12 +131,8 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
                 ("internal", Some(running.internal)),
             ]);
             announce(at)?;
-            let reloaded = origin_shield::config::reloaded();
-            let mut held = Held::new(source, config, reloaded, &running);
-            let health = &running.serving.health;
-            let reload = || held.reload(origin_shield::Running::renew, health);
-            let end = process.keep(&running.serving, reload).await?;
-            end.of(running.serving).await;
+            let held = (source, config, origin_shield::config::reloaded());
+            keep!(process, running, held, origin_shield::Running::renew);
         }
         Role::Origin => {
             let settings = settings!(options, "origin", origin::config::Config, origin::inspect);

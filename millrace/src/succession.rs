@@ -26,7 +26,7 @@ pub(crate) struct Process {
 /// How a role's time in this process ends.
 pub(crate) enum End {
     Stop(Supervisor),
-    Replaced(Supervisor, Heir, Option<u32>),
+    Replaced(Supervisor, Box<Heir>, Option<u32>),
 }
 
 impl End {
@@ -135,7 +135,7 @@ impl Process {
                 }
                 None => {}
                 Some(Ok((heir, id))) => {
-                    return Ok(End::Replaced(self.supervisor, heir, id));
+                    return Ok(End::Replaced(self.supervisor, Box::new(heir), id));
                 }
                 Some(Err(failed)) => {
                     wanted = false;
