@@ -81,7 +81,8 @@ pub struct Clients {
     /// each byte adds its part of a second. At most 1MiB; 0 asks for one byte within each of
     /// these times. Default `1KiB`. More frees places sooner, and cuts viewers on poor lines.
     pub min_rate: ByteSize,
-    /// How long answers in progress get when the node stops. At most 10m. Default `10s`.
+    /// How long answers in progress get when the node stops, or another process takes over. At most 10m. Default
+    /// `10s`.
     pub drain: Span,
 }
 

@@ -150,8 +150,16 @@ async fn lend(volume: &Volume, log: &Arc<Mutex<Log>>) -> End {
             break;
         }
     }
-    let lent = with(log, |log| {
-        log.lend();
+    let disk = volume.name.clone();
+    let lent = with(log, move |log| {
+        if let Err(error) = log.seal() {
+            tracing::warn!(disk, "cannot seal the last segment: {error}");
+        }
+        for segment in &log.sealed {
+            if let Err(error) = segment.file.hold() {
+                tracing::warn!(disk, "cannot hold a segment: {error}");
+            }
+        }
         Ok(())
     });
     // It cannot fail, and what it could not do it has said.

@@ -84,19 +84,6 @@ impl Log {
         write_footer(&open.segment, &open.entries, self.volume.shape.segment)
     }
 
-    /// Ends the open segment and has other processes know which files this one still reads from. Whoever takes the
-    /// directory then finds everything.
-    pub(super) fn lend(&mut self) {
-        if let Err(error) = self.seal() {
-            tracing::warn!(disk = %self.volume.name, "cannot seal the last segment: {error}");
-        }
-        for segment in &self.sealed {
-            if let Err(error) = segment.file.hold() {
-                tracing::warn!(disk = %self.volume.name, "cannot hold a segment: {error}");
-            }
-        }
-    }
-
     fn write(&mut self, ticket: u64, object: &Object) -> io::Result<()> {
         let volume = Arc::clone(&self.volume);
         let mut place = Ok(None);
