@@ -212,7 +212,6 @@ pub fn check(
         ),
         cooldown: span(problems, "upstream.cooldown", upstream.cooldown, 0, 600_000),
     };
-    timeouts.fill_wait = fill_wait(problems, cache, timeouts);
     let limits = limits(problems, clients);
     let (disk, feed) = (disk::check(problems, cache), feed.check(problems));
     if disk.is_some() && feed.from.is_none() && feed.state_file.is_none() {
@@ -222,6 +221,7 @@ pub fn check(
              disks would bring back what was purged by hand",
         );
     }
+    timeouts.fill_wait = fill_wait(problems, cache, timeouts);
     Settings {
         cache_bytes: memory,
         disk,
