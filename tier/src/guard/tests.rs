@@ -358,7 +358,7 @@ async fn an_http2_connection_is_closed_once_its_client_has_closed_it() {
     let (mut client, mut guard) = h2(&terms()).await;
     let closing = tokio::spawn(async move {
         guard.write_all(b"the last of an answer").await.unwrap();
-        guard.shutdown().await.unwrap();
+        AsyncWriteExt::shutdown(&mut guard).await.unwrap();
         Instant::now()
     });
     let mut answer = Vec::new();
@@ -375,6 +375,6 @@ async fn an_http2_connection_is_closed_once_its_client_has_closed_it() {
     // Who never closes is waited for as long as for a header.
     let (_client, mut guard) = h2(&terms()).await;
     let begun = Instant::now();
-    guard.shutdown().await.unwrap();
+    AsyncWriteExt::shutdown(&mut guard).await.unwrap();
     assert_eq!(begun.elapsed(), Duration::from_secs(10));
 }
