@@ -17,7 +17,6 @@ use tier::serving::{Bound, Serving, tag};
 use tier::tls::{Certificate, Pair};
 use tier::{Viewers, admission::Admission, h3};
 
-use crate::beacon::AccessLog;
 use crate::config::Settings;
 use crate::gate::{self, FileError, Gate, Rules};
 use crate::site::Everybody;
@@ -74,7 +73,6 @@ pub async fn start_after(
         zone: settings.zone.clone(),
         policy: settings.serve.clone(),
         admission: admission(&settings, &gate),
-        beacon: Arc::new(AccessLog::new(settings.name.clone())),
         viewers: Some(viewers(&settings, sockets.https.address.port())),
         revokes: Some(Arc::clone(&gate) as _),
     };
@@ -166,7 +164,7 @@ impl Running {
 fn admission(settings: &Settings, gate: &Arc<Gate>) -> Arc<dyn Admission> {
     match settings.serve {
         Policy::Films => Arc::clone(gate) as _,
-        Policy::Site(_) => Arc::new(Everybody),
+        Policy::Site(_) => Arc::new(Everybody::on(settings.hosts.clone())),
     }
 }
 

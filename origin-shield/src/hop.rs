@@ -5,8 +5,7 @@ use contracts::reason::Reason;
 use contracts::target;
 use http::HeaderValue;
 use subtle::ConstantTimeEq;
-use tier::admission::{Admission, Admitted, Facts, Refused};
-use tier::beacon::{Beacon, Served};
+use tier::admission::{Admission, Admitted, Facts, Refused, Visitor};
 use tier::parent::Credential;
 
 /// Admits whoever shows the credential; without one configured, whoever can connect.
@@ -39,7 +38,7 @@ impl Hop {
 }
 
 impl Admission for Hop {
-    fn admit(&self, facts: &Facts<'_>) -> Result<Admitted, Refused> {
+    fn admit(&self, facts: &Facts<'_>, _: Visitor) -> Result<Admitted, Refused> {
         if !self.knows(facts.headers.get(HOP)) {
             return Err(Reason::Hop.into());
         }
@@ -53,37 +52,5 @@ impl Admission for Hop {
             return Err(Reason::Target);
         }
         target::of_tier(target).map(Admitted::to)
-    }
-}
-
-/// A shield's log: requests at debug level, because every edge logs its own.
-#[derive(Clone, Debug)]
-pub struct HopLog {
-    node: String,
-}
-
-impl HopLog {
-    /// The log of a node.
-    #[must_use]
-    pub fn new(node: impl Into<String>) -> Self {
-        Self { node: node.into() }
-    }
-}
-
-impl Beacon for HopLog {
-    fn served(&self, served: &Served<'_>) {
-        tracing::debug!(
-            target: "access",
-            node = %self.node,
-            address = served.address,
-            status = served.status,
-            bytes = served.bytes,
-            cache = served.cache_use.as_str(),
-            complete = served.complete,
-            "{} {} {}",
-            served.method,
-            served.address,
-            served.status,
-        );
     }
 }

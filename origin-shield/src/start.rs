@@ -13,7 +13,7 @@ use tier::serving::{Bound, Serving};
 use tier::tls::Certificate;
 
 use crate::config::{Settings, Tls};
-use crate::hop::{Hop, HopLog};
+use crate::hop::Hop;
 
 /// Reads the secrets that the settings name, as [`start`] does, and opens nothing.
 ///
@@ -67,11 +67,10 @@ pub async fn start_after(
     let secret = settings.hop_secret_file.as_deref().map(tier::node::secret);
     let hop = Arc::new(Hop::new(secret.transpose()?));
     let role = Role {
-        name: settings.name.clone(),
+        name: settings.name,
         zone: settings.zone,
         policy: Policy::Films,
         admission: Arc::clone(&hop) as _,
-        beacon: Arc::new(HopLog::new(settings.name)),
         viewers: None,
         revokes: None,
     };

@@ -8,17 +8,19 @@
 //! 4. [`key`] and [`cache`] find it, or one fill for everybody begins: [`parent`] says where,
 //!    `fill` what may be kept, by [`policy`] and `rfc9111`;
 //! 5. `headers`, `status` and `answer` write what the client sees, [`metrics`] counts it and
-//!    [`beacon`] tells the role.
+//!    [`access`] notes it, with what the player says of itself ([`cmcd`]).
 //!
 //! Invariants: keys, parents and logs see addresses, never the target as it came; nothing of a
 //! viewer's reaches a fill that others share; what was not received whole is not stored and not
 //! ended cleanly; every wait has a limit.
 
+pub mod access;
 pub mod admission;
 mod answer;
 pub mod app;
-pub mod beacon;
 pub mod cache;
+mod changes;
+pub mod cmcd;
 mod date;
 mod error;
 pub mod feed;
@@ -30,6 +32,7 @@ mod guard;
 mod h2;
 pub mod h3;
 mod headers;
+mod json;
 pub mod key;
 pub mod listen;
 pub mod metrics;

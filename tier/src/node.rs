@@ -18,21 +18,22 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::access::Log;
 use crate::admission::Admission;
 use crate::app::App;
-use crate::beacon::Beacon;
 use crate::cache::Cache;
 use crate::cache::disk::State;
+use crate::changes::Changes;
 use crate::error::Error;
 use crate::feed::{Follower, Lines, Orders, Pace, Place, Revokes, Server, Source, by_hand};
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
-use crate::parent::{self, Credential, Parents};
+use crate::parent::{self, Credential, DETOURS, Parents, Timeouts};
 use crate::policy::Policy;
 use crate::prefetch::Prefetch;
 use crate::proxy::{Proxy, Rules};
 use crate::purge::Purges;
-use crate::settings::Settings;
+use crate::settings::{ATTEMPTS, Settings};
 use crate::tls;
 
 /// What makes an edge an edge and a shield a shield.
@@ -45,8 +46,6 @@ pub struct Role {
     pub policy: Policy,
     /// Who is let in.
     pub admission: Arc<dyn Admission>,
-    /// Who hears of every answered request.
-    pub beacon: Arc<dyn Beacon>,
     /// What viewers get beyond the object; `None` for a node that serves tiers only.
     pub viewers: Option<Viewers>,
     /// Who puts revocations in force; `None` for a node that admits by none.
@@ -69,6 +68,7 @@ pub struct Node {
     parents: parent::Current,
     hop_secret: Credential,
     state_file: Option<PathBuf>,
+    access: Option<Arc<Log>>,
     feed: Option<(Arc<dyn Source>, Pace)>,
 }
 
@@ -96,6 +96,9 @@ impl Node {
         let feed = source(settings, &hop_secret)?;
         let file = settings.feed.state_file.as_deref();
         let orders = Orders::open(Arc::clone(&purges), role.revokes, file, System.wall())?;
+        let access = settings.access.as_ref();
+        let access = access.map(|log| Log::new(log, &role.name, &registry));
+        let access = access.transpose()?.map(Arc::new);
         let rules = Rules {
             loop_id: format!("{}-{:016x}", role.name, getrandom::u64()?),
             name: role.name,
@@ -106,7 +109,7 @@ impl Node {
         let proxy = Proxy {
             policy: role.policy,
             admission: role.admission,
-            beacon: role.beacon,
+            access: access.clone(),
             viewers: role.viewers,
             cache,
             lock: Box::leak(CacheLock::new_boxed(header_limit(settings))),
@@ -114,6 +117,7 @@ impl Node {
             purges,
             prefetch: Prefetch::register(settings.prefetch, &registry)?,
             questions: Arc::default(),
+            changes: Changes::default(),
             metrics: metrics.clone(),
             rules,
         };
@@ -126,6 +130,7 @@ impl Node {
             parents,
             hop_secret,
             state_file: settings.feed.state_file.clone(),
+            access,
             feed: feed.map(|source| (source, settings.feed.pace)),
         })
     }
@@ -151,8 +156,12 @@ impl Node {
         Ok(node)
     }
 
-    /// Follows the node's feed, if it has one, and watches its disks, until shutdown.
+    /// Follows the node's feed, if it has one, and watches its disks, until shutdown; and begins to write its access
+    /// log, until [`Node::close`].
     pub fn attend(&self, health: &Health, shutdown: &Shutdown, tasks: &mut JoinSet<()>) {
+        if let Some(access) = &self.access {
+            access.begin(health);
+        }
         if let Some((source, pace)) = &self.feed {
             let follower = Follower {
                 source: Arc::clone(source),
@@ -274,6 +283,14 @@ fn random() -> f64 {
 }
 
 impl Node {
+    /// Closes the cache, and the access log once everything in it is written.
+    pub async fn close(&self) {
+        self.cache.close().await;
+        if let Some(access) = &self.access {
+            access.close().await;
+        }
+    }
+
     /// Says in the node's health which disks it does without, until shutdown.
     async fn watch_disks(cache: &'static Cache, health: Health, mut shutdown: Shutdown) {
         let each = cache.volumes().iter().map(|volume| {
@@ -322,8 +339,8 @@ pub fn secret(path: &Path) -> Result<HeaderValue, Error> {
 /// After this long, in which all parents that a request may ask have been asked, a fill that has not even a response
 /// header is given up as the one fill, and another request may begin its own.
 fn header_limit(settings: &Settings) -> Duration {
-    let attempts = u32::try_from(settings.app.attempts).unwrap_or(u32::MAX);
-    (settings.timeouts.connect + settings.timeouts.read).saturating_mul(attempts)
+    let Timeouts { connect, read, .. } = settings.timeouts;
+    (connect + read) * ATTEMPTS + connect * DETOURS
 }
 
 #[cfg(test)]

@@ -301,7 +301,7 @@ impl Serving {
         if tokio::time::timeout(GRACE, ended).await.is_err() {
             tracing::warn!("stopped before the feed and the disks were left");
         }
-        self.node.cache.close().await;
+        self.node.close().await;
     }
 }
 

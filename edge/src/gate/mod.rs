@@ -1,9 +1,9 @@
 //! The gate: who may fetch what, decided from the request alone.
 //!
 //! In the order in which a request meets it:
-//! 1. `client` says who asks: the socket's other end, or what a trusted hop says;
+//! 1. `client` says who asks: the socket's other end, or what a trusted hop says; `geo` finds the country;
 //! 2. [`Rates`] count the request, before a signature is looked at;
-//! 3. the keyring, read again when it changes, verifies the token, with the country that `geo` finds;
+//! 3. the keyring, read again when it changes, verifies the token;
 //! 4. [`Revocations`] take back what was granted, and the session's rate is counted.
 
 mod client;
@@ -13,7 +13,6 @@ mod rates;
 mod revoked;
 mod watched;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,13 +23,12 @@ use contracts::revocation::Revocation;
 use contracts::token::{self, Accepted};
 use ipnet::IpNet;
 use runtime::clock::Clock;
-use tier::admission::{Admission, Admitted, Condition, Facts, Refused};
+use tier::admission::{Admission, Admitted, Condition, Country, Facts, Refused, Visitor};
 use tier::feed::Revokes;
 
 use geo::Geo;
 use keys::Keys;
 
-pub use geo::Country;
 pub use keys::Holds;
 pub use rates::{Limits, Rates};
 pub use revoked::{Full, Revocations, Shown};
@@ -175,25 +173,20 @@ impl Gate {
     fn admit_token(
         &self,
         facts: &Facts<'_>,
-    ) -> Result<(Option<Accepted>, Option<IpAddr>), Refused> {
-        let rules = self.rules.load();
-        let (client, said_country) = client::whereabouts(facts, &rules.trusted_hops);
-        self.rates.load().ask(client).map_err(too_many)?;
-        let found = match (said_country, client) {
-            (None, Some(client)) => rules.geo.country(client),
-            _ => None,
-        };
+        visitor: Visitor,
+    ) -> Result<Option<Accepted>, Refused> {
+        self.rates.load().ask(visitor.client).map_err(too_many)?;
         let request = token::Request {
             target: facts.target,
             now: self.clock.now(),
-            client_ip: client,
-            country: said_country.or_else(|| found.as_ref().map(Country::as_str)),
+            client_ip: visitor.client,
+            country: visitor.country.as_ref().map(Country::as_str),
             method: facts.method,
             scheme: facts.scheme,
             authority: facts.authority,
             cats: &client::cats(facts.headers),
         };
-        Ok((token::admit(&rules.keys.ring(), &request)?, client))
+        Ok(token::admit(&self.rules.load().keys.ring(), &request)?)
     }
 
     fn must_not_be_revoked(&self, shown: &Shown<'_>) -> Result<(), Reason> {
@@ -205,9 +198,18 @@ impl Gate {
 }
 
 impl Admission for Gate {
-    fn admit(&self, facts: &Facts<'_>) -> Result<Admitted, Refused> {
-        let (accepted, client) = self.admit_token(facts)?;
-        let Some(accepted) = accepted else {
+    fn meet(&self, facts: &Facts<'_>) -> Visitor {
+        let rules = self.rules.load();
+        let (client, said_country) = client::whereabouts(facts, &rules.trusted_hops);
+        let country = match said_country {
+            Some(code) => Country::parse(code),
+            None => client.and_then(|client| rules.geo.country(client)),
+        };
+        Visitor { client, country }
+    }
+
+    fn admit(&self, facts: &Facts<'_>, visitor: Visitor) -> Result<Admitted, Refused> {
+        let Some(accepted) = self.admit_token(facts, visitor)? else {
             if !self.rules.load().public_without_token {
                 return Err(Reason::Missing.into());
             }
@@ -219,7 +221,6 @@ impl Admission for Gate {
                 kid: None,
             })?;
             return Ok(Admitted {
-                client,
                 condition: Condition::Public,
                 ..admitted
             });
@@ -237,7 +238,6 @@ impl Admission for Gate {
         Ok(Admitted {
             session: session.map(str::to_owned),
             address: accepted.cache_key,
-            client,
             condition: Condition::None,
         })
     }
@@ -246,9 +246,9 @@ impl Admission for Gate {
         token::readmit(target).map(Admitted::to)
     }
 
-    fn sent(&self, admitted: &Admitted, bytes: u64) {
+    fn sent(&self, admitted: &Admitted, visitor: Visitor, bytes: u64) {
         let session = admitted.session.as_deref();
-        self.rates.load().sent(admitted.client, session, bytes);
+        self.rates.load().sent(visitor.client, session, bytes);
     }
 }
 

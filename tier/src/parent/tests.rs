@@ -189,3 +189,20 @@ async fn a_parent_whose_name_does_not_resolve_is_passed_over_and_cools_down() {
     let alone = Parents::new(vec![Address::parse(&nameless).unwrap()], TIMEOUTS);
     assert!(alone.next(&key, &mut Vec::new()).await.is_err());
 }
+
+#[tokio::test]
+async fn of_many_requests_one_in_ten_is_asked_twice() {
+    let parents = parents(&[1, 2]);
+    let asked_twice = async |requests: usize| {
+        let mut count = 0;
+        for _ in 0..requests {
+            let mut tried = Vec::new();
+            drop(parents.next(b"k", &mut tried).await.unwrap());
+            count += usize::from(parents.spend(tried[0]));
+        }
+        count
+    };
+    assert_eq!(asked_twice(10).await, 10, "a few are always");
+    let many = asked_twice(1000).await;
+    assert!((100..=135).contains(&many), "{many}");
+}

@@ -11,7 +11,7 @@ use pingora::proxy::Session;
 use runtime::clock::System;
 
 use super::seq::Numbers;
-use crate::admission::Admitted;
+use crate::admission::{Admitted, Visitor};
 use crate::metrics::CacheUse;
 use crate::parent::{Busy, Parents};
 use crate::protocol::Protocol;
@@ -29,8 +29,12 @@ pub struct Context {
     /// By what the object is purged; empty until it was admitted.
     pub(super) subject: String,
     pub(super) numbers: Numbers,
-    /// What the player says that it will ask for next.
-    pub(super) said: Option<String>,
+    /// Who asks.
+    pub(super) visitor: Visitor,
+    /// What the player says of itself in the query.
+    pub(super) cmcd: Option<Box<str>>,
+    /// From the beginning until the answer's header was made.
+    pub(super) until_header: Option<Duration>,
     /// On behalf of this node: a refresh, or a question about an object.
     pub(super) internal: bool,
     /// A body follows the header, over HTTP/1.1.
@@ -50,6 +54,8 @@ pub struct Context {
     pub(super) tried: Vec<usize>,
     /// How often one was asked.
     pub(super) attempts: u32,
+    /// How often another address of the same parent was tried.
+    pub(super) detours: u32,
     /// Held while a parent is at work on it.
     pub(super) busy: Option<Busy>,
     pub(super) upstream: Upstream,
@@ -61,6 +67,8 @@ pub(super) struct Upstream {
     pub(super) asked_at: Option<Instant>,
     pub(super) arrival: Option<Arrival>,
     pub(super) status: Option<u16>,
+    /// It is decided whether another parent is asked because of that.
+    pub(super) weighed: bool,
     /// It was asked for a part and not for the whole.
     pub(super) part: bool,
     pub(super) age: Age,
@@ -81,7 +89,9 @@ impl Context {
             key: None,
             subject: String::new(),
             numbers: Numbers::default(),
-            said: None,
+            visitor: Visitor::default(),
+            cmcd: None,
+            until_header: None,
             internal: false,
             brings_body: false,
             wishes: None,
@@ -94,6 +104,7 @@ impl Context {
             parents,
             tried: Vec::new(),
             attempts: 0,
+            detours: 0,
             busy: None,
             upstream: Upstream::default(),
         }

@@ -21,15 +21,17 @@ use pingora::cache::{
     CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness, HitHandler, RespCacheable,
 };
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::prelude::{Error, ErrorType, HttpPeer, Result, RetryType};
+use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
+use pingora::protocols::Digest;
 use pingora::proxy::{
     FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session, range_header_filter,
 };
 use runtime::clock::System;
 
+use crate::access::Log;
 use crate::admission::Admission;
-use crate::beacon::Beacon;
 use crate::cache::{Cache, Reader};
+use crate::changes::Changes;
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
 use crate::notes::Notes;
@@ -44,7 +46,7 @@ use crate::{answer, fill};
 
 pub use context::Context;
 use context::protocol_of;
-use hop::may_ask_again;
+use hop::{found_closed, may_ask_again};
 
 /// What a node is made of.
 pub struct Proxy {
@@ -52,8 +54,8 @@ pub struct Proxy {
     pub policy: Policy,
     /// Who is let in.
     pub admission: Arc<dyn Admission>,
-    /// Who hears of every answered request.
-    pub beacon: Arc<dyn Beacon>,
+    /// Where answered requests are noted, if anywhere.
+    pub access: Option<Arc<Log>>,
     /// What viewers get beyond the object; `None` for a node that serves tiers only.
     pub viewers: Option<Viewers>,
     /// Where objects are kept.
@@ -68,6 +70,8 @@ pub struct Proxy {
     pub(crate) prefetch: Prefetch,
     /// What is being found out for those who show no token.
     pub(crate) questions: Arc<Questions>,
+    /// What was changed a moment ago.
+    pub(crate) changes: Changes,
     /// What is counted.
     pub metrics: Metrics,
     /// Names and limits.
@@ -229,15 +233,28 @@ impl ProxyHttp for Proxy {
     fn fail_to_connect(
         &self,
         _session: &mut Session,
-        _peer: &HttpPeer,
+        peer: &HttpPeer,
         ctx: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        if let Some(parent) = ctx.tried.last() {
-            ctx.parents.failed(*parent);
-        }
-        error.set_retry(self.may_ask_another(ctx));
+        error.set_retry(self.may_connect_elsewhere(peer, ctx));
         error
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        peer: &HttpPeer,
+        _socket: std::os::fd::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if let (false, Some(parent), Some(at)) = (reused, ctx.tried.last(), peer._address.as_inet())
+        {
+            ctx.parents.reached(*parent, *at);
+        }
+        Ok(())
     }
 
     fn error_while_proxy(
@@ -255,10 +272,14 @@ impl ProxyHttp for Proxy {
             return error;
         }
         // A kept connection may turn out to be closed: whoever is asked then, it is asked on a new one.
-        let was_closed = client_reused && matches!(error.retry, RetryType::ReusedOnly);
-        error.retry.decide_reuse(was_closed && may_ask_again(ctx));
-        if !was_closed && self.is_deaf(session, &error, ctx) {
-            error.set_retry(self.may_ask_another(ctx));
+        let was_closed = client_reused && found_closed(&error, ctx.upstream.status.is_some());
+        if was_closed {
+            error.set_retry(may_ask_again(ctx));
+            return error;
+        }
+        error.retry.decide_reuse(false);
+        if self.is_deaf(session, &error, ctx) {
+            error.set_retry(self.may_repeat(ctx));
         }
         error
     }

@@ -11,11 +11,12 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use self::disk::{Directory, Disk};
+use crate::access::{self, Access};
 use crate::app;
 use crate::feed::{self, Feed};
 use crate::listen::Limits;
 use crate::pace::Patience;
-use crate::parent::{Address, Timeouts};
+use crate::parent::{Address, DETOURS, Timeouts};
 use crate::prefetch;
 
 /// `[cache]`: what the node keeps in memory.
@@ -50,7 +51,8 @@ pub struct Upstream {
     pub key: PathBuf,
     /// Time to connect, TLS included. 10ms to 1m. Default `2s`.
     pub connect_timeout: Span,
-    /// Time for a response header, and between two reads of a body. 100ms to 10m. Default `30s`.
+    /// Time for a response header, and between two reads of a body. 100ms to 10m. Default `30s`, of a shield
+    /// `12s`. Children should wait for longer than two attempts take: `connect_timeout` and this.
     pub read_timeout: Span,
     /// How long an unused connection is kept. Default `60s`.
     pub idle_timeout: Span,
@@ -86,6 +88,14 @@ pub struct Clients {
     pub drain: Span,
 }
 
+/// `[log]`: what the node writes down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Each answered request.
+    pub access: Access,
+}
+
 /// What `[cache]`, `[upstream]`, `[clients]` and `[feed]` mean once checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -111,6 +121,8 @@ pub struct Settings {
     pub feed: feed::Settings,
     /// What is fetched ahead; nothing unless the role sets it.
     pub prefetch: prefetch::Settings,
+    /// The access log; none unless the role sets it.
+    pub access: Option<access::Settings>,
 }
 
 impl Default for Cache {
@@ -226,9 +238,8 @@ pub fn check(
         cache_bytes: memory,
         disk,
         max_object_bytes: largest,
-        // One retry a hop, and one for what is newer than a parent gave.
         app: app::Options {
-            attempts: 3,
+            attempts: ATTEMPTS.saturating_add(DETOURS) as usize,
             keepalive_pool: count(problems, "upstream.keepalive", upstream.keepalive, 65_536),
             parent_ca: some(&upstream.ca_file),
             h2_idle: Duration::from_secs(120),
@@ -237,6 +248,7 @@ pub fn check(
         },
         feed,
         prefetch: prefetch::Settings::default(),
+        access: None,
         parents,
         hop_secret_file: some(&upstream.hop_secret_file),
         identity: identity(upstream, problems),
@@ -387,5 +399,8 @@ pub fn listen(problems: &mut Problems, key: &str, text: &str) -> SocketAddr {
     // What stands in for a faulty address is never used: the problem was noted.
     problems.take(key, read).unwrap_or(UNUSED)
 }
+
+/// How often parents are asked at most: one retry a hop, and one for what is newer than a parent gave.
+pub(crate) const ATTEMPTS: u32 = 3;
 
 const UNUSED: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
