@@ -73,6 +73,24 @@ pub struct Config {
     pub log: Log,
 }
 
+/// The keys that take effect without a restart; one that ends in `.` stands for a section.
+#[must_use]
+pub fn reloaded() -> Vec<&'static str> {
+    let own = [
+        "keyring_file",
+        "keys",
+        "verified_tokens",
+        "public_without_token",
+        "trusted_hops",
+        "geo_file",
+        "rates.",
+        "tls.",
+        "listen.https_proxied_by",
+        "listen.plain_proxied_by",
+    ];
+    [&own[..], &settings::RELOADED].concat()
+}
+
 /// What an edge serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -423,6 +441,20 @@ const LONGEST: Span = Span::seconds(30 * 86_400);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_reloaded_is_there_and_the_guide_names_it() {
+        let guide = include_str!("../../docs/operate.md");
+        let defaults = toml::Value::try_from(Config::default()).unwrap();
+        for key in reloaded() {
+            let section = key.strip_suffix('.');
+            let mut parts = section.unwrap_or(key).split('.');
+            let found = parts.try_fold(&defaults, |value, part| value.get(part));
+            assert!(found.is_some(), "{key}");
+            let named = section.map_or_else(|| format!("`{key}`"), |name| format!("`{name}.*`"));
+            assert!(guide.contains(&named), "{named}");
+        }
+    }
 
     #[test]
     fn the_annotated_file_equals_the_defaults() {

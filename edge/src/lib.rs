@@ -16,4 +16,4 @@ pub mod gate;
 pub mod site;
 mod start;
 
-pub use start::{Error, Running, inspect, start};
+pub use start::{Error, Running, inspect, start, start_after};

@@ -38,6 +38,12 @@ pub struct Config {
     pub log: Log,
 }
 
+/// The keys that take effect without a restart; one that ends in `.` stands for a section.
+#[must_use]
+pub fn reloaded() -> Vec<&'static str> {
+    [&["hop_secret_file", "tls."], &settings::RELOADED[..]].concat()
+}
+
 /// `[listen]`: addresses as `ip:port`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -185,6 +191,20 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_reloaded_is_there_and_the_guide_names_it() {
+        let guide = include_str!("../../docs/operate.md");
+        let defaults = toml::Value::try_from(Config::default()).unwrap();
+        for key in reloaded() {
+            let section = key.strip_suffix('.');
+            let mut parts = section.unwrap_or(key).split('.');
+            let found = parts.try_fold(&defaults, |value, part| value.get(part));
+            assert!(found.is_some(), "{key}");
+            let named = section.map_or_else(|| format!("`{key}`"), |name| format!("`{name}.*`"));
+            assert!(guide.contains(&named), "{named}");
+        }
+    }
 
     #[test]
     fn the_annotated_file_equals_the_defaults() {

@@ -6,21 +6,31 @@ use contracts::target;
 use http::HeaderValue;
 use subtle::ConstantTimeEq;
 use tier::admission::{Admission, Admitted, Facts, Refused, Visitor};
+use tier::parent::Credential;
 
 /// Admits whoever shows the credential; without one configured, whoever can connect.
 pub struct Hop {
-    secret: Option<HeaderValue>,
+    secret: Credential,
 }
 
 impl Hop {
     /// A rule with this credential.
     #[must_use]
-    pub const fn new(secret: Option<HeaderValue>) -> Self {
-        Self { secret }
+    pub fn new(secret: Option<HeaderValue>) -> Self {
+        let hop = Self {
+            secret: Credential::default(),
+        };
+        hop.demand(secret);
+        hop
+    }
+
+    /// From now on this credential must be shown.
+    pub fn demand(&self, secret: Option<HeaderValue>) {
+        self.secret.set(secret);
     }
 
     fn knows(&self, shown: Option<&HeaderValue>) -> bool {
-        let Some(secret) = &self.secret else {
+        let Some(secret) = self.secret.now() else {
             return true;
         };
         shown.is_some_and(|shown| shown.as_bytes().ct_eq(secret.as_bytes()).into())

@@ -1,7 +1,7 @@
 //! The caching proxy that edge and shield both are.
 //!
 //! The main path of a request:
-//! 0. [`settings`] says how, and [`node`] puts it together;
+//! 0. [`settings`] says how, [`node`] puts it together, and [`serving`] is what runs of it;
 //! 1. [`listen`] (HTTP/1.1 and HTTP/2) or [`h3`] accepts it and hands it to the one [`app`];
 //! 2. [`proxy`] leads it through its phases;
 //! 3. [`admission`] lets it in, by the rule of the role, and says at which address the object is;
@@ -50,6 +50,7 @@ pub mod proxy;
 pub mod purge;
 mod question;
 mod rfc9111;
+pub mod serving;
 pub mod settings;
 mod spoken;
 mod status;

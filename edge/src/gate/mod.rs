@@ -72,13 +72,39 @@ pub fn inspect(settings: &Settings) -> Vec<(&'static str, FileError)> {
 /// A request with a token (or a plain signature) is admitted when that is in order. One without
 /// is refused, unless the operator lets public films be fetched without.
 pub struct Gate {
-    keys: Keys,
-    geo: Geo,
+    rules: ArcSwap<Rules>,
     rates: ArcSwap<Rates>,
     revocations: Revocations,
     clock: Arc<dyn Clock>,
+}
+
+/// What the operator may change while the gate is open.
+pub struct Rules {
+    keys: Keys,
+    geo: Geo,
+    limits: Limits,
     public_without_token: bool,
     trusted_hops: Vec<IpNet>,
+}
+
+impl Rules {
+    /// Reads the files that the settings name.
+    ///
+    /// # Errors
+    /// When one is not to be had.
+    pub fn read(settings: &Settings) -> Result<Self, FileError> {
+        Ok(Self {
+            keys: Keys::open(
+                settings.keyring_file.clone(),
+                settings.holds,
+                settings.verified_tokens,
+            )?,
+            geo: Geo::open(settings.geo_file.clone())?,
+            limits: settings.limits,
+            public_without_token: settings.public_without_token,
+            trusted_hops: settings.trusted_hops.clone(),
+        })
+    }
 }
 
 impl Gate {
@@ -88,18 +114,20 @@ impl Gate {
     /// When a file is not to be had.
     pub fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, FileError> {
         Ok(Self {
-            keys: Keys::open(
-                settings.keyring_file.clone(),
-                settings.holds,
-                settings.verified_tokens,
-            )?,
-            geo: Geo::open(settings.geo_file.clone())?,
+            rules: ArcSwap::from_pointee(Rules::read(settings)?),
             rates: ArcSwap::from_pointee(Rates::new(settings.limits)),
             revocations: Revocations::new(settings.revocations),
             clock,
-            public_without_token: settings.public_without_token,
-            trusted_hops: settings.trusted_hops.clone(),
         })
+    }
+
+    /// Goes by other rules from now on. Revocations stay in force, and so do buckets whose limits are the same.
+    pub fn renew(&self, rules: Rules) {
+        let limits = rules.limits;
+        let before = self.rules.swap(Arc::new(rules)).limits;
+        if limits != before {
+            self.limit(limits);
+        }
     }
 
     /// Reads the files again that have changed, and forgets revocations that have ended; names the files that were
@@ -109,9 +137,10 @@ impl Gate {
     /// Every file that is not to be had; what was read from it before stays.
     pub fn refresh(&self) -> Result<Vec<&'static str>, Vec<FileError>> {
         self.revocations.forget(self.clock.now());
+        let rules = self.rules.load();
         let looks = [
-            ("keyring", self.keys.refresh()),
-            ("geo file", self.geo.refresh()),
+            ("keyring", rules.keys.refresh()),
+            ("geo file", rules.geo.refresh()),
         ];
         let (mut taken, mut faults) = (Vec::new(), Vec::new());
         for (name, look) in looks {
@@ -157,7 +186,7 @@ impl Gate {
             authority: facts.authority,
             cats: &client::cats(facts.headers),
         };
-        Ok(token::admit(&self.keys.ring(), &request)?)
+        Ok(token::admit(&self.rules.load().keys.ring(), &request)?)
     }
 
     fn must_not_be_revoked(&self, shown: &Shown<'_>) -> Result<(), Reason> {
@@ -170,17 +199,18 @@ impl Gate {
 
 impl Admission for Gate {
     fn meet(&self, facts: &Facts<'_>) -> Visitor {
-        let (client, said_country) = client::whereabouts(facts, &self.trusted_hops);
+        let rules = self.rules.load();
+        let (client, said_country) = client::whereabouts(facts, &rules.trusted_hops);
         let country = match said_country {
             Some(code) => Country::parse(code),
-            None => client.and_then(|client| self.geo.country(client)),
+            None => client.and_then(|client| rules.geo.country(client)),
         };
         Visitor { client, country }
     }
 
     fn admit(&self, facts: &Facts<'_>, visitor: Visitor) -> Result<Admitted, Refused> {
         let Some(accepted) = self.admit_token(facts, visitor)? else {
-            if !self.public_without_token {
+            if !self.rules.load().public_without_token {
                 return Err(Reason::Missing.into());
             }
             let admitted = self.readmit(facts.target)?;

@@ -106,6 +106,27 @@ impl Cache {
         }
     }
 
+    /// Lets another process have the disks, as [`disk::Disks::lend`] does.
+    pub async fn lend(&self) {
+        if let Some(below) = &self.below {
+            below.disks.lend().await;
+        }
+    }
+
+    /// Takes the disks back from a process that has ended.
+    pub fn reclaim(&self) {
+        if let Some(below) = &self.below {
+            below.disks.reclaim();
+        }
+    }
+
+    /// Leaves the disks to the process that has them.
+    pub fn give(&self) {
+        if let Some(below) = &self.below {
+            below.disks.give();
+        }
+    }
+
     /// How full it is. Walks the index's shards, not its entries.
     #[must_use]
     pub fn usage(&self) -> Usage {

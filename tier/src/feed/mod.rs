@@ -23,7 +23,7 @@ use tokio::time::Instant;
 pub use by_hand::by_hand;
 pub use lines::Lines;
 pub use metrics::Metrics;
-pub use orders::{Orders, Revokes, Shortfall};
+pub use orders::{Orders, Revokes, Shortfall, Unkept};
 pub use settings::{Feed, Settings};
 pub use source::{Fault, NoPlace, Place, Server, Source};
 

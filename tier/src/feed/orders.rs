@@ -33,6 +33,8 @@ pub struct Orders {
 
 struct Kept {
     state: Option<State>,
+    /// Another process has the file, and takes what is ordered by hand.
+    lent: bool,
     /// The feed whose numbers were applied last, as far as it said so.
     feed: Option<FeedId>,
     /// Those that have not ended, in force or not.
@@ -52,6 +54,17 @@ pub struct Shortfall {
     pub unsaved: Option<String>,
 }
 
+/// What became of an order by hand that was not kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unkept {
+    /// It was not taken: another process is taking over.
+    #[error("another process is taking over")]
+    Elsewhere,
+    /// It is in force, and would not survive a restart.
+    #[error("{0}")]
+    Unsaved(String),
+}
+
 impl Orders {
     /// Puts in force what the file says, if there is one.
     ///
@@ -65,6 +78,7 @@ impl Orders {
     ) -> Result<Self, Error> {
         let mut kept = Kept {
             state: None,
+            lent: false,
             feed: None,
             revocations: HashMap::new(),
             outdated: false,
@@ -211,18 +225,46 @@ impl Orders {
         }
     }
 
+    /// Lets another process have the file: what is ordered from now on is in force here and not written down. Gives
+    /// the newest order that is.
+    pub fn lend(&self) -> u64 {
+        let mut kept = self.kept.lock();
+        kept.lent = true;
+        kept.state = None;
+        self.through()
+    }
+
+    /// Takes the file back from a process that has ended, and writes down what came meanwhile. It writes to the disk.
+    ///
+    /// # Errors
+    /// Why orders would not survive a restart.
+    pub fn reclaim(&self, file: Option<&Path>, now: SystemTime) -> Result<(), String> {
+        let mut kept = self.kept.lock();
+        kept.lent = false;
+        if let Some(path) = file {
+            let (state, _) = State::open(path, |_| {}).map_err(|error| error.to_string())?;
+            kept.state = Some(state);
+            kept.outdated = true;
+        }
+        kept.save(&self.purges, &[], now).map_or(Ok(()), Err)
+    }
+
     /// Purges what somebody asks for by hand; gives the order's number. It writes to the disk.
     ///
     /// # Errors
-    /// Why it would not survive a restart; it is in force all the same.
-    pub fn by_hand(&self, purge: Purge, now: SystemTime) -> Result<u64, String> {
+    /// Whether and why it would not survive a restart; it is in force all the same then.
+    pub fn by_hand(&self, purge: Purge, now: SystemTime) -> Result<u64, Unkept> {
         // Held from the number to the file: no two orders have one number, and the file has them by rising numbers.
         let mut kept = self.kept.lock();
+        if kept.lent {
+            return Err(Unkept::Elsewhere);
+        }
         let seq = millis(now).max(self.through() + 1);
         let purged = Purged::by(purge, seq, now);
         self.purges.apply(std::slice::from_ref(&purged), seq);
         let lines = [Line::purged(purged), Line::Through { seq }];
-        kept.save(&self.purges, &lines, now).map_or(Ok(seq), Err)
+        let saved = kept.save(&self.purges, &lines, now);
+        saved.map_or(Ok(seq), |why| Err(Unkept::Unsaved(why)))
     }
 
     /// Puts new revocations in force; and where some did not fit before, all, because they may fit now.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contracts::feed::{FeedError, MAX_PAGE, Page};
 use contracts::header::HOP;
-use http::HeaderValue;
 
 use crate::error::Error;
+use crate::parent::Credential;
 
 /// Where orders come from.
 #[async_trait]
@@ -89,7 +89,7 @@ impl Place {
 /// A server of the feed.
 pub struct Server {
     url: String,
-    credential: Option<HeaderValue>,
+    credential: Credential,
     client: reqwest::Client,
 }
 
@@ -100,7 +100,7 @@ impl Server {
     /// When the authority's file cannot be used.
     pub fn new(
         url: String,
-        credential: Option<HeaderValue>,
+        credential: Credential,
         authority: Option<&Path>,
     ) -> Result<Self, Error> {
         let mut builder = runtime::http::client().pool_max_idle_per_host(1);
@@ -132,8 +132,8 @@ impl Source for Server {
     async fn after(&self, seq: u64, wait: Duration) -> Result<Page, Fault> {
         let url = format!("{}?after={seq}&wait={}", self.url, wait.as_secs());
         let mut request = self.client.get(url).timeout(wait + PATIENCE);
-        if let Some(credential) = &self.credential {
-            request = request.header(HOP, credential.clone());
+        if let Some(credential) = self.credential.now() {
+            request = request.header(HOP, credential);
         }
         let unreachable = |error: reqwest::Error| Fault::Unreachable(causes(&error.without_url()));
         let mut answer = request.send().await.map_err(unreachable)?;

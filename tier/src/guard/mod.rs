@@ -50,6 +50,8 @@ pub(crate) struct Guard<S> {
     turn: Turn,
     /// A header with another date in it, and how much of it has left.
     dated: Option<(Vec<u8>, usize)>,
+    /// Nothing more is written.
+    closed: bool,
 }
 
 /// What a connection is borne with.
@@ -99,6 +101,7 @@ impl<S> Guard<S> {
             notes: Notes::default(),
             turn: Turn::default(),
             dated: None,
+            closed: false,
             terms,
             said: Said::H1(Progress::Idle),
             deadline: None,
@@ -194,6 +197,27 @@ impl<S> Guard<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Guard<S> {
+    /// Waits until an HTTP/2 client has closed its side, too. It sends as long as it takes what is under way to it,
+    /// window updates above all, and a socket that is closed with something unread loses what is unsent.
+    fn linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut unread = [0; 512];
+        loop {
+            if let Some(deadline) = &mut self.deadline
+                && deadline.as_mut().poll(cx).is_ready()
+            {
+                return Poll::Ready(Ok(()));
+            }
+            let mut unread = ReadBuf::new(&mut unread);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut unread)) {
+                Ok(()) if !unread.filled().is_empty() => {}
+                // Closed, in whatever way.
+                _ => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
 impl<S: AsyncWrite + Unpin> Guard<S> {
     /// Tells an HTTP/2 client why, where that can be said at once.
     fn farewell(&mut self, cx: &mut Context<'_>) {
@@ -250,7 +274,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -292,9 +316,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.stream).poll_shutdown(cx) {
-            Poll::Ready(result) => Poll::Ready(result),
-            Poll::Pending => self.stalled(cx),
+        while !self.closed {
+            match Pin::new(&mut self.stream).poll_shutdown(cx) {
+                Poll::Ready(Ok(())) => {
+                    self.closed = true;
+                    self.start();
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return self.stalled(cx),
+            }
+        }
+        match self.said {
+            Said::H1(_) => Poll::Ready(Ok(())),
+            Said::H2(_) => self.linger(cx),
         }
     }
 

@@ -6,13 +6,13 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGaugeVec, Opts, Registry};
 
-use super::Parents;
+use super::Current;
 
 /// Registers what is told of a node's parents.
 ///
 /// # Errors
 /// When the registry holds it already.
-pub fn register(registry: &Registry, parents: &Arc<Parents>) -> Result<(), prometheus::Error> {
+pub fn register(registry: &Registry, parents: &Current) -> Result<(), prometheus::Error> {
     let gauge = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &["parent"]);
     registry.register(Box::new(Figures {
         parents: Arc::clone(parents),
@@ -36,7 +36,7 @@ pub fn register(registry: &Registry, parents: &Arc<Parents>) -> Result<(), prome
 }
 
 struct Figures {
-    parents: Arc<Parents>,
+    parents: Current,
     up: IntGaugeVec,
     load: IntGaugeVec,
     addresses: IntGaugeVec,
@@ -55,7 +55,10 @@ impl Collector for Figures {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        for state in self.parents.states() {
+        // One that is no parent any more is not told of.
+        self.up.reset();
+        self.load.reset();
+        for state in self.parents.load().states() {
             let labels = &[state.authority];
             let set = |gauge: &IntGaugeVec, value: usize| {
                 let value = i64::try_from(value).unwrap_or(i64::MAX);

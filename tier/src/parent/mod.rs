@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, ArcSwapOption};
+use http::HeaderValue;
 use parking_lot::Mutex;
 use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
 use pingora::utils::tls::CertKey;
@@ -34,6 +36,34 @@ pub struct Timeouts {
     pub idle: Duration,
     /// How long a parent that could not be connected to is asked last.
     pub cooldown: Duration,
+    /// How long a request waits for another one's fill to begin before it asks a parent itself.
+    pub fill_wait: Duration,
+}
+
+/// The parents of a node as they are now.
+pub type Current = Arc<ArcSwap<Parents>>;
+
+/// The credential of a hop, if it has one; whoever has a copy sees another that is set.
+#[derive(Clone, Default)]
+pub struct Credential(Arc<ArcSwapOption<HeaderValue>>);
+
+impl Credential {
+    /// Shows this one from now on.
+    pub fn set(&self, credential: Option<HeaderValue>) {
+        self.0.store(credential.map(Arc::new));
+    }
+
+    /// The one to show.
+    #[must_use]
+    pub fn now(&self) -> Option<HeaderValue> {
+        self.0.load().as_deref().cloned()
+    }
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credential")
+    }
 }
 
 /// The parents of a node.
@@ -43,7 +73,7 @@ pub struct Timeouts {
 /// parent away moves only its own objects. One that has much more to do than the others is passed over for the next,
 /// so that no object that everybody wants holds up all others of its parent.
 pub struct Parents {
-    list: Vec<Parent>,
+    list: Vec<Arc<Parent>>,
     timeouts: Timeouts,
     identity: Option<Arc<CertKey>>,
 }
@@ -66,6 +96,19 @@ struct Health {
     /// Answers in a row that say that it cannot do its work, or that it hung up instead of giving.
     faults: u32,
     answered_at: Option<Instant>,
+}
+
+impl Parent {
+    fn new(address: Address, resolver: &Arc<dyn Resolver>) -> Self {
+        Self {
+            authority: address.authority(),
+            place: Place::new(&address, Arc::clone(resolver)),
+            address,
+            credit: AtomicUsize::new(MOST_CREDIT),
+            health: Mutex::default(),
+            load: Arc::default(),
+        }
+    }
 }
 
 /// A request in progress at a parent.
@@ -121,20 +164,32 @@ impl Parents {
     fn found_by(resolver: Arc<dyn Resolver>, addresses: Vec<Address>, timeouts: Timeouts) -> Self {
         let list = addresses
             .into_iter()
-            .map(|address| Parent {
-                authority: address.authority(),
-                place: Place::new(&address, Arc::clone(&resolver)),
-                address,
-                health: Mutex::default(),
-                credit: AtomicUsize::new(MOST_CREDIT),
-                load: Arc::default(),
-            })
-            .collect();
+            .map(|address| Arc::new(Parent::new(address, &resolver)));
         Self {
-            list,
+            list: list.collect(),
             timeouts,
             identity: None,
         }
+    }
+
+    /// Others in their place. What is known of one that stays is kept.
+    #[must_use]
+    pub fn replaced(&self, addresses: Vec<Address>, timeouts: Timeouts) -> Self {
+        let resolver: Arc<dyn Resolver> = Arc::new(names::System);
+        let known = |address: &Address| self.list.iter().find(|parent| parent.address == *address);
+        let list = addresses.into_iter().map(|address| match known(&address) {
+            Some(parent) => Arc::clone(parent),
+            None => Arc::new(Parent::new(address, &resolver)),
+        });
+        Self {
+            list: list.collect(),
+            timeouts,
+            identity: None,
+        }
+    }
+
+    pub(crate) const fn fill_wait(&self) -> Duration {
+        self.timeouts.fill_wait
     }
 
     /// The same, who are shown a certificate where they ask for one.
@@ -303,7 +358,7 @@ impl Parents {
             };
             tried.push(index);
             self.probe(index);
-            let busy = self.list.get(index).map(Parent::begin);
+            let busy = self.list.get(index).map(|parent| parent.begin());
             match self.peer(index).await {
                 Ok(peer) => return Ok((peer, busy.unwrap_or_else(|| Busy(Arc::default())))),
                 Err(error) => {

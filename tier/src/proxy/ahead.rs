@@ -36,7 +36,7 @@ impl Proxy {
         };
         let key = key::build(&self.rules.zone, &address);
         let is_cached = self.cache.has(&key);
-        let at_parents = self.parents.states().map(|state| state.load).sum();
+        let at_parents = ctx.parents.states().map(|state| state.load).sum();
         let errand = self
             .prefetch
             .begin(address, key.combined_bin(), is_cached, at_parents);

@@ -1,5 +1,6 @@
 //! What is known of one request so far.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use contracts::reason::Reason;
@@ -12,7 +13,7 @@ use runtime::clock::System;
 use super::seq::Numbers;
 use crate::admission::{Admitted, Visitor};
 use crate::metrics::CacheUse;
-use crate::parent::Busy;
+use crate::parent::{Busy, Parents};
 use crate::protocol::Protocol;
 use crate::rfc9111::directives::Request as Wishes;
 use crate::rfc9111::freshness::{Age, Arrival};
@@ -47,7 +48,9 @@ pub struct Context {
     pub(super) fault: Option<&'static str>,
     pub(super) joined: bool,
     pub(super) cache_use: CacheUse,
-    /// The parents that were asked, in order.
+    /// The parents that there were when it came.
+    pub(super) parents: Arc<Parents>,
+    /// Those that were asked, in order.
     pub(super) tried: Vec<usize>,
     /// How often one was asked.
     pub(super) attempts: u32,
@@ -77,7 +80,7 @@ pub(super) struct Upstream {
 }
 
 impl Context {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(parents: Arc<Parents>) -> Self {
         Self {
             protocol: Protocol::H1,
             started: Instant::now(),
@@ -98,6 +101,7 @@ impl Context {
             fault: None,
             joined: false,
             cache_use: CacheUse::None,
+            parents,
             tried: Vec::new(),
             attempts: 0,
             detours: 0,

@@ -13,12 +13,12 @@ use crate::policy::Passage;
 
 impl Proxy {
     pub(super) fn may_ask_another(&self, ctx: &Context) -> bool {
-        may_ask_again(ctx) && self.parents.has_another(&ctx.tried)
+        may_ask_again(ctx) && ctx.parents.has_another(&ctx.tried)
     }
 
     /// Whether another parent is asked to do what one was asked for already.
     pub(super) fn may_repeat(&self, ctx: &Context) -> bool {
-        let spend = |parent: &usize| self.parents.spend(*parent);
+        let spend = |parent: &usize| ctx.parents.spend(*parent);
         self.may_ask_another(ctx) && ctx.tried.last().is_some_and(spend)
     }
 
@@ -28,7 +28,7 @@ impl Proxy {
             return false;
         };
         let address = peer._address.as_inet().copied();
-        if self.parents.unreachable(*parent, address) && ctx.detours < DETOURS {
+        if ctx.parents.unreachable(*parent, address) && ctx.detours < DETOURS {
             // It was asked for nothing yet.
             (ctx.detours, ctx.attempts) = (ctx.detours + 1, ctx.attempts.saturating_sub(1));
             ctx.tried.pop();
@@ -55,9 +55,9 @@ impl Proxy {
         };
         match error.etype() {
             ErrorType::ReadTimedout | ErrorType::WriteTimedout => {
-                self.parents.silent(*parent, asked_at.into());
+                ctx.parents.silent(*parent, asked_at.into());
             }
-            _ => self.parents.faulted(*parent),
+            _ => ctx.parents.faulted(*parent),
         }
         true
     }
@@ -85,10 +85,10 @@ impl Proxy {
             return Ok(());
         };
         if !self.is_unable(session, status.as_u16()) {
-            self.parents.recovered(*parent);
+            ctx.parents.recovered(*parent);
             return Ok(());
         }
-        self.parents.faulted(*parent);
+        ctx.parents.faulted(*parent);
         // Who says when to come again knows that there is too much to do; elsewhere it is no less (RFC 9110 §15.6.4).
         let is_overloaded = status == 503 && response.headers.contains_key(header::RETRY_AFTER);
         let goes_on = !is_overloaded && self.may_repeat(ctx);

@@ -35,7 +35,7 @@ use crate::changes::Changes;
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
 use crate::notes::Notes;
-use crate::parent::Parents;
+use crate::parent;
 use crate::policy::{Passage, Policy};
 use crate::prefetch::Prefetch;
 use crate::protocol::Protocol;
@@ -63,7 +63,7 @@ pub struct Proxy {
     /// Makes requests for one absent object wait for one fill.
     pub lock: &'static CacheKeyLockImpl,
     /// Where objects come from.
-    pub parents: Arc<Parents>,
+    pub parents: parent::Current,
     /// What was purged.
     pub purges: Arc<Purges>,
     /// What is fetched ahead.
@@ -88,11 +88,9 @@ pub struct Rules {
     /// Part of every cache key.
     pub zone: String,
     /// The credential to show to parents.
-    pub hop_secret: Option<http::HeaderValue>,
+    pub hop_secret: parent::Credential,
     /// Larger objects pass through and are not stored.
     pub max_object_bytes: usize,
-    /// How long a request waits for another one's fill to begin.
-    pub fill_wait: Duration,
 }
 
 #[async_trait]
@@ -100,7 +98,7 @@ impl ProxyHttp for Proxy {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context::new()
+        Context::new(self.parents.load_full())
     }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
@@ -133,7 +131,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         let mut overrides = CacheOptionOverrides::default();
-        overrides.wait_timeout = Some(self.rules.fill_wait);
+        overrides.wait_timeout = Some(ctx.parents.fill_wait());
         // Whoever changes something waits for nobody.
         let lock = (self.passage(session) == Some(Passage::Cache)).then_some(self.lock);
         session
@@ -227,7 +225,7 @@ impl ProxyHttp for Proxy {
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         let key = ctx.key.as_ref().map_or(&[][..], CacheKey::primary_key);
         ctx.attempts += 1;
-        let (peer, busy) = self.parents.next(key, &mut ctx.tried).await?;
+        let (peer, busy) = ctx.parents.next(key, &mut ctx.tried).await?;
         ctx.busy = Some(busy);
         Ok(peer)
     }
@@ -254,7 +252,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         if let (false, Some(parent), Some(at)) = (reused, ctx.tried.last(), peer._address.as_inet())
         {
-            self.parents.reached(*parent, *at);
+            ctx.parents.reached(*parent, *at);
         }
         Ok(())
     }

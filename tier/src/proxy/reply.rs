@@ -162,7 +162,7 @@ impl Proxy {
             bytes: 0,
             complete: false,
             cache_use: ctx.cache_use,
-            parent: parent.map(|parent| self.parents.authority(*parent)),
+            parent: parent.map(|parent| ctx.parents.authority(*parent)),
             reason: ctx.reason,
             arrived: ctx.arrived,
             until_header: ctx.until_header,

@@ -29,13 +29,13 @@ impl Proxy {
         let parent = ctx
             .tried
             .last()
-            .map_or("", |parent| self.parents.authority(*parent));
+            .map_or("", |parent| ctx.parents.authority(*parent));
         let from = from(session, ctx.protocol);
         self.policy
             .to_parent(request, parent, from, &self.rules.name)?;
         headers::join_loop(request, &self.rules.loop_id)?;
-        if let Some(secret) = &self.rules.hop_secret {
-            request.insert_header(HOP, secret.clone())?;
+        if let Some(secret) = self.rules.hop_secret.now() {
+            request.insert_header(HOP, secret)?;
         }
         self.ask_for(request, ctx)?;
         ctx.upstream.ask(System.wall());

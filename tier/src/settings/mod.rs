@@ -83,7 +83,8 @@ pub struct Clients {
     /// each byte adds its part of a second. At most 1MiB; 0 asks for one byte within each of
     /// these times. Default `1KiB`. More frees places sooner, and cuts viewers on poor lines.
     pub min_rate: ByteSize,
-    /// How long answers in progress get when the node stops. At most 10m. Default `10s`.
+    /// How long answers in progress get when the node stops, or another process takes over. At most 10m. Default
+    /// `10s`.
     pub drain: Span,
 }
 
@@ -102,8 +103,6 @@ pub struct Settings {
     pub cache_bytes: usize,
     /// Largest stored object in bytes.
     pub max_object_bytes: usize,
-    /// How long a request waits for another one's fill to begin.
-    pub fill_wait: Duration,
     /// Disks below the memory.
     pub disk: Option<crate::cache::disk::Settings>,
     /// The parents, at least one.
@@ -167,6 +166,20 @@ impl Default for Clients {
     }
 }
 
+/// The keys of what the two roles share that take effect without a restart; one that ends in `.` stands for a section.
+pub const RELOADED: [&str; 10] = [
+    "parents",
+    "clients.",
+    "cache.fill_wait",
+    "upstream.hop_secret_file",
+    "upstream.certificate",
+    "upstream.key",
+    "upstream.connect_timeout",
+    "upstream.read_timeout",
+    "upstream.idle_timeout",
+    "upstream.cooldown",
+];
+
 /// Checks what the two roles share. Faults are added to `problems`; the settings are of use only
 /// when there are none.
 pub fn check(
@@ -186,7 +199,8 @@ pub fn check(
         );
     }
     let parents = addresses(problems, parents);
-    let timeouts = Timeouts {
+    let mut timeouts = Timeouts {
+        fill_wait: Duration::ZERO,
         connect: span(
             problems,
             "upstream.connect_timeout",
@@ -219,11 +233,11 @@ pub fn check(
              disks would bring back what was purged by hand",
         );
     }
+    timeouts.fill_wait = fill_wait(problems, cache, timeouts);
     Settings {
         cache_bytes: memory,
         disk,
         max_object_bytes: largest,
-        fill_wait: fill_wait(problems, cache, timeouts),
         app: app::Options {
             attempts: ATTEMPTS.saturating_add(DETOURS) as usize,
             keepalive_pool: count(problems, "upstream.keepalive", upstream.keepalive, 65_536),
