@@ -203,7 +203,7 @@ async fn answer(stream: &mut TcpStream, path: &str, state: &State) -> io::Result
     stream.write_all(&rest).await
 }
 
-/// Sends at [`RATE`], whatever a write takes.
+/// Sends a piece each `DRIP_EVERY`, whatever a write takes.
 async fn drip(stream: &mut TcpStream, body: Bytes) -> io::Result<()> {
     let start = tokio::time::Instant::now();
     for (at, piece) in (0_u32..).zip(body.chunks(DRIP)) {
