@@ -45,6 +45,7 @@ pub mod proxy;
 pub mod purge;
 mod question;
 mod rfc9111;
+mod secured;
 pub mod settings;
 mod status;
 pub mod tls;

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use pingora::apps::{HttpServerApp, ServerApp};
-use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::{ALPN, GetSocketDigest, SocketDigest, Ssl};
 use rustls::server::ServerConfig;
@@ -23,6 +22,7 @@ use crate::guard::{Guard, Terms};
 use crate::metrics::Connections;
 use crate::pace::Patience;
 use crate::proxied::{self, Progress, Said};
+use crate::secured::Secured;
 
 /// What a listener bears with.
 #[derive(Clone, Debug)]
@@ -66,7 +66,6 @@ pub async fn serve<A>(
 ) where
     A: HttpServerApp + Send + Sync + 'static,
 {
-    let acceptor = tls.map(|config| Arc::new(Acceptor::from_server_config(config)));
     let mut running = JoinSet::new();
     let mut stopping = shutdown.clone();
     loop {
@@ -79,7 +78,7 @@ pub async fn serve<A>(
                     Ok((stream, peer)) => {
                         let connection = Connection {
                             app: Arc::clone(&app),
-                            acceptor: acceptor.clone(),
+                            tls: tls.clone(),
                             limits: limits.clone(),
                             connections: connections.clone(),
                             shutdown: shutdown.clone(),
@@ -114,7 +113,7 @@ async fn requested(shutdown: &mut watch::Receiver<bool>) {
 
 struct Connection<A> {
     app: Arc<A>,
-    acceptor: Option<Arc<Acceptor>>,
+    tls: Option<Arc<ServerConfig>>,
     limits: Limits,
     connections: Connections,
     shutdown: watch::Receiver<bool>,
@@ -139,14 +138,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
         // The cell is new, so setting it cannot fail.
         let _ = digest.peer_addr.set(Some(client.into()));
         stream.set_socket_digest(digest);
-        let Some(acceptor) = &self.acceptor else {
+        let Some(tls) = &self.tls else {
             let guarded = Guard::new(stream, self.terms());
             self.app
                 .process_new(Box::new(guarded), &self.shutdown)
                 .await;
             return;
         };
-        let handshake = acceptor.tls_handshake(stream);
+        let handshake = Secured::accept(Arc::clone(tls), stream);
         let secured = match tokio::time::timeout(self.limits.handshake, handshake).await {
             Ok(Ok(secured)) => secured,
             Ok(Err(error)) => return tracing::debug!(%peer, "TLS handshake failed: {error}"),

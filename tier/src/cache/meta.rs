@@ -41,7 +41,8 @@ impl Meta {
             stale_while_revalidate_s: meta.stale_while_revalidate_sec(),
             stale_if_error_s: meta.stale_if_error_sec(),
             variance: meta.variance(),
-            header: meta.response_header_copy(),
+            // Without the letter case of names, which is a second map to copy on each hit.
+            header: meta.response_header().as_owned_parts().into(),
         }
     }
 

@@ -21,6 +21,7 @@ use pingora::cache::{
     CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness, HitHandler, RespCacheable,
 };
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
 use pingora::prelude::{Error, ErrorType, HttpPeer, Result, RetryType};
 use pingora::proxy::{
     FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session, range_header_filter,
@@ -98,6 +99,9 @@ impl ProxyHttp for Proxy {
     fn new_ctx(&self) -> Context {
         Context::new()
     }
+
+    /// None: what Pingora adds by itself compresses, and is switched off.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         ctx.protocol = protocol_of(session);
