@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::CpuSet;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -68,6 +69,18 @@ pub(crate) fn process_time(pid: u32) -> Result<Duration> {
     Ok(ticks(stat_field(stat, 14)? + stat_field(stat, 15)?))
 }
 
+/// User and system time of a process and its children, those that have ended included.
+pub(crate) fn family_time(pid: u32) -> Result<Duration> {
+    let stat = format!("/proc/{pid}/stat");
+    let stat = Path::new(&stat);
+    let ended = ticks(stat_field(stat, 16)? + stat_field(stat, 17)?);
+    let running = family(pid).into_iter();
+    // One that ends just now is counted the next time.
+    Ok(running
+        .filter_map(|pid| process_time(pid).ok())
+        .fold(ended, |sum, time| sum + time))
+}
+
 /// User and system time of all children of this process that have ended.
 pub(crate) fn children_time() -> Result<Duration> {
     let stat = Path::new("/proc/self/stat");
@@ -115,6 +128,44 @@ pub(crate) fn resident(pid: u32) -> Result<Resident> {
 /// Lets the peak of a process's memory begin anew (proc(5), `clear_refs`).
 pub(crate) fn forget_peak(pid: u32) -> Result<()> {
     fs::write(format!("/proc/{pid}/clear_refs"), b"5").context("cannot reset the peak of memory")
+}
+
+/// A process and those that it has started and that still run.
+pub(crate) fn family(pid: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let children = children
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok());
+    std::iter::once(pid).chain(children).collect()
+}
+
+/// Lets this process, and those that it starts, open as many files as they may.
+pub(crate) fn open_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // With fewer, a bench that needs more says what it could not open.
+    let _ = setrlimit(Resource::Nofile, most);
+}
+
+/// What makes figures taken over this network not comparable; none in a private namespace with TCP reno.
+pub(crate) fn noisy_network() -> Option<String> {
+    let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
+    let congestion = read("/proc/sys/net/ipv4/tcp_congestion_control");
+    let devices = read("/proc/net/dev");
+    let others = devices.lines().filter_map(|line| line.split_once(':'));
+    let shared = others.map(|(name, _)| name.trim()).any(|name| name != "lo");
+    let mut faults = Vec::new();
+    if shared {
+        faults.push("the network is shared with others".to_owned());
+    }
+    if congestion.trim() != "reno" {
+        faults.push(format!("tcp {} costs other than reno", congestion.trim()));
+    }
+    (!faults.is_empty()).then(|| faults.join(", "))
 }
 
 /// The machine in one line.

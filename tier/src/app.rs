@@ -103,5 +103,5 @@ impl HttpServerApp for App {
     }
 }
 
-const H2_STREAMS: u32 = 128;
+pub(crate) const H2_STREAMS: u32 = 128;
 const H2_HEADER_LIST_BYTES: u32 = 16 * 1024;

@@ -1,7 +1,9 @@
-//! HTTP/2 as a bystander sees it: where frames begin and end, and which carry nothing.
+//! HTTP/2 as a bystander sees it: where frames begin and end, which carry nothing, and what a client
+//! says of its windows and wishes.
 
-/// Follows one direction of a connection (RFC 9113 §4.1). It looks at heads only, and judges
-/// nothing: whether a frame may come is for the one who reads it.
+/// Follows one direction of a connection (RFC 9113 §4.1). It looks at heads, of a client's frames
+/// also at what decides which answer goes first, and judges nothing: whether a frame may come is
+/// for the one who reads it.
 #[derive(Clone, Copy, Debug)]
 pub struct Frames {
     state: State,
@@ -9,6 +11,42 @@ pub struct Frames {
     block: bool,
     /// The preface or the SETTINGS that must follow it are missing.
     opening: bool,
+    heard: Heard,
+}
+
+/// What a client says that decides which answer may go, and which goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word<'a> {
+    /// A header on this stream: a request, or what follows its body.
+    Request(u32),
+    /// The window of each stream to begin with, in bytes (SETTINGS, RFC 9113 §6.5.2).
+    InitialWindow(u32),
+    /// So many bytes more may be sent on a stream (WINDOW_UPDATE, RFC 9113 §6.9).
+    Window {
+        /// 0 for the connection.
+        stream: u32,
+        /// By how much the window grows.
+        bytes: u32,
+    },
+    /// Another priority for a stream (PRIORITY_UPDATE, RFC 9218 §7.1).
+    Priority {
+        /// Which stream is meant.
+        stream: u32,
+        /// A value of the field `priority`.
+        value: &'a [u8],
+    },
+}
+
+/// The part of a frame's payload that is kept until it can be read.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    /// Nothing is kept of what a server says.
+    of_client: bool,
+    /// The type of the frame, when it is one of those that are read.
+    kind: Option<u8>,
+    stream: u32,
+    bytes: [u8; LONGEST_WORD],
+    here: usize,
 }
 
 /// What a piece of the stream brought.
@@ -41,6 +79,7 @@ impl Frames {
             state: State::Preface(PREFACE_BYTES),
             block: false,
             opening: true,
+            heard: Heard::new(true),
         }
     }
 
@@ -51,6 +90,7 @@ impl Frames {
             state: BETWEEN,
             block: false,
             opening: false,
+            heard: Heard::new(false),
         }
     }
 
@@ -71,7 +111,12 @@ impl Frames {
     }
 
     /// Takes the next bytes.
-    pub fn take(&mut self, mut bytes: &[u8]) -> Seen {
+    pub fn take(&mut self, bytes: &[u8]) -> Seen {
+        self.hear(bytes, |_| {})
+    }
+
+    /// Takes the next bytes, and calls `heed` with each word of a client in them.
+    pub fn hear(&mut self, mut bytes: &[u8], mut heed: impl FnMut(Word<'_>)) -> Seen {
         let mut seen = Seen::default();
         while !bytes.is_empty() {
             let taken = match &mut self.state {
@@ -86,7 +131,10 @@ impl Frames {
                 State::Payload { missing, .. } => {
                     let taken = bytes.len().min(*missing);
                     *missing -= taken;
-                    if *missing == 0 {
+                    let is_over = *missing == 0;
+                    self.heard
+                        .take(bytes.get(..taken).unwrap_or_default(), is_over, &mut heed);
+                    if is_over {
                         self.end(&mut seen);
                     }
                     taken
@@ -100,7 +148,7 @@ impl Frames {
                     *here += taken;
                     if *here == HEAD_BYTES {
                         let head = *head;
-                        self.enter(head, &mut seen);
+                        self.enter(head, &mut seen, &mut heed);
                     }
                     taken
                 }
@@ -110,8 +158,8 @@ impl Frames {
         seen
     }
 
-    fn enter(&mut self, head: [u8; HEAD_BYTES], seen: &mut Seen) {
-        let [a, b, c, kind, flags, ..] = head;
+    fn enter(&mut self, head: [u8; HEAD_BYTES], seen: &mut Seen, heed: &mut impl FnMut(Word<'_>)) {
+        let [a, b, c, kind, flags, stream @ ..] = head;
         let missing = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         match kind {
             HEADERS => self.block = flags & END_HEADERS == 0,
@@ -126,6 +174,8 @@ impl Frames {
             _ => true,
         };
         seen.noise += u64::from(noise);
+        self.heard
+            .begin(kind, flags, u32::from_be_bytes(stream), heed);
         self.state = State::Payload {
             missing,
             data: kind == DATA,
@@ -142,6 +192,72 @@ impl Frames {
     }
 }
 
+impl Heard {
+    const fn new(of_client: bool) -> Self {
+        Self {
+            of_client,
+            kind: None,
+            stream: 0,
+            bytes: [0; LONGEST_WORD],
+            here: 0,
+        }
+    }
+
+    fn begin(&mut self, kind: u8, flags: u8, stream: u32, heed: &mut impl FnMut(Word<'_>)) {
+        let is_read = match kind {
+            SETTINGS => flags & ACK == 0,
+            WINDOW_UPDATE | PRIORITY_UPDATE => true,
+            _ => false,
+        };
+        self.kind = (self.of_client && is_read).then_some(kind);
+        self.stream = stream & STREAM_ID;
+        if self.of_client && kind == HEADERS {
+            heed(Word::Request(self.stream));
+        }
+        self.here = 0;
+    }
+
+    fn take(&mut self, payload: &[u8], is_over: bool, heed: &mut impl FnMut(Word<'_>)) {
+        let Some(kind) = self.kind else {
+            return;
+        };
+        for byte in payload {
+            let Some(place) = self.bytes.get_mut(self.here) else {
+                // Longer than any word.
+                self.kind = None;
+                return;
+            };
+            *place = *byte;
+            self.here += 1;
+            if let (SETTINGS, SETTING_BYTES, [a, b, rest @ ..]) = (kind, self.here, &self.bytes) {
+                self.here = 0;
+                if [*a, *b] == INITIAL_WINDOW_SIZE {
+                    heed(Word::InitialWindow(number(rest)));
+                }
+            }
+        }
+        let (of, said) = self.bytes.split_at(self.here.min(4));
+        match kind {
+            _ if !is_over => {}
+            WINDOW_UPDATE if self.here == 4 => heed(Word::Window {
+                stream: self.stream,
+                bytes: number(of),
+            }),
+            PRIORITY_UPDATE if self.here >= 4 => heed(Word::Priority {
+                stream: number(of),
+                value: said.get(..self.here - 4).unwrap_or_default(),
+            }),
+            _ => {}
+        }
+    }
+}
+
+/// The number of 31 bits at the beginning.
+fn number(bytes: &[u8]) -> u32 {
+    let bytes = bytes.first_chunk().copied().unwrap_or_default();
+    u32::from_be_bytes(bytes) & STREAM_ID
+}
+
 const BETWEEN: State = State::Head {
     bytes: [0; HEAD_BYTES],
     here: 0,
@@ -153,10 +269,22 @@ const HEAD_BYTES: usize = 9;
 /// RFC 9113 §6.
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
+/// RFC 9218 §7.1.
+const PRIORITY_UPDATE: u8 = 0x10;
+const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
+/// All but the reserved bit.
+const STREAM_ID: u32 = u32::MAX >> 1;
+/// RFC 9113 §6.5.1 and §6.5.2.
+const SETTING_BYTES: usize = 6;
+const INITIAL_WINDOW_SIZE: [u8; 2] = [0, 4];
+/// A priority that says more than this is not read.
+const LONGEST_WORD: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -214,6 +342,49 @@ mod tests {
         }
         assert!(frames.take(b"\0").ended && !frames.is_urgent());
         assert!(frames.is_between());
+    }
+
+    fn words(frames: &mut Frames, bytes: &[u8]) -> Vec<String> {
+        let mut words = Vec::new();
+        frames.hear(bytes, |word| words.push(format!("{word:?}")));
+        words
+    }
+
+    #[test]
+    fn a_client_says_how_much_may_be_sent_and_what_goes_first() {
+        let mut frames = Frames::of_client();
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        bytes.extend(b"\0\0\x0c\x04\0\0\0\0\0\0\x03\0\0\0\x64\0\x04\0\x01\0\0");
+        bytes.extend(b"\0\0\0\x04\x01\0\0\0\0");
+        bytes.extend(b"\0\0\x01\x01\x05\0\0\0\x03\x82");
+        bytes.extend(b"\0\0\x04\x08\0\0\0\0\x03\x80\0\x10\0");
+        bytes.extend(b"\0\0\x07\x10\0\0\0\0\0\0\0\0\x05u=1");
+        let expected = [
+            "InitialWindow(65536)",
+            "Request(3)",
+            "Window { stream: 3, bytes: 4096 }",
+            "Priority { stream: 5, value: [117, 61, 49] }",
+        ];
+        assert_eq!(words(&mut frames, &bytes), expected);
+        let mut frames = Frames::of_client();
+        let pieces: Vec<String> = bytes
+            .iter()
+            .flat_map(|byte| words(&mut frames, &[*byte]))
+            .collect();
+        assert_eq!(pieces, expected);
+    }
+
+    #[test]
+    fn words_that_are_too_short_or_too_long_are_not_heard() {
+        let mut frames = Frames::of_client();
+        frames.take(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        for (kind, length) in [(SETTINGS, 5), (WINDOW_UPDATE, 3), (WINDOW_UPDATE, 5)]
+            .into_iter()
+            .chain([(PRIORITY_UPDATE, 3), (PRIORITY_UPDATE, 65), (6, 8)])
+        {
+            assert!(words(&mut frames, &frame(kind, 0, length)).is_empty());
+        }
+        assert!(words(&mut Frames::of_server(), &frame(WINDOW_UPDATE, 0, 4)).is_empty());
     }
 
     proptest! {

@@ -39,6 +39,8 @@ pub mod pace;
 pub mod parent;
 pub mod policy;
 pub mod prefetch;
+#[doc(hidden)]
+pub mod priority;
 mod protocol;
 pub mod proxied;
 pub mod proxy;
@@ -47,6 +49,7 @@ mod question;
 mod rfc9111;
 mod secured;
 pub mod settings;
+mod spoken;
 mod status;
 pub mod tls;
 

@@ -1,4 +1,4 @@
-//! What the phases of a request tell the HTTP/1.1 connection beneath them.
+//! What the phases of a request and the connection beneath them tell each other.
 //!
 //! Pingora reads and writes the connection by itself. What it does not say is noted here, in the only part of a
 //! session's digest that bears data of ours.
@@ -12,7 +12,7 @@ use pingora::protocols::Digest;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::proxy::Session;
 
-use crate::date;
+use crate::{date, h2};
 
 /// A connection's notes, held by both sides.
 #[derive(Clone, Default)]
@@ -20,6 +20,8 @@ pub(crate) struct Notes {
     /// The date of the next answer.
     pub(crate) date: date::Next,
     turns: Arc<AtomicUsize>,
+    /// Over HTTP/2, which answer goes first.
+    pub(crate) answers: Option<Arc<h2::Turns>>,
 }
 
 /// How often the connection has turned from a header to a body and back: odd within a body.
@@ -29,7 +31,11 @@ pub(crate) struct Turn(usize);
 impl Notes {
     /// The notes of a session's connection, when it is guarded.
     pub(crate) fn of(session: &Session) -> Option<&Self> {
-        let digest: Option<&Digest> = session.as_downstream().digest();
+        Self::of_connection(session.as_downstream().digest())
+    }
+
+    /// The notes of a guarded connection.
+    pub(crate) fn of_connection(digest: Option<&Digest>) -> Option<&Self> {
         let data = digest?.proxy_digest.as_ref()?.user_data.as_ref()?;
         data.downcast_ref()
     }

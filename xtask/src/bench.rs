@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
@@ -16,15 +16,11 @@ use crate::setup;
 pub(crate) enum Subject {
     /// The packager alone, and an origin over HTTP
     Packager,
+    /// An edge beside nginx: hits, fills, connections, tokens
+    Edge,
 }
 
 pub(crate) fn run(subject: Subject, rest: &[String]) -> Result<()> {
-    match subject {
-        Subject::Packager => packager(rest),
-    }
-}
-
-fn packager(rest: &[String]) -> Result<()> {
     setup::programs()?;
     eprintln!("building millrace and the bench (the first time this takes some minutes) …");
     run_command(&mut command(
@@ -34,10 +30,22 @@ fn packager(rest: &[String]) -> Result<()> {
     let tools = folder.join("tools");
     fs::create_dir_all(&tools).context("cannot make a folder for tools")?;
     let release = target().join("release");
-    let mut bench = Command::new(release.join("loadtest"));
-    bench.current_dir(root()).arg("--folder").arg(&folder);
+    let (mut bench, name, peers) = match subject {
+        Subject::Packager => (
+            Command::new(release.join("loadtest")),
+            "packager",
+            vec![("--nginx", nginx(&tools)), ("--shaka", shaka(&tools))],
+        ),
+        Subject::Edge => (
+            privately(&release.join("loadtest")),
+            "edge",
+            vec![("--nginx", nginx(&tools))],
+        ),
+    };
+    bench.current_dir(root()).arg(name);
+    bench.arg("--folder").arg(&folder);
     bench.arg("--millrace").arg(release.join("millrace"));
-    for (option, found) in [("--nginx", nginx(&tools)), ("--shaka", shaka(&tools))] {
+    for (option, found) in peers {
         match found {
             Ok(program) => _ = bench.arg(option).arg(program),
             // Whom we are compared with is no need: the rest can be measured without.
@@ -50,6 +58,22 @@ fn packager(rest: &[String]) -> Result<()> {
         .context("cannot start the bench")?;
     anyhow::ensure!(status.success(), "the bench failed ({status})");
     Ok(())
+}
+
+/// A program in a network of its own with TCP reno, where the machine lets us make one; the bench says where it does not.
+fn privately(program: &Path) -> Command {
+    let prepare = "ip link set lo up && echo reno >/proc/sys/net/ipv4/tcp_congestion_control";
+    for unshare in ["unshare -n", "unshare -rn"] {
+        let mut probe = command(unshare);
+        probe.args(["sh", "-c", prepare]).stderr(Stdio::null());
+        if probe.status().is_ok_and(|status| status.success()) {
+            let mut private = command(unshare);
+            let script = format!("{prepare} && exec \"$@\"");
+            private.args(["sh", "-c", &script, "sh"]).arg(program);
+            return private;
+        }
+    }
+    Command::new(program)
 }
 
 /// The system's nginx, or Debian's unpacked into the folder: installing the package would start a server.

@@ -32,3 +32,4 @@ mod p_frames;
 mod q_slow;
 mod r_purge;
 mod s_ahead;
+mod t_turns;

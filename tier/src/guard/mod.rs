@@ -18,8 +18,10 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use crate::app::H2_STREAMS;
 use crate::flood::{self, Budget};
 use crate::frames::Frames;
+use crate::h2::Turns;
 use crate::metrics::{Connections, Cut};
 use crate::notes::{Notes, Turn};
 use crate::pace::{Patience, Watched};
@@ -82,6 +84,7 @@ struct H2 {
     client: Frames,
     server: Frames,
     budget: Budget,
+    turns: Arc<Turns>,
 }
 
 /// How much of the empty line that ends a header has been seen.
@@ -115,11 +118,15 @@ impl<S> Guard<S> {
     /// For HTTP/2, whose preface must be complete within a time from now.
     pub(crate) fn h2(stream: S, terms: Terms) -> Self {
         let mut guard = Self::new(stream, terms);
+        let turns = Turns::new(H2_STREAMS);
         guard.said = Said::H2(Box::new(H2 {
             client: Frames::of_client(),
             server: Frames::of_server(),
             budget: Budget::new(),
+            turns: Arc::clone(&turns),
         }));
+        guard.notes.answers = Some(turns);
+        guard.digest = guard.notes.digest();
         guard.start();
         guard
     }
@@ -142,7 +149,7 @@ impl<S> Guard<S> {
                 (*progress != Progress::Idle, false)
             }
             Said::H2(h2) => {
-                let seen = h2.client.take(bytes);
+                let seen = h2.client.hear(bytes, |word| h2.turns.heed(word));
                 h2.budget.spend(seen.noise).map_err(|_| Cut::Flood)?;
                 (h2.client.is_urgent(), seen.ended)
             }

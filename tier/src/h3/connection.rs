@@ -17,10 +17,11 @@ use super::inbound::Inbound;
 use super::listener;
 use super::metrics::Metrics;
 use super::outbound::Outbound;
-use super::priority::Wishes;
 use super::request::{self, Arrival};
 use super::settings::Settings;
 use super::uni::{self, Critical};
+use crate::priority::Wish;
+use crate::spoken::{Numbering, Spoken};
 
 /// A connection whose handshake is complete.
 pub(super) struct Connection<A> {
@@ -33,7 +34,7 @@ pub(super) struct Connection<A> {
     idle_since: Instant,
     tally: Tally,
     account: Account,
-    wishes: Arc<Wishes>,
+    wishes: Arc<Spoken<Wish>>,
     early: Option<Early>,
 }
 
@@ -84,7 +85,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
     ) -> Self {
         Self {
             account: Account::new(context.metrics.clone()),
-            wishes: Wishes::new(context.settings.max_requests),
+            wishes: Spoken::new(Numbering {
+                first: 0,
+                step: STREAM_STEP,
+                at_once: context.settings.max_requests,
+            }),
             early: None,
             quic,
             context,

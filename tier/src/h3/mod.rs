@@ -6,7 +6,7 @@
 //! 3. `request` sees one stream through: `inbound` cuts it into frames ([`frame`]), unpacks the
 //!    header ([`qpack`]) and believes it only after [`fields`] has checked it.
 //! 4. `account` keeps what a connection costs: its noise, and how slowly it takes its answers.
-//! 5. [`priority`] says which answer goes first.
+//! 5. What goes first is asked of [`crate::priority`]; the packets' order is QUIC's.
 //! 6. `session` is the request as pingora sees it; `reply` holds the response to what its header
 //!    promises, and `outbound` writes it.
 //!
@@ -26,8 +26,6 @@ mod inbound;
 mod listener;
 mod metrics;
 mod outbound;
-#[doc(hidden)]
-pub mod priority;
 #[doc(hidden)]
 pub mod qpack;
 mod reply;

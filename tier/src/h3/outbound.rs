@@ -12,8 +12,9 @@ use super::account::Taking;
 use super::code::Code;
 use super::frame;
 use super::metrics::Metrics;
-use super::priority::{Priority, Wish};
 use crate::pace::TooSlow;
+use crate::priority::{Priority, Wish};
+use crate::spoken::Open;
 
 /// Writes one response.
 ///
@@ -27,7 +28,7 @@ pub(super) struct Outbound {
     /// What the client took of it, kept while writes come and go.
     taking: Taking,
     /// What the client wishes of its priority, what the response says, and what holds now.
-    wish: Wish,
+    wish: Open<Wish>,
     priority: Priority,
     rank: i32,
     ended: Arc<AtomicBool>,
@@ -61,7 +62,12 @@ pub(super) enum Error {
 }
 
 impl Outbound {
-    pub(super) fn new(stream: SendStream, taking: Taking, wish: Wish, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        stream: SendStream,
+        taking: Taking,
+        wish: Open<Wish>,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             stream,
             queue: VecDeque::new(),
@@ -127,7 +133,7 @@ impl Outbound {
     }
 
     /// What the client wishes.
-    pub(super) const fn wish(&self) -> &Wish {
+    pub(super) fn wish(&self) -> &Wish {
         &self.wish
     }
 
@@ -139,7 +145,7 @@ impl Outbound {
     /// Takes the priority that holds now; it counts from the next packet on.
     fn rank(&mut self) {
         let priority = self.priority.or(self.wish.get());
-        let rank = priority.rank(self.wish.stream());
+        let rank = priority.rank(self.wish.number());
         if rank != self.rank {
             self.rank = rank;
             // an error says that the stream is closed already

@@ -13,8 +13,8 @@ use super::code::Code;
 use super::fields::CONNECTION_SPECIFIC;
 use super::frame;
 use super::outbound::{self, Outbound};
-use super::priority::Priority;
 use super::qpack::Encoder;
+use crate::priority::Priority;
 
 /// Turns a response into frames. An end is written only behind a header and as much body as it
 /// declared; anything else resets the stream.

@@ -14,10 +14,10 @@ use super::fields::Request;
 use super::frame;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
-use super::priority::Priority;
 use super::qpack::Encoder;
 use super::session::{self, Session};
 use crate::metrics::Cut;
+use crate::priority::Priority;
 
 /// Both halves of a request stream.
 pub(super) struct Streams {

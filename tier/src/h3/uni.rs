@@ -9,9 +9,10 @@ use quinn::{ReadError, RecvStream};
 use super::account::Account;
 use super::code::{Code, Fault};
 use super::frame::{self, Frame};
-use super::priority::Wishes;
 use super::qpack::{DecoderStream, EncoderStream};
 use super::varint;
+use crate::priority::Wish;
+use crate::spoken::Spoken;
 
 /// The critical streams that the client has opened; each may be opened once.
 #[derive(Debug, Default)]
@@ -26,7 +27,7 @@ pub(super) async fn serve(
     stream: RecvStream,
     critical: Arc<Critical>,
     account: Account,
-    wishes: Arc<Wishes>,
+    wishes: Arc<Spoken<Wish>>,
 ) -> Result<(), Fault> {
     let mut stream = Uni {
         stream,
@@ -68,7 +69,7 @@ struct Uni {
     stream: RecvStream,
     input: Bytes,
     account: Account,
-    wishes: Arc<Wishes>,
+    wishes: Arc<Spoken<Wish>>,
 }
 
 /// The result of reading a stream that may not end.
@@ -113,7 +114,9 @@ impl Uni {
                     if let Frame::PriorityUpdate(stream, priority) = frame
                         && state.settled
                     {
-                        self.wishes.update(stream, priority)?;
+                        let place = self.wishes.spoken_of(stream);
+                        let place = place.map_err(|_| Fault::Connection(Code::ID_ERROR))?;
+                        place.inspect(|wish| wish.update(priority));
                     }
                     state.next(frame)?;
                     self.account.noise(1)?;

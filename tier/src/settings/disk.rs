@@ -26,7 +26,7 @@ pub struct Disk {
     /// How often an object must be asked for before it is written. 1 to 16. Default 1: at once.
     /// More spares a disk that wears what is asked for once, and keeps less after a restart.
     pub admit_after: u32,
-    /// An object that is found on disk twice within this time is taken into memory. At most 1d.
+    /// An object that is found on disk twice within this time is taken into memory. At most 1d; 0s: none is.
     /// Default `10m`.
     pub promote_within: Span,
     /// After how long a disk that failed is tried again. 100ms to 1d. Default `30s`.

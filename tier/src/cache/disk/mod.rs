@@ -53,7 +53,7 @@ pub struct Settings {
     pub queue: usize,
     /// How often an object must be asked for before it is written.
     pub admit_after: u32,
-    /// An object that is found on disk twice within this time is taken into memory.
+    /// An object that is found on disk twice within this time is taken into memory; with no time, none is.
     pub promote_within: Duration,
     /// After how long a disk that failed is tried again.
     pub retry: Duration,

@@ -183,7 +183,7 @@ impl Volume {
     }
 
     /// Finds an object, reads and checks the beginning of its record; `None` is a miss, whatever
-    /// the cause. Says also whether it was asked for before within `window`.
+    /// the cause. Says also whether it was asked for before within `window`; within none, it never was.
     pub(crate) async fn find(
         self: &Arc<Self>,
         key: &Key,
@@ -198,6 +198,7 @@ impl Volume {
         let stream = self.open(key, place, hold).await?;
         self.figures.hits.fetch_add(1, Ordering::Relaxed);
         let again = before
+            .filter(|_| !window.is_zero())
             .is_some_and(|before| u64::from(now_s.saturating_sub(before)) <= window.as_secs());
         Some((stream, again))
     }

@@ -4,8 +4,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::h3::code::{Code, Fault};
-use crate::h3::priority::Priority;
 use crate::h3::varint;
+use crate::priority::Priority;
 
 /// What a decoder found.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -235,6 +235,20 @@ async fn a_purge_reaches_memory_and_disk_and_what_rises_between() {
 }
 
 #[tokio::test]
+async fn where_no_time_is_given_for_it_nothing_is_taken_into_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings(directory.path());
+    settings.promote_within = Duration::ZERO;
+    let cache = open(&settings).await;
+    fill(cache, 1, 1, 100_000).await;
+    crowd_out(cache).await;
+    for _ in 0..3 {
+        assert_eq!(version(cache, 1).await, Some((1, false)));
+    }
+    assert_eq!(cache.usage().promoted, 0);
+}
+
+#[tokio::test]
 async fn who_asks_about_an_object_on_disk_has_not_asked_for_it() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(directory.path());

@@ -6,13 +6,13 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
-use crate::client::Client;
-use crate::load::{self, Kind};
 use crate::machine::Cores;
 use crate::maths::{count, percentile, ratio};
-use crate::packing::{Effort, spread};
-use crate::publish::{self, COPIES, LOCKED, Published, Ready, Shelf};
-use crate::server::Server;
+use crate::packager::client::Client;
+use crate::packager::load::{self, Kind};
+use crate::packager::packing::{Effort, spread};
+use crate::packager::publish::{self, COPIES, LOCKED, Published, Ready, Shelf};
+use crate::packager::server::Server;
 
 /// What the measurements need.
 pub(crate) struct Bench<'a> {

@@ -1,14 +1,8 @@
 //! Which answer of a connection goes first: RFC 9218.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use http::{HeaderMap, HeaderName, header};
-use parking_lot::Mutex;
-
-use super::code::{Code, Fault};
-
 /// What one side says of an answer's priority; what it leaves out is the other's to say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Priority {
@@ -36,7 +30,7 @@ impl Priority {
     }
 
     /// What a header says.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let lines = headers.get_all(&PRIORITY).iter();
         lines.fold(Self::default(), |before, line| {
             Self::parse(line.as_bytes()).or(before)
@@ -45,7 +39,7 @@ impl Priority {
 
     /// What an answer's header says. Where it says nothing itself, a list of what to fetch goes
     /// before everything else: the player that waits for it fetches nothing.
-    pub(super) fn of_answer(headers: &HeaderMap) -> Self {
+    pub(crate) fn of_answer(headers: &HeaderMap) -> Self {
         let kind = headers.get(header::CONTENT_TYPE);
         let is_list = kind.is_some_and(|kind| {
             let starts = |list: &&[u8]| kind.as_bytes().starts_with(list);
@@ -58,22 +52,27 @@ impl Priority {
     }
 
     /// This, and of the other what it leaves open (RFC 9218 §8).
-    pub(super) fn or(self, other: Self) -> Self {
+    pub(crate) fn or(self, other: Self) -> Self {
         Self {
             urgency: self.urgency.or(other.urgency),
             incremental: self.incremental.or(other.incremental),
         }
     }
 
-    /// The rank of an answer; a higher one goes first. Equally urgent answers of which only the
-    /// whole is of use go one after the other in the order of their requests, the others share
-    /// what is left (RFC 9218 §10).
-    pub(super) fn rank(self, stream: u64) -> i32 {
-        let urgency = i32::from(self.urgency.unwrap_or(DEFAULT_URGENCY).min(LEAST_URGENT));
+    /// How urgent an answer is: 0 the most, 7 the least.
+    pub(crate) fn urgency(self) -> u8 {
+        self.urgency.unwrap_or(DEFAULT_URGENCY).min(LEAST_URGENT)
+    }
+
+    /// The rank of an answer to the request of this number; a higher one goes first. Equally
+    /// urgent answers of which only the whole is of use go one after the other in the order of
+    /// their requests, the others share what is left (RFC 9218 §10).
+    pub(crate) fn rank(self, number: u64) -> i32 {
+        let urgency = i32::from(self.urgency());
         let order = if self.incremental.unwrap_or(false) {
             0
         } else {
-            let number = i32::try_from(stream / STREAM_STEP).unwrap_or(i32::MAX);
+            let number = i32::try_from(number).unwrap_or(i32::MAX);
             RANKS - 1 - number.min(RANKS - 2)
         };
         (i32::from(LEAST_URGENT) - urgency) * RANKS + order
@@ -108,85 +107,24 @@ impl Priority {
     }
 }
 
-/// What the client of a connection wishes, by stream.
-pub(super) struct Wishes {
-    by_stream: Mutex<Streams>,
-    max_requests: u32,
-}
-
-#[derive(Default)]
-struct Streams {
-    /// Those in progress, and those that were spoken of before they came.
-    slots: HashMap<u64, Arc<AtomicU8>>,
-    /// The first that has not come.
-    next: u64,
-}
-
-/// The wish for one stream, which may change while it is answered.
-pub(super) struct Wish {
-    wishes: Arc<Wishes>,
-    stream: u64,
-    slot: Arc<AtomicU8>,
-}
-
-impl Wishes {
-    pub(super) fn new(max_requests: u32) -> Arc<Self> {
-        Arc::new(Self {
-            by_stream: Mutex::default(),
-            max_requests,
-        })
-    }
-
-    /// A request has come.
-    pub(super) fn open(self: &Arc<Self>, stream: u64) -> Wish {
-        let mut streams = self.by_stream.lock();
-        streams.next = streams.next.max(stream + STREAM_STEP);
-        let slot = Arc::clone(streams.slots.entry(stream).or_default());
-        Wish {
-            wishes: Arc::clone(self),
-            stream,
-            slot,
-        }
-    }
-
-    /// A PRIORITY_UPDATE frame has come (RFC 9218 §7.2).
-    ///
-    /// # Errors
-    /// When it is about no stream that may carry a request.
-    pub(super) fn update(&self, stream: u64, priority: Priority) -> Result<(), Fault> {
-        let mut streams = self.by_stream.lock();
-        let end = streams.next + u64::from(self.max_requests) * STREAM_STEP;
-        if !stream.is_multiple_of(STREAM_STEP) || stream >= end {
-            return Err(Fault::Connection(Code::ID_ERROR));
-        }
-        let ahead = stream >= streams.next;
-        if ahead || streams.slots.contains_key(&stream) {
-            let slot = streams.slots.entry(stream).or_default();
-            slot.store(priority.packed(), Ordering::Relaxed);
-        }
-        Ok(())
-    }
-}
+/// Where a priority is kept that may change while its stream is answered.
+#[derive(Debug, Default)]
+pub(crate) struct Wish(AtomicU8);
 
 impl Wish {
     /// What the request's header says; an update has the last word.
-    pub(super) fn suggest(&self, priority: Priority) {
+    pub(crate) fn suggest(&self, priority: Priority) {
         let said = Ordering::Relaxed;
-        let _ = self.slot.compare_exchange(0, priority.packed(), said, said);
+        let _ = self.0.compare_exchange(0, priority.packed(), said, said);
     }
 
-    pub(super) fn get(&self) -> Priority {
-        Priority::unpacked(self.slot.load(Ordering::Relaxed))
+    /// What a PRIORITY_UPDATE frame says.
+    pub(crate) fn update(&self, priority: Priority) {
+        self.0.store(priority.packed(), Ordering::Relaxed);
     }
 
-    pub(super) const fn stream(&self) -> u64 {
-        self.stream
-    }
-}
-
-impl Drop for Wish {
-    fn drop(&mut self) {
-        self.wishes.by_stream.lock().slots.remove(&self.stream);
+    pub(crate) fn get(&self) -> Priority {
+        Priority::unpacked(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -201,13 +139,10 @@ const LISTS: [&[u8]; 3] = [
 
 /// RFC 9218 §4.1.
 const DEFAULT_URGENCY: u8 = 3;
-const LEAST_URGENT: u8 = 7;
+pub(crate) const LEAST_URGENT: u8 = 7;
 
 /// The ranks of one urgency.
 const RANKS: i32 = 1 << 27;
-
-/// Ids of request streams are this far apart: RFC 9000 §2.1.
-const STREAM_STEP: u64 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -249,48 +184,29 @@ mod tests {
     #[test]
     fn urgent_answers_go_first_then_whole_ones_in_their_order_then_the_others_together() {
         let order = [
-            said(0, true).rank(400),
+            said(0, true).rank(100),
             said(1, None).rank(0),
             said(None, None).rank(0),
-            said(3, false).rank(4),
+            said(3, false).rank(1),
             said(3, false).rank(1 << 40),
             said(None, true).rank(0),
-            said(7, None).rank(8),
+            said(7, None).rank(2),
         ];
         assert!(
             order.is_sorted_by(|before, after| before > after),
             "{order:?}"
         );
-        assert_eq!(said(3, true).rank(0), said(3, true).rank(800));
+        assert_eq!(said(3, true).rank(0), said(3, true).rank(200));
     }
 
     #[test]
-    fn updates_count_before_and_while_a_request_is_answered_and_not_after_it() {
-        let wishes = Wishes::new(10);
-        wishes.update(4, said(0, None)).unwrap();
-        let wish = wishes.open(4);
+    fn an_update_has_the_last_word() {
+        let wish = Wish::default();
         wish.suggest(said(5, true));
-        assert_eq!(wish.get(), said(0, None), "the update has the last word");
-        let other = wishes.open(0);
-        other.suggest(said(5, true));
-        wishes.update(0, said(6, None)).unwrap();
-        assert_eq!(other.get(), said(6, None));
-        drop((wish, other));
-        wishes.update(0, said(1, None)).unwrap();
-        assert!(wishes.by_stream.lock().slots.is_empty());
-    }
-
-    #[test]
-    fn updates_of_streams_that_cannot_be_are_refused_so_that_few_are_kept() {
-        let wishes = Wishes::new(10);
-        for stream in [1, 2, 3, 40, 1 << 60] {
-            let refused = Err(Fault::Connection(Code::ID_ERROR));
-            assert_eq!(wishes.update(stream, said(1, None)), refused, "{stream}");
-        }
-        for number in 0..10 {
-            wishes.update(number * 4, said(1, None)).unwrap();
-        }
-        assert_eq!(wishes.by_stream.lock().slots.len(), 10);
+        assert_eq!(wish.get(), said(5, true));
+        wish.update(said(0, None));
+        wish.suggest(said(6, None));
+        assert_eq!(wish.get(), said(0, None));
     }
 
     proptest! {

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::machine::{thread_faults, thread_time};
 use crate::maths::{Figure, count, ratio};
-use crate::publish::{self, Ready, SEGMENT, Shelf};
+use crate::packager::publish::{self, Ready, SEGMENT, Shelf};
 
 /// How long and how often everything is repeated.
 #[derive(Clone, Copy, Debug)]

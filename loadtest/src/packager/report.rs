@@ -7,13 +7,14 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::Arguments;
-use crate::http::Measured;
 use crate::machine;
 use crate::maths::ratio;
-use crate::media::Films;
-use crate::packing;
-use crate::peers::{NGINX_VOD, Peers, Recorded};
+use crate::packager::Arguments;
+use crate::packager::http::Measured;
+use crate::packager::media::Films;
+use crate::packager::packing;
+use crate::packager::peers::{NGINX_VOD, Peers, Recorded};
+use crate::table::{Table, fine, megabytes, percent, whole};
 
 /// Everything that a run found.
 #[derive(Debug, Serialize)]
@@ -225,108 +226,5 @@ impl Report {
             ]);
         }
         table.print(out)
-    }
-}
-
-/// Rows of text, padded to columns.
-struct Table {
-    title: &'static str,
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    /// An empty table; commas part the headings, but not within quotation marks.
-    fn new(title: &'static str, headings: &str) -> Self {
-        let mut quoted = false;
-        let parted = headings.split(|letter| {
-            quoted ^= letter == '"';
-            letter == ',' && !quoted
-        });
-        let first = parted.map(|heading| heading.trim_matches('"').to_owned());
-        Self {
-            title,
-            rows: vec![first.collect()],
-        }
-    }
-
-    fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.to_vec());
-    }
-
-    /// Prints it, unless it is empty: words to the left, numbers to the right.
-    fn print(&self, out: &mut String) -> Result<()> {
-        let Some(headings) = self.rows.first().filter(|_| self.rows.len() > 1) else {
-            return Ok(());
-        };
-        let widths: Vec<usize> = (0..headings.len())
-            .map(|column| {
-                let cells = self.rows.iter().filter_map(|row| row.get(column));
-                cells
-                    .map(|cell| cell.chars().count())
-                    .max()
-                    .unwrap_or_default()
-            })
-            .collect();
-        writeln!(out, "\n{}\n", self.title)?;
-        for row in &self.rows {
-            let mut line = String::new();
-            for ((cell, width), heading) in row.iter().zip(&widths).zip(headings) {
-                if WORDS.contains(&heading.as_str()) {
-                    write!(line, "{cell:<width$}  ")?;
-                } else {
-                    write!(line, "{cell:>width$}  ")?;
-                }
-            }
-            writeln!(out, "{}", line.trim_end())?;
-        }
-        Ok(())
-    }
-}
-
-fn whole(number: f64) -> String {
-    format!("{number:.0}")
-}
-
-/// Three digits or so.
-fn fine(number: f64) -> String {
-    let decimals = match number {
-        100.0.. => 0,
-        10.0.. => 1,
-        _ => 2,
-    };
-    format!("{number:.decimals$}")
-}
-
-fn percent(number: f64) -> String {
-    format!("{number:.0} %")
-}
-
-fn megabytes(bytes: f64) -> String {
-    format!("{:.1}", bytes / 1e6)
-}
-
-/// Columns that hold words.
-const WORDS: [&str; 4] = ["film", "what", "server", "program"];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_lines_words_up_to_the_left_and_numbers_to_the_right() {
-        let mut table = Table::new("Title", "what,\"µs, warm\"");
-        table.row(["a segment".to_owned(), fine(1234.5)]);
-        table.row(["init".to_owned(), fine(1.234)]);
-        let mut out = String::new();
-        table.print(&mut out).unwrap();
-        let expected = "\nTitle\n\nwhat       µs, warm\na segment      1234\ninit           1.23\n";
-        assert_eq!(out, expected);
-    }
-
-    #[test]
-    fn a_table_without_rows_is_not_printed() {
-        let mut out = String::new();
-        Table::new("Title", "what,µs").print(&mut out).unwrap();
-        assert_eq!(out, "");
     }
 }

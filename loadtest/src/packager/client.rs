@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::wire::head;
+
 /// A connection.
 pub(crate) struct Client {
     stream: TcpStream,
@@ -21,15 +23,6 @@ pub(crate) struct Reply {
     pub(crate) bytes: usize,
     /// From sending the request to its first byte back.
     pub(crate) first_byte: Duration,
-}
-
-/// The head of an answer, as far as it matters here.
-#[derive(Debug, PartialEq, Eq)]
-struct Head {
-    status: u16,
-    /// Length of the head itself, with the empty line.
-    size: usize,
-    body: usize,
 }
 
 impl Client {
@@ -64,7 +57,7 @@ impl Client {
         let mut filled = self.read(0)?;
         let first_byte = start.elapsed();
         let head = loop {
-            if let Some(head) = parse(self.buffer.get(..filled).unwrap_or_default())? {
+            if let Some(head) = head::parse(self.buffer.get(..filled).unwrap_or_default())? {
                 break head;
             }
             filled += self.read(filled)?;
@@ -95,28 +88,6 @@ impl Client {
     }
 }
 
-/// Reads a head, if it is whole (RFC 9112 §4, §5). The servers here always announce a length.
-fn parse(bytes: &[u8]) -> Result<Option<Head>> {
-    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
-        return Ok(None);
-    };
-    let text = std::str::from_utf8(bytes.get(..end).unwrap_or_default())?;
-    let mut lines = text.split("\r\n");
-    let status = lines
-        .next()
-        .and_then(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok())
-        .context("no answer of HTTP/1.1")?;
-    let length = lines
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .context("an answer without content-length")?;
-    Ok(Some(Head {
-        status,
-        size: end + 4,
-        body: length.1.trim().parse()?,
-    }))
-}
-
 /// What one read takes at most.
 const BUFFER: usize = 256 << 10;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -126,20 +97,6 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-
-    #[test]
-    fn a_head_is_read_once_it_is_whole() {
-        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nx: y\r\n\r\nbo";
-        let head = Head {
-            status: 200,
-            size: whole.len() - 2,
-            body: 12,
-        };
-        assert_eq!(parse(whole).unwrap(), Some(head));
-        assert_eq!(parse(&whole[..40]).unwrap(), None);
-        assert!(parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
-        assert!(parse(b"ICY 200 OK\r\ncontent-length: 1\r\n\r\n").is_err());
-    }
 
     #[test]
     fn a_body_in_pieces_is_read_to_its_end_and_the_connection_serves_again() {

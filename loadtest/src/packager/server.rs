@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use crate::machine::{self, Cores};
-use crate::publish::Published;
+use crate::packager::publish::Published;
 
 /// A running server; dropped, it is killed.
 pub(crate) struct Server {

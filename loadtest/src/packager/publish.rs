@@ -15,7 +15,7 @@ use packager::index::{self, Index};
 use packager::{Parts, Presentation, Source};
 use store::{Store, layout};
 
-use crate::media::{Film, Films};
+use crate::packager::media::{Film, Films};
 
 /// A film with everything that packing it in this process needs.
 pub(crate) struct Ready {

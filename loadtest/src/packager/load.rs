@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
-use crate::client::Client;
 use crate::maths::{Figure, count, percentile, ratio};
-use crate::packing::Effort;
-use crate::server::Server;
+use crate::packager::client::Client;
+use crate::packager::packing::Effort;
+use crate::packager::server::Server;
 
 /// One line of the table: a kind of request over some connections.
 #[derive(Debug, Serialize)]

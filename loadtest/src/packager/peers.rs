@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::machine::{Cores, children_time, version};
 use crate::maths::{Figure, count, ratio};
-use crate::publish::Ready;
+use crate::packager::publish::Ready;
 
 /// A packager that packs a whole film in one go.
 #[derive(Debug, Serialize)]

@@ -5,7 +5,10 @@
 //! and its raw request header names HTTP/2, which its own parser refuses when a background
 //! refresh (stale-while-revalidate) is built from it.
 
+mod turns;
+
 use std::collections::VecDeque;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,8 +27,13 @@ use pingora::protocols::l4::socket::SocketAddr;
 
 use crate::headers;
 use crate::metrics::{Connections, Cut};
+use crate::notes::Notes;
 use crate::pace::{Pace, Patience};
+use crate::priority::Priority;
 use crate::protocol::Protocol;
+
+use turns::Turn;
+pub(crate) use turns::Turns;
 
 /// One request and its answer on an HTTP/2 stream.
 ///
@@ -39,6 +47,8 @@ pub(crate) struct Session {
     head: bool,
     /// There once the response header is sent.
     body: Option<h2::SendStream<Bytes>>,
+    /// Among the answers of its connection; there with the body.
+    turn: Option<Turn>,
     /// What is not handed to the connection yet, and whether it ends the stream.
     queue: VecDeque<(Bytes, bool)>,
     ended: bool,
@@ -81,6 +91,7 @@ impl Session {
             head: inner.req_header().method == Method::HEAD,
             inner,
             body: None,
+            turn: None,
             queue: VecDeque::new(),
             ended: false,
             tasks: true,
@@ -93,12 +104,24 @@ impl Session {
     }
 
     fn send_header(&mut self, response: Box<ResponseHeader>, end: bool) -> Result<()> {
+        let said = Priority::of_answer(&response.headers);
         self.inner.write_response_header(response, end)?;
         if self.body.is_none() {
             self.body = self.inner.take_response_body_writer();
+            self.turn = self.begin_turn();
+        }
+        if let Some(turn) = &mut self.turn {
+            turn.prefer(said);
         }
         self.ended |= end;
         Ok(())
+    }
+
+    fn begin_turn(&self) -> Option<Turn> {
+        let notes = Notes::of_connection(self.inner.digest())?;
+        let stream = self.body.as_ref()?.stream_id();
+        let asked = Priority::of(&self.inner.req_header().headers);
+        Some(notes.answers.as_ref()?.open(stream.into(), asked))
     }
 
     fn enqueue(&mut self, data: Bytes, end: bool) {
@@ -138,16 +161,28 @@ impl Session {
         };
         while let Some((data, end)) = self.queue.front_mut() {
             if !data.is_empty() {
+                if let Some(turn) = &mut self.turn {
+                    // Not the client's doing, so its account does not pay for it.
+                    turn.come().await;
+                }
                 body.reserve_capacity(data.len());
-                let ready = poll_fn(|cx| body.poll_capacity(cx));
+                let ready = poll_fn(|cx| room(body, self.turn.as_mut(), cx));
                 let Ok(window) = self.taking.bound(ready).await else {
                     return Err(self.cut(Cut::SlowReader));
+                };
+                let Some(window) = window else {
+                    // What it was to get of the connection's window is the more urgent answer's.
+                    body.reserve_capacity(0);
+                    continue;
                 };
                 let window = window
                     .ok_or_else(|| broken("the stream is closed"))?
                     .map_err(broken)?;
                 let mut part = data.split_to(window.min(data.len()));
                 self.taking.earn(part.len());
+                if let Some(turn) = &mut self.turn {
+                    turn.sent(part.len());
+                }
                 while !part.is_empty() {
                     let frame = part.split_to(part.len().min(FRAME_BYTES));
                     let last = *end && data.is_empty() && part.is_empty();
@@ -159,6 +194,9 @@ impl Session {
             if data.is_empty() {
                 self.queue.pop_front();
             }
+        }
+        if let Some(turn) = &mut self.turn {
+            turn.rest();
         }
         Ok(())
     }
@@ -182,6 +220,25 @@ impl Session {
         };
         Error::explain(kind, cause.as_str()).into_down()
     }
+}
+
+/// How much may be sent on a stream now; `None` when something more urgent goes first.
+fn room(
+    body: &mut h2::SendStream<Bytes>,
+    turn: Option<&mut Turn>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Option<std::result::Result<usize, h2::Error>>>> {
+    let Some(turn) = turn else {
+        return body.poll_capacity(cx).map(Some);
+    };
+    if turn.poll(cx).is_pending() {
+        return Poll::Ready(None);
+    }
+    let capacity = body.poll_capacity(cx);
+    if capacity.is_pending() {
+        turn.pause(cx);
+    }
+    capacity.map(Some)
 }
 
 /// What a frame bears, so that with its head it fills a TLS record. Every client takes frames of
@@ -299,6 +356,7 @@ impl CustomSession for Session {
     async fn shutdown(&mut self, _code: u32, _context: &str) {
         self.inner.shutdown();
         self.body = None;
+        self.turn = None;
         self.queue.clear();
         self.ended = true;
     }
