@@ -262,7 +262,10 @@ const OTHER_METHODS: [HeaderName; 3] = [
 /// What pages on any site may do with an answer, and see of it.
 const PLAYER: [(HeaderName, &str); 3] = [
     (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-    (header::ACCESS_CONTROL_EXPOSE_HEADERS, "cache-status, age, server-timing, content-length, content-range, accept-ranges, date, etag, retry-after"),
+    (
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        "cache-status, age, server-timing, content-length, content-range, accept-ranges, date, etag, retry-after",
+    ),
     (HeaderName::from_static("timing-allow-origin"), "*"),
 ];
 

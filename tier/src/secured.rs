@@ -13,8 +13,8 @@ use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
-use rustls::{ProtocolVersion, ServerConnection};
 use rustls::server::ServerConfig;
+use rustls::{ProtocolVersion, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 
@@ -318,7 +318,7 @@ mod tests {
 
     impl AsyncWrite for Counted {
         fn poll_write(
-            mut self: Pin<&mut Self>,
+            self: Pin<&mut Self>,
             cx: &mut Context<'_>,
             buf: &[u8],
         ) -> Poll<io::Result<usize>> {
@@ -331,7 +331,7 @@ mod tests {
             bufs: &[IoSlice<'_>],
         ) -> Poll<io::Result<usize>> {
             self.1 += 1;
-            let all = bufs.concat();
+            let all: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
             Pin::new(&mut self.0).poll_write(cx, &all)
         }
 
@@ -387,7 +387,7 @@ mod tests {
         assert_eq!(server.stream.1, 1, "one write");
         client.read_exact(&mut [0; 600]).await.unwrap();
         let full = [7; 16 * 1024];
-        frames(&mut server, &[&full; 8]).await;
+        frames(&mut server, &[&full[..]; 8]).await;
         assert_eq!(server.stream.1, 3, "two batches");
         let mut all = vec![0; 8 * full.len()];
         client.read_exact(&mut all).await.unwrap();
@@ -405,7 +405,7 @@ mod tests {
         tokio::select! {
             biased;
             _ = idle => unreachable!("the client says nothing"),
-            read = client.read_exact(&mut seen) => _ = read.unwrap(),
+            read = client.read_exact(&mut seen) => { read.unwrap(); }
         }
         assert_eq!(&seen, b"settings");
     }
@@ -430,7 +430,7 @@ mod tests {
                     server.write_all(part).await.unwrap();
                     server.flush().await.unwrap();
                 }
-                server.shutdown().await.unwrap();
+                AsyncWriteExt::shutdown(&mut server).await.unwrap();
             };
             let mut seen = Vec::new();
             let (_, read) = tokio::join!(sent, client.read_to_end(&mut seen));

@@ -40,9 +40,9 @@ use crate::protocol::Protocol;
 ///
 /// On both, whoever does not take what is written is cut off.
 ///
-/// Pingora writes a header and its body one after the other. They leave together, in one system call and one TLS
-/// record: a header waits for the next write, and for nothing else; it leaves as well when it is flushed or when
-/// something is to be read.
+/// Pingora writes a header and its body one after the other. Where the body is there they leave together, in one system
+/// call and one TLS record: the header waits for the next write; it leaves as well when it is flushed or when something
+/// is to be read.
 pub(crate) struct Guard<S> {
     stream: S,
     terms: Terms,
@@ -207,7 +207,12 @@ impl<S> Guard<S> {
 impl<S: AsyncWrite + Unpin> Guard<S> {
     /// Hands what waits of a header to the stream, and with it the beginning of what follows; tells how much of that.
     fn put(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        while let Some(rest) = self.header.0.get(self.header.1..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = self
+            .header
+            .0
+            .get(self.header.1..)
+            .filter(|rest| !rest.is_empty())
+        {
             let header = rest.len();
             let bufs = [IoSlice::new(rest), IoSlice::new(buf)];
             let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &bufs))?;
@@ -313,6 +318,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         {
             let taken = header.len();
             self.header = (header, 0);
+            if !self.notes.take_body_follows()
+                && let Poll::Ready(Err(error)) = self.put(cx, &[])
+            {
+                return Poll::Ready(Err(error));
+            }
             return Poll::Ready(Ok(taken));
         }
         match self.put(cx, buf) {

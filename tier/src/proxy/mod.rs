@@ -2,6 +2,7 @@
 //! them.
 
 mod ahead;
+mod at_hand;
 mod context;
 mod entry;
 mod hop;
@@ -123,7 +124,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        self.receive(session, ctx).await
+        Ok(self.receive(session, ctx).await? || self.give_at_hand(session, ctx).await?)
     }
 
     fn request_cache_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {

@@ -59,7 +59,7 @@ impl Proxy {
     }
 }
 
-fn is_given_to_all(response: &ResponseHeader) -> bool {
+pub(super) fn is_given_to_all(response: &ResponseHeader) -> bool {
     headers::is_public(response) && response.status.as_u16() < 400
 }
 

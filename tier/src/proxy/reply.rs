@@ -34,6 +34,16 @@ impl Proxy {
         ctx.cache_use = status::cache_use(session.cache.phase(), ctx.joined);
         complete(session, response, ctx)?;
         response.insert_header(CACHE_STATUS, self.cache_status(session, ctx))?;
+        self.send_off(response, session, ctx)
+    }
+
+    /// What every answer's header gets last.
+    pub(super) fn send_off(
+        &self,
+        response: &mut ResponseHeader,
+        session: &Session,
+        ctx: &Context,
+    ) -> Result<()> {
         self.tell(response, ctx)?;
         if let Some(viewers) = &self.viewers {
             viewers.dress(response, ctx.protocol == Protocol::H3)?;
@@ -41,6 +51,8 @@ impl Proxy {
         if let (Some(notes), Some(date)) = (Notes::of(session), response.headers.get(header::DATE))
         {
             notes.date.keep(date);
+            // What was said of an earlier header does not count.
+            notes.take_body_follows();
         }
         Ok(())
     }
