@@ -1,9 +1,10 @@
-//! What is deployed beside the roles speaks of figures that they tell.
+//! What is deployed beside the roles speaks of figures that they tell, in a form that its reader takes.
 #![expect(clippy::unwrap_used, reason = "files that cannot be read end the test")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// What a histogram adds to its name.
 const PARTS: [&str; 3] = ["_bucket", "_sum", "_count"];
@@ -72,4 +73,22 @@ fn rules_and_dashboards_name_figures_that_a_role_tells() {
         }
     }
     assert!(seen > 20, "only {seen} figures were found");
+}
+
+#[test]
+fn prometheus_itself_takes_the_rules_where_it_is_found() {
+    let promtool = std::env::var("PROMTOOL").unwrap_or_else(|_| "promtool".to_owned());
+    let rules = root().join("deploy/prometheus");
+    for (what, file) in [("rules", "rules.yml"), ("config", "scrape.yml")] {
+        let check = Command::new(&promtool)
+            .args(["check", what])
+            .arg(rules.join(file))
+            .output();
+        let Ok(said) = check else {
+            println!("skipped: there is no {promtool}");
+            return;
+        };
+        let text = String::from_utf8_lossy(&said.stdout) + String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.success(), "{text}");
+    }
 }

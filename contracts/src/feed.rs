@@ -4,20 +4,34 @@
 //! orders after that number, oldest first, as many as the server likes; an empty one may be held back for as long as
 //! the node is willing to wait. Orders are idempotent: one that comes again changes nothing.
 //!
-//! Numbers rise and never fall, also when a feed begins anew: a new one begins at the present Unix time in
-//! milliseconds. They need not follow one another. A server that no longer has all orders after the asked number says
-//! so by [`Gap`].
+//! What a server promises:
+//! - Numbers rise, and need not follow one another. An order that was given once is given again, with its number, to
+//!   whoever asks for what follows a lower one.
+//! - It has an id. Where it cannot promise that any more, because it is new, or was restored from what may lack orders
+//!   that it has given, it draws another id, and with it a beginning: the present Unix time in milliseconds, which is
+//!   beyond every number that was given before. What it orders from then on is numbered above that.
+//! - Who asks for what follows a number of which it has not all later orders, one below its beginning first of all,
+//!   gets a [`Gap`] with all revocations that have not ended.
+//! - [`Page::head`] is never less than the beginning.
+//!
+//! A node that sees another id than before takes everything for purged up to where the answer leads; one whose newest
+//! order is beyond `head` takes the feed for lost, and one that finds an object with a number beyond its newest order
+//! does not serve it.
 //!
 //! An order of an unknown kind is passed over, so that the feed may learn new ones before its nodes do; a purge whose
 //! scope is unknown is taken for a purge of everything, because too much is purged safely and too little is not.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::id::{FeedId, TenantId};
 use crate::revocation::Revocation;
 
 /// Orders of a feed after the number that was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
+    /// Which feed it is; none that does not say so is told from another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed: Option<FeedId>,
     /// The number of the feed's newest order; zero when it has none.
     pub head: u64,
     /// What the feed cannot tell one by one any more.
@@ -73,6 +87,11 @@ pub struct Purge {
     /// What becomes of them.
     #[serde(default)]
     pub mode: Mode,
+    /// On whose behalf. Who says so promises that no object which this concerns bears another tenant's tag: each bears
+    /// `t:{tenant}`, or no tag that begins with `t:`. A node that runs short of memory then purges what is this
+    /// tenant's, and not everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
 }
 
 /// Which objects a purge concerns.
@@ -275,10 +294,10 @@ mod tests {
     #[test]
     fn a_page_reads_back_from_its_own_text() {
         let text = concat!(
-            r#"{"head":9,"gap":{"through":4,"revocations":[{"revoke":"key","value":"k1","until":7}]},"#,
+            r#"{"feed":"f1","head":9,"gap":{"through":4,"revocations":[{"revoke":"key","value":"k1","until":7}]},"#,
             r#""entries":[{"seq":5,"purge":"url","value":"/v/a/x","mode":"soft"},"#,
             r#"{"seq":6,"purge":"prefix","value":"/v/a/","mode":"hard"},"#,
-            r#"{"seq":7,"purge":"tag","value":"a:a","mode":"hard"},"#,
+            r#"{"seq":7,"purge":"tag","value":"a:a","mode":"hard","tenant":"x"},"#,
             r#"{"seq":8,"purge":"all","mode":"hard"},"#,
             r#"{"seq":9,"revoke":"session","value":"s1","until":1800003600}]}"#
         );
@@ -290,19 +309,29 @@ mod tests {
     #[test]
     fn a_purge_without_a_mode_is_hard() {
         let read = page(r#"{"head":1,"entries":[{"seq":1,"purge":"all"}]}"#, 0).unwrap();
-        let (scope, mode) = (Scope::All, Mode::Hard);
-        assert_eq!(read.entries[0].order, Order::Purge(Purge { scope, mode }));
+        let purge = Purge {
+            scope: Scope::All,
+            mode: Mode::Hard,
+            tenant: None,
+        };
+        assert_eq!(read.entries[0].order, Order::Purge(purge));
     }
 
     #[test]
     fn an_unknown_order_is_told_from_a_purge_that_cannot_be_read() {
-        let text = r#"{"head":3,"news":1,"entries":[{"seq":1,"warm":"/v/"},
-            {"seq":2,"purge":"country","value":"XX"},{"seq":3,"purge":"prefix","value":"no-folder"}]}"#;
+        let text = r#"{"head":4,"news":1,"entries":[{"seq":1,"warm":"/v/"},
+            {"seq":2,"purge":"country","value":"XX"},{"seq":3,"purge":"prefix","value":"no-folder"},
+            {"seq":4,"purge":"tag","value":"a:a","tenant":"no id"}]}"#;
         let read = page(text, 0).unwrap();
         let orders: Vec<Order> = read.entries.into_iter().map(|entry| entry.order).collect();
         assert_eq!(
             orders,
-            [Order::Unknown, Order::UnknownPurge, Order::UnknownPurge]
+            [
+                Order::Unknown,
+                Order::UnknownPurge,
+                Order::UnknownPurge,
+                Order::UnknownPurge
+            ]
         );
     }
 
@@ -333,6 +362,7 @@ mod tests {
             "[]",
             r#"{"head":-1}"#,
             r#"{"head":1,"entries":[{}]}"#,
+            r#"{"feed":"no id","head":1}"#,
         ] {
             assert_eq!(page(text, 0), Err(FeedError::Page), "{text}");
         }

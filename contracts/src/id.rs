@@ -86,6 +86,16 @@ id!(
     RenditionId, "rendition", 16, "1 to 16 of a-z 0-9 _ -", lower_url_safe
 );
 
+id!(
+    /// One of those who share a house; each has its films. In `Surrogate-Key` the tag `t:{id}`.
+    TenantId, "tenant", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
+);
+
+id!(
+    /// A feed of orders. One that begins anew has another.
+    FeedId, "feed", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
+);
+
 macro_rules! drawn {
     ($($name:ident),+) => {$(
         impl $name {

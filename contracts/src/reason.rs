@@ -38,6 +38,8 @@ pub enum Reason {
     Hop,
     /// Nothing has this address.
     NotFound,
+    /// The host is none that is served here.
+    Host,
     /// The method is neither GET nor HEAD.
     Method,
     /// The request is not acceptable as a whole (a body on GET, say).
@@ -80,7 +82,7 @@ pub enum Retry {
 
 impl Reason {
     /// Every reason, for metrics that want each label from the start.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Target,
         Self::Missing,
         Self::Malformed,
@@ -97,6 +99,7 @@ impl Reason {
         Self::TooMany,
         Self::Hop,
         Self::NotFound,
+        Self::Host,
         Self::Method,
         Self::BadRequest,
         Self::Loop,
@@ -128,6 +131,7 @@ impl Reason {
             Self::TooMany => "too_many",
             Self::Hop => "hop",
             Self::NotFound => "not_found",
+            Self::Host => "host",
             Self::Method => "method",
             Self::BadRequest => "bad_request",
             Self::Loop => "loop",
@@ -161,6 +165,7 @@ impl Reason {
             Self::TooMany => 429,
             Self::NotFound => 404,
             Self::Method => 405,
+            Self::Host => 421,
             Self::Loop => 508,
             Self::Corrupt | Self::Unreachable => 502,
             Self::TooSlow => 504,

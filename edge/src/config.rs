@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tier::feed::Feed;
 use tier::policy::{self, Policy};
 use tier::prefetch;
-use tier::settings::{self, Cache, Clients, Upstream};
+use tier::settings::{self, Cache, Clients, Log, Upstream};
 
 use crate::gate::{self, Holds, Limits};
 
@@ -69,6 +69,26 @@ pub struct Config {
     pub feed: Feed,
     /// What it fetches before players ask for it.
     pub prefetch: prefetch::Settings,
+    /// What it writes down.
+    pub log: Log,
+}
+
+/// The keys that take effect without a restart; one that ends in `.` stands for a section.
+#[must_use]
+pub fn reloaded() -> Vec<&'static str> {
+    let own = [
+        "keyring_file",
+        "keys",
+        "verified_tokens",
+        "public_without_token",
+        "trusted_hops",
+        "geo_file",
+        "rates.",
+        "tls.",
+        "listen.https_proxied_by",
+        "listen.plain_proxied_by",
+    ];
+    [&own[..], &settings::RELOADED].concat()
 }
 
 /// What an edge serves.
@@ -85,6 +105,9 @@ pub enum Serve {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Site {
+    /// The hosts that are served, without ports; others are answered 421. None: any, and then every name that a client
+    /// makes up is fetched and kept for itself. Default none.
+    pub hosts: Vec<String>,
     /// The longest time for which a response is taken for fresh that does not say so, but says when it was last
     /// changed: a tenth of the time since then, at most this. At most `30d`; `0s`: it is validated each time. Default
     /// `1d`. More spares the origin and shows changes later.
@@ -162,6 +185,8 @@ pub struct Settings {
     pub zone: String,
     /// What it serves.
     pub serve: Policy,
+    /// The hosts that it serves, in front of a site; none: any.
+    pub hosts: Vec<String>,
     /// Who is let in.
     pub gate: gate::Settings,
     /// TLS on TCP, and QUIC on the same UDP port.
@@ -203,6 +228,7 @@ impl Default for Config {
             clients: Clients::default(),
             feed: Feed::default(),
             prefetch: prefetch::Settings::default(),
+            log: Log::default(),
         }
     }
 }
@@ -210,6 +236,7 @@ impl Default for Config {
 impl Default for Site {
     fn default() -> Self {
         Self {
+            hosts: Vec::new(),
             heuristic: Span::seconds(86_400),
             disconnected: Span::seconds(86_400),
             client_control: false,
@@ -275,6 +302,7 @@ impl Config {
             }
         }
         let serve = self.site.policy(self.serve, &mut problems);
+        let hosts = self.site.hosts(&mut problems);
         let https_proxied_by = settings::networks(
             &mut problems,
             "listen.https_proxied_by",
@@ -300,12 +328,14 @@ impl Config {
         );
         let tier = settings::Settings {
             prefetch: self.prefetch,
+            access: self.log.access.check(&mut problems),
             ..tier
         };
         problems.or(Settings {
             name: self.name,
             zone: self.zone,
             serve,
+            hosts,
             gate,
             https,
             https_proxied_by,
@@ -369,6 +399,21 @@ fn within<T: PartialOrd + Copy + Display>(
 }
 
 impl Site {
+    fn hosts(&self, problems: &mut Problems) -> Vec<String> {
+        let plain = |host: &&String| {
+            let read = host.parse::<http::uri::Authority>();
+            let bare = read.is_ok_and(|read| read.host() == host.as_str());
+            bare && !host.ends_with('.')
+        };
+        for odd in self.hosts.iter().filter(|host| !plain(host)) {
+            problems.add(
+                "site.hosts",
+                format!("{odd:?} must be a host without a port"),
+            );
+        }
+        self.hosts.clone()
+    }
+
     fn policy(&self, serve: Serve, problems: &mut Problems) -> Policy {
         let spans = [
             ("site.heuristic", self.heuristic),
@@ -398,6 +443,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_may_be_reloaded_is_there_and_the_guide_names_it() {
+        let guide = include_str!("../../docs/operate.md");
+        let defaults = toml::Value::try_from(Config::default()).unwrap();
+        for key in reloaded() {
+            let section = key.strip_suffix('.');
+            let mut parts = section.unwrap_or(key).split('.');
+            let found = parts.try_fold(&defaults, |value, part| value.get(part));
+            assert!(found.is_some(), "{key}");
+            let named = section.map_or_else(|| format!("`{key}`"), |name| format!("`{name}.*`"));
+            assert!(guide.contains(&named), "{named}");
+        }
+    }
+
+    #[test]
     fn the_annotated_file_equals_the_defaults() {
         let file = include_str!("../../config/edge.toml");
         let read: Config = toml::from_str(file).unwrap();
@@ -417,6 +476,7 @@ mod tests {
         };
         config.listen.https = "8443".to_owned();
         config.site.heuristic = Span::seconds(31 * 86_400);
+        config.site.hosts = vec!["a.example:443".to_owned()];
         config.clients.max_connections = 0;
         config.cache.disk.admit_after = 0;
         config.upstream.read_timeout = Span::seconds(31);
@@ -432,6 +492,7 @@ mod tests {
             "name",
             "listen.https",
             "site.heuristic",
+            "site.hosts",
             "listen.plain_proxied_by",
             "trusted_hops",
             "rates.burst",

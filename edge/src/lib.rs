@@ -4,17 +4,16 @@
 //! 1. [`config`] says how, [`start`] binds the listeners and puts the node together;
 //! 2. [`gate`] lets a request in by its token, or because its film is public;
 //! 3. [`tier`] serves it from the cache or fills it from a parent;
-//! 4. [`beacon`] writes one line about it.
+//! 4. [`tier::access`] writes one line about it.
 //!
 //! With `serve = "site"` it is a cache in front of any HTTP origin instead: [`site`] lets everybody in.
 //!
 //! Invariants: a token never reaches a cache key, a parent or a log; a refusal tells the client
 //! its status and nothing more; an edge asks nobody while a viewer waits, save a parent for bytes.
 
-pub mod beacon;
 pub mod config;
 pub mod gate;
 pub mod site;
 mod start;
 
-pub use start::{Error, Running, inspect, start};
+pub use start::{Error, Running, inspect, start, start_after};

@@ -1,15 +1,40 @@
-//! A site's rule: everybody may ask for anything.
+//! A site's rule: everybody may ask for anything on the hosts that are served.
 
 use contracts::reason::Reason;
 use http::Uri;
-use tier::admission::{Admission, Admitted, Facts, Refused};
+use tier::admission::{Admission, Admitted, Facts, Refused, Visitor};
 
 /// Admits every request whose target is one of a server (RFC 9112 §3.2).
-#[derive(Clone, Copy, Debug)]
-pub struct Everybody;
+#[derive(Clone, Debug, Default)]
+pub struct Everybody {
+    hosts: Vec<String>,
+}
+
+impl Everybody {
+    /// Serves these hosts, in small letters, or any when there are none.
+    #[must_use]
+    pub const fn on(hosts: Vec<String>) -> Self {
+        Self { hosts }
+    }
+
+    /// Whether a host is served, with whatever port.
+    fn serves(&self, authority: &str) -> bool {
+        let host = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => host,
+            _ => authority,
+        };
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let mut hosts = self.hosts.iter();
+        self.hosts.is_empty() || hosts.any(|served| served.eq_ignore_ascii_case(host))
+    }
+}
 
 impl Admission for Everybody {
-    fn admit(&self, facts: &Facts<'_>) -> Result<Admitted, Refused> {
+    fn admit(&self, facts: &Facts<'_>, _: Visitor) -> Result<Admitted, Refused> {
+        if !self.serves(facts.authority) {
+            // RFC 9110 §7.4
+            return Err(Reason::Host.into());
+        }
         Ok(self.readmit(facts.target)?)
     }
 
@@ -46,7 +71,7 @@ mod tests {
             ("*", "*"),
         ] {
             assert_eq!(
-                Everybody.readmit(target),
+                Everybody::default().readmit(target),
                 Ok(Admitted::to(address.to_owned())),
                 "{target}"
             );
@@ -60,7 +85,36 @@ mod tests {
             "ftp://host/a",
             "/\u{7f}",
         ] {
-            assert_eq!(Everybody.readmit(target), Err(Reason::Target), "{target}");
+            assert_eq!(
+                Everybody::default().readmit(target),
+                Err(Reason::Target),
+                "{target}"
+            );
+        }
+    }
+    #[test]
+    fn only_hosts_that_are_served_are_admitted_where_some_are_named() {
+        let some = Everybody::on(vec!["a.example".to_owned(), "[::1]".to_owned()]);
+        for served in [
+            "a.example",
+            "A.example",
+            "a.example:8443",
+            "a.example.",
+            "[::1]",
+            "[::1]:1",
+        ] {
+            assert!(some.serves(served), "{served}");
+            assert!(Everybody::default().serves(served));
+        }
+        for other in [
+            "",
+            "b.example",
+            "x.a.example",
+            "a.example.b",
+            "a.example@b",
+            "::1",
+        ] {
+            assert!(!some.serves(other), "{other}");
         }
     }
 }

@@ -8,17 +8,17 @@ use std::time::Duration;
 use config::{Problem, Problems};
 use runtime::clock::Clock;
 use runtime::internal::Health;
-use runtime::shutdown::{Shutdown, Trigger};
-use tier::node::{Node, Role};
+use runtime::shutdown::Shutdown;
+use runtime::upgrade::Elder;
+use tier::listen::Terms;
+use tier::node::{Node, Role, Way};
 use tier::policy::Policy;
-use tier::tls::Certificate;
-use tier::{Viewers, admission::Admission, h3, listen};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tier::serving::{Bound, Serving, tag};
+use tier::tls::{Certificate, Pair};
+use tier::{Viewers, admission::Admission, h3};
 
-use crate::beacon::AccessLog;
 use crate::config::Settings;
-use crate::gate::{self, FileError, Gate};
+use crate::gate::{self, FileError, Gate, Rules};
 use crate::site::Everybody;
 
 /// Why an edge did not start, or did not take new files.
@@ -33,7 +33,7 @@ pub enum Error {
     File(#[from] FileError),
 }
 
-/// An edge that serves. Dropped, it stops at once; [`Running::stop`] lets answers end.
+/// An edge that serves. Dropped, it stops at once; [`Serving::stop`] lets answers end.
 pub struct Running {
     /// HTTP/1.1 and HTTP/2 over TCP, HTTP/3 over UDP.
     pub https: SocketAddr,
@@ -41,12 +41,10 @@ pub struct Running {
     pub plain: Option<SocketAddr>,
     /// Metrics and health.
     pub internal: SocketAddr,
-    node: Node,
+    /// What runs.
+    pub serving: Serving,
     gate: Arc<Gate>,
     certificate: Arc<Certificate>,
-    trigger: Trigger,
-    patience: Duration,
-    tasks: JoinSet<()>,
 }
 
 /// Starts an edge; its listeners are bound when this returns.
@@ -54,34 +52,40 @@ pub struct Running {
 /// # Errors
 /// When an address, the certificate, the keyring or a credential is not to be had.
 pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running, Error> {
+    start_after(settings, clock, None).await
+}
+
+/// As [`start`], in place of another process, which hands its listeners and its disks over.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_after(
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    mut elder: Option<&mut Elder>,
+) -> Result<Running, Error> {
     runtime::tls::install_provider();
     let certificate = Certificate::load(&settings.tls.certificate, &settings.tls.key)?;
     let gate = Arc::new(Gate::open(&settings.gate, clock)?);
-    let sockets = Sockets::bind(&settings, &certificate).await?;
+    let sockets = Sockets::bind(&settings, &certificate, elder.as_deref_mut()).await?;
     let role = Role {
         name: settings.name.clone(),
         zone: settings.zone.clone(),
         policy: settings.serve.clone(),
         admission: admission(&settings, &gate),
-        beacon: Arc::new(AccessLog::new(settings.name.clone())),
-        viewers: Some(viewers(&settings, sockets.https_address.port())),
+        viewers: Some(viewers(&settings, sockets.https.address.port())),
         revokes: Some(Arc::clone(&gate) as _),
     };
-    let node = Node::build(&settings.tier, role)?;
-    node.cache.ready().await;
-    let (trigger, shutdown) = Trigger::new();
+    let node = Node::build_after(&settings.tier, role, elder).await?;
     let mut running = Running {
-        https: sockets.https_address,
-        plain: sockets.plain.as_ref().map(|(_, address)| *address),
-        internal: sockets.internal_address,
-        node,
+        https: sockets.https.address,
+        plain: sockets.plain.as_ref().map(|bound| bound.address),
+        internal: sockets.internal.address,
+        serving: Serving::new(node, settings.tier.limits.clone()),
         gate,
         certificate,
-        trigger,
-        patience: settings.tier.limits.drain + GRACE,
-        tasks: JoinSet::new(),
     };
-    running.serve(sockets, &settings, &shutdown)?;
+    running.serve(sockets, &settings)?;
     Ok(running)
 }
 
@@ -99,6 +103,28 @@ impl Running {
         }
     }
 
+    /// Takes from settings what can change while the edge serves ([`crate::config::reloaded`]): all of it, or nothing.
+    ///
+    /// # Errors
+    /// When a file that they name is not to be had.
+    pub fn renew(&self, settings: &Settings) -> Result<(), Error> {
+        let pair = Pair::read(&settings.tls.certificate, &settings.tls.key)?;
+        let rules = Rules::read(&settings.gate)?;
+        let way = Way::read(&settings.tier)?;
+        self.certificate.set(pair);
+        self.gate.renew(rules);
+        self.serving.node.renew(&settings.tier, way);
+        self.serving.bear(&settings.tier.limits);
+        for (name, proxied_by) in [
+            ("https", &settings.https_proxied_by),
+            ("plain", &settings.plain_proxied_by),
+        ] {
+            let change = |terms: &mut Terms| terms.limits.proxied_by.clone_from(proxied_by);
+            self.serving.change(name, change);
+        }
+        Ok(())
+    }
+
     /// The gate, to set its limits and to bring it revocations.
     #[must_use]
     pub const fn gate(&self) -> &Arc<Gate> {
@@ -110,64 +136,26 @@ impl Running {
     /// # Errors
     /// The name of a disk that could not take note.
     pub async fn purge_all(&self) -> Result<(), String> {
-        self.node.cache.purge_all().await
+        self.serving.node.cache.purge_all().await
     }
 
     /// Stops listening, lets answers in progress end for the configured time, and closes the cache.
-    pub async fn stop(mut self) {
-        self.trigger.fire();
-        let ended = async { while self.tasks.join_next().await.is_some() {} };
-        // The listeners keep to the drain time by themselves; this is for whatever does not.
-        if tokio::time::timeout(self.patience, ended).await.is_err() {
-            tracing::warn!("stopped before every task had ended");
-        }
-        self.node.cache.close().await;
+    pub async fn stop(self) {
+        self.serving.stop().await;
     }
 
-    fn serve(
-        &mut self,
-        sockets: Sockets,
-        settings: &Settings,
-        shutdown: &Shutdown,
-    ) -> Result<(), Error> {
+    fn serve(&mut self, sockets: Sockets, settings: &Settings) -> Result<(), Error> {
         let tls = tier::tls::server_config(Arc::clone(&self.certificate) as _)?;
-        let limits = &settings.tier.limits;
-        let listeners = [
-            Some((sockets.https, Some(tls), &settings.https_proxied_by)),
-            sockets
-                .plain
-                .map(|(listener, _)| (listener, None, &settings.plain_proxied_by)),
-        ];
-        for (listener, tls, proxied_by) in listeners.into_iter().flatten() {
-            let limits = listen::Limits {
-                proxied_by: proxied_by.clone(),
-                ..limits.clone()
-            };
-            self.tasks.spawn(listen::serve(
-                listener,
-                tls,
-                Arc::clone(&self.node.app),
-                limits,
-                self.node.metrics.connections.clone(),
-                shutdown.watch(),
-            ));
+        let serving = &mut self.serving;
+        serving.listen(sockets.https, Some(tls), &settings.https_proxied_by)?;
+        if let Some(plain) = sockets.plain {
+            serving.listen(plain, None, &settings.plain_proxied_by)?;
         }
-        sockets
-            .quic
-            .metrics()
-            .register(&self.node.registry)
-            .map_err(tier::Error::from)?;
-        let app = Arc::clone(&self.node.app);
-        self.tasks
-            .spawn(h3::serve(sockets.quic, app, shutdown.watch()));
-        let health = Health::new();
-        self.tasks.spawn(watch_files(
-            Arc::clone(&self.gate),
-            health.clone(),
-            shutdown.clone(),
-        ));
-        self.node
-            .attend(sockets.internal, &health, shutdown, &mut self.tasks);
+        let gate = Arc::clone(&self.gate);
+        serving.beside(|health, shutdown| watch_files(gate, health, shutdown));
+        serving.attend(sockets.internal)?;
+        // Last: with it, this process gets what another has got so far.
+        serving.listen_quic(sockets.quic)?;
         Ok(())
     }
 }
@@ -176,7 +164,7 @@ impl Running {
 fn admission(settings: &Settings, gate: &Arc<Gate>) -> Arc<dyn Admission> {
     match settings.serve {
         Policy::Films => Arc::clone(gate) as _,
-        Policy::Site(_) => Arc::new(Everybody),
+        Policy::Site(_) => Arc::new(Everybody::on(settings.hosts.clone())),
     }
 }
 
@@ -188,29 +176,29 @@ fn viewers(settings: &Settings, h3_port: u16) -> Viewers {
 }
 
 struct Sockets {
-    https: TcpListener,
+    https: Bound,
     quic: h3::Listener,
-    https_address: SocketAddr,
-    plain: Option<(TcpListener, SocketAddr)>,
-    internal: TcpListener,
-    internal_address: SocketAddr,
+    plain: Option<Bound>,
+    internal: Bound,
 }
 
 impl Sockets {
-    async fn bind(settings: &Settings, certificate: &Arc<Certificate>) -> Result<Self, Error> {
-        let (https, https_address, quic) = tcp_and_udp(settings, certificate).await?;
+    async fn bind(
+        settings: &Settings,
+        certificate: &Arc<Certificate>,
+        mut elder: Option<&mut Elder>,
+    ) -> Result<Self, Error> {
+        let (https, quic) = tcp_and_udp(settings, certificate, elder.as_deref_mut()).await?;
         let plain = match settings.plain {
-            Some(address) => Some(tcp(address).await?),
+            Some(address) => Some(Bound::new("plain", address, elder.as_deref_mut()).await?),
             None => None,
         };
-        let (internal, internal_address) = tcp(settings.internal).await?;
+        let internal = Bound::new("internal", settings.internal, elder).await?;
         Ok(Self {
             https,
             quic,
-            https_address,
             plain,
             internal,
-            internal_address,
         })
     }
 }
@@ -220,35 +208,21 @@ impl Sockets {
 async fn tcp_and_udp(
     settings: &Settings,
     certificate: &Arc<Certificate>,
-) -> Result<(TcpListener, SocketAddr, h3::Listener), Error> {
-    let limits = &settings.tier.limits;
-    let quic = h3::Settings {
-        max_connections: limits.max_connections,
-        handshake: limits.handshake,
-        header: limits.header,
-        read: limits.read,
-        write: limits.write,
-        drain: limits.drain,
-        ..h3::Settings::default()
-    };
+    mut elder: Option<&mut Elder>,
+) -> Result<(Bound, h3::Listener), Error> {
+    let mut quic = h3::Settings::default();
+    quic.bear(&settings.tier.limits);
     let mut tries_left: u32 = if settings.https.port() == 0 { 16 } else { 1 };
     loop {
-        let (tcp, address) = tcp(settings.https).await?;
+        let tcp = Bound::new("https", settings.https, elder.as_deref_mut()).await?;
+        let (address, tag) = (tcp.address, tag(elder.as_deref(), tcp.address));
         tries_left -= 1;
-        match h3::bind(address, Arc::clone(certificate) as _, &quic) {
-            Ok(udp) => return Ok((tcp, address, udp)),
+        match h3::bind_beside(tag, address, Arc::clone(certificate) as _, &quic) {
+            Ok(udp) => return Ok((tcp, udp)),
             Err(error) if tries_left > 0 && error.kind() == ErrorKind::AddrInUse => {}
             Err(source) => return Err(tier::Error::Bind { address, source }.into()),
         }
     }
-}
-
-async fn tcp(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
-    let listener = listen::bind(address).await?;
-    let bound = listener
-        .local_addr()
-        .map_err(|source| tier::Error::Bind { address, source })?;
-    Ok((listener, bound))
 }
 
 /// Reads the keyring, the geo file, the certificate and the secrets that the settings name, as [`start`] does, and opens nothing.
@@ -303,13 +277,11 @@ async fn watch_files(gate: Arc<Gate>, health: Health, mut shutdown: Shutdown) {
 /// How often the gate's files are looked at.
 const FILES_LOOK: Duration = Duration::from_secs(5);
 
-/// Beyond the drain time, how long a stop may take.
-const GRACE: Duration = Duration::from_secs(2);
-
 #[cfg(test)]
 mod tests {
     use contracts::time::UnixSeconds;
     use runtime::clock::Fixed;
+    use runtime::shutdown::Trigger;
 
     use super::*;
     use crate::config::Config;

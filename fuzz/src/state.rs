@@ -1,6 +1,6 @@
 //! Any bytes as a state file of purges: lines that are read or refused, and what is read can be written and read again.
 
-use tier::purge::state::parse;
+use tier::feed::state::parse;
 
 /// Reads `data` line by line, as it is, and each line with the checksum that it should have.
 pub fn check(data: &[u8]) {

@@ -14,9 +14,11 @@ mod api;
 mod check;
 mod cli;
 mod play;
+mod reload;
 mod roles;
 mod sign;
 mod status;
+mod succession;
 mod up;
 
 use std::process::ExitCode;

@@ -9,9 +9,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use config::Problem;
 use runtime::clock::{Clock, System};
+use runtime::notify::{State, Supervisor};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::reload::Held;
+use crate::succession::Process;
 use crate::{USAGE, cli};
 
 /// The roles that are processes.
@@ -40,22 +43,51 @@ fn listen<const N: usize>(pairs: [(&str, Option<SocketAddr>); N]) -> Listen {
         .collect()
 }
 
-/// Loads a role's settings, or says everything that is wrong with them.
-macro_rules! settings {
-    ($options:expr, $role:literal, $config:ty, $inspect:path) => {
-        match checked::<$config, _>($options, $role, <$config>::check, $inspect) {
-            Ok(settings) => settings,
+/// Loads a role's configuration, or says everything that is wrong with it.
+macro_rules! started {
+    ($options:expr, $role:literal, $config:ty, $inspect:path) => {{
+        let source = Source {
+            options: $options,
+            role: $role,
+            check: <$config>::check,
+            inspect: $inspect,
+        };
+        match source.start() {
+            Ok((config, settings)) => (source, config, settings),
             Err(code) => return Ok(code),
         }
-    };
+    }};
+}
+
+/// Its settings alone.
+macro_rules! settings {
+    ($($what:tt)*) => {{
+        let (_, _, settings) = started!($($what)*);
+        settings
+    }};
 }
 
 /// Tells that a role listens, waits for the wish to stop, and stops it.
 macro_rules! serve {
     ($options:expr, $running:expr, $listen:expr) => {{
+        let supervisor = supervisor();
         announce($listen)?;
+        supervisor.tell(State::Ready);
         wait($options.leash).await?;
+        supervisor.tell(State::Stopping);
         $running.stop().await;
+    }};
+}
+
+/// Runs a role of the tier until it stops or another process serves in its place, and reloads it meanwhile.
+macro_rules! keep {
+    ($process:expr, $running:expr, $held:expr, $renew:path) => {{
+        let (source, config, reloaded) = $held;
+        let mut held = Held::new(source, config, reloaded, &$running);
+        let health = &$running.serving.health;
+        let reload = || held.reload($renew, health);
+        let end = $process.keep(&$running.serving, reload).await?;
+        end.of($running.serving).await;
     }};
 }
 
@@ -71,28 +103,36 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
     let clock: Arc<dyn Clock> = Arc::new(System);
     match role {
         Role::Edge => {
-            let settings = settings!(options, "edge", edge::config::Config, edge::inspect);
-            let running = edge::start(settings, clock).await?;
+            let (source, config, settings) =
+                started!(options, "edge", edge::config::Config, edge::inspect);
+            let mut process = Process::new(options, supervisor())?;
+            let running = edge::start_after(settings, clock, process.elder()).await?;
             let at = listen([
                 ("https", Some(running.https)),
                 ("http", running.plain),
                 ("internal", Some(running.internal)),
             ]);
-            serve!(options, running, at);
+            announce(at)?;
+            let held = (source, config, edge::config::reloaded());
+            keep!(process, running, held, edge::Running::renew);
         }
         Role::Shield => {
-            let settings = settings!(
+            let (source, config, settings) = started!(
                 options,
                 "shield",
                 origin_shield::config::Config,
                 origin_shield::inspect
             );
-            let running = origin_shield::start(settings).await?;
+            let mut process = Process::new(options, supervisor())?;
+            let running = origin_shield::start_after(settings, process.elder()).await?;
             let at = listen([
                 ("http", Some(running.plain)),
+                ("https", running.https),
                 ("internal", Some(running.internal)),
             ]);
-            serve!(options, running, at);
+            announce(at)?;
+            let held = (source, config, origin_shield::config::reloaded());
+            keep!(process, running, held, origin_shield::Running::renew);
         }
         Role::Origin => {
             let settings = settings!(options, "origin", origin::config::Config, origin::inspect);
@@ -130,39 +170,47 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-/// The settings, or the code to exit with: 64 when they are unusable, 0 when only a check was
-/// asked for, which judges the files that they name as well.
-fn checked<C, S>(
-    options: &cli::Role,
-    role: &str,
-    check: fn(C) -> Result<S, Vec<Problem>>,
-    inspect: fn(&S) -> Result<(), Vec<Problem>>,
-) -> Result<S, ExitCode>
-where
-    C: DeserializeOwned + Serialize + Default,
-{
-    let unusable = |problems: Vec<Problem>| {
-        for problem in &problems {
-            eprintln!("error: {problem}");
-        }
-        let count = count(problems.len());
-        eprintln!("{count} in the configuration of {role}; nothing was started");
-        ExitCode::from(USAGE)
-    };
-    let file = options.config.as_deref().map(read).transpose();
-    let file = file.map_err(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::from(USAGE)
-    })?;
-    let file = options.config.as_deref().zip(file.as_deref());
-    let loaded = config::load::<C>(role, file, environment());
-    let settings = loaded.and_then(check).map_err(unusable)?;
-    if options.check {
-        inspect(&settings).map_err(unusable)?;
-        eprintln!("the configuration of {role} is right");
-        return Err(ExitCode::SUCCESS);
+/// A role's configuration: how it is read, and judged.
+pub(crate) struct Source<'a, C, S> {
+    pub(crate) options: &'a cli::Role,
+    role: &'static str,
+    pub(crate) check: fn(C) -> Result<S, Vec<Problem>>,
+    pub(crate) inspect: fn(&S) -> Result<(), Vec<Problem>>,
+}
+
+impl<C: DeserializeOwned + Serialize + Default, S> Source<'_, C, S> {
+    /// Reads the file and the environment.
+    pub(crate) fn read(&self) -> Result<C, Vec<Problem>> {
+        let path = self.options.config.as_deref();
+        let file = path.map(read).transpose();
+        let file = file.map_err(|error| vec![Problem::new("", format!("{error:#}"))])?;
+        config::load::<C>(self.role, path.zip(file.as_deref()), environment())
     }
-    Ok(settings)
+
+    /// What it was made of and the settings, or the code to exit with: 64 when they are unusable, 0 when only a check
+    /// was asked for, which judges the files that they name as well.
+    fn start(&self) -> Result<(C, S), ExitCode>
+    where
+        C: Clone,
+    {
+        let role = self.role;
+        let unusable = |problems: Vec<Problem>| {
+            for problem in &problems {
+                eprintln!("error: {problem}");
+            }
+            let count = count(problems.len());
+            eprintln!("{count} in the configuration of {role}; nothing was started");
+            ExitCode::from(USAGE)
+        };
+        let config = self.read().map_err(unusable)?;
+        let settings = (self.check)(config.clone()).map_err(unusable)?;
+        if self.options.check {
+            (self.inspect)(&settings).map_err(unusable)?;
+            eprintln!("the configuration of {role} is right");
+            return Err(ExitCode::SUCCESS);
+        }
+        Ok((config, settings))
+    }
 }
 
 /// The variables that are text; others are none of ours.
@@ -190,8 +238,12 @@ fn announce(listen: Listen) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn supervisor() -> Supervisor {
+    Supervisor::new(std::env::var_os("NOTIFY_SOCKET"))
+}
+
 /// Resolves at SIGINT or SIGTERM, or when the leash (standard input) is let go.
-async fn wait(leash: bool) -> anyhow::Result<()> {
+pub(crate) async fn wait(leash: bool) -> anyhow::Result<()> {
     tokio::select! {
         signal = runtime::shutdown::signal() => signal.context("cannot wait for signals"),
         () = let_go(), if leash => Ok(()),

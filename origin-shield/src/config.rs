@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use config::{Problem, Problems};
+use config::{Problem, Problems, Span};
 use serde::{Deserialize, Serialize};
 use tier::feed::Feed;
-use tier::settings::{self, Cache, Clients, Upstream};
+use tier::settings::{self, Cache, Clients, Log, Upstream};
 
 /// `config/shield.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,12 +28,20 @@ pub struct Config {
     pub tls: Tls,
     /// What it keeps.
     pub cache: Cache,
-    /// How it asks its parents.
+    /// How it asks its parents. `read_timeout` is 12s by default: two attempts end before an edge gives up.
     pub upstream: Upstream,
     /// What it bears with.
     pub clients: Clients,
     /// What it is ordered to purge.
     pub feed: Feed,
+    /// What it writes down.
+    pub log: Log,
+}
+
+/// The keys that take effect without a restart; one that ends in `.` stands for a section.
+#[must_use]
+pub fn reloaded() -> Vec<&'static str> {
+    [&["hop_secret_file", "tls."], &settings::RELOADED[..]].concat()
 }
 
 /// `[listen]`: addresses as `ip:port`.
@@ -99,9 +107,13 @@ impl Default for Config {
             listen: Listen::default(),
             tls: Tls::default(),
             cache: Cache::default(),
-            upstream: Upstream::default(),
+            upstream: Upstream {
+                read_timeout: Span::seconds(12),
+                ..Upstream::default()
+            },
             clients: Clients::default(),
             feed: Feed::default(),
+            log: Log::default(),
         }
     }
 }
@@ -133,6 +145,10 @@ impl Config {
         let (cache, upstream, clients) = (&self.cache, &self.upstream, &self.clients);
         let (parents, feed) = (&self.parents, &self.feed);
         let tier = settings::check(parents, cache, upstream, clients, feed, &mut problems);
+        let tier = settings::Settings {
+            access: self.log.access.check(&mut problems),
+            ..tier
+        };
         problems.or(Settings {
             name: self.name,
             zone: self.zone,
@@ -175,6 +191,20 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_reloaded_is_there_and_the_guide_names_it() {
+        let guide = include_str!("../../docs/operate.md");
+        let defaults = toml::Value::try_from(Config::default()).unwrap();
+        for key in reloaded() {
+            let section = key.strip_suffix('.');
+            let mut parts = section.unwrap_or(key).split('.');
+            let found = parts.try_fold(&defaults, |value, part| value.get(part));
+            assert!(found.is_some(), "{key}");
+            let named = section.map_or_else(|| format!("`{key}`"), |name| format!("`{name}.*`"));
+            assert!(guide.contains(&named), "{named}");
+        }
+    }
 
     #[test]
     fn the_annotated_file_equals_the_defaults() {

@@ -5,23 +5,32 @@ use contracts::reason::Reason;
 use contracts::target;
 use http::HeaderValue;
 use subtle::ConstantTimeEq;
-use tier::admission::{Admission, Admitted, Facts, Refused};
-use tier::beacon::{Beacon, Served};
+use tier::admission::{Admission, Admitted, Facts, Refused, Visitor};
+use tier::parent::Credential;
 
 /// Admits whoever shows the credential; without one configured, whoever can connect.
 pub struct Hop {
-    secret: Option<HeaderValue>,
+    secret: Credential,
 }
 
 impl Hop {
     /// A rule with this credential.
     #[must_use]
-    pub const fn new(secret: Option<HeaderValue>) -> Self {
-        Self { secret }
+    pub fn new(secret: Option<HeaderValue>) -> Self {
+        let hop = Self {
+            secret: Credential::default(),
+        };
+        hop.demand(secret);
+        hop
+    }
+
+    /// From now on this credential must be shown.
+    pub fn demand(&self, secret: Option<HeaderValue>) {
+        self.secret.set(secret);
     }
 
     fn knows(&self, shown: Option<&HeaderValue>) -> bool {
-        let Some(secret) = &self.secret else {
+        let Some(secret) = self.secret.now() else {
             return true;
         };
         shown.is_some_and(|shown| shown.as_bytes().ct_eq(secret.as_bytes()).into())
@@ -29,7 +38,7 @@ impl Hop {
 }
 
 impl Admission for Hop {
-    fn admit(&self, facts: &Facts<'_>) -> Result<Admitted, Refused> {
+    fn admit(&self, facts: &Facts<'_>, _: Visitor) -> Result<Admitted, Refused> {
         if !self.knows(facts.headers.get(HOP)) {
             return Err(Reason::Hop.into());
         }
@@ -43,37 +52,5 @@ impl Admission for Hop {
             return Err(Reason::Target);
         }
         target::of_tier(target).map(Admitted::to)
-    }
-}
-
-/// A shield's log: requests at debug level, because every edge logs its own.
-#[derive(Clone, Debug)]
-pub struct HopLog {
-    node: String,
-}
-
-impl HopLog {
-    /// The log of a node.
-    #[must_use]
-    pub fn new(node: impl Into<String>) -> Self {
-        Self { node: node.into() }
-    }
-}
-
-impl Beacon for HopLog {
-    fn served(&self, served: &Served<'_>) {
-        tracing::debug!(
-            target: "access",
-            node = %self.node,
-            address = served.address,
-            status = served.status,
-            bytes = served.bytes,
-            cache = served.cache_use.as_str(),
-            complete = served.complete,
-            "{} {} {}",
-            served.method,
-            served.address,
-            served.status,
-        );
     }
 }

@@ -12,4 +12,4 @@ pub mod config;
 pub mod hop;
 mod start;
 
-pub use start::{Running, inspect, start};
+pub use start::{Running, inspect, start, start_after};

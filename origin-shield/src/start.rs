@@ -2,21 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use config::{Problem, Problems};
-use runtime::internal::Health;
-use runtime::shutdown::Trigger;
+use runtime::upgrade::Elder;
 use rustls::ServerConfig;
-use tier::listen;
-use tier::node::{Node, Role};
+use tier::listen::Terms;
+use tier::node::{Node, Role, Way};
 use tier::policy::Policy;
+use tier::serving::{Bound, Serving};
 use tier::tls::Certificate;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
 use crate::config::{Settings, Tls};
-use crate::hop::{Hop, HopLog};
+use crate::hop::Hop;
 
 /// Reads the secrets that the settings name, as [`start`] does, and opens nothing.
 ///
@@ -38,7 +35,7 @@ pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     problems.or(())
 }
 
-/// A shield that serves. Dropped, it stops at once; [`Running::stop`] lets answers end.
+/// A shield that serves. Dropped, it stops at once; [`Serving::stop`] lets answers end.
 pub struct Running {
     /// HTTP/1.1 for edges.
     pub plain: SocketAddr,
@@ -46,10 +43,9 @@ pub struct Running {
     pub https: Option<SocketAddr>,
     /// Metrics and health.
     pub internal: SocketAddr,
-    node: Node,
-    trigger: Trigger,
-    patience: Duration,
-    tasks: JoinSet<()>,
+    /// What runs.
+    pub serving: Serving,
+    hop: Arc<Hop>,
 }
 
 /// Starts a shield; its listeners are bound when this returns.
@@ -57,69 +53,87 @@ pub struct Running {
 /// # Errors
 /// When an address or a credential is not to be had.
 pub async fn start(settings: Settings) -> Result<Running, tier::Error> {
+    start_after(settings, None).await
+}
+
+/// As [`start`], in place of another process, which hands its listeners and its disks over.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_after(
+    settings: Settings,
+    mut elder: Option<&mut Elder>,
+) -> Result<Running, tier::Error> {
     let secret = settings.hop_secret_file.as_deref().map(tier::node::secret);
+    let hop = Arc::new(Hop::new(secret.transpose()?));
     let role = Role {
-        name: settings.name.clone(),
+        name: settings.name,
         zone: settings.zone,
         policy: Policy::Films,
-        admission: Arc::new(Hop::new(secret.transpose()?)),
-        beacon: Arc::new(HopLog::new(settings.name)),
+        admission: Arc::clone(&hop) as _,
         viewers: None,
         revokes: None,
     };
-    let node = Node::build(&settings.tier, role)?;
-    node.cache.ready().await;
-    let (plain, plain_address) = tcp(settings.plain).await?;
+    // First: who cannot be answered yet asks another parent.
+    let node = Node::build_after(&settings.tier, role, elder.as_deref_mut()).await?;
+    let plain = Bound::new("plain", settings.plain, elder.as_deref_mut()).await?;
     let https = match &settings.https {
-        Some(https) => Some((tls(&https.tls)?, tcp(https.address).await?)),
+        Some(https) => {
+            let tls = tls(&https.tls)?;
+            let bound = Bound::new("https", https.address, elder.as_deref_mut()).await?;
+            Some((tls, bound))
+        }
         None => None,
     };
-    let (internal, internal_address) = tcp(settings.internal).await?;
-    let (trigger, shutdown) = Trigger::new();
-    let patience = settings.tier.limits.drain + GRACE;
-    let mut tasks = JoinSet::new();
-    let https_address = https.as_ref().map(|(_, (_, address))| *address);
-    let https = https.map(|(tls, (listener, _))| (listener, Some(tls)));
-    for (listener, tls) in std::iter::once((plain, None)).chain(https) {
-        tasks.spawn(listen::serve(
-            listener,
-            tls,
-            Arc::clone(&node.app),
-            settings.tier.limits.clone(),
-            node.metrics.connections.clone(),
-            shutdown.watch(),
-        ));
+    let internal = Bound::new("internal", settings.internal, elder).await?;
+    let mut running = Running {
+        plain: plain.address,
+        https: https.as_ref().map(|(_, bound)| bound.address),
+        internal: internal.address,
+        serving: Serving::new(node, settings.tier.limits),
+        hop,
+    };
+    let serving = &mut running.serving;
+    serving.listen(plain, None, &[])?;
+    if let Some((tls, bound)) = https {
+        serving.listen(bound, Some(tls), &[])?;
     }
-    node.attend(internal, &Health::new(), &shutdown, &mut tasks);
-    Ok(Running {
-        plain: plain_address,
-        https: https_address,
-        internal: internal_address,
-        node,
-        trigger,
-        patience,
-        tasks,
-    })
+    serving.attend(internal)?;
+    Ok(running)
 }
 
 impl Running {
+    /// Takes from settings what can change while the shield serves ([`crate::config::reloaded`]): all of it, or nothing.
+    ///
+    /// # Errors
+    /// When a file that they name is not to be had.
+    pub fn renew(&self, settings: &Settings) -> Result<(), tier::Error> {
+        let secret = settings.hop_secret_file.as_deref().map(tier::node::secret);
+        let secret = secret.transpose()?;
+        let https = settings.https.as_ref().map(|https| tls(&https.tls));
+        let https = https.transpose()?;
+        let way = Way::read(&settings.tier)?;
+        self.hop.demand(secret);
+        if https.is_some() {
+            let change = |terms: &mut Terms| terms.tls.clone_from(&https);
+            self.serving.change("https", change);
+        }
+        self.serving.node.renew(&settings.tier, way);
+        self.serving.bear(&settings.tier.limits);
+        Ok(())
+    }
+
     /// Forgets every cached object; fills in progress are finished and not stored.
     ///
     /// # Errors
     /// The name of a disk that could not take note.
     pub async fn purge_all(&self) -> Result<(), String> {
-        self.node.cache.purge_all().await
+        self.serving.node.cache.purge_all().await
     }
 
     /// Stops listening, lets answers in progress end for the configured time, and closes the cache.
-    pub async fn stop(mut self) {
-        self.trigger.fire();
-        let ended = async { while self.tasks.join_next().await.is_some() {} };
-        // The listeners keep to the drain time by themselves; this is for whatever does not.
-        if tokio::time::timeout(self.patience, ended).await.is_err() {
-            tracing::warn!("stopped before every task had ended");
-        }
-        self.node.cache.close().await;
+    pub async fn stop(self) {
+        self.serving.stop().await;
     }
 }
 
@@ -130,14 +144,3 @@ fn tls(files: &Tls) -> Result<Arc<ServerConfig>, tier::Error> {
         None => tier::tls::server_config(certificate),
     }
 }
-
-async fn tcp(address: SocketAddr) -> Result<(TcpListener, SocketAddr), tier::Error> {
-    let listener = listen::bind(address).await?;
-    let bound = listener
-        .local_addr()
-        .map_err(|source| tier::Error::Bind { address, source })?;
-    Ok((listener, bound))
-}
-
-/// Beyond the drain time, how long a stop may take.
-const GRACE: Duration = Duration::from_secs(2);

@@ -1,13 +1,16 @@
 //! What every process has: a clock, a log, metrics and health, a way to stop, ways to listen within limits, an HTTP
-//! client, secrets in files; and what its API refuses, and to whom.
+//! client, secrets in files, a word with its supervisor, a way to be replaced by a new process; and what its API refuses, and to
+//! whom.
 
 pub mod clock;
 pub mod http;
 pub mod internal;
 pub mod listen;
 pub mod log;
+pub mod notify;
 pub mod operator;
 pub mod problem;
 pub mod secret;
 pub mod shutdown;
 pub mod tls;
+pub mod upgrade;

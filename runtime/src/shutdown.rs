@@ -1,26 +1,47 @@
 //! Asking a process, or one role in it, to stop.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::sync::watch;
 
 /// The end that asks. Dropping it asks, too: nothing outlives its owner.
 #[derive(Debug)]
-pub struct Trigger(watch::Sender<bool>);
+pub struct Trigger {
+    sender: watch::Sender<bool>,
+    replaced: Arc<AtomicBool>,
+}
 
 /// The end that listens.
 #[derive(Clone, Debug)]
-pub struct Shutdown(watch::Receiver<bool>);
+pub struct Shutdown {
+    receiver: watch::Receiver<bool>,
+    replaced: Arc<AtomicBool>,
+}
 
 impl Trigger {
     /// Both ends.
     #[must_use]
     pub fn new() -> (Self, Shutdown) {
         let (sender, receiver) = watch::channel(false);
-        (Self(sender), Shutdown(receiver))
+        let replaced = Arc::new(AtomicBool::new(false));
+        let shutdown = Shutdown {
+            receiver,
+            replaced: Arc::clone(&replaced),
+        };
+        (Self { sender, replaced }, shutdown)
     }
 
     /// Asks everybody who listens to stop.
     pub fn fire(&self) {
-        self.0.send_replace(true);
+        self.sender.send_replace(true);
+    }
+
+    /// Asks everybody who listens to stop, because another process serves in their place: who is connected is led
+    /// there without haste.
+    pub fn replace(&self) {
+        self.replaced.store(true, Ordering::Release);
+        self.fire();
     }
 }
 
@@ -37,19 +58,25 @@ impl Shutdown {
     /// Nothing is lost when the future is dropped.
     pub async fn requested(&mut self) {
         // An error means that the trigger is gone, which is a request as well.
-        let _ = self.0.wait_for(|stop| *stop).await;
+        let _ = self.receiver.wait_for(|stop| *stop).await;
     }
 
     /// Whether stopping was asked for.
     #[must_use]
     pub fn is_requested(&self) -> bool {
-        *self.0.borrow()
+        *self.receiver.borrow()
     }
 
     /// The channel itself, for libraries that take one.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<bool> {
-        self.0.clone()
+        self.receiver.clone()
+    }
+
+    /// Once stopping was asked for: whether another process serves in the place of those who stop.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        self.replaced.load(Ordering::Acquire)
     }
 }
 

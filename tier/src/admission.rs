@@ -1,5 +1,6 @@
 //! Who is let in: asked once per request, before the cache is looked at.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -23,6 +24,41 @@ pub struct Facts<'a> {
     pub headers: &'a HeaderMap,
 }
 
+/// Who asks, as far as it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Visitor {
+    /// The client's address.
+    pub client: Option<IpAddr>,
+    /// Where that is.
+    pub country: Option<Country>,
+}
+
+/// A country: ISO 3166-1 alpha-2.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Country([u8; 2]);
+
+impl Country {
+    /// Reads two capital letters.
+    #[must_use]
+    pub fn parse(code: &str) -> Option<Self> {
+        let code: [u8; 2] = code.as_bytes().try_into().ok()?;
+        let is_code = code.iter().all(u8::is_ascii_uppercase);
+        is_code.then_some(Self(code))
+    }
+
+    /// The two letters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Country {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// A request that was let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {
@@ -30,8 +66,6 @@ pub struct Admitted {
     pub address: String,
     /// The playback session, when there is one.
     pub session: Option<String>,
-    /// Who asked, as far as it is known.
-    pub client: Option<IpAddr>,
     /// Under which condition the object may be given.
     pub condition: Condition,
 }
@@ -65,11 +99,19 @@ pub enum Condition {
 
 /// The rule of a role. Decides from the request alone; never waits for anything.
 pub trait Admission: Send + Sync + 'static {
-    /// Admits a request or says why not.
+    /// Finds out who asks: the connection's other end, unless the role knows better.
+    fn meet(&self, facts: &Facts<'_>) -> Visitor {
+        Visitor {
+            client: facts.peer.map(|peer| peer.to_canonical()),
+            country: None,
+        }
+    }
+
+    /// Admits a request of `visitor`, as [`Admission::meet`] found them, or says why not.
     ///
     /// # Errors
     /// The reason, which goes into logs and metrics; the client sees its status only.
-    fn admit(&self, facts: &Facts<'_>) -> Result<Admitted, Refused>;
+    fn admit(&self, facts: &Facts<'_>, visitor: Visitor) -> Result<Admitted, Refused>;
 
     /// Reads the address out of the target of a request that was admitted before, without asking whether it may be
     /// fetched: for what this node asks of its parents on behalf of the request.
@@ -79,7 +121,7 @@ pub trait Admission: Send + Sync + 'static {
     fn readmit(&self, target: &str) -> Result<Admitted, Reason>;
 
     /// Hears how many bytes of a body an admitted request was sent.
-    fn sent(&self, _admitted: &Admitted, _bytes: u64) {}
+    fn sent(&self, _admitted: &Admitted, _visitor: Visitor, _bytes: u64) {}
 }
 
 impl Admitted {
@@ -89,7 +131,6 @@ impl Admitted {
         Self {
             address,
             session: None,
-            client: None,
             condition: Condition::None,
         }
     }

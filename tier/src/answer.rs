@@ -122,7 +122,7 @@ pub(crate) fn reason_of(error: &Error) -> Option<Reason> {
 
 /// After a request that may have left bytes unread the connection is not used again.
 const fn may_reuse(reason: Reason) -> bool {
-    matches!(reason.status(), 403 | 404 | 429)
+    matches!(reason.status(), 403 | 404 | 421 | 429)
 }
 
 fn body(status: u16) -> Bytes {
@@ -131,6 +131,7 @@ fn body(status: u16) -> Bytes {
         403 => br#"{"status":403,"title":"not allowed"}"#,
         404 => br#"{"status":404,"title":"nothing is here"}"#,
         405 => br#"{"status":405,"title":"only GET and HEAD are served"}"#,
+        421 => br#"{"status":421,"title":"this host is not served here"}"#,
         429 => br#"{"status":429,"title":"too many requests"}"#,
         502 => br#"{"status":502,"title":"the parent could not be reached"}"#,
         503 => br#"{"status":503,"title":"busy, try again soon"}"#,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
@@ -20,7 +21,7 @@ use crate::proxy::Proxy;
 pub struct App {
     proxy: Arc<HttpProxy<Proxy>>,
     options: HttpServerOptions,
-    streams: h2::Terms,
+    streams: ArcSwap<h2::Terms>,
 }
 
 /// What the application needs beyond the proxy.
@@ -58,12 +59,22 @@ impl App {
         Arc::new(Self {
             proxy: Arc::new(http_proxy(&Arc::new(conf), proxy)),
             options: server,
-            streams: h2::Terms {
+            streams: ArcSwap::from_pointee(h2::Terms {
                 write: options.write,
                 read: options.read,
                 connections,
-            },
+            }),
         })
+    }
+
+    /// How slowly answers and bodies over HTTP/2 may be taken and come from now on.
+    pub fn bear(&self, write: Patience, read: Patience) {
+        let connections = self.streams.load().connections.clone();
+        self.streams.store(Arc::new(h2::Terms {
+            write,
+            read,
+            connections,
+        }));
     }
 }
 
@@ -76,7 +87,7 @@ impl HttpServerApp for App {
     ) -> Option<ReusedHttpStream> {
         let session = match session {
             ServerSession::H2(session) => {
-                let session = h2::Session::new(session, self.streams.clone());
+                let session = h2::Session::new(session, h2::Terms::clone(&self.streams.load()));
                 ServerSession::new_custom(Box::new(session))
             }
             session => session,

@@ -35,6 +35,9 @@ pub enum Error {
     /// A file does not hold a credential.
     #[error(transparent)]
     Secret(#[from] runtime::secret::Unusable),
+    /// The process before broke the handover off.
+    #[error("the process before does not hand over: {0}")]
+    Handover(#[source] io::Error),
     /// The client that asks the feed could not be made.
     #[error("no client for the feed: {0}")]
     Client(String),

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::{ALPN, GetSocketDigest, SocketDigest, Ssl};
+use runtime::shutdown::Shutdown;
 use rustls::server::ServerConfig;
 use socket2::SockRef;
 use tokio::io::AsyncReadExt as _;
@@ -18,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::error::Error;
-use crate::guard::{Guard, Terms};
+use crate::guard::{self, Guard};
 use crate::metrics::Connections;
 use crate::pace::Patience;
 use crate::proxied::{self, Progress, Said};
@@ -45,6 +46,15 @@ pub struct Limits {
     pub proxied_by: Vec<IpNet>,
 }
 
+/// How a listener serves.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// What it bears with.
+    pub limits: Limits,
+    /// With it, ALPN chooses between HTTP/2 and HTTP/1.1; without, HTTP/1.1 is spoken.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
 /// Listens on an address; port 0 takes a free one.
 ///
 /// # Errors
@@ -54,24 +64,30 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     listener.map_err(|source| Error::Bind { address, source })
 }
 
-/// Serves connections until `shutdown` turns true, then lets answers in progress end. With `tls`,
-/// ALPN chooses between HTTP/2 and HTTP/1.1; without, HTTP/1.1 is spoken.
+/// Serves connections until shutdown, each on the terms of the time at which it began, then lets answers in progress
+/// end.
+///
+/// A connection on which nothing is asked is closed then; where another process serves instead, it
+/// may be asked once more until the time to drain has passed, and the answer says that it is the
+/// last. For a client may be asking at the very moment at which its connection is closed.
 pub async fn serve<A>(
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    mut terms: watch::Receiver<Terms>,
     app: Arc<A>,
-    limits: Limits,
     connections: Connections,
-    shutdown: watch::Receiver<bool>,
+    mut shutdown: Shutdown,
 ) where
     A: HttpServerApp + Send + Sync + 'static,
 {
+    let (mut limits, mut tls) = put_to_use(&terms.borrow_and_update());
     let mut running = JoinSet::new();
-    let mut stopping = shutdown.clone();
     loop {
         while running.try_join_next().is_some() {}
         tokio::select! {
-            () = requested(&mut stopping) => break,
+            () = shutdown.requested() => break,
+            Ok(()) = terms.changed() => {
+                (limits, tls) = put_to_use(&terms.borrow_and_update());
+            }
             _ = running.join_next(), if running.len() >= limits.max_connections => {}
             accepted = listener.accept(), if running.len() < limits.max_connections => {
                 match accepted {
@@ -81,7 +97,7 @@ pub async fn serve<A>(
                             tls: tls.clone(),
                             limits: limits.clone(),
                             connections: connections.clone(),
-                            shutdown: shutdown.clone(),
+                            shutdown: shutdown.watch(),
                         };
                         let counted = Counted::new(connections.open.clone());
                         running.spawn(async move {
@@ -99,16 +115,17 @@ pub async fn serve<A>(
         }
     }
     drop(listener);
-    app.http_cleanup().await;
+    if !shutdown.is_replaced() {
+        app.http_cleanup().await;
+    }
     let drained = async { while running.join_next().await.is_some() {} };
     if tokio::time::timeout(limits.drain, drained).await.is_err() {
         running.shutdown().await;
     }
 }
 
-async fn requested(shutdown: &mut watch::Receiver<bool>) {
-    // An error means that the one who could ask is gone, which is a request as well.
-    let _ = shutdown.wait_for(|stop| *stop).await;
+fn put_to_use(terms: &Terms) -> (Limits, Option<Arc<ServerConfig>>) {
+    (terms.limits.clone(), terms.tls.clone())
 }
 
 struct Connection<A> {
@@ -163,8 +180,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
 }
 
 impl<A> Connection<A> {
-    fn terms(&self) -> Terms {
-        Terms {
+    fn terms(&self) -> guard::Terms {
+        guard::Terms {
             header: self.limits.header,
             write: self.limits.write,
             read: self.limits.read,

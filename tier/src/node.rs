@@ -1,34 +1,39 @@
 //! A proxy put together from settings and a role.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 use pingora::cache::lock::CacheLock;
+use pingora::utils::tls::CertKey;
 use prometheus::Registry;
 use runtime::clock::System;
 use runtime::internal::{Health, serve_with};
 use runtime::secret::{Secret, Unusable};
 use runtime::shutdown::Shutdown;
+use runtime::upgrade::{Elder, Facts};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+use crate::access::Log;
 use crate::admission::Admission;
 use crate::app::App;
-use crate::beacon::Beacon;
 use crate::cache::Cache;
 use crate::cache::disk::State;
+use crate::changes::Changes;
 use crate::error::Error;
 use crate::feed::{Follower, Lines, Orders, Pace, Place, Revokes, Server, Source, by_hand};
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
-use crate::parent::{self, Parents};
+use crate::parent::{self, Credential, DETOURS, Parents, Timeouts};
 use crate::policy::Policy;
 use crate::prefetch::Prefetch;
 use crate::proxy::{Proxy, Rules};
 use crate::purge::Purges;
-use crate::settings::Settings;
+use crate::settings::{ATTEMPTS, Settings};
 use crate::tls;
 
 /// What makes an edge an edge and a shield a shield.
@@ -41,8 +46,6 @@ pub struct Role {
     pub policy: Policy,
     /// Who is let in.
     pub admission: Arc<dyn Admission>,
-    /// Who hears of every answered request.
-    pub beacon: Arc<dyn Beacon>,
     /// What viewers get beyond the object; `None` for a node that serves tiers only.
     pub viewers: Option<Viewers>,
     /// Who puts revocations in force; `None` for a node that admits by none.
@@ -62,6 +65,10 @@ pub struct Node {
     pub registry: Registry,
     /// What was ordered: purges and revocations.
     pub orders: Arc<Orders>,
+    parents: parent::Current,
+    hop_secret: Credential,
+    state_file: Option<PathBuf>,
+    access: Option<Arc<Log>>,
     feed: Option<(Arc<dyn Source>, Pace)>,
 }
 
@@ -80,38 +87,37 @@ impl Node {
         let registry = Registry::new();
         let purges = Arc::new(Purges::new(&settings.feed.purges));
         let metrics = Metrics::register(&registry, cache, Arc::clone(&purges))?;
-        let identity = settings.identity.as_ref();
-        let identity = identity.map(|(chain, key)| tls::identity(chain, key));
+        let way = Way::read(settings)?;
         let parents = Parents::new(settings.parents.clone(), settings.timeouts);
-        let parents = Arc::new(parents.shown(identity.transpose()?));
+        let parents = Arc::new(ArcSwap::from_pointee(parents.shown(way.identity)));
         parent::register(&registry, &parents)?;
-        let hop_secret = settings
-            .hop_secret_file
-            .as_deref()
-            .map(secret)
-            .transpose()?;
-        let feed = source(settings, hop_secret.as_ref())?;
+        let hop_secret = Credential::default();
+        hop_secret.set(way.hop_secret);
+        let feed = source(settings, &hop_secret)?;
         let file = settings.feed.state_file.as_deref();
         let orders = Orders::open(Arc::clone(&purges), role.revokes, file, System.wall())?;
+        let access = settings.access.as_ref();
+        let access = access.map(|log| Log::new(log, &role.name, &registry));
+        let access = access.transpose()?.map(Arc::new);
         let rules = Rules {
             loop_id: format!("{}-{:016x}", role.name, getrandom::u64()?),
             name: role.name,
             zone: role.zone,
-            hop_secret,
+            hop_secret: hop_secret.clone(),
             max_object_bytes: settings.max_object_bytes,
-            fill_wait: settings.fill_wait,
         };
         let proxy = Proxy {
             policy: role.policy,
             admission: role.admission,
-            beacon: role.beacon,
+            access: access.clone(),
             viewers: role.viewers,
             cache,
             lock: Box::leak(CacheLock::new_boxed(header_limit(settings))),
-            parents,
+            parents: Arc::clone(&parents),
             purges,
             prefetch: Prefetch::register(settings.prefetch, &registry)?,
             questions: Arc::default(),
+            changes: Changes::default(),
             metrics: metrics.clone(),
             rules,
         };
@@ -121,18 +127,41 @@ impl Node {
             metrics,
             registry,
             orders: Arc::new(orders),
+            parents,
+            hop_secret,
+            state_file: settings.feed.state_file.clone(),
+            access,
             feed: feed.map(|source| (source, settings.feed.pace)),
         })
     }
 
-    /// Follows the node's feed, if it has one, watches its disks, and serves its internal port, until shutdown.
-    pub fn attend(
-        &self,
-        internal: TcpListener,
-        health: &Health,
-        shutdown: &Shutdown,
-        tasks: &mut JoinSet<()>,
-    ) {
+    /// Builds a node whose disks are open, in place of another process, if there is one, which lets go of them first.
+    ///
+    /// # Errors
+    /// As [`Node::build`]; or the other process breaks the handover off.
+    pub async fn build_after(
+        settings: &Settings,
+        role: Role,
+        elder: Option<&mut Elder>,
+    ) -> Result<Self, Error> {
+        let facts = match elder {
+            Some(elder) => Some(elder.ask().await.map_err(Error::Handover)?),
+            None => None,
+        };
+        let node = Self::build(settings, role)?;
+        node.cache.ready().await;
+        if let Some(facts) = facts {
+            node.follow_on(&facts);
+        }
+        Ok(node)
+    }
+
+    /// Follows the node's feed, if it has one, and watches its disks, until shutdown; and begins to write its access
+    /// log, until [`Node::close`].
+    pub fn attend(&self, health: &Health, shutdown: &Shutdown, tasks: &mut JoinSet<()>) {
+        if let Some(access) = &self.access {
+            access.begin(health);
+        }
         if let Some((source, pace)) = &self.feed {
             let follower = Follower {
                 source: Arc::clone(source),
@@ -148,6 +177,16 @@ impl Node {
             health.clone(),
             shutdown.clone(),
         ));
+    }
+
+    /// Serves the node's internal port until shutdown.
+    pub fn tell(
+        &self,
+        internal: TcpListener,
+        health: &Health,
+        shutdown: &Shutdown,
+        tasks: &mut JoinSet<()>,
+    ) {
         let by_hand = by_hand(Arc::clone(&self.orders));
         let (registry, health) = (self.registry.clone(), health.clone());
         let served = serve_with(by_hand, internal, registry, health, shutdown.clone());
@@ -157,18 +196,81 @@ impl Node {
             }
         });
     }
+
+    /// Takes other parents, and another way to ask them, for the requests that come from now on.
+    pub fn renew(&self, settings: &Settings, way: Way) {
+        let parents = self.parents.load();
+        let parents = parents.replaced(settings.parents.clone(), settings.timeouts);
+        self.parents.store(Arc::new(parents.shown(way.identity)));
+        self.hop_secret.set(way.hop_secret);
+    }
+
+    /// Lets another process have the disks and the file of orders, and says what it cannot read there. This node serves
+    /// on: it finds what the disks hold, and writes nothing.
+    pub async fn lend(&self) -> Facts {
+        let mut facts = Facts::from([(THROUGH.to_owned(), self.orders.lend())]);
+        if let Some(age) = self.orders.purges().lease.age() {
+            let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+            facts.insert(LEASE_AGE_MS.to_owned(), age);
+        }
+        self.cache.lend().await;
+        facts
+    }
+
+    /// Takes back what was lent, from a process that has ended.
+    pub fn reclaim(&self) {
+        self.cache.reclaim();
+        let file = self.state_file.as_deref();
+        if let Err(why) = self.orders.reclaim(file, System.wall()) {
+            tracing::error!("orders would not survive a restart: {why}");
+        }
+    }
+
+    /// Goes on where a process has left off that lent what it had.
+    fn follow_on(&self, facts: &Facts) {
+        let known = facts.get(THROUGH).copied().unwrap_or(u64::MAX);
+        let age = facts.get(LEASE_AGE_MS).copied().map(Duration::from_millis);
+        // What the other knew of the feed holds for one who knows the same orders.
+        if let Some(sent) = age.and_then(|age| Instant::now().checked_sub(age))
+            && self.orders.through() >= known
+        {
+            self.orders.purges().lease.renew(sent);
+        }
+    }
 }
 
-fn source(
-    settings: &Settings,
-    credential: Option<&HeaderValue>,
-) -> Result<Option<Arc<dyn Source>>, Error> {
+const THROUGH: &str = "through";
+const LEASE_AGE_MS: &str = "lease_age_ms";
+
+/// What is read from files for asking parents.
+pub struct Way {
+    identity: Option<Arc<CertKey>>,
+    hop_secret: Option<HeaderValue>,
+}
+
+impl Way {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub fn read(settings: &Settings) -> Result<Self, Error> {
+        let identity = settings.identity.as_ref();
+        let identity = identity.map(|(chain, key)| tls::identity(chain, key));
+        let hop_secret = settings.hop_secret_file.as_deref().map(secret);
+        Ok(Self {
+            identity: identity.transpose()?,
+            hop_secret: hop_secret.transpose()?,
+        })
+    }
+}
+
+fn source(settings: &Settings, credential: &Credential) -> Result<Option<Arc<dyn Source>>, Error> {
     Ok(match &settings.feed.from {
         None => None,
         Some(Place::File(path)) => Some(Arc::new(Lines::new(path.clone()))),
         Some(Place::Server(url)) => {
             let authority = settings.app.parent_ca.as_deref();
-            let server = Server::new(url.clone(), credential.cloned(), authority)?;
+            let server = Server::new(url.clone(), credential.clone(), authority)?;
             Some(Arc::new(server))
         }
     })
@@ -181,6 +283,14 @@ fn random() -> f64 {
 }
 
 impl Node {
+    /// Closes the cache, and the access log once everything in it is written.
+    pub async fn close(&self) {
+        self.cache.close().await;
+        if let Some(access) = &self.access {
+            access.close().await;
+        }
+    }
+
     /// Says in the node's health which disks it does without, until shutdown.
     async fn watch_disks(cache: &'static Cache, health: Health, mut shutdown: Shutdown) {
         let each = cache.volumes().iter().map(|volume| {
@@ -208,6 +318,7 @@ fn ailment(state: &State) -> Option<String> {
         State::Opening => Some("its index is being read".to_owned()),
         State::Serving(note) => note.clone(),
         State::ReadOnly(why) => Some(format!("not written to: {why}")),
+        State::Lent => Some("on its way to another process".to_owned()),
         State::Aside(why) => Some(format!("not in use: {why}")),
         State::Closed => None,
     }
@@ -228,8 +339,8 @@ pub fn secret(path: &Path) -> Result<HeaderValue, Error> {
 /// After this long, in which all parents that a request may ask have been asked, a fill that has not even a response
 /// header is given up as the one fill, and another request may begin its own.
 fn header_limit(settings: &Settings) -> Duration {
-    let attempts = u32::try_from(settings.app.attempts).unwrap_or(u32::MAX);
-    (settings.timeouts.connect + settings.timeouts.read).saturating_mul(attempts)
+    let Timeouts { connect, read, .. } = settings.timeouts;
+    (connect + read) * ATTEMPTS + connect * DETOURS
 }
 
 #[cfg(test)]

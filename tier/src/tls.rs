@@ -17,43 +17,66 @@ use crate::error::Error;
 
 /// The certificate chain and key that every handshake gets, read from PEM files.
 pub struct Certificate {
+    current: ArcSwap<Pair>,
+}
+
+/// A certificate chain and its key.
+pub struct Pair {
     chain: PathBuf,
     key: PathBuf,
-    current: ArcSwap<CertifiedKey>,
+    certified: Arc<CertifiedKey>,
+}
+
+impl Pair {
+    /// Reads chain and key.
+    ///
+    /// # Errors
+    /// When a file cannot be read, holds no certificate or key, or the two do not belong together.
+    pub fn read(chain: &Path, key: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            certified: Arc::new(read(chain, key)?),
+            chain: chain.to_owned(),
+            key: key.to_owned(),
+        })
+    }
 }
 
 impl Certificate {
     /// Reads chain and key.
     ///
     /// # Errors
-    /// When a file cannot be read, holds no certificate or key, or the two do not belong together.
+    /// As [`Pair::read`].
     pub fn load(chain: &Path, key: &Path) -> Result<Arc<Self>, Error> {
         Ok(Arc::new(Self {
-            current: ArcSwap::from_pointee(read(chain, key)?),
-            chain: chain.to_owned(),
-            key: key.to_owned(),
+            current: ArcSwap::from_pointee(Pair::read(chain, key)?),
         }))
     }
 
     /// Reads the files again; handshakes from now on get the new certificate.
     ///
     /// # Errors
-    /// As [`Certificate::load`]; the old certificate then stays.
+    /// As [`Pair::read`]; the old certificate then stays.
     pub fn reload(&self) -> Result<(), Error> {
-        self.current.store(Arc::new(read(&self.chain, &self.key)?));
+        let current = self.current.load();
+        self.set(Pair::read(&current.chain, &current.key)?);
         Ok(())
+    }
+
+    /// Handshakes from now on get this one.
+    pub fn set(&self, pair: Pair) {
+        self.current.store(Arc::new(pair));
     }
 }
 
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.load_full())
+        Some(Arc::clone(&self.current.load().certified))
     }
 }
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Certificate({})", self.chain.display())
+        write!(f, "Certificate({})", self.current.load().chain.display())
     }
 }
 

@@ -1,40 +1,15 @@
 //! In which country an address is, by a MaxMind DB file.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use maxminddb::{PathElement, Reader};
+use tier::admission::Country;
 
 use super::watched::{FileError, Watched};
 
-/// A country: ISO 3166-1 alpha-2.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Country([u8; 2]);
-
 /// The file and what was last read from it.
 pub(super) struct Geo(Watched<Option<Reader<Vec<u8>>>>);
-
-impl Country {
-    fn parse(code: &str) -> Option<Self> {
-        let code: [u8; 2] = code.as_bytes().try_into().ok()?;
-        code.iter()
-            .all(u8::is_ascii_uppercase)
-            .then_some(Self(code))
-    }
-
-    /// The two letters.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl fmt::Debug for Country {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 impl Geo {
     /// Reads the file; without one every country is unknown.

@@ -1,9 +1,9 @@
 //! The gate: who may fetch what, decided from the request alone.
 //!
 //! In the order in which a request meets it:
-//! 1. `client` says who asks: the socket's other end, or what a trusted hop says;
+//! 1. `client` says who asks: the socket's other end, or what a trusted hop says; `geo` finds the country;
 //! 2. [`Rates`] count the request, before a signature is looked at;
-//! 3. the keyring, read again when it changes, verifies the token, with the country that `geo` finds;
+//! 3. the keyring, read again when it changes, verifies the token;
 //! 4. [`Revocations`] take back what was granted, and the session's rate is counted.
 
 mod client;
@@ -13,7 +13,6 @@ mod rates;
 mod revoked;
 mod watched;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,13 +23,12 @@ use contracts::revocation::Revocation;
 use contracts::token::{self, Accepted};
 use ipnet::IpNet;
 use runtime::clock::Clock;
-use tier::admission::{Admission, Admitted, Condition, Facts, Refused};
+use tier::admission::{Admission, Admitted, Condition, Country, Facts, Refused, Visitor};
 use tier::feed::Revokes;
 
 use geo::Geo;
 use keys::Keys;
 
-pub use geo::Country;
 pub use keys::Holds;
 pub use rates::{Limits, Rates};
 pub use revoked::{Full, Revocations, Shown};
@@ -74,13 +72,39 @@ pub fn inspect(settings: &Settings) -> Vec<(&'static str, FileError)> {
 /// A request with a token (or a plain signature) is admitted when that is in order. One without
 /// is refused, unless the operator lets public films be fetched without.
 pub struct Gate {
-    keys: Keys,
-    geo: Geo,
+    rules: ArcSwap<Rules>,
     rates: ArcSwap<Rates>,
     revocations: Revocations,
     clock: Arc<dyn Clock>,
+}
+
+/// What the operator may change while the gate is open.
+pub struct Rules {
+    keys: Keys,
+    geo: Geo,
+    limits: Limits,
     public_without_token: bool,
     trusted_hops: Vec<IpNet>,
+}
+
+impl Rules {
+    /// Reads the files that the settings name.
+    ///
+    /// # Errors
+    /// When one is not to be had.
+    pub fn read(settings: &Settings) -> Result<Self, FileError> {
+        Ok(Self {
+            keys: Keys::open(
+                settings.keyring_file.clone(),
+                settings.holds,
+                settings.verified_tokens,
+            )?,
+            geo: Geo::open(settings.geo_file.clone())?,
+            limits: settings.limits,
+            public_without_token: settings.public_without_token,
+            trusted_hops: settings.trusted_hops.clone(),
+        })
+    }
 }
 
 impl Gate {
@@ -90,18 +114,20 @@ impl Gate {
     /// When a file is not to be had.
     pub fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, FileError> {
         Ok(Self {
-            keys: Keys::open(
-                settings.keyring_file.clone(),
-                settings.holds,
-                settings.verified_tokens,
-            )?,
-            geo: Geo::open(settings.geo_file.clone())?,
+            rules: ArcSwap::from_pointee(Rules::read(settings)?),
             rates: ArcSwap::from_pointee(Rates::new(settings.limits)),
             revocations: Revocations::new(settings.revocations),
             clock,
-            public_without_token: settings.public_without_token,
-            trusted_hops: settings.trusted_hops.clone(),
         })
+    }
+
+    /// Goes by other rules from now on. Revocations stay in force, and so do buckets whose limits are the same.
+    pub fn renew(&self, rules: Rules) {
+        let limits = rules.limits;
+        let before = self.rules.swap(Arc::new(rules)).limits;
+        if limits != before {
+            self.limit(limits);
+        }
     }
 
     /// Reads the files again that have changed, and forgets revocations that have ended; names the files that were
@@ -111,9 +137,10 @@ impl Gate {
     /// Every file that is not to be had; what was read from it before stays.
     pub fn refresh(&self) -> Result<Vec<&'static str>, Vec<FileError>> {
         self.revocations.forget(self.clock.now());
+        let rules = self.rules.load();
         let looks = [
-            ("keyring", self.keys.refresh()),
-            ("geo file", self.geo.refresh()),
+            ("keyring", rules.keys.refresh()),
+            ("geo file", rules.geo.refresh()),
         ];
         let (mut taken, mut faults) = (Vec::new(), Vec::new());
         for (name, look) in looks {
@@ -146,24 +173,20 @@ impl Gate {
     fn admit_token(
         &self,
         facts: &Facts<'_>,
-    ) -> Result<(Option<Accepted>, Option<IpAddr>), Refused> {
-        let (client, said_country) = client::whereabouts(facts, &self.trusted_hops);
-        self.rates.load().ask(client).map_err(too_many)?;
-        let found = match (said_country, client) {
-            (None, Some(client)) => self.geo.country(client),
-            _ => None,
-        };
+        visitor: Visitor,
+    ) -> Result<Option<Accepted>, Refused> {
+        self.rates.load().ask(visitor.client).map_err(too_many)?;
         let request = token::Request {
             target: facts.target,
             now: self.clock.now(),
-            client_ip: client,
-            country: said_country.or_else(|| found.as_ref().map(Country::as_str)),
+            client_ip: visitor.client,
+            country: visitor.country.as_ref().map(Country::as_str),
             method: facts.method,
             scheme: facts.scheme,
             authority: facts.authority,
             cats: &client::cats(facts.headers),
         };
-        Ok((token::admit(&self.keys.ring(), &request)?, client))
+        Ok(token::admit(&self.rules.load().keys.ring(), &request)?)
     }
 
     fn must_not_be_revoked(&self, shown: &Shown<'_>) -> Result<(), Reason> {
@@ -175,10 +198,19 @@ impl Gate {
 }
 
 impl Admission for Gate {
-    fn admit(&self, facts: &Facts<'_>) -> Result<Admitted, Refused> {
-        let (accepted, client) = self.admit_token(facts)?;
-        let Some(accepted) = accepted else {
-            if !self.public_without_token {
+    fn meet(&self, facts: &Facts<'_>) -> Visitor {
+        let rules = self.rules.load();
+        let (client, said_country) = client::whereabouts(facts, &rules.trusted_hops);
+        let country = match said_country {
+            Some(code) => Country::parse(code),
+            None => client.and_then(|client| rules.geo.country(client)),
+        };
+        Visitor { client, country }
+    }
+
+    fn admit(&self, facts: &Facts<'_>, visitor: Visitor) -> Result<Admitted, Refused> {
+        let Some(accepted) = self.admit_token(facts, visitor)? else {
+            if !self.rules.load().public_without_token {
                 return Err(Reason::Missing.into());
             }
             let admitted = self.readmit(facts.target)?;
@@ -189,7 +221,6 @@ impl Admission for Gate {
                 kid: None,
             })?;
             return Ok(Admitted {
-                client,
                 condition: Condition::Public,
                 ..admitted
             });
@@ -207,7 +238,6 @@ impl Admission for Gate {
         Ok(Admitted {
             session: session.map(str::to_owned),
             address: accepted.cache_key,
-            client,
             condition: Condition::None,
         })
     }
@@ -216,9 +246,9 @@ impl Admission for Gate {
         token::readmit(target).map(Admitted::to)
     }
 
-    fn sent(&self, admitted: &Admitted, bytes: u64) {
+    fn sent(&self, admitted: &Admitted, visitor: Visitor, bytes: u64) {
         let session = admitted.session.as_deref();
-        self.rates.load().sent(admitted.client, session, bytes);
+        self.rates.load().sent(visitor.client, session, bytes);
     }
 }
 

@@ -88,8 +88,9 @@ impl Client {
         method: &str,
         target: &str,
         fields: &[(&str, &str)],
-        body: &'static str,
+        body: impl Into<Bytes>,
     ) -> Answer {
+        let body = body.into();
         let length = body.len().to_string();
         let sized = [fields, &[("content-length", length.as_str())]].concat();
         let fields = if body.is_empty() { fields } else { &sized };
@@ -100,9 +101,9 @@ impl Client {
                     text.push_str(&format!("{name}: {value}\r\n"));
                 }
                 text.push_str("\r\n");
-                text.push_str(body);
+                let bytes = [text.as_bytes(), &body].concat();
                 let stream = self.tls("http/1.1").await;
-                h1(stream, text.as_bytes(), method == "HEAD").await
+                h1(stream, &bytes, method == "HEAD").await
             }
             Protocol::H2 => {
                 let (sender, _) = self.h2().await;
@@ -201,18 +202,18 @@ pub async fn h2_send(
     target: &str,
     fields: &[(&str, &str)],
 ) -> Answer {
-    h2_exchange(sender, request(method, target, fields), "").await
+    h2_exchange(sender, request(method, target, fields), Bytes::new()).await
 }
 
 async fn h2_exchange(
     sender: h2::client::SendRequest<Bytes>,
     request: http::Request<()>,
-    body: &'static str,
+    body: Bytes,
 ) -> Answer {
     let mut sender = sender.ready().await.unwrap();
     let (response, mut stream) = sender.send_request(request, body.is_empty()).unwrap();
     if !body.is_empty() {
-        stream.send_data(body.into(), true).unwrap();
+        stream.send_data(body, true).unwrap();
     }
     let (head, body) = response.await.unwrap().into_parts();
     Answer {
@@ -228,11 +229,11 @@ async fn h3_send(
         h3::client::SendRequest<h3_quinn::OpenStreams, Bytes>,
     ),
     request: http::Request<()>,
-    body: &'static str,
+    body: Bytes,
 ) -> Answer {
     let mut stream = sender.send_request(request).await.unwrap();
     if !body.is_empty() {
-        stream.send_data(body.into()).await.unwrap();
+        stream.send_data(body).await.unwrap();
     }
     stream.finish().await.unwrap();
     let (head, ()) = stream.recv_response().await.unwrap().into_parts();

@@ -143,6 +143,25 @@ async fn the_next_parent_answers_for_one_whose_name_does_not_resolve() {
 }
 
 #[tokio::test]
+async fn a_parent_is_reached_at_whichever_of_its_addresses_answers() {
+    // Where `localhost` has two addresses, nobody listens at one of them.
+    let origin = Origin::start(|_| Reply::ok("x")).await;
+    let port = origin.address.port();
+    let house = House::with(&origin, |config| {
+        config.parents = vec![format!("http://localhost:{port}")];
+    })
+    .await;
+    for n in 0..8 {
+        let target = signed(&format!("/v/a/{n}"));
+        let got = house.client(Protocol::H1).get(&target, &[]).await;
+        assert_eq!(got.status, 200, "{n}");
+    }
+    assert_eq!(origin.requests(), 8);
+    let up = format!("millrace_tier_parent_up{{parent=\"localhost:{port}\"}} 1");
+    assert!(house.page("/metrics").await.contains(&up));
+}
+
+#[tokio::test]
 async fn the_next_parent_answers_for_one_that_cannot_do_its_work_and_that_is_soon_left_alone() {
     for status in [502, 503, 504] {
         let well = Origin::start(|_| Reply::ok("x")).await;
@@ -226,6 +245,42 @@ async fn a_hop_tries_twice_and_no_more() {
     let other = House::with(&ill[0], |_| {}).await;
     other.client(Protocol::H1).get(&signed("/v/a/1"), &[]).await;
     assert_eq!(asked(), 3, "the same parent is not asked again");
+}
+
+#[tokio::test]
+async fn nobody_else_is_asked_for_what_a_parent_says_is_to_be_asked_for_later() {
+    let busy = || Origin::start(|_| Reply::status(503, "").field("retry-after", "7"));
+    let (one, other) = (busy().await, busy().await);
+    let house = House::with(&one, |config| config.parents.push(other.url())).await;
+    let got = house.client(Protocol::H1).get(&signed("/v/a/1"), &[]).await;
+    assert_eq!((got.status, got.field("retry-after")), (503, "7"));
+    assert_eq!(one.requests() + other.requests(), 1);
+}
+
+#[tokio::test]
+async fn what_is_stale_answers_for_a_parent_that_is_to_be_asked_later() {
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let origin =
+        Origin::start(
+            move |_| match count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                0 => Reply::ok("old").field("cache-control", "max-age=0, stale-if-error=600"),
+                _ => Reply::status(503, "").field("retry-after", "7"),
+            },
+        )
+        .await;
+    let house = House::with(&origin, |_| {}).await;
+    for _ in 0..2 {
+        let got = house.client(Protocol::H1).get(&signed("/v/a/1"), &[]).await;
+        assert_eq!((got.status, &got.bytes()[..]), (200, &b"old"[..]));
+    }
+    assert_eq!(origin.requests(), 2);
+}
+
+#[test]
+fn an_edge_waits_for_longer_than_a_shield_tries() {
+    let (edge, shield) = (edge::config::Config::default(), Config::default());
+    let attempt = shield.upstream.connect_timeout.0 + shield.upstream.read_timeout.0;
+    assert!(attempt * 2 < edge.upstream.read_timeout.0);
 }
 
 #[tokio::test]

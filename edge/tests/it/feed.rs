@@ -152,6 +152,7 @@ impl Book {
         let end = self.cut.get(node).copied().unwrap_or(u64::MAX);
         let known = self.entries.iter().filter(|entry| entry.seq <= end);
         Page {
+            feed: None,
             head: known.clone().next_back().map_or(0, |last| last.seq),
             gap: None,
             entries: known.filter(|entry| entry.seq > after).cloned().collect(),

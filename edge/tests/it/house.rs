@@ -100,13 +100,16 @@ impl House {
     }
 
     pub async fn page(&self, path: &str) -> String {
-        let stream = tokio::net::TcpStream::connect(self.edge.internal)
-            .await
-            .unwrap();
-        let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
-        let answer = crate::client::h1(Box::pin(stream), head.as_bytes(), false).await;
-        String::from_utf8(answer.whole().await.bytes().to_vec()).unwrap()
+        page(self.edge.internal, path).await
     }
+}
+
+/// A page of an internal port.
+pub async fn page(internal: std::net::SocketAddr, path: &str) -> String {
+    let stream = tokio::net::TcpStream::connect(internal).await.unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    let answer = crate::client::h1(Box::pin(stream), head.as_bytes(), false).await;
+    String::from_utf8(answer.whole().await.bytes().to_vec()).unwrap()
 }
 
 /// A target with a token for everything under `/v/`, valid now.

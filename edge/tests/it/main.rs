@@ -33,3 +33,6 @@ mod q_slow;
 mod r_purge;
 mod s_ahead;
 mod t_turns;
+mod u_access;
+mod u_lost;
+mod v_figures;

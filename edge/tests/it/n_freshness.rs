@@ -1,8 +1,13 @@
 //! How long a site's answers are used, and what becomes of those that are not fresh.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tier::Protocol;
+
+use crate::client::Got;
 use crate::house::{House, PROTOCOLS};
 use crate::j_site::{LONG_AGO, counting, numbered, text};
-use crate::origin::{HANG_UP, Origin, Reply, field, path};
+use crate::origin::{Gate, HANG_UP, Origin, Reply, field, path};
 
 #[tokio::test]
 async fn nothing_is_kept_that_does_not_say_for_how_long_or_since_when() {
@@ -46,7 +51,7 @@ async fn an_answer_keeps_its_date_and_grows_older() {
         for (asked, aged) in [(1, false), (1, true)] {
             let got = house.client(protocol).get("/", &[]).await;
             // Pingora's HTTP/2 session writes the present time over it; `Age` tells the truth.
-            if protocol != tier::Protocol::H2 {
+            if protocol != Protocol::H2 {
                 assert_eq!(got.field("date"), LONG_AGO, "{protocol}");
             }
             assert_eq!(origin.requests(), asked);
@@ -160,4 +165,53 @@ async fn clients_may_look_past_the_cache_unless_the_operator_minds() {
             assert_eq!(absent.status, if minds { 200 } else { 504 }, "{protocol}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_was_asked_for_before_a_change_and_answered_after_it_is_not_kept() {
+    let gate = Gate::shut();
+    let (inner, count) = (gate.clone(), AtomicU64::new(0));
+    let origin = Origin::start(move |head| {
+        let number = count.fetch_add(1, Ordering::SeqCst);
+        let reply = Reply::ok(number.to_string()).field("cache-control", "max-age=600");
+        match (head.starts_with("DELETE"), number) {
+            (true, _) => Reply::status(204, ""),
+            (false, 0) => reply.held(&inner),
+            (false, _) => reply,
+        }
+    })
+    .await;
+    let house = House::site(&origin).await;
+    let client = house.client(Protocol::H2);
+    let early = client.clone();
+    let early = tokio::spawn(async move { early.get("/", &[]).await });
+    origin.until(1).await;
+    client.open("DELETE", "/", &[]).await.whole().await;
+    gate.open();
+    let body = |got: Got| got.bytes().clone();
+    assert_eq!(&body(early.await.unwrap())[..], b"0");
+    assert_eq!(&body(client.get("/", &[]).await)[..], b"2");
+    assert_eq!(&body(client.get("/", &[]).await)[..], b"2", "that is kept");
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_served_is_not_fetched() {
+    let origin = Origin::start(|_| Reply::ok("x").field("cache-control", "max-age=600")).await;
+    let house = House::with(&origin, |config| {
+        config.serve = edge::config::Serve::Site;
+        config.site.hosts = vec!["localhost".to_owned()];
+        config.listen.plain = "127.0.0.1:0".to_owned();
+    })
+    .await;
+    for protocol in PROTOCOLS {
+        let client = house.client(protocol);
+        assert_eq!(client.get("/", &[]).await.status, 200, "{protocol}");
+    }
+    for (host, status) in [("localhost:80", 200), ("made-up", 421)] {
+        let stream = tokio::net::TcpStream::connect(house.edge.plain.unwrap()).await;
+        let head = format!("GET /a HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        let got = crate::client::h1(Box::pin(stream.unwrap()), head.as_bytes(), false).await;
+        assert_eq!(got.whole().await.status, status, "{host}");
+    }
+    assert_eq!(origin.requests(), 2);
 }

@@ -29,14 +29,7 @@ async fn the_next_segment_is_fetched_once_a_player_has_this_one() {
         let head = origin.heads().pop().unwrap();
         assert_eq!(path(&head), "/v/a/720p/segment_2.m4s", "{protocol}");
         assert!(!head.contains('~'), "no token goes to a parent");
-        let got = get(
-            &house,
-            protocol,
-            "/v/a/720p/segment_2.m4s",
-            &[("range", "bytes=0-0")],
-        )
-        .await;
-        assert_eq!(got.status, 206);
+        get(&house, protocol, "/v/a/720p/segment_2.m4s", &[]).await;
         origin.until(3).await;
         let seen: Vec<String> = origin
             .heads()
@@ -112,6 +105,26 @@ async fn whoever_asks_for_a_header_is_not_going_to_watch() {
         assert_eq!(head.whole().await.status, 200);
         get(&house, protocol, "/v/a/720p/segment_5.m4s", &[]).await;
         origin.until(3).await;
+        let begun = "millrace_tier_prefetches_total{outcome=\"begun\"}";
+        assert_eq!(house.metric(begun).await, 1, "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_takes_a_few_bytes_is_not_going_to_watch_either() {
+    let long = vec![b'x'; 100_000];
+    let origin = Origin::start(move |_| Reply::ok(long.clone())).await;
+    for protocol in PROTOCOLS {
+        let house = House::with(&origin, |config| config.prefetch.at_once = 4).await;
+        let before = origin.requests();
+        for (path, range) in [
+            ("/v/a/720p/segment_1.m4s", "bytes=0-0"),
+            ("/v/a/720p/segment_5.m4s", "bytes=0-49999"),
+        ] {
+            let got = get(&house, protocol, path, &[("range", range)]).await;
+            assert_eq!(got.status, 206);
+        }
+        origin.until(before + 3).await;
         let begun = "millrace_tier_prefetches_total{outcome=\"begun\"}";
         assert_eq!(house.metric(begun).await, 1, "{protocol}");
     }

@@ -71,7 +71,8 @@ impl Bench<'_> {
         for case in CASES {
             for protocol in self.protocols() {
                 for server in std::iter::once(edge).chain(nginx) {
-                    if server.address(protocol).is_none() {
+                    let skips = case.way != Way::Slow && self.skips(protocol);
+                    if skips || server.address(protocol).is_none() {
                         continue;
                     }
                     eprintln!("{}: {} over {}", case.what, server.name, protocol.name());

@@ -9,7 +9,7 @@ use super::Bench;
 use super::origin::Way;
 use super::round::{self, Want, Wants};
 use super::server::{Mode, Server};
-use super::side::{Line, Load, Side};
+use super::side::{Line, Load, Side, Source};
 use crate::wire::Protocol;
 
 impl Bench<'_> {
@@ -24,7 +24,7 @@ impl Bench<'_> {
                 part: "fills",
                 bytes,
                 protocol: Protocol::Plain,
-                reaches_origin: true,
+                source: Source::Origin,
             };
             let ways = [
                 (Some(edge), "edge", Mode::Signed),

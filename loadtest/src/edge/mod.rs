@@ -47,6 +47,9 @@ pub(crate) struct Arguments {
     /// Short rounds: figures to see that everything works
     #[arg(long)]
     quick: bool,
+    /// Rounds of each server instead of five, or two with --quick
+    #[arg(long)]
+    rounds: Option<usize>,
     /// Only these parts
     #[arg(long, value_delimiter = ',')]
     only: Vec<Part>,
@@ -126,7 +129,7 @@ async fn measure(arguments: &Arguments, cores: Cores) -> Result<Report> {
     let bench = Bench {
         client: Rc::new(Client::new(&Trust::file(&files.chain)?)?),
         origin: Origin::start()?,
-        effort: Effort::of(arguments.quick),
+        effort: Effort::of(arguments),
         arguments,
         files,
         signer,
@@ -192,6 +195,11 @@ impl Bench<'_> {
         only.is_empty() || only.contains(&part)
     }
 
+    /// Whether a protocol is left out where the bench is to be quick.
+    fn skips(&self, protocol: Protocol) -> bool {
+        self.arguments.quick && matches!(protocol, Protocol::H2 | Protocol::H3)
+    }
+
     /// The protocols that are wanted.
     fn protocols(&self) -> impl Iterator<Item = Protocol> {
         let over = self.arguments.over.clone();
@@ -208,23 +216,22 @@ impl Bench<'_> {
 }
 
 impl Effort {
-    const fn of(quick: bool) -> Self {
-        if quick {
-            return Self {
-                rounds: 2,
-                round: Duration::from_millis(300),
-                fresh: 96,
-                idle: 200,
-                crowd: 100,
-            };
-        }
-        Self {
+    fn of(arguments: &Arguments) -> Self {
+        let mut effort = Self {
             rounds: 5,
             round: Duration::from_millis(1500),
             fresh: 1000,
             idle: 2000,
             crowd: 100,
+        };
+        if arguments.quick {
+            effort.rounds = 2;
+            effort.round = Duration::from_millis(300);
+            effort.fresh = 96;
+            effort.idle = 200;
         }
+        effort.rounds = arguments.rounds.unwrap_or(effort.rounds).max(1);
+        effort
     }
 }
 

@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::Bench;
+use super::hits::disk_hits;
 use super::round::{self, Round, Wants};
 use super::server::{Kind, Server};
 use crate::machine::thread_time;
@@ -29,8 +30,18 @@ pub(super) struct Load {
     pub(super) bytes: usize,
     /// What is compared; a server that does not speak it stands there by another.
     pub(super) protocol: Protocol,
-    /// Whether the origin has a request for each of ours, or none at all.
-    pub(super) reaches_origin: bool,
+    pub(super) source: Source,
+}
+
+/// Where what is asked for must come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The origin has a request for each of ours.
+    Origin,
+    /// The origin has none.
+    Cache,
+    /// Nor does an edge of ours have it in memory.
+    Disk,
 }
 
 /// What a server took.
@@ -95,20 +106,18 @@ impl Bench<'_> {
         }
         for _ in 0..self.effort.rounds {
             for player in &mut players {
-                let before = self.origin.requests();
+                let before = self.reads(load.source, player.side.server)?;
                 let played = player.round().await;
                 let round = played.with_context(|| load.names(&player.side))?;
-                let asked = self.origin.requests() - before;
-                let expected = if load.reaches_origin {
-                    round.requests
-                } else {
-                    0
-                };
+                let after = self.reads(load.source, player.side.server)?;
+                let reads = (after.0 - before.0, after.1 - before.1);
                 ensure!(
-                    asked == expected,
-                    "{}: {} requests gave {asked} at the origin",
+                    reads == load.source.expects(player.side.server, round.requests),
+                    "{}: {} requests gave {} at the origin and {} reads from the disk",
                     load.names(&player.side),
-                    round.requests
+                    round.requests,
+                    reads.0,
+                    reads.1
                 );
             }
         }
@@ -116,6 +125,15 @@ impl Bench<'_> {
             .into_iter()
             .map(|player| player.line(load))
             .collect()
+    }
+
+    /// Requests that the origin has had, and objects that an edge has found on its disks where it is to.
+    fn reads(&self, source: Source, server: &Server) -> Result<(usize, usize)> {
+        let disk = match source.expects(server, 1).1 {
+            0 => 0,
+            _ => disk_hits(server)?,
+        };
+        Ok((self.origin.requests(), disk))
     }
 
     /// Connections as this size of bodies wants them, with their lanes.
@@ -133,6 +151,17 @@ impl Bench<'_> {
             lanes.extend(opened.await?);
         }
         Ok(lanes)
+    }
+}
+
+impl Source {
+    /// Requests at the origin, and objects found on the disks, of so many requests.
+    fn expects(self, server: &Server, requests: usize) -> (usize, usize) {
+        match (self, server.kind) {
+            (Self::Origin, _) => (requests, 0),
+            (Self::Disk, Kind::Ours) => (0, requests),
+            (Self::Disk | Self::Cache, _) => (0, 0),
+        }
     }
 }
 

@@ -173,6 +173,7 @@ impl<'a> Plan<'a> {
         let internal = self.listen(name, "internal");
         let parent = format!("http://{}", self.at("shield-1", "http")?);
         let (keys, hop) = (self.state.text("keys.json"), self.state.text("hop.secret"));
+        let access = self.state.text(&format!("log/{name}.access.log"));
         let (certificate, key) = (
             self.state.text("tls/cert.pem"),
             self.state.text("tls/key.pem"),
@@ -190,6 +191,8 @@ impl<'a> Plan<'a> {
             key = key
             [upstream]
             hop_secret_file = hop
+            [log.access]
+            to = access
         })
     }
 

@@ -78,7 +78,7 @@ fn gauges() -> Result<[(IntGaugeVec, Level); 5], prometheus::Error> {
             )?,
             |volume| match volume.state() {
                 disk::State::Serving(_) => 2,
-                disk::State::ReadOnly(_) => 1,
+                disk::State::ReadOnly(_) | disk::State::Lent => 1,
                 _ => 0,
             },
         ),

@@ -19,6 +19,7 @@ mod doorkeeper;
 mod meta;
 mod metrics;
 mod room;
+mod storage;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -1,24 +1,16 @@
-//! The index of what is in memory, and the cache as `pingora-cache` wants it.
+//! The index of what is in memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use pingora::cache::key::{CacheHashKey, HashBinary};
-use pingora::cache::storage::streaming_write::U64WriteId;
-use pingora::cache::storage::{
-    HandleMiss, HitHandler, MissFinishType, MissHandler, PurgeOutcome, PurgeTarget, PurgeType,
-    Storage,
-};
-use pingora::cache::trace::SpanHandle;
+use pingora::cache::storage::HitHandler;
 use pingora::cache::{CacheKey, CacheMeta};
 use pingora::http::ResponseHeader;
-use pingora::prelude::{Error, ErrorType, OrErr, Result};
+use pingora::prelude::{Error, ErrorType, Result};
 
-use super::OVERHEAD;
 use super::below::Below;
 use super::body::{Object, Reader, Source, Whole};
 use super::disk::{self, Volume};
@@ -114,6 +106,27 @@ impl Cache {
         }
     }
 
+    /// Lets another process have the disks, as [`disk::Disks::lend`] does.
+    pub async fn lend(&self) {
+        if let Some(below) = &self.below {
+            below.disks.lend().await;
+        }
+    }
+
+    /// Takes the disks back from a process that has ended.
+    pub fn reclaim(&self) {
+        if let Some(below) = &self.below {
+            below.disks.reclaim();
+        }
+    }
+
+    /// Leaves the disks to the process that has them.
+    pub fn give(&self) {
+        if let Some(below) = &self.below {
+            below.disks.give();
+        }
+    }
+
     /// How full it is. Walks the index's shards, not its entries.
     #[must_use]
     pub fn usage(&self) -> Usage {
@@ -172,7 +185,7 @@ impl Cache {
         }
     }
 
-    async fn purge_hash(&self, hash: &HashBinary) -> std::result::Result<bool, String> {
+    pub(super) async fn purge_hash(&self, hash: &HashBinary) -> std::result::Result<bool, String> {
         let mut known = self.forget(hash);
         if let Some(below) = &self.below {
             let told = below.disks.forget(Some(*hash)).await;
@@ -220,7 +233,7 @@ impl Cache {
     }
 
     /// What a parent's confirmation is about: a stored object, or one on its way up from disk.
-    fn renewable(&self, key: &HashBinary) -> Option<Arc<Object>> {
+    pub(super) fn renewable(&self, key: &HashBinary) -> Option<Arc<Object>> {
         let shard = self.shard(key).read();
         let slot = shard.get(key)?;
         let rising = || slot.filling.iter().rfind(|object| object.is_promoted());
@@ -321,10 +334,30 @@ impl Cache {
     }
 
     /// Gives an object to a reader.
-    fn open(&self, object: Arc<Object>) -> (CacheMeta, HitHandler) {
+    pub(super) fn open(&self, object: Arc<Object>) -> (CacheMeta, HitHandler) {
         self.asked(&object);
         let (meta, reader) = Reader::open(object);
         (meta, reader)
+    }
+
+    /// Begins a fill, for which room was made.
+    pub(super) fn begin(&self, object: &Arc<Object>) {
+        self.fills.lock().insert(object.id, Arc::clone(object));
+        let mut shard = self.shard(&object.key).write();
+        let slot = shard.entry(object.key).or_default();
+        slot.filling.push(Arc::clone(object));
+    }
+
+    /// A fill by its id.
+    pub(super) fn fill(&self, id: u64) -> Option<Arc<Object>> {
+        self.fills.lock().get(&id).cloned()
+    }
+
+    /// Ends a fill that was broken off.
+    pub(super) fn fail(&self, object: &Arc<Object>) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        object.fail();
+        self.settle(object, false);
     }
 
     /// Ends a fill: stores the object when it is complete and was not purged meanwhile.
@@ -372,168 +405,6 @@ impl Slot {
     fn mark_purged(&self) {
         for object in self.filling.iter().chain(&self.stored) {
             object.purged.store(true, Ordering::Release);
-        }
-    }
-}
-
-#[async_trait]
-impl Storage for Cache {
-    async fn lookup(
-        &'static self,
-        key: &CacheKey,
-        _trace: &SpanHandle,
-    ) -> Result<Option<(CacheMeta, HitHandler)>> {
-        let hash = key.combined_bin();
-        if let Some(object) = self.find(&hash) {
-            return Ok(Some(self.open(object)));
-        }
-        Ok(self.find_below(&hash).await)
-    }
-
-    async fn lookup_streaming_write(
-        &'static self,
-        _key: &CacheKey,
-        tag: Option<&[u8]>,
-        _trace: &SpanHandle,
-    ) -> Result<Option<(CacheMeta, HitHandler)>> {
-        let id: u64 = U64WriteId::try_from(tag.unwrap_or_default())
-            .or_err(ErrorType::InternalError, "unknown write tag")?
-            .into();
-        let object = self.fills.lock().get(&id).cloned();
-        Ok(object
-            .map(Reader::open)
-            .map(|(meta, reader)| (meta, reader as HitHandler)))
-    }
-
-    async fn get_miss_handler(
-        &'static self,
-        key: &CacheKey,
-        meta: &CacheMeta,
-        _trace: &SpanHandle,
-    ) -> Result<MissHandler> {
-        let meta = Meta::keep(meta);
-        // All of it now: without room Pingora passes the answer through whole. Later it could
-        // only break it off.
-        let reserved = meta.content_length().unwrap_or(0);
-        let taken = OVERHEAD.saturating_add(reserved);
-        self.make_room(taken)?;
-        let hash = key.combined_bin();
-        let object = self.object(hash, meta, taken, Source::Parent);
-        self.fills.lock().insert(object.id, Arc::clone(&object));
-        let mut shard = self.shard(&hash).write();
-        let slot = shard.entry(hash).or_default();
-        slot.filling.push(Arc::clone(&object));
-        Ok(Box::new(Writer {
-            store: self,
-            tag: object.id.into(),
-            object,
-            len: 0,
-            reserved,
-            settled: false,
-        }))
-    }
-
-    async fn purge(
-        &'static self,
-        target: PurgeTarget<'_>,
-        _purge_type: PurgeType,
-        _trace: &SpanHandle,
-    ) -> Result<PurgeOutcome> {
-        let hash = target.key().combined_bin();
-        let known = self.purge_hash(&hash).await;
-        Ok(match known {
-            Ok(true) => PurgeOutcome::Purged(None),
-            Ok(false) => PurgeOutcome::NotFound,
-            Err(disk) => {
-                let why = format!("the disk at {disk} has not taken note of the purge");
-                return Error::e_explain(ErrorType::InternalError, why);
-            }
-        })
-    }
-
-    async fn update_meta(
-        &'static self,
-        key: &CacheKey,
-        meta: &CacheMeta,
-        _trace: &SpanHandle,
-    ) -> Result<bool> {
-        let hash = key.combined_bin();
-        if let Some(object) = self.renewable(&hash) {
-            // Another fill may have ended while the parent was asked about an older one.
-            let same = object.meta().is_of_the_fill_of(meta);
-            if same {
-                *object.meta.write() = Arc::new(Meta::keep(meta));
-                object.renewed.store(true, Ordering::Relaxed);
-            }
-            return Ok(same);
-        }
-        let below = self.below.as_ref();
-        Ok(below.is_some_and(|below| below.renew(&hash, meta)))
-    }
-
-    fn support_streaming_partial_write(&self) -> bool {
-        true
-    }
-
-    fn as_any(&self) -> &(dyn std::any::Any + Send + Sync + 'static) {
-        self
-    }
-}
-
-/// The one who fills an object. Dropped without `finish`, the fill has failed.
-struct Writer {
-    store: &'static Cache,
-    object: Arc<Object>,
-    tag: U64WriteId,
-    len: usize,
-    /// Room that was taken ahead of the bytes.
-    reserved: usize,
-    settled: bool,
-}
-
-#[async_trait]
-impl HandleMiss for Writer {
-    async fn write_body(&mut self, data: Bytes, _eof: bool) -> Result<()> {
-        if data.is_empty() {
-            return Ok(());
-        }
-        let expected = self.reserved.min(data.len());
-        let surplus = data.len() - expected;
-        if surplus > 0 {
-            self.store.make_room(surplus)?;
-            self.object.grow(surplus);
-        }
-        self.reserved -= expected;
-        let at = self.len;
-        self.len += data.len();
-        self.object.append(at, data);
-        Ok(())
-    }
-
-    async fn finish(mut self: Box<Self>) -> Result<MissFinishType> {
-        let announced = self.object.meta().content_length();
-        if announced.is_some_and(|length| length != self.len) {
-            return Error::e_explain(ErrorType::InternalError, "short body")
-                .map_err(|e| e.into_up());
-        }
-        self.object.complete(self.len);
-        self.settled = true;
-        self.store.settle(&self.object, true);
-        Ok(MissFinishType::Created(self.object.cost()))
-    }
-
-    fn streaming_write_tag(&self) -> Option<&[u8]> {
-        Some(self.tag.as_bytes())
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.store.failed.fetch_add(1, Ordering::Relaxed);
-            self.object.fail();
-            self.object.shrink(self.reserved);
-            self.store.settle(&self.object, false);
         }
     }
 }

@@ -12,6 +12,7 @@ use runtime::problem::Problem;
 use serde_json::{Value, json};
 
 use super::Orders;
+use super::orders::Unkept;
 
 /// `POST /purge` with a [`Purge`], for a node that follows no feed. One that does refuses: what is ordered here would
 /// come to no other node, and what its parents hold would come back.
@@ -36,17 +37,26 @@ async fn purge(
         ));
     }
     let done = tokio::task::spawn_blocking(move || orders.by_hand(purge, System.wall())).await;
-    let failed = |why: String| {
-        let (status, title) = (
+    let seq = done
+        .map_err(|error| Unkept::Unsaved(error.to_string()))
+        .flatten()
+        .map_err(refused)?;
+    Ok(Json(json!({ "seq": seq })))
+}
+
+fn refused(unkept: Unkept) -> Problem {
+    match unkept {
+        Unkept::Elsewhere => Problem::new(
+            "upgrading",
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The purge was not taken",
+            "Another process is taking over. Order it again: it will be there.",
+        ),
+        Unkept::Unsaved(why) => Problem::new(
+            "purge-unsaved",
             StatusCode::INTERNAL_SERVER_ERROR,
             "The purge was not written down",
-        );
-        let detail = format!("It is in force, and would not survive a restart: {why}");
-        Problem::new("purge-unsaved", status, title, detail)
-    };
-    let seq = done
-        .map_err(|error| error.to_string())
-        .flatten()
-        .map_err(failed)?;
-    Ok(Json(json!({ "seq": seq })))
+            format!("It is in force, and would not survive a restart: {why}"),
+        ),
+    }
 }

@@ -19,6 +19,8 @@ pub struct Metrics {
     pub purged: IntCounterVec,
     /// Answers of parents that were behind what is known here, and were asked for again.
     pub behind: IntCounter,
+    /// Answers of caches that follow no feed, which may be older than a purge.
+    pub unnumbered: IntCounter,
 }
 
 impl Metrics {
@@ -58,6 +60,10 @@ impl Metrics {
                 "millrace_tier_parent_behind_total",
                 "Answers of parents older than a purge that is known here, asked for again",
             )?,
+            unnumbered: counter(
+                "millrace_tier_parent_unnumbered_total",
+                "Answers of caches that follow no feed, not stored because they may be older than a purge",
+            )?,
         })
     }
 }
@@ -70,6 +76,7 @@ struct Figures {
     lost: IntGauge,
     keys: IntGauge,
     folds: IntCounter,
+    merges: IntCounter,
 }
 
 impl Figures {
@@ -96,11 +103,16 @@ impl Figures {
                 "millrace_tier_purge_folds_total",
                 "Times that remembered purges did not fit and became one of everything",
             )?,
+            merges: IntCounter::new(
+                "millrace_tier_purge_merges_total",
+                "Times that remembered purges did not fit and became those of their folders or tenants",
+            )?,
         })
     }
 
-    fn collectors(&self) -> [&dyn Collector; 5] {
-        [&self.seq, &self.age, &self.lost, &self.keys, &self.folds]
+    fn collectors(&self) -> [&dyn Collector; 6] {
+        let (folds, merges) = (&self.folds, &self.merges);
+        [&self.seq, &self.age, &self.lost, &self.keys, folds, merges]
     }
 }
 
@@ -116,9 +128,12 @@ impl Collector for Figures {
         let age = self.purges.lease.age();
         self.age.set(age.map_or(-1.0, |age| age.as_secs_f64()));
         self.lost.set(i64::from(self.purges.lost().is_some()));
-        let (keys, folds) = self.purges.table(|table| (table.len(), table.folds()));
-        self.keys.set(gauge(keys as u64));
-        self.folds.inc_by(folds.saturating_sub(self.folds.get()));
+        self.purges.table(|table| {
+            self.keys.set(gauge(table.len() as u64));
+            for (counter, count) in [(&self.folds, table.folds()), (&self.merges, table.merges())] {
+                counter.inc_by(count.saturating_sub(counter.get()));
+            }
+        });
         let collectors = self.collectors().into_iter();
         collectors.flat_map(Collector::collect).collect()
     }

@@ -5,10 +5,12 @@
 //! (see [`crate::purge::Lease`]).
 
 mod by_hand;
+mod lines;
 mod metrics;
 mod orders;
 mod settings;
 mod source;
+pub mod state;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +21,11 @@ use runtime::shutdown::Shutdown;
 use tokio::time::Instant;
 
 pub use by_hand::by_hand;
+pub use lines::Lines;
 pub use metrics::Metrics;
-pub use orders::{Orders, Revokes, Shortfall};
+pub use orders::{Orders, Revokes, Shortfall, Unkept};
 pub use settings::{Feed, Settings};
-pub use source::{Fault, Lines, NoPlace, Place, Server, Source};
+pub use source::{Fault, NoPlace, Place, Server, Source};
 
 use crate::purge::WhenLost;
 
@@ -103,6 +106,9 @@ impl Follower {
         if head < applied {
             return Err(Fault::Behind { head, applied });
         }
+        if through <= applied && self.orders.is_of_another(&page) {
+            return Err(Fault::Another { applied });
+        }
         let news = page.gap.is_some() || !page.entries.is_empty();
         let orders = Arc::clone(&self.orders);
         let taken = tokio::task::spawn_blocking(move || orders.take(page, System.wall())).await;
@@ -147,6 +153,10 @@ impl Follower {
 
     fn look(&self, fault: Option<&str>) {
         let purges = self.orders.purges();
+        let unnumbered =
+            "a parent, or a cache before it, follows no feed, and gave what may have been purged";
+        let unnumbered = purges.was_laundered().then(|| unnumbered.to_owned());
+        self.health.degrade("parents", unnumbered);
         let Some(lost) = purges.lost() else {
             return self.health.degrade("feed", None);
         };

@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use contracts::feed::{Folder, Mode, Order, Page, Purge, Scope, Text};
+use contracts::feed::{Order, Page, Purge};
+use contracts::id::FeedId;
 use contracts::revocation::{Revocation, Revoked};
 use contracts::time::UnixSeconds;
 use parking_lot::Mutex;
 
+use super::state::{Found, Line, State};
 use crate::error::Error;
-use crate::purge::state::{Found, Line, State};
-use crate::purge::table::Kind;
-use crate::purge::{Marks, Purges};
+use crate::purge::{Marks, Purged, Purges};
 
 /// Puts revocations in force.
 pub trait Revokes: Send + Sync + 'static {
@@ -33,6 +33,10 @@ pub struct Orders {
 
 struct Kept {
     state: Option<State>,
+    /// Another process has the file, and takes what is ordered by hand.
+    lent: bool,
+    /// The feed whose numbers were applied last, as far as it said so.
+    feed: Option<FeedId>,
     /// Those that have not ended, in force or not.
     revocations: HashMap<Revoked, UnixSeconds>,
     /// The file does not say what it should.
@@ -50,6 +54,17 @@ pub struct Shortfall {
     pub unsaved: Option<String>,
 }
 
+/// What became of an order by hand that was not kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unkept {
+    /// It was not taken: another process is taking over.
+    #[error("another process is taking over")]
+    Elsewhere,
+    /// It is in force, and would not survive a restart.
+    #[error("{0}")]
+    Unsaved(String),
+}
+
 impl Orders {
     /// Puts in force what the file says, if there is one.
     ///
@@ -63,6 +78,8 @@ impl Orders {
     ) -> Result<Self, Error> {
         let mut kept = Kept {
             state: None,
+            lent: false,
+            feed: None,
             revocations: HashMap::new(),
             outdated: false,
             // None is in force yet.
@@ -74,17 +91,28 @@ impl Orders {
                 Line::Through { seq } => through = through.max(Some(seq)),
                 Line::Purged {
                     scope,
+                    tenant,
                     hard,
                     soft,
                     soft_at,
                 } => {
-                    let known = (scope, Line::marks(hard, soft, soft_at));
+                    let known = Purged {
+                        scope,
+                        tenant,
+                        marks: Line::marks(hard, soft, soft_at),
+                    };
                     // At once, so that a long file does not lie in memory as a whole.
                     purged.push(known);
                     if purged.len() >= AT_ONCE {
                         purges.apply(&std::mem::take(&mut purged), 0);
                     }
                 }
+                Line::Feed { id } => kept.feed = Some(id),
+                Line::Untagged {
+                    hard,
+                    soft,
+                    soft_at,
+                } => purges.apply_untagged(Line::marks(hard, soft, soft_at)),
                 Line::Revoked(revocation) => kept.keep(revocation, seconds(now)),
             });
             let (state, found) = opened.map_err(|source| Error::Read {
@@ -103,7 +131,7 @@ impl Orders {
                 // there was another when what is on the disks was stored.
                 tracing::info!("what was stored before {} is purged", path.display());
                 let seq = millis(now).max(purges.through() + 1);
-                purges.apply(&[(Scope::All, Line::marks(seq, 0, 0))], seq);
+                purges.apply(&[Purged::everything(Marks::hard(seq))], seq);
             }
         }
         let orders = Self {
@@ -128,29 +156,43 @@ impl Orders {
         &self.purges
     }
 
+    /// Whether a page is of another feed than what was applied before.
+    #[must_use]
+    pub fn is_of_another(&self, page: &Page) -> bool {
+        let known = self.kept.lock().feed.clone();
+        page.feed.is_some() && page.feed != known && self.through() > 0
+    }
+
     /// Does what a page of the feed says, and puts it down. It writes to the disk: not for a thread that serves.
     pub fn take(&self, page: Page, now: SystemTime) -> Shortfall {
         let through = page.through(self.through());
         let mut purged = Vec::new();
         let mut revoked = Vec::new();
+        if self.is_of_another(&page) {
+            tracing::warn!("it is another feed: everything is purged up to order {through}");
+            purged.push(Purged::everything(Marks::hard(through)));
+        }
+        // Nobody can tell when that was ordered which came while the node was away: it has been stale for long.
+        let known = self.purges.lease.is_held();
+        let at = if known { now } else { UNIX_EPOCH };
         if let Some(gap) = page.gap {
             tracing::warn!(
                 "the feed has forgotten orders up to {}: everything is purged",
                 gap.through
             );
-            purged.push((Scope::All, Line::marks(gap.through, 0, 0)));
+            purged.push(Purged::everything(Marks::hard(gap.through)));
             revoked.extend(gap.revocations);
         }
         for entry in page.entries {
             match entry.order {
-                Order::Purge(purge) => purged.push(marked(purge, entry.seq, now)),
+                Order::Purge(purge) => purged.push(Purged::by(purge, entry.seq, at)),
                 Order::Revoke(revocation) => revoked.push(revocation),
                 Order::UnknownPurge => {
                     tracing::warn!(
                         "order {} is a purge of a kind unknown here: everything is purged",
                         entry.seq
                     );
-                    purged.push((Scope::All, Line::marks(entry.seq, 0, 0)));
+                    purged.push(Purged::everything(Marks::hard(entry.seq)));
                 }
                 Order::Unknown => {
                     tracing::info!("order {} is of a kind unknown here: passed over", entry.seq);
@@ -160,11 +202,7 @@ impl Orders {
         let news = !purged.is_empty() || !revoked.is_empty() || through > self.through();
         self.purges.apply(&purged, through);
         let mut lines: Vec<Line> = Vec::with_capacity(purged.len() + revoked.len() + 1);
-        lines.extend(
-            purged
-                .into_iter()
-                .map(|(scope, marks)| Line::purged(scope, marks)),
-        );
+        lines.extend(purged.into_iter().map(Line::purged));
         if self.revokes.is_some() {
             let mut kept = self.kept.lock();
             for revocation in &revoked {
@@ -172,6 +210,12 @@ impl Orders {
             }
             lines.extend(revoked.iter().cloned().map(Line::Revoked));
         }
+        let mut kept = self.kept.lock();
+        if page.feed.is_some() && page.feed != kept.feed {
+            kept.feed = page.feed;
+            lines.extend(kept.feed.clone().map(|id| Line::Feed { id }));
+        }
+        drop(kept);
         if news {
             lines.push(Line::Through { seq: through });
         }
@@ -181,19 +225,46 @@ impl Orders {
         }
     }
 
+    /// Lets another process have the file: what is ordered from now on is in force here and not written down. Gives
+    /// the newest order that is.
+    pub fn lend(&self) -> u64 {
+        let mut kept = self.kept.lock();
+        kept.lent = true;
+        kept.state = None;
+        self.through()
+    }
+
+    /// Takes the file back from a process that has ended, and writes down what came meanwhile. It writes to the disk.
+    ///
+    /// # Errors
+    /// Why orders would not survive a restart.
+    pub fn reclaim(&self, file: Option<&Path>, now: SystemTime) -> Result<(), String> {
+        let mut kept = self.kept.lock();
+        kept.lent = false;
+        if let Some(path) = file {
+            let (state, _) = State::open(path, |_| {}).map_err(|error| error.to_string())?;
+            kept.state = Some(state);
+            kept.outdated = true;
+        }
+        kept.save(&self.purges, &[], now).map_or(Ok(()), Err)
+    }
+
     /// Purges what somebody asks for by hand; gives the order's number. It writes to the disk.
     ///
     /// # Errors
-    /// Why it would not survive a restart; it is in force all the same.
-    pub fn by_hand(&self, purge: Purge, now: SystemTime) -> Result<u64, String> {
+    /// Whether and why it would not survive a restart; it is in force all the same then.
+    pub fn by_hand(&self, purge: Purge, now: SystemTime) -> Result<u64, Unkept> {
         // Held from the number to the file: no two orders have one number, and the file has them by rising numbers.
         let mut kept = self.kept.lock();
+        if kept.lent {
+            return Err(Unkept::Elsewhere);
+        }
         let seq = millis(now).max(self.through() + 1);
-        let marked = marked(purge, seq, now);
-        self.purges.apply(std::slice::from_ref(&marked), seq);
-        let (scope, marks) = marked;
-        let lines = [Line::purged(scope, marks), Line::Through { seq }];
-        kept.save(&self.purges, &lines, now).map_or(Ok(seq), Err)
+        let purged = Purged::by(purge, seq, now);
+        self.purges.apply(std::slice::from_ref(&purged), seq);
+        let lines = [Line::purged(purged), Line::Through { seq }];
+        let saved = kept.save(&self.purges, &lines, now);
+        saved.map_or(Ok(seq), |why| Err(Unkept::Unsaved(why)))
     }
 
     /// Puts new revocations in force; and where some did not fit before, all, because they may fit now.
@@ -224,7 +295,7 @@ impl Kept {
         let needed = self.revocations.len() + purges.table(|table| table.len());
         let state = self.state.as_mut()?;
         let saved = if self.outdated || state.is_long(needed) {
-            state.replace(&snapshot(purges, &self.revocations))
+            state.replace(&snapshot(purges, &self.revocations, self.feed.as_ref()))
         } else if lines.is_empty() {
             Ok(())
         } else {
@@ -244,12 +315,14 @@ impl Kept {
     }
 }
 
-fn snapshot(purges: &Purges, revocations: &HashMap<Revoked, UnixSeconds>) -> Vec<Line> {
+fn snapshot(
+    purges: &Purges,
+    revocations: &HashMap<Revoked, UnixSeconds>,
+    feed: Option<&FeedId>,
+) -> Vec<Line> {
     let mut lines: Vec<Line> = purges.table(|table| {
-        let entries = table.entries();
-        entries
-            .filter_map(|(kind, key, marks)| Some(Line::purged(scope(kind, key)?, marks)))
-            .collect()
+        let untagged = table.untagged().map(Line::untagged);
+        table.entries().map(Line::purged).chain(untagged).collect()
     });
     lines.extend(revocations.iter().map(|(what, until)| {
         Line::Revoked(Revocation {
@@ -257,35 +330,11 @@ fn snapshot(purges: &Purges, revocations: &HashMap<Revoked, UnixSeconds>) -> Vec
             until: *until,
         })
     }));
+    lines.extend(feed.map(|id| Line::Feed { id: id.clone() }));
     lines.push(Line::Through {
         seq: purges.through(),
     });
     lines
-}
-
-/// What a table's key stands for; it was a scope's value before, so it is one.
-fn scope(kind: Kind, key: &str) -> Option<Scope> {
-    Some(match kind {
-        Kind::Url => Scope::Url(Text::parse(key).ok()?),
-        Kind::Prefix => Scope::Prefix(Folder::parse(key).ok()?),
-        Kind::Tag => Scope::Tag(Text::parse(key).ok()?),
-        Kind::All => Scope::All,
-    })
-}
-
-fn marked(purge: Purge, seq: u64, now: SystemTime) -> (Scope, Marks) {
-    let marks = match purge.mode {
-        Mode::Hard => Marks {
-            hard: seq,
-            ..Marks::default()
-        },
-        Mode::Soft => Marks {
-            soft: seq,
-            soft_at: Some(now),
-            ..Marks::default()
-        },
-    };
-    (purge.scope, marks)
 }
 
 fn since_epoch(now: SystemTime) -> Duration {

@@ -23,7 +23,7 @@ pub struct Feed {
     /// nothing of its disks that is older than the file. Default empty.
     pub state_file: PathBuf,
     /// Memory for what was purged. 64KiB to 1GiB. Default `16MiB`, which is some 100000 tags. With less than is
-    /// needed, older purges become one of everything.
+    /// needed, purges become wider ones, and at worst one of everything.
     pub memory: ByteSize,
     /// How long a server is asked to hold back an answer with nothing new. At most 1m, and less than half of `lease`.
     /// Default `20s`. Less asks it more often.

@@ -1,15 +1,14 @@
-//! Where orders come from: a server, or a file.
+//! Where orders come from: a server, or a file (see [`super::Lines`]).
 
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use contracts::feed::{Entry, FeedError, MAX_ENTRIES, MAX_PAGE, Page};
+use contracts::feed::{FeedError, MAX_PAGE, Page};
 use contracts::header::HOP;
-use http::HeaderValue;
 
 use crate::error::Error;
+use crate::parent::Credential;
 
 /// Where orders come from.
 #[async_trait]
@@ -37,6 +36,12 @@ pub enum Fault {
     /// A line of a file is no order.
     #[error("line {0} of the feed is no order")]
     Line(usize),
+    /// It is another one, and gives nothing by which what is cached could be told from what it has purged.
+    #[error("it is another feed, with no order beyond {applied}, which was applied here")]
+    Another {
+        /// The newest one here.
+        applied: u64,
+    },
     /// Its newest order is older than one that was applied here.
     #[error("the feed ends at order {head}, and {applied} was applied here")]
     Behind {
@@ -52,7 +57,7 @@ pub enum Fault {
 pub enum Place {
     /// An `http` or `https` URL without a query.
     Server(String),
-    /// A file with an [`Entry`] a line.
+    /// A file with an order a line.
     File(PathBuf),
 }
 
@@ -84,7 +89,7 @@ impl Place {
 /// A server of the feed.
 pub struct Server {
     url: String,
-    credential: Option<HeaderValue>,
+    credential: Credential,
     client: reqwest::Client,
 }
 
@@ -95,7 +100,7 @@ impl Server {
     /// When the authority's file cannot be used.
     pub fn new(
         url: String,
-        credential: Option<HeaderValue>,
+        credential: Credential,
         authority: Option<&Path>,
     ) -> Result<Self, Error> {
         let mut builder = runtime::http::client().pool_max_idle_per_host(1);
@@ -127,8 +132,8 @@ impl Source for Server {
     async fn after(&self, seq: u64, wait: Duration) -> Result<Page, Fault> {
         let url = format!("{}?after={seq}&wait={}", self.url, wait.as_secs());
         let mut request = self.client.get(url).timeout(wait + PATIENCE);
-        if let Some(credential) = &self.credential {
-            request = request.header(HOP, credential.clone());
+        if let Some(credential) = self.credential.now() {
+            request = request.header(HOP, credential);
         }
         let unreachable = |error: reqwest::Error| Fault::Unreachable(causes(&error.without_url()));
         let mut answer = request.send().await.map_err(unreachable)?;
@@ -157,69 +162,11 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A file to which somebody adds a line for each order.
-pub struct Lines {
-    path: PathBuf,
-}
-
-impl Lines {
-    /// The orders in a file, which need not be there yet.
-    #[must_use]
-    pub const fn new(path: PathBuf) -> Self {
-        Self { path }
-    }
-}
-
-#[async_trait]
-impl Source for Lines {
-    async fn after(&self, seq: u64, _wait: Duration) -> Result<Page, Fault> {
-        let path = self.path.clone();
-        let read = tokio::task::spawn_blocking(move || read_lines(&path, seq)).await;
-        read.map_err(|error| Fault::Unreachable(error.to_string()))?
-    }
-}
-
-/// Reads a page of the orders after a number. A last line without an end is being written: it is left for later.
-fn read_lines(path: &Path, after: u64) -> Result<Page, Fault> {
-    let unreachable = |error: std::io::Error| Fault::Unreachable(error.to_string());
-    let mut reader = BufReader::new(std::fs::File::open(path).map_err(unreachable)?);
-    let mut page = Page::default();
-    let mut line = Vec::new();
-    for number in 1.. {
-        line.clear();
-        let mut limited = (&mut reader).take(MAX_LINE);
-        let length = limited.read_until(b'\n', &mut line).map_err(unreachable)?;
-        let Some(text) = line.strip_suffix(b"\n") else {
-            if length as u64 == MAX_LINE {
-                return Err(Fault::Line(number));
-            }
-            break;
-        };
-        if text.trim_ascii().is_empty() {
-            continue;
-        }
-        let entry: Entry = serde_json::from_slice(text).map_err(|_| Fault::Line(number))?;
-        if entry.seq <= page.head {
-            return Err(FeedError::Order.into());
-        }
-        page.head = entry.seq;
-        if entry.seq > after && page.entries.len() < MAX_ENTRIES {
-            page.entries.push(entry);
-        }
-    }
-    Ok(page)
-}
-
 /// How much longer than it was asked to wait a server may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The longest line: a value of 1024 bytes, each written as six, and what stands around it.
-const MAX_LINE: u64 = 8192;
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use super::*;
 
     #[test]
@@ -248,29 +195,5 @@ mod tests {
         ] {
             assert_eq!(Place::parse(text), Err(NoPlace), "{text}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_file_tells_what_stands_after_a_number() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("feed");
-        let lines = Lines::new(path.clone());
-        let after = async |seq| lines.after(seq, Duration::ZERO).await;
-        assert!(matches!(after(0).await, Err(Fault::Unreachable(_))));
-        let mut file = std::fs::File::create(&path).unwrap();
-        assert_eq!(after(0).await.unwrap(), Page::default());
-        file.write_all(b"{\"seq\":1,\"purge\":\"all\"}\n\n{\"seq\":5,\"purge\":\"tag\",\"value\":\"a\"}\n{\"seq\":6,")
-            .unwrap();
-        let page = after(0).await.unwrap();
-        assert_eq!((page.head, page.entries.len(), page.through(0)), (5, 2, 5));
-        let page = after(5).await.unwrap();
-        assert_eq!((page.head, page.entries.len(), page.through(5)), (5, 0, 5));
-        file.write_all(b"\"warm\":1}\n").unwrap();
-        assert_eq!(after(5).await.unwrap().through(5), 6);
-        file.write_all(b"{\"seq\":6,\"purge\":\"all\"}\n").unwrap();
-        assert!(matches!(after(0).await, Err(Fault::Page(FeedError::Order))));
-        file.set_len(0).unwrap();
-        std::fs::write(&path, vec![b'x'; 9000]).unwrap();
-        assert!(matches!(after(0).await, Err(Fault::Line(1))));
     }
 }

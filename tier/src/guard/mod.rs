@@ -58,6 +58,8 @@ pub(crate) struct Guard<S> {
     /// The header of an answer with its own date in it, which waits for the first bytes of the body, and how much of it
     /// has left.
     header: (Vec<u8>, usize),
+    /// Nothing more is written.
+    closed: bool,
 }
 
 /// What a connection is borne with.
@@ -109,6 +111,7 @@ impl<S> Guard<S> {
             notes,
             turn: Turn::default(),
             header: (Vec::new(), 0),
+            closed: false,
             terms,
             said: Said::H1(Progress::Idle),
             deadline: None,
@@ -201,6 +204,27 @@ impl<S> Guard<S> {
             flood::tell(protocol);
         }
         io::Error::new(io::ErrorKind::TimedOut, cause.as_str())
+    }
+}
+
+impl<S: AsyncRead + Unpin> Guard<S> {
+    /// Waits until an HTTP/2 client has closed its side, too. It sends as long as it takes what is under way to it,
+    /// window updates above all, and a socket that is closed with something unread loses what is unsent.
+    fn linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut unread = [0; 512];
+        loop {
+            if let Some(deadline) = &mut self.deadline
+                && deadline.as_mut().poll(cx).is_ready()
+            {
+                return Poll::Ready(Ok(()));
+            }
+            let mut unread = ReadBuf::new(&mut unread);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut unread)) {
+                Ok(()) if !unread.filled().is_empty() => {}
+                // Closed, in whatever way.
+                _ => return Poll::Ready(Ok(())),
+            }
+        }
     }
 }
 
@@ -306,7 +330,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -346,13 +370,23 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let ended = match self.put(cx, &[]) {
-            Poll::Ready(Ok(_)) => Pin::new(&mut self.stream).poll_shutdown(cx),
-            unwritten => unwritten.map_ok(|_| ()),
-        };
-        match ended {
-            Poll::Pending => self.stalled(cx),
-            ended => ended,
+        while !self.closed {
+            let ended = match self.put(cx, &[]) {
+                Poll::Ready(Ok(_)) => Pin::new(&mut self.stream).poll_shutdown(cx),
+                unwritten => unwritten.map_ok(|_| ()),
+            };
+            match ended {
+                Poll::Ready(Ok(())) => {
+                    self.closed = true;
+                    self.start();
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return self.stalled(cx),
+            }
+        }
+        match self.said {
+            Said::H1(_) => Poll::Ready(Ok(())),
+            Said::H2(_) => self.linger(cx),
         }
     }
 

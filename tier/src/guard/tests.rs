@@ -467,3 +467,29 @@ async fn a_header_without_body_does_not_wait() {
     }
     assert_eq!(seen, DATED);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_connection_is_closed_once_its_client_has_closed_it() {
+    let (mut client, mut guard) = h2(&terms()).await;
+    let closing = tokio::spawn(async move {
+        guard.write_all(b"the last of an answer").await.unwrap();
+        AsyncWriteExt::shutdown(&mut guard).await.unwrap();
+        Instant::now()
+    });
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, b"the last of an answer");
+    // It makes room for more of what it has already, which nobody needs any more.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    client.write_all(&frame(8, 0, &[0, 0, 1, 0])).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!closing.is_finished());
+    let closed = Instant::now();
+    drop(client);
+    assert_eq!(closing.await.unwrap(), closed);
+    // Who never closes is waited for as long as for a header.
+    let (_client, mut guard) = h2(&terms()).await;
+    let begun = Instant::now();
+    AsyncWriteExt::shutdown(&mut guard).await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::from_secs(10));
+}

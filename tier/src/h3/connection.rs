@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use pingora::apps::HttpServerApp;
 use quinn::{RecvStream, SendStream, VarInt, ZeroRttAccepted};
-use tokio::sync::watch;
+use runtime::shutdown::Shutdown;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, MissedTickBehavior};
 
@@ -14,7 +14,6 @@ use super::account::{Account, Taking};
 use super::code::{Code, Fault};
 use super::frame;
 use super::inbound::Inbound;
-use super::listener;
 use super::metrics::Metrics;
 use super::outbound::Outbound;
 use super::request::{self, Arrival};
@@ -27,7 +26,7 @@ use crate::spoken::{Numbering, Spoken};
 pub(super) struct Connection<A> {
     quic: quinn::Connection,
     context: Arc<Context<A>>,
-    shutdown: watch::Receiver<bool>,
+    shutdown: Shutdown,
     phase: Phase,
     /// The first request stream that has not been taken up.
     next_stream: u64,
@@ -81,7 +80,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
     pub(super) fn new(
         quic: quinn::Connection,
         context: Arc<Context<A>>,
-        shutdown: watch::Receiver<bool>,
+        shutdown: Shutdown,
     ) -> Self {
         Self {
             account: Account::new(context.metrics.clone()),
@@ -210,7 +209,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
                 Some(done) = unis.join_next() => if let Ok(Err(fault)) = done {
                     return Err(fault);
                 },
-                () = listener::requested(&mut shutdown), if self.phase == Phase::Open => {
+                () = shutdown.requested(), if self.phase == Phase::Open => {
                     self.announce(&mut streams).await?;
                 }
                 () = tokio::time::sleep_until(deadline) => match self.phase {
@@ -248,7 +247,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
             outbound,
             arrival,
         };
-        requests.spawn(request.serve(quic, context, self.shutdown.clone()));
+        requests.spawn(request.serve(quic, context, self.shutdown.watch()));
     }
 
     /// Keeps the tally; a client that gives up far more than it lets be answered is cut off.
@@ -280,8 +279,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
     async fn announce(&mut self, streams: &mut Streams) -> Result<(), Fault> {
         // the largest id that a request stream may have
         go_away(streams, super::varint::MAX - 3).await?;
-        let round_trip = self.quic.rtt().clamp(GRACE, GRACE_MAX);
-        self.phase = Phase::Announced(Instant::now() + round_trip);
+        let grace = if self.shutdown.is_replaced() {
+            // nothing presses, and a client may be slow to hear it
+            self.context.settings.drain / 2
+        } else {
+            self.quic.rtt().clamp(GRACE, GRACE_MAX)
+        };
+        self.phase = Phase::Announced(Instant::now() + grace);
         Ok(())
     }
 
@@ -321,7 +325,8 @@ const STREAM_STEP: u64 = 4;
 const GIVEN_UP_FREE: u32 = 256;
 const GIVEN_UP_RATIO: u32 = 4;
 
-/// How long requests are still taken after the shutdown was announced: a round trip, within these.
+/// How long requests are still taken after the shutdown was announced: a round trip, within these; longer where
+/// another process serves in our place.
 const GRACE: Duration = Duration::from_millis(20);
 const GRACE_MAX: Duration = Duration::from_secs(1);
 

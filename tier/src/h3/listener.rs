@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pingora::apps::HttpServerApp;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, EndpointConfig, IdleTimeout, TokioRuntime, TransportConfig, VarInt};
+use runtime::shutdown::Shutdown;
 use rustls::server::{ResolvesServerCert, ServerSessionMemoryCache};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -16,14 +17,16 @@ use super::code::Code;
 use super::connection::{Connection, Context, Early};
 use super::metrics::Metrics;
 use super::settings::Settings;
+use super::steering::{Steering, Tag, Tagged};
 
 /// A bound socket that does not answer yet.
 #[derive(Debug)]
 pub struct Listener {
     endpoint: Endpoint,
     local_addr: SocketAddr,
-    settings: Settings,
+    settings: Arc<watch::Sender<Settings>>,
     metrics: Metrics,
+    steering: Option<Steering>,
 }
 
 impl Listener {
@@ -35,6 +38,18 @@ impl Listener {
     /// Its counters, to be registered where they shall be seen.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Its settings. Those that come later hold for the connections from then on, as far as they do not concern the
+    /// socket and QUIC's windows.
+    #[must_use]
+    pub fn settings(&self) -> Arc<watch::Sender<Settings>> {
+        Arc::clone(&self.settings)
+    }
+
+    /// What shares the port with another process; nothing where the kernel cannot do that.
+    pub const fn take_steering(&mut self) -> Option<Steering> {
+        self.steering.take()
     }
 }
 
@@ -49,9 +64,28 @@ pub fn bind(
     resolver: Arc<dyn ResolvesServerCert>,
     settings: &Settings,
 ) -> io::Result<Listener> {
+    bind_beside(None, addr, resolver, settings)
+}
+
+/// As [`bind`], beside the socket of a process that has this tag and goes on answering its connections. It gets all
+/// packets until the new one's [`Steering::take_over`].
+///
+/// # Errors
+///
+/// As [`bind`]; or the kernel cannot share a port.
+pub fn bind_beside(
+    elder: Option<Tag>,
+    addr: SocketAddr,
+    resolver: Arc<dyn ResolvesServerCert>,
+    settings: &Settings,
+) -> io::Result<Listener> {
     let config = server_config(resolver, settings)?;
-    let socket = udp_socket(addr, settings)?;
-    let endpoint_config = EndpointConfig::default();
+    let (socket, steering) = shared_socket(elder, addr, settings)?;
+    let mut endpoint_config = EndpointConfig::default();
+    if let Some(steering) = &steering {
+        let tag = steering.tag();
+        endpoint_config.cid_generator(move || Box::new(Tagged::new(tag)));
+    }
     let endpoint = Endpoint::new(
         endpoint_config,
         Some(config),
@@ -62,15 +96,17 @@ pub fn bind(
     Ok(Listener {
         endpoint,
         local_addr,
-        settings: settings.clone(),
+        settings: Arc::new(watch::Sender::new(settings.clone())),
         metrics: Metrics::new(),
+        steering,
     })
 }
 
-/// Answers requests with `app` until `shutdown` says true or its sender is gone. Then no
-/// connection is taken any more, every client gets GOAWAY, and requests in progress are completed,
-/// for at most [`Settings::drain`]. Returns when all connections have ended.
-pub async fn serve<A>(listener: Listener, app: Arc<A>, mut shutdown: watch::Receiver<bool>)
+/// Answers requests with `app` until shutdown. Then no connection is taken any more, every client
+/// gets GOAWAY, and requests in progress are completed, for at most [`Settings::drain`]. Where
+/// another process serves instead, connections that began at this one are taken still, and each
+/// client has half of that time to go there. Returns when all connections have ended.
+pub async fn serve<A>(listener: Listener, app: Arc<A>, mut shutdown: Shutdown)
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
@@ -79,33 +115,49 @@ where
         local_addr,
         settings,
         metrics,
+        ..
     } = listener;
-    let context = Arc::new(Context {
-        app,
-        settings,
-        metrics,
-        server: local_addr,
-    });
-    let (watch, drain) = (shutdown.clone(), context.settings.drain);
+    let mut settings = settings.subscribe();
+    let of = |settings: &Settings| {
+        Arc::new(Context {
+            app: Arc::clone(&app),
+            settings: settings.clone(),
+            metrics: metrics.clone(),
+            server: local_addr,
+        })
+    };
+    let mut context = of(&settings.borrow_and_update());
+    let asked = shutdown.clone();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             incoming = endpoint.accept() => {
                 let Some(incoming) = incoming else { break };
                 if let Some(incoming) = admit(incoming, &endpoint, &context) {
-                    connections.spawn(connect(incoming, Arc::clone(&context), watch.clone()));
+                    connections.spawn(connect(incoming, Arc::clone(&context), asked.clone()));
                 }
             }
             Some(_) = connections.join_next() => {}
-            () = requested(&mut shutdown) => break,
+            Ok(()) = settings.changed() => context = of(&settings.borrow_and_update()),
+            () = shutdown.requested() => break,
         }
     }
+    let drain = context.settings.drain;
+    let settled = Instant::now() + SETTLE.min(drain / 2);
     let drained = async {
-        while !connections.is_empty() {
+        // packets that came before the other process took over may still lie in the socket
+        while !connections.is_empty() || (shutdown.is_replaced() && Instant::now() < settled) {
             tokio::select! {
-                // told at once, a client goes elsewhere without waiting
-                Some(incoming) = endpoint.accept() => incoming.refuse(),
-                _ = connections.join_next() => {}
+                Some(incoming) = endpoint.accept() => {
+                    if !shutdown.is_replaced() {
+                        // told at once, a client goes elsewhere without waiting
+                        incoming.refuse();
+                    } else if let Some(incoming) = admit(incoming, &endpoint, &context) {
+                        connections.spawn(connect(incoming, Arc::clone(&context), asked.clone()));
+                    }
+                }
+                Some(_) = connections.join_next() => {}
+                () = tokio::time::sleep_until(settled), if connections.is_empty() => {}
             }
         }
     };
@@ -115,11 +167,6 @@ where
     endpoint.close(Code::NO_ERROR.into(), b"shutdown");
     // lets the farewell leave; clients that are gone are not waited for
     let _ = timeout(FAREWELL, endpoint.wait_idle()).await;
-}
-
-/// Waits until the shutdown is asked for, or nobody is left who could ask.
-pub(super) async fn requested(shutdown: &mut watch::Receiver<bool>) {
-    let _ = shutdown.wait_for(|asked| *asked).await;
 }
 
 /// Refuses a client at the limit, and sends one that has not proved its address back for that
@@ -153,7 +200,7 @@ fn admit<A>(
 async fn connect<A: HttpServerApp + Send + Sync + 'static>(
     incoming: quinn::Incoming,
     context: Arc<Context<A>>,
-    shutdown: watch::Receiver<bool>,
+    shutdown: Shutdown,
 ) {
     let until = Instant::now() + context.settings.handshake;
     let handshake = async {
@@ -232,9 +279,48 @@ fn transport(settings: &Settings) -> io::Result<TransportConfig> {
     Ok(transport)
 }
 
-fn udp_socket(addr: SocketAddr, settings: &Settings) -> io::Result<std::net::UdpSocket> {
+/// A socket that can share its port with another process's; where the kernel knows no such thing, one that cannot.
+fn shared_socket(
+    elder: Option<Tag>,
+    addr: SocketAddr,
+    settings: &Settings,
+) -> io::Result<(std::net::UdpSocket, Option<Steering>)> {
+    let addr = match elder {
+        Some(_) => addr,
+        // a port that can be shared would be given to whoever asks in the same way: it must be free first
+        None => udp_socket(addr, settings, Port::Alone)?.local_addr()?,
+    };
+    let socket = udp_socket(addr, settings, Port::Shared)?;
+    match Steering::new(socket.try_clone()?, elder) {
+        Ok(steering) => Ok((socket, Some(steering))),
+        Err(error) if elder.is_none() => {
+            tracing::warn!(
+                "the kernel cannot lead QUIC packets to one of two processes: no upgrade without a pause: {error}"
+            );
+            // none of a group that nobody steers
+            drop(socket);
+            Ok((udp_socket(addr, settings, Port::Alone)?, None))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Port {
+    Shared,
+    Alone,
+}
+
+fn udp_socket(
+    addr: SocketAddr,
+    settings: &Settings,
+    port: Port,
+) -> io::Result<std::net::UdpSocket> {
     use socket2::{Domain, Protocol, Socket, Type};
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if port == Port::Shared {
+        socket.set_reuse_port(true)?;
+    }
     // more buffer than the system allows is no reason not to serve
     let _ = socket.set_recv_buffer_size(settings.socket_buffer_bytes);
     let _ = socket.set_send_buffer_size(settings.socket_buffer_bytes);
@@ -255,6 +341,9 @@ const SESSIONS: usize = 16 * 1024;
 
 /// How often a silent client is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// After another process took over, how long packets that came before are waited for.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// How long clients have to hear that the server closes.
 const FAREWELL: Duration = Duration::from_secs(1);

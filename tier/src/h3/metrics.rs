@@ -62,7 +62,7 @@ impl Metrics {
                 "h3_connections_failed_total",
                 "HTTP/3 connections closed for a protocol error of the peer",
             ),
-            requests: counter("h3_requests_total", "well-formed HTTP/3 requests"),
+            requests: counter("h3_requests_total", "Well-formed HTTP/3 requests"),
             malformed: counter(
                 "h3_malformed_total",
                 "HTTP/3 request streams refused before processing",

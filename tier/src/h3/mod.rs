@@ -32,6 +32,7 @@ mod reply;
 mod request;
 mod session;
 mod settings;
+mod steering;
 #[cfg(test)]
 mod tests;
 mod uni;
@@ -39,6 +40,7 @@ mod varint;
 
 #[doc(hidden)]
 pub use code::{Code, Fault};
-pub use listener::{Listener, bind, serve};
+pub use listener::{Listener, bind, bind_beside, serve};
 pub use metrics::Metrics;
 pub use settings::Settings;
+pub use steering::{Steering, Tag};

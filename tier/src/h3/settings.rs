@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::listen::Limits;
 use crate::pace::Patience;
 
 /// Limits and time-outs of a listener.
@@ -44,6 +45,18 @@ pub struct Settings {
     pub early_data: bool,
     /// How long requests in progress may take after the shutdown was asked for.
     pub drain: Duration,
+}
+
+impl Settings {
+    /// Takes what all listeners of a node have in common.
+    pub const fn bear(&mut self, limits: &Limits) {
+        self.max_connections = limits.max_connections;
+        self.handshake = limits.handshake;
+        self.header = limits.header;
+        self.read = limits.read;
+        self.write = limits.write;
+        self.drain = limits.drain;
+    }
 }
 
 impl Default for Settings {

@@ -6,13 +6,13 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGaugeVec, Opts, Registry};
 
-use super::Parents;
+use super::Current;
 
 /// Registers what is told of a node's parents.
 ///
 /// # Errors
 /// When the registry holds it already.
-pub fn register(registry: &Registry, parents: &Arc<Parents>) -> Result<(), prometheus::Error> {
+pub fn register(registry: &Registry, parents: &Current) -> Result<(), prometheus::Error> {
     let gauge = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &["parent"]);
     registry.register(Box::new(Figures {
         parents: Arc::clone(parents),
@@ -24,27 +24,51 @@ pub fn register(registry: &Registry, parents: &Arc<Parents>) -> Result<(), prome
             "millrace_tier_parent_requests",
             "Requests in progress at the parent",
         )?,
+        addresses: gauge(
+            "millrace_tier_parent_addresses",
+            "Addresses that the parent's name leads to",
+        )?,
+        nameless: gauge(
+            "millrace_tier_parent_nameless",
+            "1 while lookups of the parent's name fail; what was found before is gone by",
+        )?,
     }))
 }
 
 struct Figures {
-    parents: Arc<Parents>,
+    parents: Current,
     up: IntGaugeVec,
     load: IntGaugeVec,
+    addresses: IntGaugeVec,
+    nameless: IntGaugeVec,
+}
+
+impl Figures {
+    const fn all(&self) -> [&IntGaugeVec; 4] {
+        [&self.up, &self.load, &self.addresses, &self.nameless]
+    }
 }
 
 impl Collector for Figures {
     fn desc(&self) -> Vec<&Desc> {
-        [self.up.desc(), self.load.desc()].concat()
+        self.all().map(Collector::desc).concat()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        for state in self.parents.states() {
+        // One that is no parent any more is not told of.
+        self.up.reset();
+        self.load.reset();
+        for state in self.parents.load().states() {
             let labels = &[state.authority];
-            self.up.with_label_values(labels).set(state.well.into());
-            let load = i64::try_from(state.load).unwrap_or(i64::MAX);
-            self.load.with_label_values(labels).set(load);
+            let set = |gauge: &IntGaugeVec, value: usize| {
+                let value = i64::try_from(value).unwrap_or(i64::MAX);
+                gauge.with_label_values(labels).set(value);
+            };
+            set(&self.up, state.well.into());
+            set(&self.load, state.load);
+            set(&self.addresses, state.addresses);
+            set(&self.nameless, state.nameless.into());
         }
-        [self.up.collect(), self.load.collect()].concat()
+        self.all().map(Collector::collect).concat()
     }
 }

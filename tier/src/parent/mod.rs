@@ -4,7 +4,9 @@
 //! that asks its parents on the side burdens them most when they can least bear it. One that failed is asked last for
 //! a while; then one request tries it, and the others wait for what becomes of that.
 
+mod address;
 mod metrics;
+mod names;
 
 use std::cmp::Reverse;
 use std::net::SocketAddr;
@@ -12,25 +14,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, ArcSwapOption};
+use http::HeaderValue;
 use parking_lot::Mutex;
-use pingora::prelude::{Error, ErrorType, HttpPeer, OrErr, Result};
+use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
 use pingora::utils::tls::CertKey;
 use tokio::time::Instant;
 
+pub use address::{Address, AddressError};
 pub use metrics::register;
-
-/// One parent by its base URL, `http://host:port` or `https://host:port`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
-    host: String,
-    port: u16,
-    tls: bool,
-}
-
-/// Why a parent's URL is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be http://host:port or https://host:port, without a path")]
-pub struct AddressError;
+use names::{Place, Resolver};
 
 /// Time-outs towards parents.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +36,34 @@ pub struct Timeouts {
     pub idle: Duration,
     /// How long a parent that could not be connected to is asked last.
     pub cooldown: Duration,
+    /// How long a request waits for another one's fill to begin before it asks a parent itself.
+    pub fill_wait: Duration,
+}
+
+/// The parents of a node as they are now.
+pub type Current = Arc<ArcSwap<Parents>>;
+
+/// The credential of a hop, if it has one; whoever has a copy sees another that is set.
+#[derive(Clone, Default)]
+pub struct Credential(Arc<ArcSwapOption<HeaderValue>>);
+
+impl Credential {
+    /// Shows this one from now on.
+    pub fn set(&self, credential: Option<HeaderValue>) {
+        self.0.store(credential.map(Arc::new));
+    }
+
+    /// The one to show.
+    #[must_use]
+    pub fn now(&self) -> Option<HeaderValue> {
+        self.0.load().as_deref().cloned()
+    }
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credential")
+    }
 }
 
 /// The parents of a node.
@@ -52,7 +73,7 @@ pub struct Timeouts {
 /// parent away moves only its own objects. One that has much more to do than the others is passed over for the next,
 /// so that no object that everybody wants holds up all others of its parent.
 pub struct Parents {
-    list: Vec<Parent>,
+    list: Vec<Arc<Parent>>,
     timeouts: Timeouts,
     identity: Option<Arc<CertKey>>,
 }
@@ -60,9 +81,12 @@ pub struct Parents {
 struct Parent {
     address: Address,
     authority: String,
+    place: Arc<Place>,
     health: Mutex<Health>,
     /// Requests in progress.
     load: Arc<AtomicUsize>,
+    /// What may be spent on asking another one instead.
+    credit: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +96,19 @@ struct Health {
     /// Answers in a row that say that it cannot do its work, or that it hung up instead of giving.
     faults: u32,
     answered_at: Option<Instant>,
+}
+
+impl Parent {
+    fn new(address: Address, resolver: &Arc<dyn Resolver>) -> Self {
+        Self {
+            authority: address.authority(),
+            place: Place::new(&address, Arc::clone(resolver)),
+            address,
+            credit: AtomicUsize::new(MOST_CREDIT),
+            health: Mutex::default(),
+            load: Arc::default(),
+        }
+    }
 }
 
 /// A request in progress at a parent.
@@ -100,52 +137,20 @@ pub struct State<'a> {
     pub well: bool,
     /// Requests in progress.
     pub load: usize,
+    /// Addresses that its name leads to.
+    pub addresses: usize,
+    /// Its name was not found when it was last looked up.
+    pub nameless: bool,
 }
 
-impl Address {
-    /// Reads a parent's URL.
-    ///
-    /// # Errors
-    /// When it is anything but scheme, host and port.
-    pub fn parse(url: &str) -> Result<Self, AddressError> {
-        let uri: http::Uri = url.parse().map_err(|_| AddressError)?;
-        let tls = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(AddressError),
-        };
-        let (Some(host), Some(port)) = (uri.host(), uri.port_u16()) else {
-            return Err(AddressError);
-        };
-        let bare = !url.contains(['@', '?', '#']) && matches!(uri.path(), "" | "/");
-        if !bare || port == 0 {
-            return Err(AddressError);
-        }
-        Ok(Self {
-            host: host.trim_matches(['[', ']']).to_owned(),
-            port,
-            tls,
-        })
-    }
-
-    fn authority(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
-    }
-
-    async fn resolve(&self) -> Result<SocketAddr> {
-        if let Ok(ip) = self.host.parse() {
-            return Ok(SocketAddr::new(ip, self.port));
-        }
-        let mut found = tokio::net::lookup_host((self.host.as_str(), self.port))
-            .await
-            .or_err(ErrorType::ConnectNoRoute, "resolving a parent's name")?;
-        found.next().ok_or_else(|| {
-            Error::explain(ErrorType::ConnectNoRoute, "a parent's name has no address")
-        })
+impl Parent {
+    fn begin(&self) -> Busy {
+        let more = |credit| (credit < MOST_CREDIT).then_some(credit + 1);
+        // At the most it stays as it is.
+        let _ = self
+            .credit
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        Busy::begin(&self.load)
     }
 }
 
@@ -153,20 +158,38 @@ impl Parents {
     /// The parents of a node; there must be at least one.
     #[must_use]
     pub fn new(addresses: Vec<Address>, timeouts: Timeouts) -> Self {
+        Self::found_by(Arc::new(names::System), addresses, timeouts)
+    }
+
+    fn found_by(resolver: Arc<dyn Resolver>, addresses: Vec<Address>, timeouts: Timeouts) -> Self {
         let list = addresses
             .into_iter()
-            .map(|address| Parent {
-                authority: address.authority(),
-                address,
-                health: Mutex::default(),
-                load: Arc::default(),
-            })
-            .collect();
+            .map(|address| Arc::new(Parent::new(address, &resolver)));
         Self {
-            list,
+            list: list.collect(),
             timeouts,
             identity: None,
         }
+    }
+
+    /// Others in their place. What is known of one that stays is kept.
+    #[must_use]
+    pub fn replaced(&self, addresses: Vec<Address>, timeouts: Timeouts) -> Self {
+        let resolver: Arc<dyn Resolver> = Arc::new(names::System);
+        let known = |address: &Address| self.list.iter().find(|parent| parent.address == *address);
+        let list = addresses.into_iter().map(|address| match known(&address) {
+            Some(parent) => Arc::clone(parent),
+            None => Arc::new(Parent::new(address, &resolver)),
+        });
+        Self {
+            list: list.collect(),
+            timeouts,
+            identity: None,
+        }
+    }
+
+    pub(crate) const fn fill_wait(&self) -> Duration {
+        self.timeouts.fill_wait
     }
 
     /// The same, who are shown a certificate where they ask for one.
@@ -205,8 +228,26 @@ impl Parents {
         self.list.get(index).map_or("", |parent| &parent.authority)
     }
 
+    /// Notes that a parent could not be connected to at one of its addresses; whether another one is to be tried.
+    pub(crate) fn unreachable(&self, index: usize, address: Option<SocketAddr>) -> bool {
+        let parent = self.list.get(index).zip(address);
+        let cooldown = self.timeouts.cooldown;
+        let another = parent.is_some_and(|(parent, at)| parent.place.failed(at, cooldown));
+        if !another {
+            self.failed(index);
+        }
+        another
+    }
+
+    /// Notes that a parent has been connected to at one of its addresses.
+    pub(crate) fn reached(&self, index: usize, address: SocketAddr) {
+        if let Some(parent) = self.list.get(index) {
+            parent.place.reached(address);
+        }
+    }
+
     /// Notes that a parent could not be connected to.
-    pub(crate) fn failed(&self, index: usize) {
+    fn failed(&self, index: usize) {
         if let Some(parent) = self.list.get(index) {
             parent.health.lock().failed_at = Some(Instant::now());
         }
@@ -245,6 +286,18 @@ impl Parents {
         }
     }
 
+    /// Whether another parent may do what this one was asked for and did not do, which counts as done. One request in
+    /// ten may be asked twice, and a few more: where all parents have too much to do, each would get twice as much.
+    pub(crate) fn spend(&self, index: usize) -> bool {
+        self.list.get(index).is_some_and(|parent| {
+            let left = |credit: usize| credit.checked_sub(PRICE);
+            let spent = parent
+                .credit
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+            spent.is_ok()
+        })
+    }
+
     /// Whether there is a parent that was not tried.
     pub(crate) fn has_another(&self, tried: &[usize]) -> bool {
         (0..self.list.len()).any(|index| !tried.contains(&index))
@@ -252,10 +305,15 @@ impl Parents {
 
     /// How each parent is doing.
     pub fn states(&self) -> impl Iterator<Item = State<'_>> {
-        self.list.iter().map(|parent| State {
-            authority: &parent.authority,
-            well: parent.health.lock().failed_at.is_none(),
-            load: parent.load.load(Ordering::Relaxed),
+        self.list.iter().map(|parent| {
+            let (addresses, nameless) = parent.place.state();
+            State {
+                authority: &parent.authority,
+                well: parent.health.lock().failed_at.is_none(),
+                load: parent.load.load(Ordering::Relaxed),
+                addresses,
+                nameless,
+            }
         })
     }
 
@@ -300,7 +358,7 @@ impl Parents {
             };
             tried.push(index);
             self.probe(index);
-            let busy = self.list.get(index).map(|parent| Busy::begin(&parent.load));
+            let busy = self.list.get(index).map(|parent| parent.begin());
             match self.peer(index).await {
                 Ok(peer) => return Ok((peer, busy.unwrap_or_else(|| Busy(Arc::default())))),
                 Err(error) => {
@@ -317,12 +375,9 @@ impl Parents {
             .list
             .get(index)
             .ok_or_else(|| Error::explain(ErrorType::InternalError, "no such parent"))?;
-        let lookup = tokio::time::timeout(self.timeouts.connect, parent.address.resolve());
-        let address = lookup
-            .await
-            .or_err(ErrorType::ConnectTimedout, "resolving a parent's name")
-            .flatten()
-            .map_err(|e| e.into_up())?;
+        let (patience, cooldown) = (self.timeouts.connect, self.timeouts.cooldown);
+        let address = parent.place.next(patience, cooldown).await;
+        let address = address.map_err(|e| e.into_up())?;
         let mut peer = HttpPeer::new(address, parent.address.tls, parent.address.host.clone());
         peer.client_cert_key.clone_from(&self.identity);
         peer.options.connection_timeout = Some(self.timeouts.connect);
@@ -333,6 +388,15 @@ impl Parents {
         Ok(Box::new(peer))
     }
 }
+
+/// How often a request goes on to another address of a parent that it could not connect to.
+pub(crate) const DETOURS: u32 = 2;
+
+/// What a second attempt costs; each request earns one.
+const PRICE: usize = 10;
+
+/// What a parent's requests have earned at most, and in the beginning: 32 attempts.
+const MOST_CREDIT: usize = 32 * PRICE;
 
 /// Answers in a row by which a parent is known to be unable.
 const FAULTS: u32 = 3;

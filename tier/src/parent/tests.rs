@@ -7,6 +7,7 @@ const TIMEOUTS: Timeouts = Timeouts {
     read: Duration::from_secs(1),
     idle: Duration::from_secs(1),
     cooldown: Duration::from_secs(5),
+    fill_wait: Duration::from_secs(5),
 };
 
 fn parents(ports: &[u16]) -> Parents {
@@ -53,6 +54,26 @@ fn removing_one_parent_moves_only_its_keys() {
         }
     }
     assert!((800..1200).contains(&moved), "{moved} of 3000");
+}
+
+#[test]
+fn a_parent_that_stays_is_known_still_when_others_are_replaced() {
+    let before = parents(&[1, 2]);
+    before.failed(1);
+    let addresses =
+        ["http://127.0.0.1:3", "http://127.0.0.1:2"].map(|url| Address::parse(url).unwrap());
+    let after = before.replaced(addresses.to_vec(), TIMEOUTS);
+    let well: Vec<_> = after
+        .states()
+        .map(|state| (state.authority.to_owned(), state.well))
+        .collect();
+    assert_eq!(
+        well,
+        [
+            ("127.0.0.1:3".to_owned(), true),
+            ("127.0.0.1:2".to_owned(), false)
+        ]
+    );
 }
 
 #[test]
@@ -167,4 +188,21 @@ async fn a_parent_whose_name_does_not_resolve_is_passed_over_and_cools_down() {
 
     let alone = Parents::new(vec![Address::parse(&nameless).unwrap()], TIMEOUTS);
     assert!(alone.next(&key, &mut Vec::new()).await.is_err());
+}
+
+#[tokio::test]
+async fn of_many_requests_one_in_ten_is_asked_twice() {
+    let parents = parents(&[1, 2]);
+    let asked_twice = async |requests: usize| {
+        let mut count = 0;
+        for _ in 0..requests {
+            let mut tried = Vec::new();
+            drop(parents.next(b"k", &mut tried).await.unwrap());
+            count += usize::from(parents.spend(tried[0]));
+        }
+        count
+    };
+    assert_eq!(asked_twice(10).await, 10, "a few are always");
+    let many = asked_twice(1000).await;
+    assert!((100..=135).contains(&many), "{many}");
 }

@@ -4,8 +4,6 @@
 //! behalf once the player has its answer, and only while parents have little to do: never ahead of what somebody waits
 //! for.
 
-mod cmcd;
-
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -14,8 +12,6 @@ use parking_lot::Mutex;
 use pingora::cache::key::HashBinary;
 use prometheus::{IntCounterVec, Opts, Registry};
 use serde::{Deserialize, Serialize};
-
-pub(crate) use cmcd::next_object;
 
 /// `[prefetch]`: what players will ask for next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

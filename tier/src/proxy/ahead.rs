@@ -5,8 +5,8 @@ use pingora::cache::key::CacheHashKey;
 use pingora::proxy::{Session, subrequest};
 
 use super::{Context, Proxy};
-use crate::key;
 use crate::prefetch::following;
+use crate::{cmcd, key};
 
 impl Proxy {
     /// Begins to fetch what the player is going to ask for next, where that is wanted and does no harm.
@@ -18,16 +18,25 @@ impl Proxy {
             return;
         };
         let status = session.response_written().map(|response| response.status);
-        let given = status.is_some_and(|status| matches!(status.as_u16(), 200 | 206));
+        let given = match status.map(|status| status.as_u16()) {
+            Some(200) => true,
+            // A few bytes are no sign that somebody watches.
+            Some(206) => session.body_bytes_sent() >= WATCHED,
+            _ => false,
+        };
         if !given || self.purges.lost().is_some() {
             return;
         }
-        let Some(address) = following(ctx.address(), ctx.said.as_deref()) else {
+        let field = session.req_header().headers.get("cmcd-request");
+        let field = field.and_then(|field| field.to_str().ok());
+        let mut said = field.into_iter().chain(ctx.cmcd.as_deref());
+        let said = said.find_map(cmcd::next_object);
+        let Some(address) = following(ctx.address(), said.as_deref()) else {
             return;
         };
         let key = key::build(&self.rules.zone, &address);
         let is_cached = self.cache.has(&key);
-        let at_parents = self.parents.states().map(|state| state.load).sum();
+        let at_parents = ctx.parents.states().map(|state| state.load).sum();
         let errand = self
             .prefetch
             .begin(address, key.combined_bin(), is_cached, at_parents);
@@ -39,3 +48,6 @@ impl Proxy {
         }
     }
 }
+
+/// The least that who watches takes of a segment at a time.
+const WATCHED: usize = 16 * 1024;

@@ -1,5 +1,6 @@
 //! What is known of one request so far.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use contracts::reason::Reason;
@@ -10,9 +11,9 @@ use pingora::proxy::Session;
 use runtime::clock::System;
 
 use super::seq::Numbers;
-use crate::admission::Admitted;
+use crate::admission::{Admitted, Visitor};
 use crate::metrics::CacheUse;
-use crate::parent::Busy;
+use crate::parent::{Busy, Parents};
 use crate::protocol::Protocol;
 use crate::rfc9111::directives::Request as Wishes;
 use crate::rfc9111::freshness::{Age, Arrival};
@@ -28,8 +29,12 @@ pub struct Context {
     /// By what the object is purged; empty until it was admitted.
     pub(super) subject: String,
     pub(super) numbers: Numbers,
-    /// What the player says that it will ask for next.
-    pub(super) said: Option<String>,
+    /// Who asks.
+    pub(super) visitor: Visitor,
+    /// What the player says of itself in the query.
+    pub(super) cmcd: Option<Box<str>>,
+    /// From the beginning until the answer's header was made.
+    pub(super) until_header: Option<Duration>,
     /// On behalf of this node: a refresh, or a question about an object.
     pub(super) internal: bool,
     /// A body follows the header, over HTTP/1.1.
@@ -43,10 +48,14 @@ pub struct Context {
     pub(super) fault: Option<&'static str>,
     pub(super) joined: bool,
     pub(super) cache_use: CacheUse,
-    /// The parents that were asked, in order.
+    /// The parents that there were when it came.
+    pub(super) parents: Arc<Parents>,
+    /// Those that were asked, in order.
     pub(super) tried: Vec<usize>,
     /// How often one was asked.
     pub(super) attempts: u32,
+    /// How often another address of the same parent was tried.
+    pub(super) detours: u32,
     /// Held while a parent is at work on it.
     pub(super) busy: Option<Busy>,
     pub(super) upstream: Upstream,
@@ -58,6 +67,8 @@ pub(super) struct Upstream {
     pub(super) asked_at: Option<Instant>,
     pub(super) arrival: Option<Arrival>,
     pub(super) status: Option<u16>,
+    /// It is decided whether another parent is asked because of that.
+    pub(super) weighed: bool,
     /// It was asked for a part and not for the whole.
     pub(super) part: bool,
     pub(super) age: Age,
@@ -69,7 +80,7 @@ pub(super) struct Upstream {
 }
 
 impl Context {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(parents: Arc<Parents>) -> Self {
         Self {
             protocol: Protocol::H1,
             started: Instant::now(),
@@ -78,7 +89,9 @@ impl Context {
             key: None,
             subject: String::new(),
             numbers: Numbers::default(),
-            said: None,
+            visitor: Visitor::default(),
+            cmcd: None,
+            until_header: None,
             internal: false,
             brings_body: false,
             wishes: None,
@@ -88,8 +101,10 @@ impl Context {
             fault: None,
             joined: false,
             cache_use: CacheUse::None,
+            parents,
             tried: Vec::new(),
             attempts: 0,
+            detours: 0,
             busy: None,
             upstream: Upstream::default(),
         }

@@ -1,5 +1,7 @@
 //! How a request comes in: whether it is served at all, who let it in, and by what its object is known.
 
+use std::borrow::Cow;
+
 use contracts::reason::Reason;
 use http::uri::Authority;
 use http::{Method, Version, header};
@@ -11,10 +13,10 @@ use super::context::raw_target;
 use super::{Context, Proxy};
 use crate::admission::{Admitted, Facts, Refused};
 use crate::policy::{From, Passage};
-use crate::prefetch::{Errand, next_object};
+use crate::prefetch::Errand;
 use crate::protocol::Protocol;
-use crate::purge::WhenLost;
-use crate::{answer, headers, key};
+use crate::purge::{WhenLost, canonical};
+use crate::{answer, cmcd, headers, key};
 
 impl Proxy {
     /// Leads a request to the cache; true when it has been answered instead.
@@ -24,25 +26,30 @@ impl Proxy {
             answer::preflight(session, viewers, ctx.protocol == Protocol::H3).await?;
             return Ok(true);
         }
-        let reason = match self.admit(session, ctx) {
+        let entered = match self.admit(session, ctx) {
             Ok(admitted) => {
                 self.enter(session, ctx, admitted)?;
-                if self.purges.lost() == Some(WhenLost::Refuse) && !ctx.internal {
-                    self.refuse(session, ctx, Reason::Busy).await?;
-                    return Ok(true);
-                }
-                if !self.must_be_public(ctx) || self.is_public(session, ctx).await {
-                    return Ok(false);
-                }
-                Reason::Missing
+                self.may_be_given(session, ctx).await
             }
-            Err(refused) => {
-                ctx.retry_after = refused.retry_after;
-                refused.reason
-            }
+            Err(refused) => Err(refused),
         };
-        self.refuse(session, ctx, reason).await?;
+        let Err(refused) = entered else {
+            return Ok(false);
+        };
+        ctx.retry_after = refused.retry_after;
+        self.refuse(session, ctx, refused.reason).await?;
         Ok(true)
+    }
+
+    /// Decides whether what was admitted is given now.
+    async fn may_be_given(&self, session: &mut Session, ctx: &Context) -> Result<(), Refused> {
+        if self.purges.lost() == Some(WhenLost::Refuse) && !ctx.internal {
+            return Err(Reason::Busy.into());
+        }
+        if self.must_be_public(ctx) {
+            return self.check_public(session, ctx).await;
+        }
+        Ok(())
     }
 
     /// Decides whether the request is let in.
@@ -54,7 +61,21 @@ impl Proxy {
         if ctx.internal {
             return Ok(self.admission.readmit(&target)?);
         }
+        let brings_body = !session.downstream_session.is_body_empty();
         let request = session.req_header();
+        if self.access.is_some() || self.prefetch.is_on() {
+            ctx.cmcd = cmcd::of_query(&target);
+        }
+        let From { client, scheme } = from(session, ctx.protocol);
+        let facts = Facts {
+            target: &target,
+            method: request.method.as_str(),
+            scheme,
+            authority: authority(request),
+            peer: client,
+            headers: &request.headers,
+        };
+        ctx.visitor = self.admission.meet(&facts);
         let passage = self.policy.passage(&request.method);
         let passage = passage.ok_or(Reason::Method)?;
         // RFC 9112 §3.2.4
@@ -73,22 +94,10 @@ impl Proxy {
         if !headers::loop_fits(&request.headers, longest) {
             return Err(Reason::BadRequest.into());
         }
-        if passage == Passage::Cache && !session.downstream_session.is_body_empty() {
+        if passage == Passage::Cache && brings_body {
             return Err(Reason::BadRequest.into());
         }
-        let From { client, scheme } = from(session, ctx.protocol);
-        let request = session.req_header();
-        if self.prefetch.is_on() {
-            ctx.said = next_object(&target, &request.headers);
-        }
-        self.admission.admit(&Facts {
-            target: &target,
-            method: request.method.as_str(),
-            scheme,
-            authority: authority(request),
-            peer: client,
-            headers: &request.headers,
-        })
+        self.admission.admit(&facts, ctx.visitor)
     }
 
     /// From here on the request bears its address and nothing of what admitted it.
@@ -101,8 +110,17 @@ impl Proxy {
         let request = session.req_header_mut();
         request.set_uri(uri);
         let zone = &self.rules.zone;
-        ctx.subject = self.policy.subject(&admitted.address, request);
-        ctx.key = Some(key::build(zone, &self.policy.target(&ctx.subject, scheme)));
+        let subject = self.policy.subject(&admitted.address, request);
+        ctx.key = Some(key::build(zone, &self.policy.target(&subject, scheme)));
+        // A film has one address: the grammar has no other spelling of it.
+        ctx.subject = if self.is_for_films() {
+            subject
+        } else {
+            match canonical(&subject) {
+                Cow::Borrowed(_) => subject,
+                Cow::Owned(even) => even,
+            }
+        };
         self.note_demand(request, ctx);
         if !ctx.internal {
             ctx.wishes = self.policy.wishes(request);

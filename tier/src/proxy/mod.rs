@@ -23,19 +23,21 @@ use pingora::cache::{
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
-use pingora::prelude::{Error, ErrorType, HttpPeer, Result, RetryType};
+use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
+use pingora::protocols::Digest;
 use pingora::proxy::{
     FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session, range_header_filter,
 };
 use runtime::clock::System;
 
+use crate::access::Log;
 use crate::admission::Admission;
-use crate::beacon::Beacon;
 use crate::cache::{Cache, Reader};
+use crate::changes::Changes;
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
 use crate::notes::Notes;
-use crate::parent::Parents;
+use crate::parent;
 use crate::policy::{Passage, Policy};
 use crate::prefetch::Prefetch;
 use crate::protocol::Protocol;
@@ -46,7 +48,7 @@ use crate::{answer, fill};
 
 pub use context::Context;
 use context::protocol_of;
-use hop::may_ask_again;
+use hop::{found_closed, may_ask_again};
 
 /// What a node is made of.
 pub struct Proxy {
@@ -54,8 +56,8 @@ pub struct Proxy {
     pub policy: Policy,
     /// Who is let in.
     pub admission: Arc<dyn Admission>,
-    /// Who hears of every answered request.
-    pub beacon: Arc<dyn Beacon>,
+    /// Where answered requests are noted, if anywhere.
+    pub access: Option<Arc<Log>>,
     /// What viewers get beyond the object; `None` for a node that serves tiers only.
     pub viewers: Option<Viewers>,
     /// Where objects are kept.
@@ -63,13 +65,15 @@ pub struct Proxy {
     /// Makes requests for one absent object wait for one fill.
     pub lock: &'static CacheKeyLockImpl,
     /// Where objects come from.
-    pub parents: Arc<Parents>,
+    pub parents: parent::Current,
     /// What was purged.
     pub purges: Arc<Purges>,
     /// What is fetched ahead.
     pub(crate) prefetch: Prefetch,
     /// What is being found out for those who show no token.
     pub(crate) questions: Arc<Questions>,
+    /// What was changed a moment ago.
+    pub(crate) changes: Changes,
     /// What is counted.
     pub metrics: Metrics,
     /// Names and limits.
@@ -86,11 +90,9 @@ pub struct Rules {
     /// Part of every cache key.
     pub zone: String,
     /// The credential to show to parents.
-    pub hop_secret: Option<http::HeaderValue>,
+    pub hop_secret: parent::Credential,
     /// Larger objects pass through and are not stored.
     pub max_object_bytes: usize,
-    /// How long a request waits for another one's fill to begin.
-    pub fill_wait: Duration,
 }
 
 #[async_trait]
@@ -98,7 +100,7 @@ impl ProxyHttp for Proxy {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context::new()
+        Context::new(self.parents.load_full())
     }
 
     /// None: what Pingora adds by itself compresses, and is switched off.
@@ -134,7 +136,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         let mut overrides = CacheOptionOverrides::default();
-        overrides.wait_timeout = Some(self.rules.fill_wait);
+        overrides.wait_timeout = Some(ctx.parents.fill_wait());
         // Whoever changes something waits for nobody.
         let lock = (self.passage(session) == Some(Passage::Cache)).then_some(self.lock);
         session
@@ -228,7 +230,7 @@ impl ProxyHttp for Proxy {
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         let key = ctx.key.as_ref().map_or(&[][..], CacheKey::primary_key);
         ctx.attempts += 1;
-        let (peer, busy) = self.parents.next(key, &mut ctx.tried).await?;
+        let (peer, busy) = ctx.parents.next(key, &mut ctx.tried).await?;
         ctx.busy = Some(busy);
         Ok(peer)
     }
@@ -236,15 +238,28 @@ impl ProxyHttp for Proxy {
     fn fail_to_connect(
         &self,
         _session: &mut Session,
-        _peer: &HttpPeer,
+        peer: &HttpPeer,
         ctx: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        if let Some(parent) = ctx.tried.last() {
-            self.parents.failed(*parent);
-        }
-        error.set_retry(self.may_ask_another(ctx));
+        error.set_retry(self.may_connect_elsewhere(peer, ctx));
         error
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        peer: &HttpPeer,
+        _socket: std::os::fd::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if let (false, Some(parent), Some(at)) = (reused, ctx.tried.last(), peer._address.as_inet())
+        {
+            ctx.parents.reached(*parent, *at);
+        }
+        Ok(())
     }
 
     fn error_while_proxy(
@@ -262,10 +277,14 @@ impl ProxyHttp for Proxy {
             return error;
         }
         // A kept connection may turn out to be closed: whoever is asked then, it is asked on a new one.
-        let was_closed = client_reused && matches!(error.retry, RetryType::ReusedOnly);
-        error.retry.decide_reuse(was_closed && may_ask_again(ctx));
-        if !was_closed && self.is_deaf(session, &error, ctx) {
-            error.set_retry(self.may_ask_another(ctx));
+        let was_closed = client_reused && found_closed(&error, ctx.upstream.status.is_some());
+        if was_closed {
+            error.set_retry(may_ask_again(ctx));
+            return error;
+        }
+        error.retry.decide_reuse(false);
+        if self.is_deaf(session, &error, ctx) {
+            error.set_retry(self.may_repeat(ctx));
         }
         error
     }

@@ -1,14 +1,15 @@
 //! Objects that are given without a token, when they say that they are public.
 
-use pingora::cache::CachePhase;
+use contracts::reason::Reason;
 use pingora::cache::key::CacheHashKey;
+use pingora::cache::{CacheKey, CachePhase};
 use pingora::http::ResponseHeader;
 use pingora::proxy::{Session, subrequest};
 
 use super::{Context, Proxy};
-use crate::admission::Condition;
+use crate::admission::{Condition, Refused};
 use crate::headers;
-use crate::question::{Asked, Question};
+use crate::question::{AGAIN, Asked, Question, Word};
 
 impl Proxy {
     pub(super) fn must_be_public(&self, ctx: &Context) -> bool {
@@ -21,20 +22,35 @@ impl Proxy {
     /// on the node's own behalf. The one who asks has shown nothing, so the fetch is not theirs:
     /// others may wait for the same fill, and it must neither depend on this client nor fail when
     /// the answer is no.
-    pub(super) async fn is_public(&self, session: &mut Session, ctx: &Context) -> bool {
-        let Some(key) = &ctx.key else { return false };
+    ///
+    /// # Errors
+    /// Why the object is not given: it is not public, or nobody could tell.
+    pub(super) async fn check_public(
+        &self,
+        session: &mut Session,
+        ctx: &Context,
+    ) -> Result<(), Refused> {
+        let Some(key) = &ctx.key else {
+            return Err(Reason::Missing.into());
+        };
         let known = self.cache.header(key, |header| {
             let current = self.is_current(header, ctx);
-            current.then(|| is_given_to_all(header))
+            current.then(|| declared_by(header))
         });
-        if let Some(known) = known.await.flatten() {
-            return known;
+        match known.await.flatten() {
+            Some(known) => known.allows(),
+            None => self.ask_parent(session, ctx, key).await.allows(),
         }
+    }
+
+    async fn ask_parent(&self, session: &mut Session, ctx: &Context, key: &CacheKey) -> Word {
+        let client = ctx.visitor.client;
         let Some(spawner) = &session.subrequest_spawner else {
-            return false;
+            return Word::Unknown;
         };
-        let (question, answer) = match self.questions.ask(key.combined_bin()) {
-            Asked::Refused => return false,
+        let (question, answer) = match self.questions.ask(key.combined_bin(), client) {
+            Asked::Known(word) => return word,
+            Asked::Full => return Word::Unknown,
             Asked::Open(answer) => return answer.wait().await,
             Asked::New(question, answer) => (question, answer),
         };
@@ -47,15 +63,38 @@ impl Proxy {
     }
 
     pub(super) fn answer_question(&self, session: &mut Session, response: &ResponseHeader) {
-        let public = is_given_to_all(response);
+        let word = declared_by(response);
         let question = session
             .subrequest_ctx
             .as_mut()
             .and_then(|errand| errand.user_ctx_mut())
             .and_then(|question| question.downcast_mut::<Question>());
         if let Some(question) = question {
-            question.answer(public);
+            question.answer(word);
         }
+    }
+}
+
+impl Word {
+    /// What it says to who asked.
+    fn allows(self) -> Result<(), Refused> {
+        match self {
+            Self::Public => Ok(()),
+            Self::Private => Err(Reason::Missing.into()),
+            Self::Unknown => Err(Refused {
+                reason: Reason::Busy,
+                retry_after: Some(AGAIN),
+            }),
+        }
+    }
+}
+
+/// What a parent's answer says of its object; nothing, where the parent is at fault.
+fn declared_by(response: &ResponseHeader) -> Word {
+    match response.status.as_u16() {
+        500.. => Word::Unknown,
+        _ if is_given_to_all(response) => Word::Public,
+        _ => Word::Private,
     }
 }
 

@@ -9,7 +9,7 @@ use pingora::proxy::{FailToProxy, Session};
 
 use super::public::declared_public;
 use super::{Context, Proxy};
-use crate::beacon::Served;
+use crate::access::Served;
 use crate::headers::CACHE_STATUS;
 use crate::notes::Notes;
 use crate::policy::Passage;
@@ -42,8 +42,11 @@ impl Proxy {
         &self,
         response: &mut ResponseHeader,
         session: &Session,
-        ctx: &Context,
+        ctx: &mut Context,
     ) -> Result<()> {
+        if self.access.is_some() {
+            ctx.until_header = Some(ctx.started.elapsed());
+        }
         self.tell(response, ctx)?;
         if let Some(viewers) = &self.viewers {
             viewers.dress(response, ctx.protocol == Protocol::H3)?;
@@ -138,25 +141,45 @@ impl Proxy {
             .map_or(0, |response| response.status.as_u16());
         let bytes = session.body_bytes_sent();
         if let Some(admitted) = &ctx.admitted {
-            self.admission.sent(admitted, bytes as u64);
+            self.admission.sent(admitted, ctx.visitor, bytes as u64);
         }
         self.metrics
             .answered(status, ctx.protocol, ctx.cache_use, bytes);
-        self.beacon.served(&Served {
+        if let Some(access) = &self.access {
+            access.served(&Served {
+                bytes,
+                complete: error.is_none(),
+                ..self.told(session, status, ctx)
+            });
+        }
+    }
+
+    /// What the access log is told of a request.
+    fn told<'a>(&'a self, session: &'a Session, status: u16, ctx: &'a Context) -> Served<'a> {
+        let request = session.req_header();
+        // A site's subjects begin with the host.
+        let host = ctx.subject.strip_prefix("//");
+        let parent = ctx.tried.last().filter(|_| ctx.attempts > 0);
+        let admitted = ctx.admitted.as_ref();
+        Served {
             protocol: ctx.protocol,
-            method: session.req_header().method.as_str(),
+            method: request.method.as_str(),
+            host: host.and_then(|host| host.split(['/', '*']).next()),
             address: ctx.address(),
-            session: ctx
-                .admitted
-                .as_ref()
-                .and_then(|admitted| admitted.session.as_deref()),
+            session: admitted.and_then(|admitted| admitted.session.as_deref()),
+            visitor: ctx.visitor,
+            fields: &request.headers,
+            cmcd: ctx.cmcd.as_deref(),
             status,
-            bytes,
+            bytes: 0,
+            complete: false,
             cache_use: ctx.cache_use,
+            parent: parent.map(|parent| ctx.parents.authority(*parent)),
             reason: ctx.reason,
+            arrived: ctx.arrived,
+            until_header: ctx.until_header,
             took: ctx.started.elapsed(),
-            complete: error.is_none(),
-        });
+        }
     }
 }
 

@@ -9,11 +9,13 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, Result};
 use pingora::proxy::Session;
 
+use super::context::Upstream;
 use super::{Context, Proxy};
 use crate::cache::validated_at;
 use crate::policy::Passage;
 use crate::purge::{Subject, Verdict};
 use crate::rfc9111::directives::Response as Directives;
+use crate::rfc9111::freshness::Age;
 
 /// What is known of one request's numbers.
 #[derive(Default)]
@@ -28,6 +30,8 @@ pub(super) struct Numbers {
     noted: u64,
     /// What the child is told.
     told: u64,
+    /// The answer may be from before a purge, and nobody can tell: it bears no number, and its age.
+    pub(super) laundered: bool,
     /// A parent was asked again because it was behind.
     pub(super) again: bool,
     /// The parent's word is wanted before anything is served.
@@ -137,6 +141,9 @@ impl Proxy {
         let fetched_after = numbers.noted.max(numbers.demanded);
         numbers.told = theirs.map_or(fetched_after, |theirs| theirs.min(fetched_after));
         response.remove_header(&FETCHED_AFTER);
+        numbers.laundered =
+            theirs.is_none() && self.may_be_laundered(response, &ctx.upstream, &ctx.subject);
+        let numbers = &mut ctx.numbers;
         if numbers.told > stored {
             response.insert_header(FETCHED_AFTER, numbers.told)?;
         }
@@ -168,10 +175,41 @@ impl Proxy {
         Ok(())
     }
 
+    /// Whether an answer without a number is a cache's and may be from before a purge: an origin gives what is so now.
+    fn may_be_laundered(
+        &self,
+        response: &ResponseHeader,
+        upstream: &Upstream,
+        subject: &str,
+    ) -> bool {
+        if !self.purges.follows() {
+            return false;
+        }
+        let was_hit = || {
+            let said = upstream.cache_status.as_deref().unwrap_or_default();
+            said.split([';', ',']).any(|said| said.trim() == "hit")
+        };
+        let age = match upstream.age {
+            Age::Is(age) if !age.is_zero() => Some(age),
+            Age::Is(_) | Age::Absent if !was_hit() => return false,
+            _ => None,
+        };
+        let tags = tags(response);
+        let subject = Subject {
+            address: subject,
+            tags: &tags,
+        };
+        let older = self.purges.may_be_older(subject, age);
+        if older {
+            self.metrics.feed.unnumbered.inc();
+        }
+        older
+    }
+
     /// Tells a child up to which order the answer is good.
     pub(super) fn tell(&self, response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
         response.remove_header(&FETCHED_AFTER);
-        if self.viewers.is_none() && self.purges.follows() {
+        if self.viewers.is_none() && self.purges.follows() && !ctx.numbers.laundered {
             return response.insert_header(SEQ_FIELD, ctx.numbers.told);
         }
         response.remove_header(&SEQ_FIELD);

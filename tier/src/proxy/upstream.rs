@@ -1,7 +1,10 @@
 //! What is asked of a parent, and what is made of its answer.
 
+use std::time::Instant;
+
 use contracts::header::HOP;
 use http::header;
+use pingora::cache::key::CacheHashKey;
 use pingora::cache::{NoCacheReason, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorSource, ErrorType, Result};
@@ -11,6 +14,7 @@ use runtime::clock::System;
 use super::entry::from;
 use super::{Context, Proxy};
 use crate::headers::{self, CACHE_STATUS};
+use crate::policy::Passage;
 use crate::rfc9111::{condition, freshness};
 use crate::{fill, key};
 
@@ -25,13 +29,13 @@ impl Proxy {
         let parent = ctx
             .tried
             .last()
-            .map_or("", |parent| self.parents.authority(*parent));
+            .map_or("", |parent| ctx.parents.authority(*parent));
         let from = from(session, ctx.protocol);
         self.policy
             .to_parent(request, parent, from, &self.rules.name)?;
         headers::join_loop(request, &self.rules.loop_id)?;
-        if let Some(secret) = &self.rules.hop_secret {
-            request.insert_header(HOP, secret.clone())?;
+        if let Some(secret) = self.rules.hop_secret.now() {
+            request.insert_header(HOP, secret)?;
         }
         self.ask_for(request, ctx)?;
         ctx.upstream.ask(System.wall());
@@ -80,7 +84,7 @@ impl Proxy {
             self.metrics.upstream_seconds.observe(waited);
         }
         ctx.upstream.status = Some(response.status.as_u16());
-        self.weigh_answer(session, response.status, ctx)?;
+        self.weigh_answer(session, response, ctx)?;
         if response.status == 403 && self.is_for_films() {
             // Parents refuse hops, never viewers: it is this node that is not let in.
             let why = "the parent refuses this node's hop credential";
@@ -117,6 +121,12 @@ impl Proxy {
         let Some(arrival) = ctx.upstream.arrival else {
             return RespCacheable::Uncacheable(NoCacheReason::InternalError);
         };
+        if ctx.numbers.laundered {
+            return RespCacheable::Uncacheable(NoCacheReason::Custom("older than a purge"));
+        }
+        if self.was_changed_meanwhile(session, ctx) {
+            return RespCacheable::Uncacheable(NoCacheReason::Custom("changed meanwhile"));
+        }
         let case = fill::Case {
             request: session.req_header(),
             response,
@@ -157,9 +167,23 @@ impl Proxy {
             for scheme in ["http", "https"] {
                 let target = self.policy.target(&subject, scheme);
                 let key = key::build(&self.rules.zone, &target);
+                // First this: a fetch that is stored in between is forgotten.
+                self.changes.note(key.primary_bin(), Instant::now());
                 self.cache.forget_at_once(&key);
             }
         }
+    }
+
+    /// Whether what is fetched was changed after it had been asked for.
+    fn was_changed_meanwhile(&self, session: &Session, ctx: &Context) -> bool {
+        let (Some(key), Some(asked_at)) = (&ctx.key, ctx.upstream.asked_at) else {
+            return false;
+        };
+        // Who changes something is told what is so since.
+        let fetched = self.passage(session) == Some(Passage::Cache);
+        fetched
+            && !self.is_for_films()
+            && self.changes.may_have_changed(&key.primary_bin(), asked_at)
     }
 
     /// Whether what is stored and stale may answer: while it is refreshed (no error), or for a parent that failed.
@@ -172,16 +196,18 @@ impl Proxy {
         let Some(error) = error else {
             return !ctx.numbers.must_ask;
         };
-        let stored = session.cache.maybe_cache_meta();
         match error.etype() {
-            // Another parent may know better.
+            // Another parent may know better: that is decided when the whole header is looked at.
             ErrorType::HTTPStatus(status)
-                if self.is_unable(session, *status) && self.may_ask_another(ctx) =>
+                if self.is_unable(session, *status) && !ctx.upstream.weighed =>
             {
                 false
             }
             ErrorType::HTTPStatus(status) => {
-                stored.is_some_and(|stored| fill::covers_error(stored, *status, System.wall()))
+                if ctx.upstream.weighed {
+                    session.set_keepalive(None);
+                }
+                self.is_covered(session, *status)
             }
             _ if error.esource() == &ErrorSource::Upstream => {
                 // Pingora does not use the connection again, and does not say so.

@@ -5,21 +5,23 @@
 //! reaches fills in flight, and a parent that is behind cannot bring back what was purged: a node that knows of a
 //! purge asks its parent for nothing older ([`contracts::header::MIN_SEQ`]).
 //!
-//! [`state`] lets purges survive a restart, and [`Lease`] says how long a node may serve without news.
+//! [`crate::feed::state`] lets purges survive a restart, and [`Lease`] says how long a node may serve without news.
 
+mod canonical;
+mod history;
 mod lease;
-pub mod state;
 pub mod table;
 
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
+pub(crate) use canonical::canonical;
+use history::History;
 pub use lease::Lease;
-pub use table::{Marks, Subject, Table, Verdict};
-
-use contracts::feed::Scope;
+pub use table::{Marks, Purged, Subject, Table, Verdict};
 
 /// What a node knows of purges. Shared by the one who brings orders and those who serve.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub struct Purges {
     follows: bool,
     when_lost: WhenLost,
     lease_immutable: Duration,
+    /// When a parent last gave what may be from before a purge, without a number.
+    laundered: Mutex<Option<Instant>>,
     /// The node's right to serve by what it knows.
     pub lease: Lease,
 }
@@ -36,6 +40,7 @@ pub struct Purges {
 struct Known {
     table: Table,
     through: u64,
+    history: History,
 }
 
 /// Where a node gets its orders, and how much it holds.
@@ -84,7 +89,9 @@ impl Purges {
             known: RwLock::new(Known {
                 table: Table::new(settings.memory),
                 through: 0,
+                history: History::new(Instant::now()),
             }),
+            laundered: Mutex::new(None),
             follows: settings.follows,
             when_lost: settings.when_lost,
             lease_immutable: settings.lease_immutable,
@@ -123,9 +130,21 @@ impl Purges {
     #[must_use]
     pub fn judge(&self, subject: Subject<'_>, fill_seq: u64) -> Judged {
         let known = self.known.read();
+        // No object bears a number that was never applied: this one's is of another numbering, or of a feed that has
+        // not been read to its end again since the start.
+        let fill_seq = if fill_seq <= known.through {
+            fill_seq
+        } else if self.lease.is_held() {
+            return Judged {
+                verdict: Verdict::Gone,
+                through: 0,
+            };
+        } else {
+            0
+        };
         let verdict = known.table.judge(subject, fill_seq);
         let through = match verdict {
-            Verdict::Usable => known.through.max(fill_seq),
+            Verdict::Usable => known.through,
             Verdict::Stale(_) | Verdict::Gone => fill_seq,
         };
         Judged { verdict, through }
@@ -139,12 +158,45 @@ impl Purges {
 
     /// Takes note of purges, and that all orders up to a number were applied. Both at once: a fetch that is told of
     /// an order must never be taken for one that came before it.
-    pub fn apply(&self, purged: &[(Scope, Marks)], through: u64) {
+    pub fn apply(&self, purged: &[Purged], through: u64) {
         let mut known = self.known.write();
-        for (scope, marks) in purged {
-            known.table.mark(scope, *marks);
+        for purged in purged {
+            known.table.note(purged);
         }
         known.through = known.through.max(through);
+        let through = known.through;
+        known.history.note(through, Instant::now());
+    }
+
+    /// Whether an answer of so many seconds may be from before an order that concerns its object: then a cache gave it
+    /// that follows no feed, for it bears no number. `None`: an age that nobody knows. Where it is so, that is
+    /// remembered for a while.
+    #[must_use]
+    pub fn may_be_older(&self, subject: Subject<'_>, age: Option<Duration>) -> bool {
+        let known = self.known.read();
+        let newest = known.table.marks(subject).newest();
+        if newest == 0 {
+            return false;
+        }
+        let since = known.history.since(newest, Instant::now());
+        let is_newer = since.zip(age).is_some_and(|(since, age)| age < since);
+        drop(known);
+        if !is_newer {
+            *self.laundered.lock() = Some(Instant::now());
+        }
+        !is_newer
+    }
+
+    /// Whether a parent that follows no feed was met lately.
+    #[must_use]
+    pub fn was_laundered(&self) -> bool {
+        let laundered = *self.laundered.lock();
+        laundered.is_some_and(|at| at.elapsed() < LATELY)
+    }
+
+    /// Takes note of what concerns all objects that bear no tenant's tag.
+    pub fn apply_untagged(&self, marks: Marks) {
+        self.known.write().table.note_untagged(marks);
     }
 
     /// Reads the table.
@@ -153,11 +205,49 @@ impl Purges {
     }
 }
 
+/// For so long it is said that a parent follows no feed.
+const LATELY: Duration = Duration::from_secs(300);
+
 #[cfg(test)]
 mod tests {
-    use tokio::time::{Instant, advance};
+    use tokio::time::advance;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_number_of_another_numbering_saves_no_object() {
+        let purges = Purges::new(&Settings {
+            memory: 1 << 16,
+            follows: true,
+            lease: Duration::from_secs(60),
+            lease_immutable: Duration::from_secs(60),
+            when_lost: WhenLost::Revalidate,
+        });
+        let subject = Subject {
+            address: "/v/a/x",
+            tags: "a:a",
+        };
+        // Given by hand, in milliseconds; the feed counts from one.
+        let theirs = 1_800_000_000_000;
+        let everything = Purged::everything(Marks::hard(2));
+        purges.apply(&[], 1);
+        let judged = purges.judge(subject, theirs);
+        assert_eq!((judged.verdict, judged.through), (Verdict::Usable, 1));
+        purges.apply(&[everything], 3);
+        assert_eq!(purges.judge(subject, theirs).verdict, Verdict::Gone);
+        assert_eq!(purges.judge(subject, 2).verdict, Verdict::Usable);
+        purges.apply(&[], 4);
+        let other = Subject {
+            address: "/v/b/x",
+            tags: "",
+        };
+        purges.lease.renew(Instant::now());
+        assert_eq!(
+            purges.judge(other, 5).verdict,
+            Verdict::Gone,
+            "all that the feed has is applied"
+        );
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_never_changes_is_doubted_later() {

@@ -11,11 +11,12 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use self::disk::{Directory, Disk};
+use crate::access::{self, Access};
 use crate::app;
 use crate::feed::{self, Feed};
 use crate::listen::Limits;
 use crate::pace::Patience;
-use crate::parent::{Address, Timeouts};
+use crate::parent::{Address, DETOURS, Timeouts};
 use crate::prefetch;
 
 /// `[cache]`: what the node keeps in memory.
@@ -50,7 +51,8 @@ pub struct Upstream {
     pub key: PathBuf,
     /// Time to connect, TLS included. 10ms to 1m. Default `2s`.
     pub connect_timeout: Span,
-    /// Time for a response header, and between two reads of a body. 100ms to 10m. Default `30s`.
+    /// Time for a response header, and between two reads of a body. 100ms to 10m. Default `30s`, of a shield
+    /// `12s`. Children should wait for longer than two attempts take: `connect_timeout` and this.
     pub read_timeout: Span,
     /// How long an unused connection is kept. Default `60s`.
     pub idle_timeout: Span,
@@ -81,8 +83,17 @@ pub struct Clients {
     /// each byte adds its part of a second. At most 1MiB; 0 asks for one byte within each of
     /// these times. Default `1KiB`. More frees places sooner, and cuts viewers on poor lines.
     pub min_rate: ByteSize,
-    /// How long answers in progress get when the node stops. At most 10m. Default `10s`.
+    /// How long answers in progress get when the node stops, or another process takes over. At most 10m. Default
+    /// `10s`.
     pub drain: Span,
+}
+
+/// `[log]`: what the node writes down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Each answered request.
+    pub access: Access,
 }
 
 /// What `[cache]`, `[upstream]`, `[clients]` and `[feed]` mean once checked.
@@ -92,8 +103,6 @@ pub struct Settings {
     pub cache_bytes: usize,
     /// Largest stored object in bytes.
     pub max_object_bytes: usize,
-    /// How long a request waits for another one's fill to begin.
-    pub fill_wait: Duration,
     /// Disks below the memory.
     pub disk: Option<crate::cache::disk::Settings>,
     /// The parents, at least one.
@@ -112,6 +121,8 @@ pub struct Settings {
     pub feed: feed::Settings,
     /// What is fetched ahead; nothing unless the role sets it.
     pub prefetch: prefetch::Settings,
+    /// The access log; none unless the role sets it.
+    pub access: Option<access::Settings>,
 }
 
 impl Default for Cache {
@@ -155,6 +166,20 @@ impl Default for Clients {
     }
 }
 
+/// The keys of what the two roles share that take effect without a restart; one that ends in `.` stands for a section.
+pub const RELOADED: [&str; 10] = [
+    "parents",
+    "clients.",
+    "cache.fill_wait",
+    "upstream.hop_secret_file",
+    "upstream.certificate",
+    "upstream.key",
+    "upstream.connect_timeout",
+    "upstream.read_timeout",
+    "upstream.idle_timeout",
+    "upstream.cooldown",
+];
+
 /// Checks what the two roles share. Faults are added to `problems`; the settings are of use only
 /// when there are none.
 pub fn check(
@@ -174,7 +199,8 @@ pub fn check(
         );
     }
     let parents = addresses(problems, parents);
-    let timeouts = Timeouts {
+    let mut timeouts = Timeouts {
+        fill_wait: Duration::ZERO,
         connect: span(
             problems,
             "upstream.connect_timeout",
@@ -207,14 +233,13 @@ pub fn check(
              disks would bring back what was purged by hand",
         );
     }
+    timeouts.fill_wait = fill_wait(problems, cache, timeouts);
     Settings {
         cache_bytes: memory,
         disk,
         max_object_bytes: largest,
-        fill_wait: fill_wait(problems, cache, timeouts),
-        // One retry a hop, and one for what is newer than a parent gave.
         app: app::Options {
-            attempts: 3,
+            attempts: ATTEMPTS.saturating_add(DETOURS) as usize,
             keepalive_pool: count(problems, "upstream.keepalive", upstream.keepalive, 65_536),
             parent_ca: some(&upstream.ca_file),
             h2_idle: Duration::from_secs(120),
@@ -223,6 +248,7 @@ pub fn check(
         },
         feed,
         prefetch: prefetch::Settings::default(),
+        access: None,
         parents,
         hop_secret_file: some(&upstream.hop_secret_file),
         identity: identity(upstream, problems),
@@ -373,5 +399,8 @@ pub fn listen(problems: &mut Problems, key: &str, text: &str) -> SocketAddr {
     // What stands in for a faulty address is never used: the problem was noted.
     problems.take(key, read).unwrap_or(UNUSED)
 }
+
+/// How often parents are asked at most: one retry a hop, and one for what is newer than a parent gave.
+pub(crate) const ATTEMPTS: u32 = 3;
 
 const UNUSED: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);

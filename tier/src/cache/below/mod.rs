@@ -108,7 +108,7 @@ impl Cache {
         if !volume.has(key) {
             return None;
         }
-        let hold = self.lease().await.ok()?;
+        let hold = self.lease(SOON).await.ok()?;
         let found = volume.find(key, below.promote_within, Some(hold)).await;
         let (stream, again) = found?;
         let meta = codec::decode(stream.meta())?;
@@ -132,7 +132,7 @@ impl Cache {
         if !volume.has(key) {
             return None;
         }
-        let hold = self.lease().await.ok()?;
+        let hold = self.lease(SOON).await.ok()?;
         let stream = volume.peek(key, Some(hold)).await?;
         codec::decode(stream.meta())
     }
@@ -178,15 +178,15 @@ impl Cache {
         fill.object.complete(at);
     }
 
-    /// Room for a piece that is read from disk. Readers of other pieces may have to end first.
-    pub(super) async fn lease(&'static self) -> Result<Hold> {
-        let mut tries: u32 = 0;
+    /// Room for a piece that is read from disk. Readers of other pieces may have to end first, which is waited for.
+    pub(super) async fn lease(&'static self, patience: Duration) -> Result<Hold> {
+        let mut waited = Duration::ZERO;
         while let Err(error) = self.make_room(format::CHUNK) {
-            tries += 1;
-            if tries == LEASE_TRIES {
+            if waited >= patience {
                 return Err(error);
             }
-            tokio::time::sleep(LEASE_PAUSE).await;
+            tokio::time::sleep(PAUSE).await;
+            waited += PAUSE;
         }
         Ok(Box::new(self.charge(format::CHUNK)))
     }
@@ -208,6 +208,11 @@ impl Drop for Promotion {
     }
 }
 
-/// A reader waits for room for ten seconds, then it fails.
-const LEASE_TRIES: u32 = 200;
-const LEASE_PAUSE: Duration = Duration::from_millis(50);
+/// So long one who looks for an object waits for room; then a parent is asked, for a memory that is full of what is being
+/// read is not soon empty.
+const SOON: Duration = Duration::from_millis(250);
+
+/// So long one who has begun to read waits: what it has sent would be broken off.
+pub(super) const LONG: Duration = Duration::from_secs(10);
+
+const PAUSE: Duration = Duration::from_millis(50);

@@ -39,7 +39,7 @@ impl HandleHit for DiskReader {
         if self.position >= self.end {
             return Ok(None);
         }
-        let hold = self.cache.lease().await?;
+        let hold = self.cache.lease(super::LONG).await?;
         let read = self.stream.read(self.position, Some(hold)).await;
         let mut bytes = read.map_err(|error| {
             Error::because(ErrorType::ReadError, "reading an object from disk", error)

@@ -85,6 +85,15 @@ pub trait File: Send + Sync {
     /// # Errors
     /// When the file system does not say.
     fn length(&self) -> io::Result<u64>;
+
+    /// Has other processes know that this one reads from the file, until it is dropped.
+    ///
+    /// # Errors
+    /// When the file system knows no locks.
+    fn hold(&self) -> io::Result<()>;
+
+    /// Whether another holds the file so.
+    fn is_held(&self) -> bool;
 }
 
 /// A real directory.
@@ -219,5 +228,21 @@ impl File for Slot {
 
     fn length(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    fn hold(&self) -> io::Result<()> {
+        self.file.try_lock_shared().map_err(io::Error::from)
+    }
+
+    fn is_held(&self) -> bool {
+        match self.file.try_lock() {
+            Ok(()) => {
+                // What cannot be given back is given back when the file is closed.
+                let _ = self.file.unlock();
+                false
+            }
+            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Error(_)) => false,
+        }
     }
 }

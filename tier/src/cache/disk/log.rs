@@ -252,9 +252,7 @@ impl Log {
     /// after that, for which the oldest segment may have to go.
     fn roll(&mut self) -> io::Result<()> {
         self.seal()?;
-        if self.free.is_empty() && !self.grow()? {
-            self.evict()?;
-        }
+        self.make_room()?;
         let full = || io::Error::new(ErrorKind::StorageFull, "no room for a segment");
         let (slot, file) = self.free.pop_front().ok_or_else(full)?;
         let segment = Arc::new(Segment {
@@ -279,9 +277,12 @@ impl Log {
             entries: Vec::new(),
             unsynced: 0,
         });
-        if self.free.is_empty() && !self.grow()? {
-            self.evict()?;
-        }
+        self.make_room()
+    }
+
+    /// Sees to it that there is a free file, as far as there can be one.
+    fn make_room(&mut self) -> io::Result<()> {
+        while self.free.is_empty() && !self.grow()? && self.evict()? {}
         Ok(())
     }
 
@@ -316,11 +317,11 @@ impl Log {
         self.slots().count()
     }
 
-    /// Gives up the oldest segment. What was asked for since it was written moves to the open one,
+    /// Gives up the oldest segment, if there is one. What was asked for since it was written moves to the open one,
     /// as long as that takes no more than half of it.
-    fn evict(&mut self) -> io::Result<()> {
+    fn evict(&mut self) -> io::Result<bool> {
         let Some(oldest) = self.sealed.pop_front() else {
-            return Ok(());
+            return Ok(false);
         };
         let rescued = self.rescue(&oldest);
         // It holds nothing from now on, for a restart too: what the index does not know any more
@@ -335,9 +336,15 @@ impl Log {
             return Err(error);
         }
         self.volume.set_segment(oldest.slot, None);
-        let file = Arc::clone(&oldest.file);
-        self.free.push_back((oldest.slot, file));
-        Ok(())
+        if oldest.file.is_held() {
+            // The process before this one sends answers from it yet: they find their bytes in the file that has no
+            // name any more, and another takes its place.
+            self.volume.files.remove(oldest.slot)?;
+        } else {
+            let file = Arc::clone(&oldest.file);
+            self.free.push_back((oldest.slot, file));
+        }
+        Ok(true)
     }
 
     fn rescue(&mut self, oldest: &Segment) -> io::Result<()> {

@@ -33,7 +33,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use self::keeper::Tenure;
 
 pub use self::file::{Directory, File, Files};
 pub use self::format::Key;
@@ -63,6 +66,7 @@ pub struct Settings {
 pub struct Disks {
     volumes: Vec<Arc<Volume>>,
     keepers: Mutex<Vec<JoinHandle<()>>>,
+    tenure: watch::Sender<Tenure>,
 }
 
 impl Disks {
@@ -93,12 +97,16 @@ impl Disks {
             Volume::new(name, files, shape, settings.queue, Arc::clone(pool))
         });
         let volumes: Vec<_> = volumes.collect();
-        let keep =
-            |volume: &Arc<Volume>| tokio::spawn(keeper::keep(Arc::clone(volume), settings.retry));
+        let tenure = watch::Sender::new(Tenure::Ours);
+        let keep = |volume: &Arc<Volume>| {
+            let kept = keeper::keep(Arc::clone(volume), settings.retry, tenure.subscribe());
+            tokio::spawn(kept)
+        };
         let keepers = volumes.iter().map(keep).collect();
         Self {
             volumes,
             keepers: Mutex::new(keepers),
+            tenure,
         }
     }
 
@@ -159,6 +167,28 @@ impl Disks {
             }
         }
         deaf.map_or(Ok(known), Err)
+    }
+
+    /// Writes what waits and lets another process have the directories. What they hold is found and read as before,
+    /// and nothing is written. Returns when the other may open them.
+    pub async fn lend(&self) {
+        self.tenure.send_replace(Tenure::Lent);
+        for volume in &self.volumes {
+            let mut at_rest = volume.at_rest.subscribe();
+            // The sender lives as long as the disk.
+            let _ = at_rest.wait_for(|rests| *rests).await;
+        }
+    }
+
+    /// Takes the directories back from a process that has ended.
+    pub fn reclaim(&self) {
+        self.tenure.send_replace(Tenure::Ours);
+    }
+
+    /// Leaves the directories to the other process. Nothing is found from then on; what is being read is read to its
+    /// end.
+    pub fn give(&self) {
+        self.tenure.send_replace(Tenure::Given);
     }
 
     /// Writes what waits, ends the open segments and lets the directories go. Nothing is found

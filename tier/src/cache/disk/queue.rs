@@ -187,6 +187,13 @@ impl Queue {
         }
     }
 
+    /// Takes no more objects, and gives what waits, one after another.
+    pub(super) fn finish(&self) -> Option<Job> {
+        let mut inner = self.inner.lock();
+        inner.accepting = false;
+        inner.next()
+    }
+
     /// Returns when the queue is closed.
     pub(super) async fn closed(&self) {
         while !self.inner.lock().closed {

@@ -29,6 +29,8 @@ pub struct Volume {
     pub(super) figures: Figures,
     /// Wakes the keeper when reading fails again and again.
     pub(super) fault: Notify,
+    /// Nobody here writes to the directory, because another process has it.
+    pub(super) at_rest: watch::Sender<bool>,
     state: watch::Sender<State>,
     failed_in_a_row: AtomicU32,
     reads: Arc<Semaphore>,
@@ -54,6 +56,8 @@ pub enum State {
     Serving(Option<String>),
     /// Cannot be written, and why; what it has is read.
     ReadOnly(String),
+    /// Another process is about to have it; what it has is read.
+    Lent,
     /// Not in use, and why.
     Aside(String),
     /// Closed for good.
@@ -107,6 +111,7 @@ impl Volume {
             queue: Queue::new(queue),
             figures: Figures::default(),
             fault: Notify::new(),
+            at_rest: watch::Sender::new(false),
             state: watch::Sender::new(State::Opening),
             failed_in_a_row: AtomicU32::new(0),
             reads: Arc::new(Semaphore::new(READS)),
@@ -158,7 +163,8 @@ impl Volume {
     }
 
     fn is_readable(&self) -> bool {
-        matches!(*self.state.borrow(), State::Serving(_) | State::ReadOnly(_))
+        let state = self.state.borrow();
+        matches!(*state, State::Serving(_) | State::ReadOnly(_) | State::Lent)
     }
 
     /// Says how the disk is from now on, and logs it where it changes.
@@ -178,8 +184,16 @@ impl Volume {
                 tracing::error!(disk, "not writing to the disk at {disk}: {why}")
             }
             State::Aside(why) => tracing::error!(disk, "doing without the disk at {disk}: {why}"),
+            State::Lent => tracing::info!(disk, "the disk at {disk} goes to another process"),
             State::Opening | State::Closed => {}
         }
+    }
+
+    /// Lets the files go that nobody reads from.
+    pub(super) fn let_go(&self) {
+        self.segments.write().iter_mut().for_each(|segment| {
+            segment.take();
+        });
     }
 
     /// Finds an object, reads and checks the beginning of its record; `None` is a miss, whatever

@@ -69,7 +69,7 @@ async fn a_shutdown_lets_requests_finish_and_refuses_new_ones() {
         server,
         ..
     } = house;
-    shutdown.send(true).unwrap();
+    shutdown.fire();
     // until the final GOAWAY requests are taken, after it they are refused
     let refused = loop {
         let (mut send, mut recv) = quic.open_bi().await.unwrap();
@@ -118,7 +118,7 @@ async fn a_shutdown_waits_until_the_client_has_everything() {
     send.write_all(&get("/large")).await.unwrap();
     // the application has written everything, most of it is still on its way
     house.app.left.notified().await;
-    house.shutdown.send(true).unwrap();
+    house.shutdown.fire();
     let answer = recv.read_to_end(1 << 25).await.unwrap();
     assert!(answer.len() > LARGE_BYTES);
     house.server.await.unwrap();
@@ -151,7 +151,7 @@ async fn new_clients_are_refused_during_a_shutdown() {
     let (mut send, _recv) = quic.open_bi().await.unwrap();
     send.write_all(&get("/gated")).await.unwrap();
     house.app.entered.notified().await;
-    house.shutdown.send(true).unwrap();
+    house.shutdown.fire();
     let refusal = loop {
         // connections made before the server has seen the request are taken
         match house.try_connect(quinn::TransportConfig::default()).await {

@@ -15,10 +15,11 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::server::ShutdownWatch;
 use quinn::crypto::rustls::QuicClientConfig;
+use runtime::shutdown::Trigger;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::{Metrics, Settings, bind, serve};
@@ -28,7 +29,7 @@ struct House {
     addr: SocketAddr,
     app: Arc<App>,
     metrics: Metrics,
-    shutdown: watch::Sender<bool>,
+    shutdown: Trigger,
     server: JoinHandle<()>,
     certificate: CertificateDer<'static>,
 }
@@ -52,7 +53,7 @@ impl House {
         )
         .unwrap();
         let (addr, metrics) = (listener.local_addr(), listener.metrics().clone());
-        let (shutdown, asked) = watch::channel(false);
+        let (shutdown, asked) = Trigger::new();
         let app = Arc::new(App::default());
         let server = tokio::spawn(serve(listener, Arc::clone(&app), asked));
         Self {
@@ -102,7 +103,7 @@ impl House {
 
     /// Asks for the shutdown and waits for its end.
     async fn stop(self) {
-        self.shutdown.send(true).unwrap();
+        self.shutdown.fire();
         self.server.await.unwrap();
     }
 }

@@ -12,7 +12,7 @@ use pingora::cache::trace::Span;
 use pingora::cache::{CacheKey, CacheMeta};
 use pingora::http::ResponseHeader;
 
-use super::DiskReader;
+use super::{DiskReader, SOON};
 use crate::cache::disk::Settings;
 use crate::cache::{Cache, Reader};
 use crate::key;
@@ -400,4 +400,20 @@ async fn pieces_read_from_disk_count_until_they_are_let_go() {
     assert_eq!(cache.usage().bytes, before + 65_536);
     drop((hit, piece));
     assert_eq!(cache.usage().bytes, before);
+}
+
+#[tokio::test]
+async fn who_looks_for_an_object_does_not_wait_long_for_a_memory_that_is_full() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let cache = open(&settings).await;
+    fill(cache, 1, 1, 300_000).await;
+    written(cache).await;
+    cache.close().await;
+    let cache = open(&settings).await;
+    while cache.make_room(4096).is_ok() {}
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    assert!(find(cache, 1).await.is_none());
+    assert!((SOON..SOON * 2).contains(&begun.elapsed()));
 }

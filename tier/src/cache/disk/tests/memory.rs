@@ -190,4 +190,12 @@ impl File for (Memory, u32) {
     fn length(&self) -> io::Result<u64> {
         Ok(self.0.0.lock().files[&self.1].bytes.len() as u64)
     }
+
+    fn hold(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn is_held(&self) -> bool {
+        false
+    }
 }

@@ -1,36 +1,19 @@
-//! A feed that a test scripts, and the one who follows it.
+//! Orders: what is in force, and what survives.
 
-use std::collections::VecDeque;
+mod follower;
+
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use contracts::feed::{Entry, Gap, Order, Page, Purge, Scope, Text};
-use contracts::id::SessionId;
+use contracts::id::{FeedId, SessionId};
 use contracts::revocation::{Revocation, Revoked};
 use contracts::time::UnixSeconds;
 use parking_lot::Mutex;
-use prometheus::Registry;
-use runtime::shutdown::Trigger;
-use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::sync::mpsc;
 
+use super::state::{Line, State};
 use super::*;
-use crate::purge::state::{Line, State};
 use crate::purge::{self, Purges, Subject, Verdict};
-
-/// Answers as it is told; a question without an answer waits.
-struct Script {
-    answers: tokio::sync::Mutex<mpsc::UnboundedReceiver<Result<Page, Fault>>>,
-    asked: Mutex<VecDeque<(u64, Duration, Instant)>>,
-}
-
-#[async_trait::async_trait]
-impl Source for Script {
-    async fn after(&self, seq: u64, wait: Duration) -> Result<Page, Fault> {
-        self.asked.lock().push_back((seq, wait, Instant::now()));
-        let mut answers = self.answers.lock().await;
-        answers.recv().await.expect("the test lasts longer")
-    }
-}
 
 #[derive(Default)]
 struct Gate {
@@ -88,7 +71,11 @@ fn tag(seq: u64, tag: &str) -> Entry {
     let mode = contracts::feed::Mode::Hard;
     Entry {
         seq,
-        order: Order::Purge(Purge { scope, mode }),
+        order: Order::Purge(Purge {
+            scope,
+            mode,
+            tenant: None,
+        }),
     }
 }
 
@@ -108,6 +95,7 @@ fn revoke(seq: u64, name: &str) -> Entry {
 
 fn page(head: u64, entries: Vec<Entry>) -> Page {
     Page {
+        feed: None,
         head,
         entries,
         gap: None,
@@ -151,6 +139,7 @@ fn what_was_forgotten_by_the_feed_was_all_purged_and_its_revocations_are_in_forc
         revocations: vec![session("s1")],
     };
     let page = Page {
+        feed: None,
         head: 8,
         gap: Some(gap),
         entries: vec![tag(8, "a")],
@@ -161,6 +150,56 @@ fn what_was_forgotten_by_the_feed_was_all_purged_and_its_revocations_are_in_forc
     assert_eq!(house.judge("a", 7), Verdict::Gone);
     assert_eq!(*house.gate.known.lock(), ["s1"]);
     assert_eq!(house.orders.through(), 8);
+}
+
+#[test]
+fn everything_is_purged_when_another_feed_is_followed_and_by_a_restart_it_is_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let of = |feed: &str, head, entries| Page {
+        feed: FeedId::parse(feed).ok(),
+        ..page(head, entries)
+    };
+    let first = house(true, Some(&path));
+    first.orders.take(of("f1", 5, vec![tag(5, "a")]), at(0));
+    assert_eq!(first.judge("", 4), Verdict::Usable);
+    drop(first);
+    let again = house(true, Some(&path));
+    again.orders.take(of("f1", 6, vec![tag(6, "a")]), at(0));
+    assert_eq!(again.judge("", 5), Verdict::Usable);
+    assert!(again.orders.is_of_another(&of("f2", 9, vec![])));
+    again.orders.take(of("f2", 9, vec![tag(9, "b")]), at(0));
+    assert_eq!(
+        again.judge("", 6),
+        Verdict::Gone,
+        "what f2 has purged is not known"
+    );
+    assert_eq!(again.judge("", 9), Verdict::Usable);
+    drop(again);
+    let third = house(true, Some(&path));
+    assert!(!third.orders.is_of_another(&of("f2", 9, vec![])));
+    assert_eq!(
+        (third.judge("", 6), third.judge("", 9)),
+        (Verdict::Gone, Verdict::Usable)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_made_stale_while_a_node_was_away_has_been_so_for_long() {
+    let house = house(true, None);
+    let soft = |seq| {
+        let Order::Purge(purge) = tag(seq, "a").order else {
+            panic!()
+        };
+        let mode = contracts::feed::Mode::Soft;
+        let order = Order::Purge(Purge { mode, ..purge });
+        page(seq, vec![Entry { seq, order }])
+    };
+    house.orders.take(soft(1), at(0));
+    assert_eq!(house.judge("a", 0), Verdict::Stale(Some(UNIX_EPOCH)));
+    house.purges.lease.renew(Instant::now());
+    house.orders.take(soft(2), at(7));
+    assert_eq!(house.judge("a", 0), Verdict::Stale(Some(at(7))));
 }
 
 #[test]
@@ -239,6 +278,43 @@ fn by_hand_numbers_rise_with_time_and_whatever_the_clock_does() {
     );
     drop(damaged);
     assert_eq!(house(false, Some(&path)).judge("", seq - 1), Verdict::Gone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_by_an_hour_brings_nothing_back_and_renews_no_lease() {
+    let hour = 3600;
+    for jump in [0, 2 * hour] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let house = house(true, Some(&path));
+        house.purges.lease.renew(Instant::now());
+        house.orders.take(page(1, vec![tag(1, "a")]), at(hour));
+        house.orders.take(page(2, vec![tag(2, "b")]), at(jump));
+        // What was ordered first is gone, whatever the clock said since.
+        for (tag, newest) in [("a", 1), ("b", 2)] {
+            assert_eq!(house.judge(tag, newest - 1), Verdict::Gone, "{tag} {jump}");
+            assert_eq!(house.judge(tag, newest), Verdict::Usable, "{tag} {jump}");
+        }
+        let subject = Subject {
+            address: "/v/x",
+            tags: "a",
+        };
+        tokio::time::advance(Duration::from_secs(50)).await;
+        let from_before = Some(Duration::from_secs(51));
+        assert!(house.purges.may_be_older(subject, from_before), "{jump}");
+        assert_eq!(house.purges.lost(), None);
+        tokio::time::advance(Duration::from_secs(11)).await;
+        assert!(
+            house.purges.lost().is_some(),
+            "61 s, by the clock that nobody sets"
+        );
+        drop(house);
+        let again = self::house(true, Some(&path));
+        assert_eq!(
+            (again.orders.through(), again.judge("a", 0)),
+            (2, Verdict::Gone)
+        );
+    }
 }
 
 #[test]
@@ -324,174 +400,4 @@ fn a_file_that_cannot_be_written_is_told_and_written_whole_when_it_can() {
     for (tag, seq) in [("a", 1), ("b", 1200), ("c", 1201)] {
         assert_eq!(again.judge(tag, seq - 1), Verdict::Gone, "{tag}");
     }
-}
-
-struct Followed {
-    house: House,
-    answers: mpsc::UnboundedSender<Result<Page, Fault>>,
-    script: Arc<Script>,
-    health: Health,
-    metrics: Metrics,
-    trigger: Trigger,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Followed {
-    fn new() -> Self {
-        let house = house(true, None);
-        let (answers, receiver) = mpsc::unbounded_channel();
-        let script = Arc::new(Script {
-            answers: tokio::sync::Mutex::new(receiver),
-            asked: Mutex::default(),
-        });
-        let health = Health::new();
-        let metrics = Metrics::register(&Registry::new(), Arc::clone(&house.purges)).unwrap();
-        let (trigger, shutdown) = Trigger::new();
-        let follower = Follower {
-            source: Arc::clone(&script) as _,
-            orders: Arc::clone(&house.orders),
-            pace: Pace {
-                wait: Duration::from_secs(20),
-                every: Duration::from_secs(1),
-            },
-            health: health.clone(),
-            metrics: metrics.clone(),
-        };
-        let task = tokio::spawn(follower.run(|| 0.0, shutdown));
-        Self {
-            house,
-            answers,
-            script,
-            health,
-            metrics,
-            trigger,
-            task,
-        }
-    }
-
-    fn answer(&self, answer: Result<Page, Fault>) {
-        self.answers.send(answer).unwrap();
-    }
-
-    /// Lets so much time pass, in which everything happens that would.
-    async fn pass(&self, seconds: u64) {
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
-    }
-
-    fn asked(&self) -> Option<(u64, Duration)> {
-        let asked = self.script.asked.lock().pop_front();
-        asked.map(|(seq, wait, _)| (seq, wait))
-    }
-
-    fn ailment(&self) -> String {
-        self.health.report().1
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn it_asks_for_what_follows_and_waits_only_when_it_has_all() {
-    let feed = Followed::new();
-    feed.answer(Ok(page(9, vec![tag(4, "a")])));
-    feed.answer(Ok(page(9, vec![tag(9, "b")])));
-    feed.pass(2).await;
-    let wait = Duration::from_secs(20);
-    assert_eq!(feed.asked(), Some((0, Duration::ZERO)));
-    assert_eq!(feed.asked(), Some((4, Duration::ZERO)));
-    assert_eq!(feed.asked(), Some((9, wait)));
-    assert_eq!(feed.asked(), None);
-    assert_eq!(feed.house.judge("b", 8), Verdict::Gone);
-    feed.trigger.fire();
-    feed.task.await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_server_that_does_not_wait_is_not_asked_all_the_time() {
-    let feed = Followed::new();
-    for _ in 0..100 {
-        feed.answer(Ok(page(0, vec![])));
-    }
-    tokio::time::sleep(Duration::from_millis(10_500)).await;
-    assert_eq!(feed.script.asked.lock().len(), 11);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_lease_runs_from_the_question_and_health_says_when_it_has_ended() {
-    let feed = Followed::new();
-    feed.pass(1).await;
-    assert!(
-        feed.ailment().contains("no news of the feed yet"),
-        "{}",
-        feed.ailment()
-    );
-    assert_eq!(feed.house.purges.lost(), Some(WhenLost::Revalidate));
-    feed.answer(Ok(page(1, vec![tag(1, "a")])));
-    feed.pass(1).await;
-    assert_eq!(
-        (feed.house.purges.lost(), feed.ailment().as_str()),
-        (None, "ok\n")
-    );
-    // The question is out, and nobody answers.
-    feed.pass(60).await;
-    assert_eq!(feed.house.purges.lost(), Some(WhenLost::Revalidate));
-    assert!(
-        feed.ailment().contains("is validated on each use"),
-        "{}",
-        feed.ailment()
-    );
-    feed.answer(Ok(page(3, vec![tag(2, "a")])));
-    feed.pass(1).await;
-    assert!(
-        feed.house.purges.lost().is_some(),
-        "an answer that is not all is no news"
-    );
-    feed.answer(Ok(page(3, vec![tag(3, "a")])));
-    feed.pass(2).await;
-    assert_eq!(
-        (feed.house.purges.lost(), feed.ailment().as_str()),
-        (None, "ok\n")
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_feed_that_fails_is_asked_less_and_less_often_and_soon_again_when_it_is_back() {
-    let feed = Followed::new();
-    let down = || Err(Fault::Status(503));
-    for _ in 0..8 {
-        feed.answer(down());
-    }
-    feed.pass(100).await;
-    let asked: Vec<Instant> = feed
-        .script
-        .asked
-        .lock()
-        .drain(..)
-        .map(|(.., at)| at)
-        .collect();
-    let pauses: Vec<u64> = asked
-        .windows(2)
-        .map(|two| (two[1] - two[0]).as_secs())
-        .collect();
-    assert_eq!(pauses, [1, 2, 4, 8, 15, 15, 15, 15]);
-    assert_eq!(feed.metrics.failures.get(), 8);
-    assert!(feed.ailment().contains("status 503"), "{}", feed.ailment());
-    feed.answer(Ok(page(0, vec![])));
-    feed.pass(2).await;
-    assert_eq!(feed.ailment(), "ok\n");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_feed_that_ends_before_what_was_applied_is_no_news() {
-    let feed = Followed::new();
-    feed.answer(Ok(page(5, vec![tag(5, "a")])));
-    feed.pass(1).await;
-    feed.answer(Ok(page(4, vec![])));
-    feed.pass(1).await;
-    assert_eq!(feed.metrics.failures.get(), 1);
-    feed.pass(61).await;
-    assert!(feed.house.purges.lost().is_some());
-    assert!(
-        feed.ailment().contains("ends at order 4"),
-        "{}",
-        feed.ailment()
-    );
 }

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use contracts::feed::Scope;
+use contracts::id::{FeedId, TenantId};
 use contracts::revocation::Revocation;
 use serde::{Deserialize, Serialize};
 
-use super::table::Marks;
+use crate::purge::{Marks, Purged};
 
 /// What a line says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,11 +26,31 @@ pub enum Line {
         /// Its number.
         seq: u64,
     },
+    /// Which feed the numbers are of.
+    Feed {
+        /// Its id.
+        id: FeedId,
+    },
     /// The newest purges of a key.
     Purged {
         /// The key.
         #[serde(flatten)]
         scope: Scope,
+        /// On whose behalf alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tenant: Option<TenantId>,
+        /// The newest hard one; zero: none.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        hard: u64,
+        /// The newest soft one; zero: none.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        soft: u64,
+        /// When that came, in seconds of Unix time.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        soft_at: u64,
+    },
+    /// The newest purges of what bears no tenant's tag.
+    Untagged {
         /// The newest hard one; zero: none.
         #[serde(default, skip_serializing_if = "is_zero")]
         hard: u64,
@@ -66,17 +87,27 @@ pub enum Found {
 impl Line {
     /// What is known of a key.
     #[must_use]
-    pub fn purged(scope: Scope, marks: Marks) -> Self {
-        let since = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    pub fn purged(purged: Purged) -> Self {
         Self::Purged {
-            scope,
-            hard: marks.hard,
-            soft: marks.soft,
-            soft_at: marks.soft_at.map_or(0, |at| since(at).as_secs()),
+            scope: purged.scope,
+            tenant: purged.tenant,
+            hard: purged.marks.hard,
+            soft: purged.marks.soft,
+            soft_at: unix_s(purged.marks),
         }
     }
 
-    /// The marks of a line that says [`Line::Purged`].
+    /// What is known of what bears no tenant's tag.
+    #[must_use]
+    pub fn untagged(marks: Marks) -> Self {
+        Self::Untagged {
+            hard: marks.hard,
+            soft: marks.soft,
+            soft_at: unix_s(marks),
+        }
+    }
+
+    /// The marks that a line speaks of.
     #[must_use]
     pub fn marks(hard: u64, soft: u64, soft_at: u64) -> Marks {
         let at = UNIX_EPOCH.checked_add(Duration::from_secs(soft_at));
@@ -204,6 +235,11 @@ impl State {
     }
 }
 
+fn unix_s(marks: Marks) -> u64 {
+    let since = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    marks.soft_at.map_or(0, |at| since(at).as_secs())
+}
+
 fn is_end(reader: &mut impl BufRead) -> io::Result<bool> {
     Ok(reader.fill_buf()?.is_empty())
 }
@@ -232,7 +268,11 @@ mod tests {
             soft: seq + 1,
             soft_at: Some(UNIX_EPOCH + Duration::from_secs(5)),
         };
-        Line::purged(Scope::Tag(Text::parse(name).unwrap()), marks)
+        Line::purged(Purged {
+            scope: Scope::Tag(Text::parse(name).unwrap()),
+            tenant: TenantId::parse("x").ok(),
+            marks,
+        })
     }
 
     fn session(name: &str) -> Line {
@@ -251,8 +291,12 @@ mod tests {
     fn sample() -> Vec<Line> {
         vec![
             tag("a:film", 3),
-            Line::purged(Scope::All, Line::marks(4, 0, 0)),
+            Line::purged(Purged::everything(Marks::hard(4))),
+            Line::untagged(Line::marks(0, 4, 7)),
             session("s1"),
+            Line::Feed {
+                id: FeedId::parse("f1").unwrap(),
+            },
             Line::Through { seq: 4 },
         ]
     }
