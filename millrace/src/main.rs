@@ -30,6 +30,11 @@ use crate::cli::{Arguments, Command};
 /// The arguments or a configuration file are unusable (`EX_USAGE`).
 pub(crate) const USAGE: u8 = 64;
 
+/// A fill takes and gives back its size in memory, and the system's allocator gives pages back and takes them anew:
+/// fills cost half as much with this one (`docs/decisions/0020-what-a-hit-costs.md`).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Before anything that might open a TLS connection; see `runtime::tls`.
     runtime::tls::install_provider();

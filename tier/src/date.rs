@@ -4,9 +4,10 @@
 //! then no cache behind us knows how old it is. The date that an answer has is therefore noted beside the connection,
 //! and put back where its bytes leave.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::HeaderValue;
+use memchr::memmem::Finder;
 use parking_lot::Mutex;
 
 /// The date of the next answer on a connection.
@@ -25,8 +26,10 @@ impl Next {
             return None;
         }
         let date = self.0.lock().take()?;
-        let end = find(bytes, b"\r\n\r\n")?;
-        let start = find(bytes.get(..end)?, FIELD)? + FIELD.len();
+        let start = FIELD.find(bytes)? + FIELD.needle().len();
+        if END.find(bytes)? < start {
+            return None;
+        }
         let mut changed = bytes.get(..bytes.len().min(LONGEST_COPY))?.to_vec();
         let written = changed.get_mut(start..start + date.len())?;
         // Dates in this form are all of one length, and this one must end where the other did.
@@ -38,13 +41,8 @@ impl Next {
     }
 }
 
-fn find(bytes: &[u8], sought: &[u8]) -> Option<usize> {
-    bytes
-        .windows(sought.len())
-        .position(|window| window == sought)
-}
-
-const FIELD: &[u8] = b"\r\nDate: ";
+static FIELD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\nDate: "));
+static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
 
 /// More than a header hardly comes in one write.
 const LONGEST_COPY: usize = 16 * 1024;

@@ -65,15 +65,27 @@ impl Viewers {
         }
     }
 
+    /// Gives a parent's answer what it will need on its way out, so that it is stored with it and not dressed anew on
+    /// each hit.
+    pub(crate) fn dress_to_keep(&self, response: &mut ResponseHeader) -> Result<()> {
+        for (name, value) in PLAYER.iter().filter(|_| self.dress == Dress::Player) {
+            response.insert_header(name, HeaderValue::from_static(value))?;
+        }
+        Ok(())
+    }
+
     /// Makes an answer fit for a player on any site: CORS without credentials, timing visible,
     /// nothing private. `Alt-Svc` goes to those who are not on HTTP/3 yet.
     pub(crate) fn dress(&self, response: &mut ResponseHeader, on_h3: bool) -> Result<()> {
         strip_private(response);
         if self.dress == Dress::Player {
             response.remove_header(SURROGATE_KEY);
-            response.insert_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")?;
-            response.insert_header(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED)?;
-            response.insert_header("timing-allow-origin", "*")?;
+            for (name, value) in PLAYER {
+                let has = response.headers.get(&name);
+                if has.is_none_or(|has| has != value) {
+                    response.insert_header(name, HeaderValue::from_static(value))?;
+                }
+            }
         }
         match &self.alt_svc {
             Some(alt_svc) if !on_h3 => response.insert_header(header::ALT_SVC, alt_svc.clone())?,
@@ -247,7 +259,15 @@ const OTHER_METHODS: [HeaderName; 3] = [
     HeaderName::from_static("x-method-override"),
 ];
 
-const EXPOSED: &str = "cache-status, age, server-timing, content-length, content-range, accept-ranges, date, etag, retry-after";
+/// What pages on any site may do with an answer, and see of it.
+const PLAYER: [(HeaderName, &str); 3] = [
+    (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+    (
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        "cache-status, age, server-timing, content-length, content-range, accept-ranges, date, etag, retry-after",
+    ),
+    (HeaderName::from_static("timing-allow-origin"), "*"),
+];
 
 /// `If-*` and `Range` are here for requests that bypass the cache; for a fill Pingora has removed
 /// them already and set its own validators.

@@ -1,6 +1,7 @@
 //! Cache keys: the host zone and the path without its token.
 
 use pingora::cache::CacheKey;
+use pingora::cache::key::CacheHashKey as _;
 
 /// Builds the key of an object. Each part bears its length, so that no two pairs share a key.
 #[must_use]
@@ -10,7 +11,10 @@ pub fn build(zone: &str, path: &str) -> CacheKey {
         primary.extend_from_slice(&(part.len() as u64).to_be_bytes());
         primary.extend_from_slice(part.as_bytes());
     }
-    CacheKey::new(primary, "")
+    let mut key = CacheKey::new(primary, "");
+    // Hashed once, however often it is asked for.
+    key.set_primary_bin_override(key.primary_bin());
+    key
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ pub mod proxy;
 pub mod purge;
 mod question;
 mod rfc9111;
+mod secured;
 pub mod serving;
 pub mod settings;
 mod spoken;

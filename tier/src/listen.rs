@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use pingora::apps::{HttpServerApp, ServerApp};
-use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::{ALPN, GetSocketDigest, SocketDigest, Ssl};
 use runtime::shutdown::Shutdown;
@@ -24,6 +23,7 @@ use crate::guard::{self, Guard};
 use crate::metrics::Connections;
 use crate::pace::Patience;
 use crate::proxied::{self, Progress, Said};
+use crate::secured::Secured;
 
 /// What a listener bears with.
 #[derive(Clone, Debug)]
@@ -79,14 +79,14 @@ pub async fn serve<A>(
 ) where
     A: HttpServerApp + Send + Sync + 'static,
 {
-    let (mut limits, mut acceptor) = put_to_use(&terms.borrow_and_update());
+    let (mut limits, mut tls) = put_to_use(&terms.borrow_and_update());
     let mut running = JoinSet::new();
     loop {
         while running.try_join_next().is_some() {}
         tokio::select! {
             () = shutdown.requested() => break,
             Ok(()) = terms.changed() => {
-                (limits, acceptor) = put_to_use(&terms.borrow_and_update());
+                (limits, tls) = put_to_use(&terms.borrow_and_update());
             }
             _ = running.join_next(), if running.len() >= limits.max_connections => {}
             accepted = listener.accept(), if running.len() < limits.max_connections => {
@@ -94,7 +94,7 @@ pub async fn serve<A>(
                     Ok((stream, peer)) => {
                         let connection = Connection {
                             app: Arc::clone(&app),
-                            acceptor: acceptor.clone(),
+                            tls: tls.clone(),
                             limits: limits.clone(),
                             connections: connections.clone(),
                             shutdown: shutdown.watch(),
@@ -124,15 +124,13 @@ pub async fn serve<A>(
     }
 }
 
-fn put_to_use(terms: &Terms) -> (Limits, Option<Arc<Acceptor>>) {
-    let tls = terms.tls.as_ref().map(Arc::clone);
-    let acceptor = tls.map(|config| Arc::new(Acceptor::from_server_config(config)));
-    (terms.limits.clone(), acceptor)
+fn put_to_use(terms: &Terms) -> (Limits, Option<Arc<ServerConfig>>) {
+    (terms.limits.clone(), terms.tls.clone())
 }
 
 struct Connection<A> {
     app: Arc<A>,
-    acceptor: Option<Arc<Acceptor>>,
+    tls: Option<Arc<ServerConfig>>,
     limits: Limits,
     connections: Connections,
     shutdown: watch::Receiver<bool>,
@@ -157,14 +155,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
         // The cell is new, so setting it cannot fail.
         let _ = digest.peer_addr.set(Some(client.into()));
         stream.set_socket_digest(digest);
-        let Some(acceptor) = &self.acceptor else {
+        let Some(tls) = &self.tls else {
             let guarded = Guard::new(stream, self.terms());
             self.app
                 .process_new(Box::new(guarded), &self.shutdown)
                 .await;
             return;
         };
-        let handshake = acceptor.tls_handshake(stream);
+        let handshake = Secured::accept(Arc::clone(tls), stream);
         let secured = match tokio::time::timeout(self.limits.handshake, handshake).await {
             Ok(Ok(secured)) => secured,
             Ok(Err(error)) => return tracing::debug!(%peer, "TLS handshake failed: {error}"),

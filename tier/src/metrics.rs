@@ -1,6 +1,6 @@
 //! What a tier counts: each figure once, with its name, unit and help.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use contracts::reason::Reason;
 use prometheus::core::{Collector, Desc};
@@ -16,7 +16,8 @@ use crate::purge::Purges;
 #[derive(Clone)]
 pub struct Metrics {
     requests: IntCounterVec,
-    sent: IntCounterVec,
+    frequent: Arc<Frequent>,
+    sent: [IntCounter; Protocol::ALL.len()],
     refusals: IntCounterVec,
     /// Requests to a parent, of any kind.
     pub upstream_requests: IntCounter,
@@ -176,6 +177,11 @@ impl Metrics {
             registry.register(Box::new(family.clone()))?;
             Ok::<_, prometheus::Error>(family)
         };
+        let sent = family(
+            "millrace_tier_sent_bytes_total",
+            "Bytes of bodies sent to clients",
+            &["protocol"],
+        )?;
         let upstream_seconds = Histogram::with_opts(
             HistogramOpts::new(
                 "millrace_tier_upstream_header_seconds",
@@ -197,11 +203,8 @@ impl Metrics {
                 "Requests answered",
                 &["status", "protocol", "cache"],
             )?,
-            sent: family(
-                "millrace_tier_sent_bytes_total",
-                "Bytes of bodies sent to clients",
-                &["protocol"],
-            )?,
+            frequent: Arc::default(),
+            sent: Protocol::ALL.map(|protocol| sent.with_label_values(&[protocol.as_str()])),
             refusals: family(
                 "millrace_tier_refusals_total",
                 "Requests refused or failed, by reason",
@@ -227,14 +230,22 @@ impl Metrics {
 
     /// Counts an answered request.
     pub(crate) fn answered(&self, status: u16, protocol: Protocol, cache: CacheUse, bytes: usize) {
-        let mut digits = [0; 3];
-        let status = label(status, &mut digits);
-        self.requests
-            .with_label_values(&[status, protocol.as_str(), cache.as_str()])
-            .inc();
-        self.sent
-            .with_label_values(&[protocol.as_str()])
-            .inc_by(bytes as u64);
+        let counter = || {
+            let mut digits = [0; 3];
+            let labels = [
+                label(status, &mut digits),
+                protocol.as_str(),
+                cache.as_str(),
+            ];
+            self.requests.with_label_values(&labels)
+        };
+        match self.frequent.cell(status, protocol, cache) {
+            Some(cell) => cell.get_or_init(counter).inc(),
+            None => counter().inc(),
+        }
+        if let Some(sent) = self.sent.get(protocol as usize) {
+            sent.inc_by(bytes as u64);
+        }
     }
 
     /// Counts a refusal or a failure.
@@ -242,6 +253,28 @@ impl Metrics {
         self.refusals.with_label_values(&[reason.code()]).inc();
     }
 }
+
+/// Counters of the most frequent answers, once each has been looked up by its labels.
+#[derive(Default)]
+struct Frequent([[[OnceLock<IntCounter>; USES]; Protocol::ALL.len()]; STATUSES.len()]);
+
+impl Frequent {
+    fn cell(
+        &self,
+        status: u16,
+        protocol: Protocol,
+        cache: CacheUse,
+    ) -> Option<&OnceLock<IntCounter>> {
+        let status = STATUSES.iter().position(|frequent| *frequent == status)?;
+        let of_status = self.0.get(status)?.get(protocol as usize)?;
+        of_status.get(cache as usize)
+    }
+}
+
+const STATUSES: [u16; 3] = [200, 206, 304];
+
+/// The kinds of [`CacheUse`].
+const USES: usize = CacheUse::None as usize + 1;
 
 /// A status as a label, without allocating on every request.
 fn label(status: u16, digits: &mut [u8; 3]) -> &str {

@@ -1,5 +1,6 @@
 //! The node's own members of `Cache-Status` (RFC 9211) and `Proxy-Status` (RFC 9209).
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use contracts::reason::Reason;
@@ -51,7 +52,7 @@ pub(crate) fn member(
     }
     let ttl = || cache.maybe_cache_meta().map_or(0, ttl_s);
     match (cache_use(phase, joined), upstream_status) {
-        (CacheUse::Hit, _) | (CacheUse::Stale, None) => format!("{name}; hit; ttl={}", ttl()),
+        (CacheUse::Hit, _) | (CacheUse::Stale, None) => hit(name, ttl()),
         (CacheUse::Joined, _) => format!("{name}; fwd=miss; collapsed"),
         (CacheUse::Miss, _) if matches!(phase, CachePhase::Expired) => {
             format!("{name}; fwd=stale; stored")
@@ -63,6 +64,11 @@ pub(crate) fn member(
         (CacheUse::Revalidated, None) => format!("{name}; fwd=stale"),
         (CacheUse::Pass | CacheUse::None, _) => format!("{name}; fwd=miss"),
     }
+}
+
+/// The member of an answer from the cache that is fresh for so many seconds, or was until so many seconds ago.
+pub(crate) fn hit(name: &str, ttl_s: impl Display) -> String {
+    format!("{name}; hit; ttl={ttl_s}")
 }
 
 /// What went wrong between this node and its parent, in the words of RFC 9209 §2.3.

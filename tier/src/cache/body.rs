@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -10,6 +11,7 @@ use pingora::cache::key::HashBinary;
 use pingora::cache::storage::{HandleHit, Storage};
 use pingora::cache::trace::SpanHandle;
 use pingora::cache::{CacheKey, CacheMeta};
+use pingora::http::ResponseHeader;
 use pingora::prelude::{Error, ErrorType, Result};
 use tokio::sync::watch;
 
@@ -162,6 +164,49 @@ impl Object {
         let low = from - start;
         let high = piece.len().min(to - start).min(low + CHUNK);
         (low < high).then(|| piece.slice(low..high))
+    }
+}
+
+/// A complete object in memory, as it is at one moment.
+pub(crate) struct Whole {
+    pub(super) object: Arc<Object>,
+    meta: Arc<Meta>,
+    len: usize,
+}
+
+impl Whole {
+    /// The object, if it is complete and as long as its header says.
+    pub(super) fn of(object: Arc<Object>) -> Option<Self> {
+        let Progress::Complete(len) = *object.progress.borrow() else {
+            return None;
+        };
+        let meta = object.meta();
+        let as_said = meta.content_length() == Some(len) && len > 0;
+        as_said.then_some(Self { object, meta, len })
+    }
+
+    pub(crate) fn header(&self) -> &ResponseHeader {
+        &self.meta.header
+    }
+
+    /// For how long it is fresh yet; `None` when it is not.
+    pub(crate) fn fresh_for(&self, now: SystemTime) -> Option<Duration> {
+        self.meta.fresh_for(now)
+    }
+
+    pub(crate) fn age(&self, now: SystemTime) -> Duration {
+        self.meta.age(now)
+    }
+
+    /// The body.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = Bytes> {
+        let next = move |at: &mut usize| {
+            let piece = self.object.slice(*at, self.len)?;
+            *at += piece.len();
+            Some(piece)
+        };
+        let mut at = 0;
+        std::iter::from_fn(move || next(&mut at))
     }
 }
 

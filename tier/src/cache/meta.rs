@@ -1,6 +1,6 @@
 //! What is kept of an object's `CacheMeta`, which cannot be cloned.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use pingora::cache::CacheMeta;
 use pingora::cache::key::HashBinary;
@@ -41,7 +41,8 @@ impl Meta {
             stale_while_revalidate_s: meta.stale_while_revalidate_sec(),
             stale_if_error_s: meta.stale_if_error_sec(),
             variance: meta.variance(),
-            header: meta.response_header_copy(),
+            // Without the letter case of names, which is a second map to copy on each hit.
+            header: meta.response_header().as_owned_parts().into(),
         }
     }
 
@@ -63,6 +64,16 @@ impl Meta {
             meta.extensions_mut().insert(Validated(self.validated));
         }
         meta
+    }
+
+    /// For how long it is fresh yet; `None` when it is not.
+    pub(super) fn fresh_for(&self, now: SystemTime) -> Option<Duration> {
+        let left = self.fresh_until.duration_since(now).ok()?;
+        (!left.is_zero()).then_some(left)
+    }
+
+    pub(super) fn age(&self, now: SystemTime) -> Duration {
+        now.duration_since(self.epoch).unwrap_or_default()
     }
 
     /// Whether both are of one fill: a confirmation leaves alone when it began.

@@ -12,7 +12,7 @@ use pingora::http::ResponseHeader;
 use pingora::prelude::{Error, ErrorType, Result};
 
 use super::below::Below;
-use super::body::{Object, Reader, Source};
+use super::body::{Object, Reader, Source, Whole};
 use super::disk::{self, Volume};
 use super::meta::Meta;
 use super::room::{Charge, Room};
@@ -316,11 +316,26 @@ impl Cache {
         Ok(())
     }
 
+    /// An object that is complete in memory, and of which nothing newer is on its way.
+    pub(crate) fn whole(&self, key: &CacheKey) -> Option<Whole> {
+        Whole::of(self.find(&key.combined_bin())?)
+    }
+
+    /// Takes note that an object is given to somebody.
+    pub(crate) fn note_use(&self, whole: &Whole) {
+        self.asked(&whole.object);
+        whole.object.visited.store(true, Ordering::Relaxed);
+    }
+
+    fn asked(&self, object: &Arc<Object>) {
+        if let Some(below) = &self.below {
+            below.asked(object, object.visited.load(Ordering::Relaxed));
+        }
+    }
+
     /// Gives an object to a reader.
     pub(super) fn open(&self, object: Arc<Object>) -> (CacheMeta, HitHandler) {
-        if let Some(below) = &self.below {
-            below.asked(&object, object.visited.load(Ordering::Relaxed));
-        }
+        self.asked(&object);
         let (meta, reader) = Reader::open(object);
         (meta, reader)
     }

@@ -2,13 +2,14 @@
 //! not come, who does not read, who floods it with frames.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
@@ -38,6 +39,10 @@ use crate::protocol::Protocol;
 /// complete within the same time, and frames that carry nothing are paid from a budget.
 ///
 /// On both, whoever does not take what is written is cut off.
+///
+/// Pingora writes a header and its body one after the other. Where the body is there they leave together, in one system
+/// call and one TLS record: the header waits for the next write; it leaves as well when it is flushed or when something
+/// is to be read.
 pub(crate) struct Guard<S> {
     stream: S,
     terms: Terms,
@@ -47,9 +52,12 @@ pub(crate) struct Guard<S> {
     reader: Watched,
     sender: Watched,
     notes: Notes,
+    /// The notes as Pingora hands them on.
+    digest: Option<Arc<ProxyDigest>>,
     turn: Turn,
-    /// A header with another date in it, and how much of it has left.
-    dated: Option<(Vec<u8>, usize)>,
+    /// The header of an answer with its own date in it, which waits for the first bytes of the body, and how much of it
+    /// has left.
+    header: (Vec<u8>, usize),
     /// Nothing more is written.
     closed: bool,
 }
@@ -94,13 +102,15 @@ enum Progress {
 
 impl<S> Guard<S> {
     pub(crate) fn new(stream: S, terms: Terms) -> Self {
+        let notes = Notes::default();
         Self {
             stream,
             reader: Watched::new(terms.write),
             sender: Watched::new(terms.read),
-            notes: Notes::default(),
+            digest: notes.digest(),
+            notes,
             turn: Turn::default(),
-            dated: None,
+            header: (Vec::new(), 0),
             closed: false,
             terms,
             said: Said::H1(Progress::Idle),
@@ -119,6 +129,7 @@ impl<S> Guard<S> {
             turns: Arc::clone(&turns),
         }));
         guard.notes.answers = Some(turns);
+        guard.digest = guard.notes.digest();
         guard.start();
         guard
     }
@@ -137,8 +148,7 @@ impl<S> Guard<S> {
     fn heard(&mut self, bytes: &[u8]) -> Result<(), Cut> {
         let (is_urgent, ended) = match &mut self.said {
             Said::H1(progress) => {
-                let folded = bytes.iter();
-                *progress = folded.fold(*progress, |progress, byte| progress.next(*byte));
+                *progress = progress.after(bytes);
                 (*progress != Progress::Idle, false)
             }
             Said::H2(h2) => {
@@ -219,6 +229,37 @@ impl<S: AsyncRead + Unpin> Guard<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Guard<S> {
+    /// Hands what waits of a header to the stream, and with it the beginning of what follows; tells how much of that.
+    fn put(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        while let Some(rest) = self
+            .header
+            .0
+            .get(self.header.1..)
+            .filter(|rest| !rest.is_empty())
+        {
+            let header = rest.len();
+            let bufs = [IoSlice::new(rest), IoSlice::new(buf)];
+            let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &bufs))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.reader.moved(written);
+            self.header.1 += written.min(header);
+            if written >= header {
+                self.header = (Vec::new(), 0);
+            }
+            if written > header {
+                return Poll::Ready(Ok(written - header));
+            }
+        }
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
+        self.took(buf.get(..written).unwrap_or(buf));
+        Poll::Ready(Ok(written))
+    }
+
     /// Tells an HTTP/2 client why, where that can be said at once.
     fn farewell(&mut self, cx: &mut Context<'_>) {
         if let Said::H2(h2) = &self.said
@@ -226,12 +267,25 @@ impl<S: AsyncWrite + Unpin> Guard<S> {
         {
             // What does not leave is not said.
             let _ = Pin::new(&mut self.stream).poll_write(cx, &CALM_DOWN);
-            let _ = Pin::new(&mut self.stream).poll_flush(cx);
+            let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
         }
     }
 }
 
 impl Progress {
+    /// Where these bytes lead. Whatever was before, any byte but those of a line's end is within a line.
+    fn after(self, bytes: &[u8]) -> Self {
+        let last = bytes
+            .iter()
+            .rposition(|byte| !matches!(byte, b'\r' | b'\n'));
+        let (from, rest) = match last {
+            Some(last) => (Self::Line, bytes.get(last + 1..).unwrap_or_default()),
+            None => (self, bytes),
+        };
+        rest.iter()
+            .fold(from, |progress, byte| progress.next(*byte))
+    }
+
     const fn next(self, byte: u8) -> Self {
         match (self, byte) {
             // Empty lines before a request are allowed (RFC 9112 §2.2), but they are a beginning.
@@ -256,6 +310,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
             self.farewell(cx);
             return Poll::Ready(Err(self.cut(Cut::SlowHeader)));
         }
+        // What is wrong with the way out shows at the next write.
+        let _ = self.put(cx, &[]);
         let before = buf.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
             Poll::Pending if self.turn.is_body() => return self.starved(cx),
@@ -280,33 +336,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        if this.dated.is_none() && matches!(this.said, Said::H1(_)) {
-            this.dated = this.notes.date.put(buf).map(|bytes| (bytes, 0));
+        if matches!(self.said, Said::H1(_))
+            && self.header.0.is_empty()
+            && let Some(header) = self.notes.date.put(buf)
+        {
+            let taken = header.len();
+            self.header = (header, 0);
+            if !self.notes.take_body_follows()
+                && let Poll::Ready(Err(error)) = self.put(cx, &[])
+            {
+                return Poll::Ready(Err(error));
+            }
+            return Poll::Ready(Ok(taken));
         }
-        let bytes = match &this.dated {
-            Some((bytes, gone)) => {
-                let rest = bytes.get(*gone..).unwrap_or_default();
-                rest.get(..buf.len()).unwrap_or(rest)
-            }
-            None => buf,
-        };
-        match Pin::new(&mut this.stream).poll_write(cx, bytes) {
-            Poll::Ready(Ok(written)) => {
-                this.took(buf.get(..written).unwrap_or(buf));
-                this.dated = this.dated.take().and_then(|(bytes, gone)| {
-                    let gone = gone + written;
-                    (gone < bytes.len()).then_some((bytes, gone))
-                });
-                Poll::Ready(Ok(written))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => this.stalled(cx),
+        match self.put(cx, buf) {
+            Poll::Pending => self.stalled(cx),
+            written => written,
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.stream).poll_flush(cx) {
+        let flushed = match self.put(cx, &[]) {
+            Poll::Ready(Ok(_)) => Pin::new(&mut self.stream).poll_flush(cx),
+            unwritten => unwritten.map_ok(|_| ()),
+        };
+        match flushed {
             Poll::Ready(result) => {
                 self.reader.rest();
                 Poll::Ready(result)
@@ -317,7 +371,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.closed {
-            match Pin::new(&mut self.stream).poll_shutdown(cx) {
+            let ended = match self.put(cx, &[]) {
+                Poll::Ready(Ok(_)) => Pin::new(&mut self.stream).poll_shutdown(cx),
+                unwritten => unwritten.map_ok(|_| ()),
+            };
+            match ended {
                 Poll::Ready(Ok(())) => {
                     self.closed = true;
                     self.start();
@@ -335,7 +393,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
+        bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if matches!(self.said, Said::H1(_)) {
             let first = bufs.iter().find(|buf| !buf.is_empty());
@@ -391,8 +449,8 @@ impl<S: GetTimingDigest> GetTimingDigest for Guard<S> {
 }
 
 impl<S: GetProxyDigest> GetProxyDigest for Guard<S> {
-    fn get_proxy_digest(&self) -> Option<Arc<pingora::protocols::raw_connect::ProxyDigest>> {
-        self.notes.digest()
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.digest.clone()
     }
 }
 

@@ -85,6 +85,18 @@ fn a_header_ends_with_an_empty_line() {
     assert_ne!(after(b"\r\n"), Progress::Idle);
 }
 
+#[test]
+fn a_header_ends_where_it_ends_in_whatever_pieces_it_comes() {
+    let text = b"\r\nGET / HTTP/1.1\r\nHost: a\n\r\n\r\n\n\nGET /\rx HTTP/1.1\r\r\n\r\r\n\nb";
+    for end in 0..=text.len() {
+        for middle in 0..=end {
+            let (first, second) = (&text[..middle], &text[middle..end]);
+            let pieces = Progress::Idle.after(first).after(second);
+            assert_eq!(pieces, after(&text[..end]), "{first:?} {second:?}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dripped_header_is_cut_off_and_an_idle_connection_is_not() {
     for text in [
@@ -351,6 +363,109 @@ async fn a_body_takes_as_long_as_it_keeps_its_pace_and_the_next_header_is_watche
     let begun = Instant::now();
     assert!(guard.read(&mut read).await.is_err());
     assert!(begun.elapsed() <= Duration::from_secs(11));
+}
+
+/// Counts how often it is written to.
+struct Counted(DuplexStream, usize);
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.1 += 1;
+        let all: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
+        Pin::new(&mut self.0).poll_write(cx, &all)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+const HEADER: &[u8] = b"HTTP/1.1 200 OK\r\nDate: Sat, 21 Nov 2026 12:00:00 GMT\r\n\r\n";
+const DATED: &[u8] = b"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
+
+/// A connection on which an answer's header has been written, and where no more than `room` fits.
+async fn headed(room: usize) -> (DuplexStream, Guard<Counted>) {
+    let (client, server) = tokio::io::duplex(room);
+    let mut guard = Guard::new(Counted(server, 0), terms());
+    let date = http::HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT");
+    guard.notes.date.keep(&date);
+    guard.notes.body_follows();
+    guard.write_all(HEADER).await.unwrap();
+    (client, guard)
+}
+
+#[tokio::test]
+async fn a_header_leaves_with_the_first_bytes_of_its_body() {
+    for room in [1, 50, DATED.len(), 60, 1 << 16] {
+        let (mut client, mut guard) = headed(room).await;
+        let mut seen = vec![0; DATED.len() + 8];
+        let written = async { guard.write_all(b"the body").await.unwrap() };
+        let ((), read) = tokio::join!(written, client.read_exact(&mut seen));
+        read.unwrap();
+        assert_eq!(seen, [DATED, b"the body"].concat(), "{room}");
+        if room > seen.len() {
+            assert_eq!(guard.stream.1, 1, "one write");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_header_whose_body_is_still_to_come_does_not_wait() {
+    let (mut client, server) = tokio::io::duplex(1 << 16);
+    let mut guard = Guard::new(Counted(server, 0), terms());
+    let date = http::HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT");
+    guard.notes.date.keep(&date);
+    guard.write_all(HEADER).await.unwrap();
+    let mut seen = vec![0; DATED.len()];
+    client.read_exact(&mut seen).await.unwrap();
+    assert_eq!(seen, DATED);
+}
+
+#[tokio::test]
+async fn a_header_without_body_does_not_wait() {
+    let mut seen = vec![0; DATED.len()];
+    let (mut client, mut guard) = headed(1 << 16).await;
+    guard.flush().await.unwrap();
+    client.read_exact(&mut seen).await.unwrap();
+    assert_eq!(seen, DATED);
+    let (mut client, mut guard) = headed(1 << 16).await;
+    guard.shutdown().await.unwrap();
+    client.read_exact(&mut seen).await.unwrap();
+    assert_eq!(seen, DATED);
+    let (mut client, mut guard) = headed(1 << 16).await;
+    let mut byte = [0; 1];
+    tokio::select! {
+        biased;
+        _ = guard.read(&mut byte) => panic!("the client says nothing"),
+        read = client.read_exact(&mut seen) => { read.unwrap(); }
+    }
+    assert_eq!(seen, DATED);
 }
 
 #[tokio::test(start_paused = true)]

@@ -178,13 +178,16 @@ impl Session {
                 let window = window
                     .ok_or_else(|| broken("the stream is closed"))?
                     .map_err(broken)?;
-                let part = data.split_to(window.min(data.len()));
+                let mut part = data.split_to(window.min(data.len()));
                 self.taking.earn(part.len());
                 if let Some(turn) = &mut self.turn {
                     turn.sent(part.len());
                 }
-                let last = *end && data.is_empty();
-                body.send_data(part, last).map_err(broken)?;
+                while !part.is_empty() {
+                    let frame = part.split_to(part.len().min(FRAME_BYTES));
+                    let last = *end && data.is_empty() && part.is_empty();
+                    body.send_data(frame, last).map_err(broken)?;
+                }
             } else if *end {
                 body.send_data(Bytes::new(), true).map_err(broken)?;
             }
@@ -237,6 +240,10 @@ fn room(
     }
     capacity.map(Some)
 }
+
+/// What a frame bears, so that with its head it fills a TLS record. Every client takes frames of
+/// that length (RFC 9113 §4.2).
+const FRAME_BYTES: usize = 16 * 1024 - 9;
 
 fn broken(cause: impl std::fmt::Display) -> Box<Error> {
     Error::explain(ErrorType::WriteError, format!("writing to HTTP/2: {cause}")).into_down()

@@ -151,9 +151,10 @@ pub(super) fn raw_target(session: &Session) -> Option<String> {
     let target = if session.as_downstream().as_http1().is_some() {
         line = session.as_downstream().to_h1_raw();
         let start = line.iter().position(|byte| !byte.is_ascii_whitespace())?;
-        let first = line.get(start..)?.split(|byte| *byte == b'\n').next()?;
-        let (_method, rest) = split_at(first, first.iter().position(|byte| *byte == b' ')?)?;
-        split_at(rest, rest.iter().rposition(|byte| *byte == b' ')?)?.0
+        let from = line.get(start..)?;
+        let first = from.get(..memchr::memchr(b'\n', from).unwrap_or(from.len()))?;
+        let (_method, rest) = split_at(first, memchr::memchr(b' ', first)?)?;
+        split_at(rest, memchr::memrchr(b' ', rest)?)?.0
     } else {
         session.req_header().raw_path()
     };

@@ -2,6 +2,7 @@
 //! them.
 
 mod ahead;
+mod at_hand;
 mod context;
 mod entry;
 mod hop;
@@ -21,6 +22,7 @@ use pingora::cache::{
     CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness, HitHandler, RespCacheable,
 };
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
 use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
 use pingora::protocols::Digest;
 use pingora::proxy::{
@@ -101,6 +103,9 @@ impl ProxyHttp for Proxy {
         Context::new(self.parents.load_full())
     }
 
+    /// None: what Pingora adds by itself compresses, and is switched off.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         ctx.protocol = protocol_of(session);
         ctx.internal = session.subrequest_ctx.is_some();
@@ -121,7 +126,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        self.receive(session, ctx).await
+        Ok(self.receive(session, ctx).await? || self.give_at_hand(session, ctx).await?)
     }
 
     fn request_cache_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {

@@ -98,7 +98,7 @@ fn declared_by(response: &ResponseHeader) -> Word {
     }
 }
 
-fn is_given_to_all(response: &ResponseHeader) -> bool {
+pub(super) fn is_given_to_all(response: &ResponseHeader) -> bool {
     headers::is_public(response) && response.status.as_u16() < 400
 }
 

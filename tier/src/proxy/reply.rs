@@ -32,11 +32,21 @@ impl Proxy {
             return Error::e_explain(ErrorType::HTTPStatus(403), "no longer public");
         }
         ctx.cache_use = status::cache_use(session.cache.phase(), ctx.joined);
+        complete(session, response, ctx)?;
+        response.insert_header(CACHE_STATUS, self.cache_status(session, ctx))?;
+        self.send_off(response, session, ctx)
+    }
+
+    /// What every answer's header gets last.
+    pub(super) fn send_off(
+        &self,
+        response: &mut ResponseHeader,
+        session: &Session,
+        ctx: &mut Context,
+    ) -> Result<()> {
         if self.access.is_some() {
             ctx.until_header = Some(ctx.started.elapsed());
         }
-        complete(session, response, ctx)?;
-        response.insert_header(CACHE_STATUS, self.cache_status(session, ctx))?;
         self.tell(response, ctx)?;
         if let Some(viewers) = &self.viewers {
             viewers.dress(response, ctx.protocol == Protocol::H3)?;
@@ -44,6 +54,8 @@ impl Proxy {
         if let (Some(notes), Some(date)) = (Notes::of(session), response.headers.get(header::DATE))
         {
             notes.date.keep(date);
+            // What was said of an earlier header does not count.
+            notes.take_body_follows();
         }
         Ok(())
     }

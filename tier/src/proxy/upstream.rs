@@ -100,6 +100,9 @@ impl Proxy {
             // RFC 9110 §6.6.1.
             response.insert_header(header::DATE, httpdate::fmt_http_date(now))?;
         }
+        if let Some(viewers) = &self.viewers {
+            viewers.dress_to_keep(response)?;
+        }
         self.number(session, response, ctx)?;
         if response.status == 304 {
             ctx.upstream.news = Some(response.clone());
