@@ -22,11 +22,14 @@ mod succession;
 mod up;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 
 use crate::cli::{Arguments, Command};
 
+/// How long what cannot be broken off may still take.
+const ENDING: Duration = Duration::from_secs(5);
 /// The arguments or a configuration file are unusable (`EX_USAGE`).
 pub(crate) const USAGE: u8 = 64;
 
@@ -46,9 +49,12 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    runtime
+    let code = runtime
         .block_on(run(arguments.command))
-        .unwrap_or_else(|error| failed(&error))
+        .unwrap_or_else(|error| failed(&error));
+    // A read that a dying disk never ends keeps its thread, and not the process.
+    runtime.shutdown_timeout(ENDING);
+    code
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {

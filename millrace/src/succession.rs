@@ -72,12 +72,14 @@ impl Process {
     pub(crate) async fn keep(
         mut self,
         serving: &Serving,
-        reload: impl FnMut(),
+        mut reload: impl FnMut(),
     ) -> anyhow::Result<End> {
         let gone: Gone = match self.elder.take() {
             Some(mut elder) => {
                 elder.serving().await;
                 tracing::info!("took over from the process before");
+                // What was asked of that one meanwhile, it can do for itself alone.
+                reload();
                 Some(Box::pin(elder.gone()))
             }
             None => {

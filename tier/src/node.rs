@@ -145,13 +145,16 @@ impl Node {
         elder: Option<&mut Elder>,
     ) -> Result<Self, Error> {
         let facts = match elder {
-            Some(elder) => Some(elder.ask().await.map_err(Error::Handover)?),
+            Some(elder) => {
+                let facts = elder.ask().await.map_err(Error::Handover)?;
+                Some((facts, Instant::now()))
+            }
             None => None,
         };
         let node = Self::build(settings, role)?;
         node.cache.ready().await;
-        if let Some(facts) = facts {
-            node.follow_on(&facts);
+        if let Some((facts, told_at)) = facts {
+            node.follow_on(&facts, told_at);
         }
         Ok(node)
     }
@@ -209,11 +212,11 @@ impl Node {
     /// on: it finds what the disks hold, and writes nothing.
     pub async fn lend(&self) -> Facts {
         let mut facts = Facts::from([(THROUGH.to_owned(), self.orders.lend())]);
+        self.cache.lend().await;
         if let Some(age) = self.orders.purges().lease.age() {
             let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
             facts.insert(LEASE_AGE_MS.to_owned(), age);
         }
-        self.cache.lend().await;
         facts
     }
 
@@ -226,12 +229,12 @@ impl Node {
         }
     }
 
-    /// Goes on where a process has left off that lent what it had.
-    fn follow_on(&self, facts: &Facts) {
+    /// Goes on where a process has left off that lent what it had, and told so some time ago.
+    fn follow_on(&self, facts: &Facts, told_at: Instant) {
         let known = facts.get(THROUGH).copied().unwrap_or(u64::MAX);
         let age = facts.get(LEASE_AGE_MS).copied().map(Duration::from_millis);
         // What the other knew of the feed holds for one who knows the same orders.
-        if let Some(sent) = age.and_then(|age| Instant::now().checked_sub(age))
+        if let Some(sent) = age.and_then(|age| told_at.checked_sub(age))
             && self.orders.through() >= known
         {
             self.orders.purges().lease.renew(sent);

@@ -16,7 +16,6 @@ use super::side::Line;
 use crate::machine;
 use crate::maths::ratio;
 use crate::table::{Table, fine, percent, whole};
-use crate::wire::Protocol;
 
 /// Everything that a run found.
 #[derive(Debug, Serialize)]
@@ -97,7 +96,7 @@ impl Report {
     fn load_table(&self, part: &str, out: &mut String) -> Result<()> {
         let mut table = Table::new(
             part,
-            "what,server,spoken,CPU µs,spread,s/GB,req/s,p50 ms,p99 ms,busy,loader busy,\"edge ÷ it\",nginx 1.31 h3 elsewhere",
+            "what,server,spoken,CPU µs,spread,s/GB,req/s,p50 ms,p99 ms,busy,loader busy,\"edge ÷ it\"",
         );
         for line in self.lines.iter().filter(|line| line.part == part) {
             let beside = if line.ours {
@@ -118,7 +117,6 @@ impl Report {
                 percent(line.busy * 1e2),
                 percent(line.loader_busy * 1e2),
                 beside,
-                recorded(line).unwrap_or_default(),
             ]);
         }
         table.print(out)
@@ -195,22 +193,6 @@ impl Report {
         }
         table.print(out)
     }
-}
-
-/// What nginx 1.31.4 with HTTP/3 and secure_link, or without where that was not measured, took per request on another
-/// machine; in µs for small bodies, in s/GB for others.
-fn recorded(line: &Line) -> Option<String> {
-    if line.protocol != Protocol::H3 || line.ours || line.part == "fills" {
-        return None;
-    }
-    let known = [
-        (4 << 10, "7.5 µs"),
-        (256 << 10, "0.52 s/GB"),
-        (1 << 20, "0.49 s/GB"),
-        (4 << 20, "0.50 s/GB"),
-    ];
-    let found = known.iter().find(|(bytes, _)| *bytes == line.bytes);
-    found.map(|(_, figure)| (*figure).to_owned())
 }
 
 fn size(bytes: usize) -> String {

@@ -36,15 +36,17 @@ pub(super) struct Member<'a> {
     pub(super) range: Option<&'a str>,
 }
 
-/// The pairs of a dictionary; `None` in the place of each that is wrong.
+/// The pairs of a dictionary; `None` in the place of each that is wrong. Each of those may be looked through to the
+/// end of all, so after so many nothing more is read.
 pub(super) fn pairs(data: &str) -> impl Iterator<Item = Option<Pair<'_>>> {
-    let mut rest = data;
+    let (mut rest, mut wrong) = (data, 0);
     std::iter::from_fn(move || {
         let (_, text) = split(rest, |byte| matches!(byte, b',' | b' ' | b'\t'));
-        if text.is_empty() {
+        if text.is_empty() || wrong == MOST_WRONG {
             return None;
         }
         let read = Pair::read(text);
+        wrong += u32::from(read.is_none());
         // Only what is wrong is looked through for its end.
         rest = read.map_or_else(|| behind(text), |(_, rest)| rest);
         Some(read.map(|(pair, _)| pair))
@@ -62,6 +64,9 @@ fn members(list: &str) -> impl Iterator<Item = Option<Member<'_>>> {
         Some(member)
     })
 }
+
+/// No player is so wrong.
+const MOST_WRONG: u32 = 16;
 
 /// What stands behind the first comma outside of quotes.
 fn behind(data: &str) -> &str {

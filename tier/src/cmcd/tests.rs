@@ -141,6 +141,13 @@ fn nothing_grows_beyond_its_bound() {
 }
 
 #[test]
+fn of_one_who_says_much_that_is_wrong_little_is_looked_through() {
+    let wrong = |count| format!("{}su", "-=(,".repeat(count));
+    assert_eq!(read(&wrong(15)), (json!({"su": true}), 15));
+    assert_eq!(read(&wrong(1000)), (json!({}), 16));
+}
+
+#[test]
 fn a_player_says_what_it_will_ask_for_next() {
     let next = |data: &str| next_object(data);
     for (data, expected) in [

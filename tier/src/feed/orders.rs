@@ -242,7 +242,30 @@ impl Orders {
         let mut kept = self.kept.lock();
         kept.lent = false;
         if let Some(path) = file {
-            let (state, _) = State::open(path, |_| {}).map_err(|error| error.to_string())?;
+            // Another process may have answered for orders in the meantime.
+            let (mut purged, mut through) = (Vec::new(), 0);
+            let opened = State::open(path, |line| match line {
+                Line::Through { seq } => through = seq.max(through),
+                Line::Purged {
+                    scope,
+                    tenant,
+                    hard,
+                    soft,
+                    soft_at,
+                } => {
+                    purged.push(Purged {
+                        scope,
+                        tenant,
+                        marks: Line::marks(hard, soft, soft_at),
+                    });
+                    if purged.len() >= AT_ONCE {
+                        self.purges.apply(&std::mem::take(&mut purged), 0);
+                    }
+                }
+                _ => {}
+            });
+            let (state, _) = opened.map_err(|error| error.to_string())?;
+            self.purges.apply(&purged, through);
             kept.state = Some(state);
             kept.outdated = true;
         }

@@ -318,6 +318,29 @@ async fn a_clock_that_jumps_by_an_hour_brings_nothing_back_and_renews_no_lease()
 }
 
 #[test]
+fn what_another_process_purged_while_it_had_the_file_stays_purged_when_that_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let purge = |name| match tag(0, name).order {
+        Order::Purge(purge) => purge,
+        _ => panic!(),
+    };
+    let elder = house(false, Some(&path));
+    elder.orders.by_hand(purge("a"), at(1)).unwrap();
+    elder.orders.lend();
+    let heir = house(false, Some(&path));
+    let seq = heir.orders.by_hand(purge("b"), at(2)).unwrap();
+    drop(heir);
+    assert_eq!(elder.judge("b", seq - 1), Verdict::Usable);
+    elder.orders.reclaim(Some(&path), at(3)).unwrap();
+    let again = house(false, Some(&path));
+    for house in [&elder, &again] {
+        assert_eq!(house.judge("b", seq - 1), Verdict::Gone);
+        assert_eq!(house.orders.through(), seq);
+    }
+}
+
+#[test]
 fn by_hand_no_two_have_one_number() {
     let house = house(false, None);
     let by_hand = || {
