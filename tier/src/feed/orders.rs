@@ -1,6 +1,7 @@
 //! What becomes of orders: purges and revocations are put in force, and kept over a restart.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -86,41 +87,12 @@ impl Orders {
             short: true,
         };
         if let Some(path) = file {
-            let (mut purged, mut through) = (Vec::new(), None);
-            let opened = State::open(path, |line| match line {
-                Line::Through { seq } => through = through.max(Some(seq)),
-                Line::Purged {
-                    scope,
-                    tenant,
-                    hard,
-                    soft,
-                    soft_at,
-                } => {
-                    let known = Purged {
-                        scope,
-                        tenant,
-                        marks: Line::marks(hard, soft, soft_at),
-                    };
-                    // At once, so that a long file does not lie in memory as a whole.
-                    purged.push(known);
-                    if purged.len() >= AT_ONCE {
-                        purges.apply(&std::mem::take(&mut purged), 0);
-                    }
-                }
-                Line::Feed { id } => kept.feed = Some(id),
-                Line::Untagged {
-                    hard,
-                    soft,
-                    soft_at,
-                } => purges.apply_untagged(Line::marks(hard, soft, soft_at)),
-                Line::Revoked(revocation) => kept.keep(revocation, seconds(now)),
-            });
-            let (state, found) = opened.map_err(|source| Error::Read {
-                path: path.to_owned(),
-                source,
-            })?;
-            purges.apply(&purged, through.unwrap_or(0));
-            kept.state = Some(state);
+            let (found, through) = kept
+                .read(path, &purges, now)
+                .map_err(|source| Error::Read {
+                    path: path.to_owned(),
+                    source,
+                })?;
             let damaged = found == Found::Damaged;
             if damaged {
                 tracing::warn!("{} was damaged, and counts up to there", path.display());
@@ -243,33 +215,16 @@ impl Orders {
         kept.lent = false;
         if let Some(path) = file {
             // Another process may have answered for orders in the meantime.
-            let (mut purged, mut through) = (Vec::new(), 0);
-            let opened = State::open(path, |line| match line {
-                Line::Through { seq } => through = seq.max(through),
-                Line::Purged {
-                    scope,
-                    tenant,
-                    hard,
-                    soft,
-                    soft_at,
-                } => {
-                    purged.push(Purged {
-                        scope,
-                        tenant,
-                        marks: Line::marks(hard, soft, soft_at),
-                    });
-                    if purged.len() >= AT_ONCE {
-                        self.purges.apply(&std::mem::take(&mut purged), 0);
-                    }
-                }
-                _ => {}
-            });
-            let (state, _) = opened.map_err(|error| error.to_string())?;
-            self.purges.apply(&purged, through);
-            kept.state = Some(state);
+            let read = kept.read(path, &self.purges, now);
+            read.map_err(|error| error.to_string())?;
+            kept.short = true;
             kept.outdated = true;
         }
-        kept.save(&self.purges, &[], now).map_or(Ok(()), Err)
+        let saved = kept.save(&self.purges, &[], now);
+        drop(kept);
+        // What does not fit now is told when the next order comes.
+        self.revoke(&[]);
+        saved.map_or(Ok(()), Err)
     }
 
     /// Purges what somebody asks for by hand; gives the order's number. It writes to the disk.
@@ -312,6 +267,42 @@ impl Orders {
 }
 
 impl Kept {
+    /// Opens the file, puts the purges that it holds in force, and keeps the rest; tells the newest order that it says
+    /// was applied, if it says so.
+    fn read(
+        &mut self,
+        path: &Path,
+        purges: &Purges,
+        now: SystemTime,
+    ) -> io::Result<(Found, Option<u64>)> {
+        let (mut purged, mut through) = (Vec::new(), None);
+        let (state, found) = State::open(path, |line| match line {
+            Line::Through { seq } => through = through.max(Some(seq)),
+            Line::Purged {
+                scope,
+                tenant,
+                newest,
+            } => {
+                let marks = newest.into();
+                purged.push(Purged {
+                    scope,
+                    tenant,
+                    marks,
+                });
+                // At once, so that a long file does not lie in memory as a whole.
+                if purged.len() >= AT_ONCE {
+                    purges.apply(&std::mem::take(&mut purged), 0);
+                }
+            }
+            Line::Feed { id } => self.feed = Some(id),
+            Line::Untagged(newest) => purges.apply_untagged(newest.into()),
+            Line::Revoked(revocation) => self.keep(revocation, seconds(now)),
+        })?;
+        purges.apply(&purged, through.unwrap_or(0));
+        self.state = Some(state);
+        Ok((found, through))
+    }
+
     /// Adds lines to the file, or writes it anew where it is long or outdated; tells why it could not.
     fn save(&mut self, purges: &Purges, lines: &[Line], now: SystemTime) -> Option<String> {
         self.revocations.retain(|_, until| seconds(now) < *until);
@@ -344,7 +335,7 @@ fn snapshot(
     feed: Option<&FeedId>,
 ) -> Vec<Line> {
     let mut lines: Vec<Line> = purges.table(|table| {
-        let untagged = table.untagged().map(Line::untagged);
+        let untagged = table.untagged().map(|marks| Line::Untagged(marks.into()));
         table.entries().map(Line::purged).chain(untagged).collect()
     });
     lines.extend(revocations.iter().map(|(what, until)| {

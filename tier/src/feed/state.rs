@@ -39,30 +39,28 @@ pub enum Line {
         /// On whose behalf alone.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tenant: Option<TenantId>,
-        /// The newest hard one; zero: none.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        hard: u64,
-        /// The newest soft one; zero: none.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        soft: u64,
-        /// When that came, in seconds of Unix time.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        soft_at: u64,
+        /// When.
+        #[serde(flatten)]
+        newest: Newest,
     },
     /// The newest purges of what bears no tenant's tag.
-    Untagged {
-        /// The newest hard one; zero: none.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        hard: u64,
-        /// The newest soft one; zero: none.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        soft: u64,
-        /// When that came, in seconds of Unix time.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        soft_at: u64,
-    },
+    Untagged(Newest),
     /// A revocation.
     Revoked(Revocation),
+}
+
+/// The newest purges of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Newest {
+    /// The newest hard one; zero: none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    hard: u64,
+    /// The newest soft one; zero: none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    soft: u64,
+    /// When that came, in seconds of Unix time.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    soft_at: u64,
 }
 
 /// A file that is open, of which everything is known.
@@ -91,30 +89,7 @@ impl Line {
         Self::Purged {
             scope: purged.scope,
             tenant: purged.tenant,
-            hard: purged.marks.hard,
-            soft: purged.marks.soft,
-            soft_at: unix_s(purged.marks),
-        }
-    }
-
-    /// What is known of what bears no tenant's tag.
-    #[must_use]
-    pub fn untagged(marks: Marks) -> Self {
-        Self::Untagged {
-            hard: marks.hard,
-            soft: marks.soft,
-            soft_at: unix_s(marks),
-        }
-    }
-
-    /// The marks that a line speaks of.
-    #[must_use]
-    pub fn marks(hard: u64, soft: u64, soft_at: u64) -> Marks {
-        let at = UNIX_EPOCH.checked_add(Duration::from_secs(soft_at));
-        Marks {
-            hard,
-            soft,
-            soft_at: at.filter(|_| soft > 0),
+            newest: purged.marks.into(),
         }
     }
 
@@ -124,6 +99,27 @@ impl Line {
         out.extend_from_slice(&json);
         out.push(b'\n');
         Ok(())
+    }
+}
+
+impl From<Marks> for Newest {
+    fn from(marks: Marks) -> Self {
+        Self {
+            hard: marks.hard,
+            soft: marks.soft,
+            soft_at: unix_s(marks),
+        }
+    }
+}
+
+impl From<Newest> for Marks {
+    fn from(newest: Newest) -> Self {
+        let at = UNIX_EPOCH.checked_add(Duration::from_secs(newest.soft_at));
+        Self {
+            hard: newest.hard,
+            soft: newest.soft,
+            soft_at: at.filter(|_| newest.soft > 0),
+        }
     }
 }
 
@@ -292,7 +288,11 @@ mod tests {
         vec![
             tag("a:film", 3),
             Line::purged(Purged::everything(Marks::hard(4))),
-            Line::untagged(Line::marks(0, 4, 7)),
+            Line::Untagged(Newest {
+                hard: 0,
+                soft: 4,
+                soft_at: 7,
+            }),
             session("s1"),
             Line::Feed {
                 id: FeedId::parse("f1").unwrap(),

@@ -331,13 +331,16 @@ fn what_another_process_purged_while_it_had_the_file_stays_purged_when_that_ends
     let heir = house(false, Some(&path));
     let cached = elder.orders.through();
     let seq = heir.orders.by_hand(purge("b"), at(2)).unwrap();
+    heir.orders.take(page(0, vec![revoke(0, "s-1")]), at(2));
     drop(heir);
     assert_eq!(elder.judge("b", cached), Verdict::Usable);
+    assert_eq!(elder.gate.known.lock().len(), 0);
     elder.orders.reclaim(Some(&path), at(3)).unwrap();
     let again = house(false, Some(&path));
     for house in [&elder, &again] {
         assert_eq!(house.judge("b", cached), Verdict::Gone);
         assert_eq!(house.orders.through(), seq);
+        assert_eq!(*house.gate.known.lock(), ["s-1"]);
     }
 }
 
