@@ -21,6 +21,8 @@ pub mod app;
 pub mod cache;
 mod changes;
 pub mod cmcd;
+#[cfg(test)]
+mod counted;
 mod date;
 mod error;
 pub mod feed;
