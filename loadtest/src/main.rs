@@ -8,6 +8,7 @@ mod machine;
 mod maths;
 mod packager;
 mod play;
+mod process;
 mod table;
 mod wire;
 

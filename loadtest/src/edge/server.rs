@@ -1,8 +1,7 @@
 //! The servers that are measured: edges of ours and nginx, each of one worker on the server's core.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use serde::Deserialize;
 use super::files::Files;
 use super::gate::Signer;
 use crate::machine::{self, Cores};
+use crate::process;
 use crate::wire::Protocol;
 
 /// A running server; dropped, it is stopped.
@@ -81,23 +81,8 @@ impl Server {
             .join(format!("{}.toml", name.replace(' ', "-")));
         fs::write(&config, edge_config(files, cache, origin))
             .context("cannot write an edge's configuration")?;
-        let mut command = Command::new(program);
-        command
-            .args(["edge", "--leash", "--config"])
-            .arg(&config)
-            .env("TOKIO_WORKER_THREADS", "1")
-            .env("MILLRACE_LOG", "warn")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut child = cores.start(&mut command)?;
-        let said = child.stdout.take().context("the edge says nothing")?;
-        let mut line = String::new();
-        BufReader::new(said).read_line(&mut line)?;
-        let Ok(Ready { listen }) = serde_json::from_str(&line) else {
-            let _ = child.kill();
-            let status = child.wait()?;
-            bail!("the edge did not start ({status})");
-        };
+        let (mut child, Ready { listen }) =
+            process::role::<Ready>(program, "edge", &config, cores)?;
         Ok(Self {
             name,
             kind: Kind::Ours,
@@ -121,7 +106,7 @@ impl Server {
         cores: Cores,
     ) -> Result<Self> {
         let quic = speaks_quic(program);
-        let (plain, tls) = (free_address()?, free_address()?);
+        let (plain, tls) = (process::free_address()?, process::free_address()?);
         let addresses = Addresses {
             plain,
             tls,
@@ -136,15 +121,7 @@ impl Server {
         let config = work.join("nginx.conf");
         fs::write(&config, nginx_config(files, &work, addresses, origin))
             .context("cannot write nginx's configuration")?;
-        let mut command = Command::new(program);
-        command
-            .arg("-p")
-            .arg(&work)
-            .arg("-c")
-            .arg(&config)
-            .args(["-e", "stderr"])
-            .stdin(Stdio::null());
-        let child = cores.start(&mut command)?;
+        let child = process::nginx(program, &work, &config, cores)?;
         let mut server = Self {
             name: "nginx",
             kind: Kind::Nginx,
@@ -262,11 +239,6 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// A port that was free a moment ago: nginx cannot tell which one it took.
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
-}
-
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const EDGE: &str = r#"parents = ["http://ORIGIN"]
@@ -353,6 +325,8 @@ http {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+
+    use std::net::Ipv4Addr;
 
     use super::*;
 

@@ -1,10 +1,9 @@
 //! The servers that are measured: each a process of its own, on a core of its own.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -12,6 +11,7 @@ use serde::Deserialize;
 
 use crate::machine::{self, Cores};
 use crate::packager::publish::Published;
+use crate::process;
 
 /// A running server; dropped, it is killed.
 pub(crate) struct Server {
@@ -45,24 +45,7 @@ impl Server {
             "listen = \"127.0.0.1:0\"\ninternal = \"127.0.0.1:0\"\nstore = \"{store}\"\nkeys = \"{keys}\"\n"
         );
         fs::write(&config, text).context("cannot write the origin's configuration")?;
-        let mut command = Command::new(program);
-        // The leash: should the bench be killed, its standard input ends and the origin stops.
-        command
-            .args(["origin", "--leash", "--config"])
-            .arg(&config)
-            .env("TOKIO_WORKER_THREADS", "1")
-            .env("MILLRACE_LOG", "warn")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut child = cores.start(&mut command)?;
-        let said = child.stdout.take().context("the origin says nothing")?;
-        let mut line = String::new();
-        BufReader::new(said).read_line(&mut line)?;
-        let Ok(ready) = serde_json::from_str::<Ready>(&line) else {
-            let _ = child.kill();
-            let status = child.wait()?;
-            bail!("the origin did not start ({status})");
-        };
+        let (child, ready) = process::role::<Ready>(program, "origin", &config, cores)?;
         Ok(Self {
             address: ready.listen.http,
             child,
@@ -71,7 +54,7 @@ impl Server {
 
     /// Starts an nginx of one process that serves the files of a folder.
     pub(crate) fn nginx(program: &Path, root: &Path, sendfile: &str, cores: Cores) -> Result<Self> {
-        let (root, address) = (std::path::absolute(root)?, free_address()?);
+        let (root, address) = (std::path::absolute(root)?, process::free_address()?);
         let work = root.join("nginx");
         fs::create_dir_all(&work).context("cannot make a folder for nginx")?;
         let config = work.join("nginx.conf");
@@ -81,15 +64,7 @@ impl Server {
             .replace("ADDRESS", &address.to_string())
             .replace("SENDFILE", sendfile);
         fs::write(&config, text).context("cannot write nginx's configuration")?;
-        let mut command = Command::new(program);
-        command
-            .arg("-p")
-            .arg(&work)
-            .arg("-c")
-            .arg(&config)
-            .args(["-e", "stderr"])
-            .stdin(Stdio::null());
-        let child = cores.start(&mut command)?;
+        let child = process::nginx(program, &work, &config, cores)?;
         let mut server = Self { address, child };
         server.wait_for_port()?;
         Ok(server)
@@ -131,11 +106,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A port that was free a moment ago: nginx cannot tell which one it took.
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);
