@@ -12,5 +12,6 @@ mod keys;
 mod log;
 mod page;
 mod playback;
+mod several;
 mod site;
 mod videos;
