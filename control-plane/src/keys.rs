@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use catalog::videos::State as Life;
 use contracts::header::HOP;
 use contracts::id::VideoId;
-use contracts::keys::{ContentKeys, KeyPeriod};
+use contracts::keys::{ContentKeys, KeyPeriod, System};
 use runtime::problem::{Named, Problem};
 use runtime::secret::Secret;
 use sha2::{Digest as _, Sha256};
@@ -21,6 +21,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::config::Drm;
+use crate::drm::Licensing;
 use crate::error::Error;
 use crate::problem::{self, catalogue};
 use crate::vault::Vault;
@@ -28,6 +29,8 @@ use crate::vault::Vault;
 /// What hands out content keys; there is none where no key-encryption key is configured.
 pub(crate) struct Keys {
     vault: Vault,
+    /// What licences are given with.
+    pub(crate) licensing: Licensing,
     /// The digest of the credential that origins show.
     hop: [u8; 32],
     drm: Drm,
@@ -83,8 +86,10 @@ impl Keys {
         let (Some(kek), Some(hop)) = (&drm.key_encryption_key, &drm.keys_secret) else {
             return Ok(None);
         };
+        let vault = Vault::load(kek)?;
         Ok(Some(Self {
-            vault: Vault::load(kek)?,
+            licensing: Licensing::load(drm, &vault)?,
+            vault,
             hop: credential(hop)?,
             drm: drm.clone(),
         }))
@@ -93,11 +98,24 @@ impl Keys {
     /// Notes what is wrong with each of those secrets.
     pub(crate) fn inspect(drm: &Drm, problems: &mut Problems) {
         if let Some(kek) = &drm.key_encryption_key {
-            problems.take("drm.key_encryption_key", Vault::load(kek));
+            if let Some(vault) = problems.take("drm.key_encryption_key", Vault::load(kek)) {
+                problems.take("drm.license_keys", Licensing::load(drm, &vault));
+            }
         }
         if let Some(hop) = &drm.keys_secret {
             problems.take("drm.keys_secret", credential(hop));
         }
+    }
+
+    /// Where manifests say that licences are asked for: Clear Key's are given here, and DASH players ask nowhere
+    /// that the manifest does not name.
+    fn license_urls(&self, public_base: &str) -> BTreeMap<System, String> {
+        let mut urls = self.drm.license_urls.clone();
+        if self.drm.systems.contains(&System::ClearKey) {
+            let here = || self.licensing.license_url(System::ClearKey, public_base);
+            urls.entry(System::ClearKey).or_insert_with(here);
+        }
+        urls
     }
 
     fn admits(&self, headers: &HeaderMap) -> bool {
@@ -125,25 +143,31 @@ pub(crate) async fn show(
         return Err(problem::no_tier());
     }
     let video = VideoId::parse(&id).map_err(|_| Problem::no_video())?;
-    if !has_keys(&app, &video).await? {
-        return Err(Problem::no_video());
-    }
-    let periods = periods(&app, keys, &video).await?;
-    // Whoever gives a film up says so first, and forgets its keys then: either they found those that
-    // were drawn here, or this finds that they were here.
-    if !has_keys(&app, &video).await? {
-        let forgotten = app.catalog.keys.forget(&video).await;
-        forgotten.map_err(catalogue)?;
-        return Err(Problem::no_video());
-    }
+    let periods = of(&app, keys, &video).await?;
     let document = ContentKeys {
         periods,
         video,
         systems: keys.drm.systems.clone(),
-        license_urls: keys.drm.license_urls.clone(),
+        license_urls: keys.license_urls(&app.public_base),
     };
     let secret = [(header::CACHE_CONTROL, "no-store")];
     Ok((secret, Json(document)).into_response())
+}
+
+/// The keys of a protected film, drawn when they are first asked for.
+pub(crate) async fn of(app: &App, keys: &Keys, video: &VideoId) -> Result<Vec<KeyPeriod>, Problem> {
+    if !has_keys(app, video).await? {
+        return Err(Problem::no_video());
+    }
+    let periods = periods(app, keys, video).await?;
+    // Whoever gives a film up says so first, and forgets its keys then: either they found those that
+    // were drawn here, or this finds that they were here.
+    if !has_keys(app, video).await? {
+        let forgotten = app.catalog.keys.forget(video).await;
+        forgotten.map_err(catalogue)?;
+        return Err(Problem::no_video());
+    }
+    Ok(periods)
 }
 
 /// Whether a film has keys: not one that is clear, that will not be, or that nobody knows.
@@ -170,7 +194,7 @@ async fn periods(app: &App, keys: &Keys, video: &VideoId) -> Result<Vec<KeyPerio
     opened.map_err(|error| internal(&error))
 }
 
-fn internal(error: &dyn std::error::Error) -> Problem {
+pub(crate) fn internal(error: &dyn std::error::Error) -> Problem {
     tracing::error!("cannot give content keys: {error}");
     Problem::internal()
 }
@@ -185,7 +209,6 @@ mod tests {
     use async_trait::async_trait;
     use catalog::videos::{Event, NewVideo, Videos};
     use contracts::asset::Privacy;
-    use contracts::keys::System;
     use contracts::time::UnixSeconds;
     use runtime::clock::Fixed;
     use runtime::operator::Operator;
