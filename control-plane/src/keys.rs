@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use catalog::videos::State as Life;
 use contracts::header::HOP;
 use contracts::id::VideoId;
-use contracts::keys::{ContentKeys, KeyPeriod, System};
+use contracts::keys::{ContentKeys, KeyPeriod};
 use runtime::problem::{Named, Problem};
 use runtime::secret::Secret;
 use sha2::{Digest as _, Sha256};
@@ -97,25 +97,16 @@ impl Keys {
 
     /// Notes what is wrong with each of those secrets.
     pub(crate) fn inspect(drm: &Drm, problems: &mut Problems) {
-        if let Some(kek) = &drm.key_encryption_key {
-            if let Some(vault) = problems.take("drm.key_encryption_key", Vault::load(kek)) {
-                problems.take("drm.license_keys", Licensing::load(drm, &vault));
-            }
+        let kek = drm
+            .key_encryption_key
+            .as_ref()
+            .map(|path| Vault::load(path));
+        if let Some(vault) = kek.and_then(|kek| problems.take("drm.key_encryption_key", kek)) {
+            problems.take("drm.license_keys", Licensing::load(drm, &vault));
         }
         if let Some(hop) = &drm.keys_secret {
             problems.take("drm.keys_secret", credential(hop));
         }
-    }
-
-    /// Where manifests say that licences are asked for: Clear Key's are given here, and DASH players ask nowhere
-    /// that the manifest does not name.
-    fn license_urls(&self, public_base: &str) -> BTreeMap<System, String> {
-        let mut urls = self.drm.license_urls.clone();
-        if self.drm.systems.contains(&System::ClearKey) {
-            let here = || self.licensing.license_url(System::ClearKey, public_base);
-            urls.entry(System::ClearKey).or_insert_with(here);
-        }
-        urls
     }
 
     fn admits(&self, headers: &HeaderMap) -> bool {
@@ -148,7 +139,7 @@ pub(crate) async fn show(
         periods,
         video,
         systems: keys.drm.systems.clone(),
-        license_urls: keys.license_urls(&app.public_base),
+        license_urls: keys.drm.license_urls.clone(),
     };
     let secret = [(header::CACHE_CONTROL, "no-store")];
     Ok((secret, Json(document)).into_response())
@@ -209,6 +200,7 @@ mod tests {
     use async_trait::async_trait;
     use catalog::videos::{Event, NewVideo, Videos};
     use contracts::asset::Privacy;
+    use contracts::keys::System;
     use contracts::time::UnixSeconds;
     use runtime::clock::Fixed;
     use runtime::operator::Operator;

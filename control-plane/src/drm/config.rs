@@ -32,7 +32,7 @@ pub struct DrmConfig {
     /// with their private part (EdDSA). The first signs, all verify. Empty: an HS256 key that follows from
     /// `key_encryption_key`. Default empty.
     pub license_keys: String,
-    /// How long a licence token is good, 30 s to 5 m. Default `5m`.
+    /// How long a licence token is good, 5 s to 5 m. Default `5m`.
     pub license_ttl: Span,
     /// On what terms players get keys.
     pub policy: PolicyConfig,
@@ -137,7 +137,7 @@ impl DrmConfig {
             }
             base(problems, "drm.license_urls", url);
         }
-        span(problems, "drm.license_ttl", self.license_ttl, 30..=300);
+        span(problems, "drm.license_ttl", self.license_ttl, 5..=300);
         Drm {
             key_encryption_key: file(self.key_encryption_key),
             keys_secret: file(self.keys_secret),

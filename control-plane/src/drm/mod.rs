@@ -55,7 +55,7 @@ impl Licensing {
     }
 
     /// Where a system's licences are asked for.
-    pub(crate) fn license_url(&self, system: System, public_base: &str) -> String {
+    fn license_url(&self, system: System, public_base: &str) -> String {
         let elsewhere = self.drm.license_urls.get(&system);
         elsewhere.cloned().unwrap_or_else(|| {
             let system = name(system);
