@@ -9,6 +9,7 @@ mod bad_input;
 mod drm;
 mod house;
 mod keys;
+mod licences;
 mod log;
 mod page;
 mod playback;

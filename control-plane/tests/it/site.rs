@@ -70,6 +70,8 @@ async fn every_route_is_in_the_description_and_answers() {
             "get /v1/videos/{id}/status",
             "get /v1/videos/{id}/subtitles",
             "head /v1/videos/upload/{rest}",
+            "post /v1/drm/clearkey/license",
+            "post /v1/drm/token",
             "post /v1/playback/start",
             "post /v1/playback/{session}/heartbeat",
             "post /v1/videos/upload/{rest}",
