@@ -1,6 +1,7 @@
 //! What is known of one request so far.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use contracts::reason::Reason;
@@ -58,6 +59,8 @@ pub struct Context {
     pub(super) detours: u32,
     /// Held while a parent is at work on it.
     pub(super) busy: Option<Busy>,
+    /// The viewer left while the object was being fetched.
+    left: AtomicBool,
     pub(super) upstream: Upstream,
 }
 
@@ -106,8 +109,18 @@ impl Context {
             attempts: 0,
             detours: 0,
             busy: None,
+            left: AtomicBool::new(false),
             upstream: Upstream::default(),
         }
+    }
+
+    /// Notes that the viewer left while the object was being fetched.
+    pub(super) fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
     }
 
     /// The path without token and query, for logs.

@@ -6,6 +6,7 @@ mod at_hand;
 mod context;
 mod entry;
 mod hop;
+mod left;
 mod public;
 mod reply;
 mod seq;
@@ -93,6 +94,8 @@ pub struct Rules {
     pub hop_secret: parent::Credential,
     /// Larger objects pass through and are not stored.
     pub max_object_bytes: usize,
+    /// A fill that nobody reads is finished when no more than this is missing.
+    pub finish_unread_bytes: usize,
 }
 
 #[async_trait]
@@ -309,13 +312,15 @@ impl ProxyHttp for Proxy {
 
     fn upstream_response_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _body: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
         if end_of_stream {
             ctx.busy = None;
+        } else {
+            self.go_on_without_viewer(session, ctx)?;
         }
         Ok(None)
     }
@@ -361,7 +366,7 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
         self.account(session, error, ctx);
-        if error.is_none() {
+        if error.is_none() && !ctx.has_left() {
             self.fetch_ahead(session, ctx);
         }
     }
@@ -385,8 +390,13 @@ impl ProxyHttp for Proxy {
         _: &Session,
         ctx: &Context,
         error: &Error,
-        _: ProxyWarnLogContext,
+        what: ProxyWarnLogContext,
     ) -> bool {
+        if what == ProxyWarnLogContext::DownstreamCache {
+            // Nothing else says that the fill goes on without its viewer.
+            ctx.leave();
+            return true;
+        }
         tracing::debug!(node = %self.rules.name, address = ctx.address(), "trying again: {error}");
         true
     }
