@@ -38,8 +38,8 @@ pub struct Context {
     pub(super) until_header: Option<Duration>,
     /// On behalf of this node: a refresh, or a question about an object.
     pub(super) internal: bool,
-    /// A body follows the header, over HTTP/1.1.
-    pub(super) brings_body: bool,
+    /// A body follows the header, and is not whole yet.
+    pub(super) awaits_body: bool,
     pub(super) wishes: Option<Wishes>,
     /// What the cache has was passed over because the client wanted so.
     pub(super) passed_over: bool,
@@ -96,7 +96,7 @@ impl Context {
             cmcd: None,
             until_header: None,
             internal: false,
-            brings_body: false,
+            awaits_body: false,
             wishes: None,
             passed_over: false,
             reason: None,

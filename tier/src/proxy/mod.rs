@@ -3,6 +3,7 @@
 
 mod ahead;
 mod at_hand;
+mod body;
 mod context;
 mod entry;
 mod hop;
@@ -37,11 +38,9 @@ use crate::cache::{Cache, Reader};
 use crate::changes::Changes;
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
-use crate::notes::Notes;
 use crate::parent;
 use crate::policy::{Passage, Policy};
 use crate::prefetch::Prefetch;
-use crate::protocol::Protocol;
 use crate::purge::Purges;
 use crate::question::Questions;
 use crate::rfc9111::condition;
@@ -112,12 +111,8 @@ impl ProxyHttp for Proxy {
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         ctx.protocol = protocol_of(session);
         ctx.internal = session.subrequest_ctx.is_some();
-        ctx.brings_body =
-            ctx.protocol == Protocol::H1 && !session.downstream_session.is_body_empty();
-        if let (true, Some(notes)) = (ctx.brings_body, Notes::of(session)) {
-            notes.turn();
-            // The connection knows the body's pace; Pingora's own limit is a minute for each read.
-            session.set_read_timeout(None);
+        if !session.downstream_session.is_body_empty() {
+            ctx.begin_body(session);
         }
         // Without it a slow first viewer holds back the fill, and with it everybody.
         session.set_proxy_tasks_enabled(true);
@@ -129,12 +124,29 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        Ok(self.receive(session, ctx).await? || self.give_at_hand(session, ctx).await?)
+        if self.receive(session, ctx).await? || self.give_at_hand(session, ctx).await? {
+            return Ok(true);
+        }
+        self.take_small_body(session, ctx).await?;
+        Ok(false)
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if end_of_stream {
+            ctx.end_body(session);
+        }
+        Ok(())
     }
 
     fn request_cache_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         let unwanted = ctx.wishes.as_ref().is_some_and(|wishes| wishes.no_store);
-        if unwanted || !self.policy.may_store(session.req_header()) {
+        if unwanted || ctx.awaits_body || !self.policy.may_store(session.req_header()) {
             ctx.passed_over = unwanted;
             return Ok(());
         }
@@ -365,6 +377,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
+        ctx.end_body(session);
         self.account(session, error, ctx);
         if error.is_none() && !ctx.has_left() {
             self.fetch_ahead(session, ctx);
