@@ -57,6 +57,8 @@ pub struct Context {
     pub(super) attempts: u32,
     /// How often another address of the same parent was tried.
     pub(super) detours: u32,
+    /// A kept connection was closed, as others may be.
+    pub(super) wants_new_connection: bool,
     /// Held while a parent is at work on it.
     pub(super) busy: Option<Busy>,
     /// The viewer left while the object was being fetched.
@@ -108,6 +110,7 @@ impl Context {
             tried: Vec::new(),
             attempts: 0,
             detours: 0,
+            wants_new_connection: false,
             busy: None,
             left: AtomicBool::new(false),
             upstream: Upstream::default(),

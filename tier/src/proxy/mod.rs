@@ -245,8 +245,11 @@ impl ProxyHttp for Proxy {
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         let key = ctx.key.as_ref().map_or(&[][..], CacheKey::primary_key);
         ctx.attempts += 1;
-        let (peer, busy) = ctx.parents.next(key, &mut ctx.tried).await?;
+        let (mut peer, busy) = ctx.parents.next(key, &mut ctx.tried).await?;
         ctx.busy = Some(busy);
+        if std::mem::take(&mut ctx.wants_new_connection) {
+            parent::to_connect_anew(&mut peer);
+        }
         Ok(peer)
     }
 
@@ -294,6 +297,7 @@ impl ProxyHttp for Proxy {
         // A kept connection may turn out to be closed: whoever is asked then, it is asked on a new one.
         let was_closed = client_reused && found_closed(&error, ctx.upstream.status.is_some());
         if was_closed {
+            ctx.wants_new_connection = true;
             error.set_retry(may_ask_again(ctx));
             return error;
         }
