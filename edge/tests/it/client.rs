@@ -145,10 +145,7 @@ impl Client {
 
     /// A connection whose first bytes are a load balancer's.
     pub async fn tls_behind(&self, said: &[u8], alpn: &str) -> std::io::Result<Pin<Box<dyn Io>>> {
-        let mut config = rustls::ClientConfig::builder()
-            .with_root_certificates(Arc::clone(&self.roots))
-            .with_no_client_auth();
-        config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+        let config = self.tls_config(alpn);
         let mut tcp = TcpStream::connect(self.address).await?;
         tcp.write_all(said).await?;
         let name = ServerName::try_from("localhost").unwrap();
@@ -174,11 +171,17 @@ impl Client {
         (sender, driver)
     }
 
-    pub async fn quic(&self) -> (quinn::Endpoint, quinn::Connection) {
+    /// What believes the edge, offers one protocol, and remembers sessions.
+    pub fn tls_config(&self, alpn: &str) -> rustls::ClientConfig {
         let mut config = rustls::ClientConfig::builder()
             .with_root_certificates(Arc::clone(&self.roots))
             .with_no_client_auth();
-        config.alpn_protocols = vec![b"h3".to_vec()];
+        config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+        config
+    }
+
+    pub async fn quic(&self) -> (quinn::Endpoint, quinn::Connection) {
+        let config = self.tls_config("h3");
         let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(config).unwrap();
         let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
         endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(crypto)));

@@ -37,3 +37,4 @@ mod u_access;
 mod u_lost;
 mod v_figures;
 mod w_parents;
+mod x_early;
