@@ -172,7 +172,7 @@ fn networks(client: Option<IpAddr>) -> impl Iterator<Item = (IpNet, usize)> {
         // What one holder of addresses mostly has at the least, and what many can have for little.
         Some(IpAddr::V6(_)) => &[(48, MAX_OF_NETWORK), (32, MAX_OF_REGION)],
     };
-    let client = client.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    let client = client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     prefixes
         .iter()
         .filter_map(move |(prefix, most)| Some((IpNet::new(client, *prefix).ok()?.trunc(), *most)))

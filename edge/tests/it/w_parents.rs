@@ -28,14 +28,14 @@ async fn closes_what_is_kept(together: usize) -> SocketAddr {
 }
 
 async fn answer_once(mut stream: TcpStream, barrier: Option<Arc<Barrier>>) -> std::io::Result<()> {
-    let mut head = [0; 4096];
-    stream.read(&mut head).await?;
+    let mut head = Vec::new();
+    stream.read_buf(&mut head).await?;
     if let Some(barrier) = barrier {
         barrier.wait().await;
     }
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncache-control: max-age=60\r\n\r\nx";
     stream.write_all(answer).await?;
-    stream.read(&mut head).await?;
+    stream.read_buf(&mut head).await?;
     Ok(())
 }
 

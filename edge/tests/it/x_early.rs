@@ -53,7 +53,7 @@ async fn who_comes_back_may_ask_early_for_what_changes_nothing_and_the_origin_is
     for (method, path) in [("GET", "/a"), ("HEAD", "/b")] {
         let endpoint = acquainted(&house).await;
         let again = endpoint.connect(house.edge.https, "localhost").unwrap();
-        let (quic, accepted) = again.into_0rtt().ok().expect("a ticket");
+        let (quic, accepted) = again.into_0rtt().expect("a ticket");
         assert!(has(&ask(&quic, method, path).await, OK), "{method}");
         assert!(accepted.await, "{method} was taken early");
         let head = origin.heads().pop().unwrap();
@@ -63,7 +63,7 @@ async fn who_comes_back_may_ask_early_for_what_changes_nothing_and_the_origin_is
         let endpoint = acquainted(&house).await;
         let asked = origin.requests();
         let again = endpoint.connect(house.edge.https, "localhost").unwrap();
-        let (quic, _) = again.into_0rtt().ok().expect("a ticket");
+        let (quic, _) = again.into_0rtt().expect("a ticket");
         assert!(has(&ask(&quic, method, "/c").await, TOO_EARLY), "{method}");
         assert_eq!(origin.requests(), asked, "{method}");
     }
