@@ -7,7 +7,7 @@ use std::time::Duration;
 use ::config::{Problem, Problems, Span};
 use serde::{Deserialize, Serialize};
 
-pub use crate::drm::config::{Drm, DrmConfig, HdcpConfig, PolicyConfig};
+pub use crate::drm::config::{Adapter, Drm, DrmConfig, HdcpConfig, PolicyConfig, VendorConfig};
 
 /// The keys of `config/control.toml`; as environment variables, `MILLRACE_CONTROL__<KEY>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,4 +14,5 @@ mod log;
 mod page;
 mod playback;
 mod site;
+mod vendors;
 mod videos;
