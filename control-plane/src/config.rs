@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ::config::{Problem, Problems, Span};
+use catalog::Address;
 use serde::{Deserialize, Serialize};
 
 pub use crate::drm::config::{Adapter, Drm, DrmConfig, HdcpConfig, PolicyConfig, VendorConfig};
@@ -19,9 +20,9 @@ pub struct Config {
     /// Address and port of `/metrics` and `/healthz`; keep it from the public. Default
     /// `127.0.0.1:8081`.
     pub internal: String,
-    /// The catalogue, `sqlite:///absolute/path`. Ingest opens the same. Default
-    /// `sqlite:///var/lib/millrace/catalog.db`.
-    pub catalog: String,
+    /// The catalogue: `sqlite:///absolute/path` for one machine, `postgres://user@host/database` for
+    /// several. Ingest opens the same. Default `sqlite:///var/lib/millrace/catalog.db`.
+    pub catalog: Address,
     /// The keyring: a JSON file with the keys that tokens are signed with; read again when it
     /// changes. Empty: nothing can be played. Default empty.
     pub keys: String,
@@ -68,7 +69,7 @@ impl Default for Config {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
             internal: "127.0.0.1:8081".to_owned(),
-            catalog: "sqlite:///var/lib/millrace/catalog.db".to_owned(),
+            catalog: "sqlite:///var/lib/millrace/catalog.db".into(),
             keys: String::new(),
             public_base: String::new(),
             ingest_base: "http://127.0.0.1:7050".to_owned(),
@@ -91,7 +92,7 @@ pub struct Settings {
     /// Where metrics and health are.
     pub internal: SocketAddr,
     /// The catalogue's address.
-    pub catalog: String,
+    pub catalog: Address,
     /// The keyring file.
     pub keys: Option<PathBuf>,
     /// How the outside reaches this API; `None`: by the address listened on.

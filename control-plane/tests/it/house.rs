@@ -57,7 +57,7 @@ impl House {
         let mut config = Config {
             listen: "127.0.0.1:0".into(),
             internal: "127.0.0.1:0".into(),
-            catalog: format!("sqlite://{}", dir.path().join("catalog.db").display()),
+            catalog: format!("sqlite://{}", dir.path().join("catalog.db").display()).into(),
             keys: dir.path().join("keys.json").display().to_string(),
             ingest_base: "http://127.0.0.1:7777".into(),
             edges: vec![edge("edge-1", 8443), edge("edge-2", 8444)],

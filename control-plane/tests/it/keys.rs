@@ -112,7 +112,7 @@ async fn sessions_of_yesterday_are_forgotten() {
     let config = control_plane::config::Config {
         listen: "127.0.0.1:0".into(),
         internal: "127.0.0.1:0".into(),
-        catalog: address,
+        catalog: address.into(),
         ..Default::default()
     };
     let clock = std::sync::Arc::clone(&house.clock);

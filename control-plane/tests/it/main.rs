@@ -13,6 +13,7 @@ mod licences;
 mod log;
 mod page;
 mod playback;
+mod several;
 mod site;
 mod vendors;
 mod videos;

@@ -189,6 +189,14 @@ impl Whole {
         &self.meta.header
     }
 
+    /// What `write` makes of the header: for as long as the header stays, it is asked once.
+    pub(crate) fn written(
+        &self,
+        write: impl FnOnce(&ResponseHeader) -> Result<Bytes>,
+    ) -> Result<Bytes> {
+        self.meta.written(write)
+    }
+
     /// For how long it is fresh yet; `None` when it is not.
     pub(crate) fn fresh_for(&self, now: SystemTime) -> Option<Duration> {
         self.meta.fresh_for(now)

@@ -6,11 +6,13 @@ mod at_hand;
 mod context;
 mod entry;
 mod hop;
+mod met;
 mod public;
 mod reply;
 mod seq;
 mod upstream;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,9 +48,11 @@ use crate::question::Questions;
 use crate::rfc9111::condition;
 use crate::{answer, fill};
 
+pub(crate) use at_hand::{AtHand, Sight};
 pub use context::Context;
 use context::protocol_of;
 use hop::{found_closed, may_ask_again};
+pub(crate) use met::{Arrived, Met};
 
 /// What a node is made of.
 pub struct Proxy {
@@ -95,8 +99,19 @@ pub struct Rules {
     pub max_object_bytes: usize,
 }
 
+/// A proxy as Pingora leads requests through it.
+pub struct Phases(pub Arc<Proxy>);
+
+impl Deref for Phases {
+    type Target = Proxy;
+
+    fn deref(&self) -> &Proxy {
+        &self.0
+    }
+}
+
 #[async_trait]
-impl ProxyHttp for Proxy {
+impl ProxyHttp for Phases {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
@@ -126,7 +141,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        Ok(self.receive(session, ctx).await? || self.give_at_hand(session, ctx).await?)
+        self.receive(session, ctx).await
     }
 
     fn request_cache_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {

@@ -242,7 +242,7 @@ pub fn check(
             attempts: ATTEMPTS.saturating_add(DETOURS) as usize,
             keepalive_pool: count(problems, "upstream.keepalive", upstream.keepalive, 65_536),
             parent_ca: some(&upstream.ca_file),
-            h2_idle: Duration::from_secs(120),
+            idle: Duration::from_secs(120),
             write: limits.write,
             read: limits.read,
         },

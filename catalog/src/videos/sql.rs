@@ -1,4 +1,4 @@
-//! Films in the embedded database.
+//! Films in the catalogue's database.
 
 use std::sync::Arc;
 
@@ -8,15 +8,16 @@ use contracts::id::VideoId;
 use contracts::time::UnixSeconds;
 use runtime::clock::Clock;
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, EntityTrait, PaginatorTrait,
-    QueryFilter, QueryOrder, QuerySelect, SqlErr,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 
 use super::{Event, NewVideo, State, Video, Videos};
 use crate::error::Error;
 use crate::open::engine;
+use crate::words;
 
 mod rows {
     //! The table's shape.
@@ -51,20 +52,20 @@ use rows::{Column, Entity};
 /// How often a change is tried again when another came between reading and writing.
 const TRIES: u32 = 16;
 
-/// The embedded adapter.
-pub(crate) struct Embedded {
+/// The adapter for `SQLite` and PostgreSQL.
+pub(crate) struct Sql {
     db: DatabaseConnection,
     clock: Arc<dyn Clock>,
 }
 
-impl Embedded {
+impl Sql {
     pub(crate) fn new(db: DatabaseConnection, clock: Arc<dyn Clock>) -> Self {
         Self { db, clock }
     }
 }
 
 #[async_trait]
-impl Videos for Embedded {
+impl Videos for Sql {
     async fn create(&self, new: NewVideo) -> Result<Video, Error> {
         create(&self.db, new, self.clock.now()).await
     }
@@ -146,9 +147,10 @@ pub async fn create(
     new: NewVideo,
     now: UnixSeconds,
 ) -> Result<Video, Error> {
+    let title = words(&new.title);
     let row = rows::ActiveModel {
         id: Set(new.id.to_string()),
-        title: Set(new.title.clone()),
+        title: Set(title.clone()),
         privacy: Set(new.privacy.as_str().to_owned()),
         protected: Set(new.protected),
         state: Set(State::Uploading.as_str().to_owned()),
@@ -158,26 +160,30 @@ pub async fn create(
         created_unix_s: Set(seconds(now)),
         updated_unix_s: Set(seconds(now)),
     };
-    match Entity::insert(row).exec_without_returning(db).await {
-        Ok(_) => Ok(Video {
-            id: new.id,
-            title: new.title,
-            privacy: new.privacy,
-            protected: new.protected,
-            state: State::Uploading,
-            progress: 0,
-            failure: None,
-            duration_ms: None,
-            created: now,
-            updated: now,
-        }),
-        Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
-            Err(Error::Exists {
-                what: format!("video {}", new.id),
-            })
-        }
-        Err(error) => Err(engine(error)),
+    // A conflict that is an error would end a server's transaction.
+    let first_wins = OnConflict::new().do_nothing().to_owned();
+    let made = Entity::insert(row)
+        .on_conflict(first_wins)
+        .exec_without_returning(db)
+        .await
+        .map_err(engine)?;
+    if made == 0 {
+        return Err(Error::Exists {
+            what: format!("video {}", new.id),
+        });
     }
+    Ok(Video {
+        id: new.id,
+        title,
+        privacy: new.privacy,
+        protected: new.protected,
+        state: State::Uploading,
+        progress: 0,
+        failure: None,
+        duration_ms: None,
+        created: now,
+        updated: now,
+    })
 }
 
 /// [`Videos::advance`] on a connection or within the caller's transaction: so a room can move a
@@ -243,7 +249,7 @@ fn moved(before: Video, next: State, event: &Event, now: UnixSeconds) -> Video {
             after.progress = 100;
             after.duration_ms = Some(*duration_ms);
         }
-        Event::Failed { reason } => after.failure = Some(reason.clone()),
+        Event::Failed { reason } => after.failure = Some(words(reason)),
     }
     after
 }

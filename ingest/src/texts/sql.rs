@@ -1,9 +1,10 @@
-//! Texts in the embedded database: `SQLite`, shared by every process of one machine.
+//! Texts in the catalogue's database, shared by every instance.
 
 use async_trait::async_trait;
 use catalog::{
     Catalog,
     videos::{self, Video},
+    words,
 };
 use contracts::id::VideoId;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
@@ -13,33 +14,35 @@ use super::{Change, Language, Text, Texts};
 use crate::{Error, schema::statement};
 
 /// The memory of texts in the table `ingest_texts`.
-pub(crate) struct Embedded {
+pub(crate) struct Sql {
     catalog: Catalog,
 }
 
-impl Embedded {
+impl Sql {
     pub(crate) const fn new(catalog: Catalog) -> Self {
         Self { catalog }
     }
 }
 
 #[async_trait]
-impl Texts for Embedded {
+impl Texts for Sql {
     async fn list(&self, video: &VideoId) -> Result<Vec<Text>, Error> {
         list(self.catalog.connection(), video).await
     }
 
     /// `SQLite` has one writer at a time: whoever changes a film keeps those waiting who change
-    /// others, for as long as writing some small files takes.
+    /// others, for as long as writing some small files takes. A server keeps those waiting only
+    /// who change the same film's texts.
     async fn change(&self, video: &VideoId) -> Result<Box<dyn Change>, Error> {
+        let name = format!("texts/{video}");
         Ok(Box::new(Held {
             video: video.clone(),
-            within: self.catalog.begin().await?,
+            within: self.catalog.begin_alone(&name).await?,
         }))
     }
 }
 
-/// The right to write: a transaction that has it from its start.
+/// The right to change a film's texts: a transaction that has it from its start.
 struct Held {
     video: VideoId,
     within: DatabaseTransaction,
@@ -48,7 +51,7 @@ struct Held {
 #[async_trait]
 impl Change for Held {
     async fn film(&mut self) -> Result<Option<Video>, Error> {
-        Ok(videos::embedded::find(&self.within, &self.video).await?)
+        Ok(videos::sql::find(&self.within, &self.video).await?)
     }
 
     async fn list(&mut self) -> Result<Vec<Text>, Error> {
@@ -62,7 +65,7 @@ impl Change for Held {
         let values = vec![
             self.video.as_str().into(),
             text.language.tag().into(),
-            text.label.clone().into(),
+            text.label.as_deref().map(words).into(),
             text.sha256.map(|digest| digest.to_string()).into(),
         ];
         self.within.execute_raw(statement(sql, values)).await?;
@@ -107,20 +110,19 @@ fn text(row: &QueryResult) -> Result<Text, Error> {
 mod tests {
     use std::sync::Arc;
 
-    use runtime::clock::System;
-
     use super::*;
-    use crate::{schema::Migrations, texts::conformance};
+    use crate::{
+        schema::tests::{on_both, open},
+        texts::conformance,
+    };
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn the_embedded_memory_keeps_the_promises_of_texts_between_processes() {
-        let folder = tempfile::tempdir().unwrap();
-        let address = format!("sqlite://{}", folder.path().join("catalog.db").display());
-        let open = async || {
-            let catalog = catalog::open(&address, Arc::new(System)).await.unwrap();
-            catalog.migrate::<Migrations>().await.unwrap();
-            Arc::new(Embedded::new(catalog))
-        };
-        conformance::all(open().await, open().await).await;
+    async fn the_memory_keeps_the_promises_of_texts_between_processes_on_both_engines() {
+        on_both(async |address| {
+            let one = Arc::new(Sql::new(open(address).await));
+            let other = Arc::new(Sql::new(open(address).await));
+            conformance::all(one, other).await;
+        })
+        .await;
     }
 }

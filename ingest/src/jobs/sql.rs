@@ -1,8 +1,9 @@
-//! The queue in the embedded database: `SQLite`, shared by every process of one machine.
+//! The queue in the catalogue's database, shared by every instance.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
+use catalog::words;
 use contracts::{id::VideoId, time::UnixSeconds};
 use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Value};
 use store::Key;
@@ -10,16 +11,16 @@ use store::Key;
 use super::{Counts, Job, NewJob, Queue, Step};
 use crate::{
     Error,
-    schema::{integer, natural, statement},
+    schema::{integer, natural, on_server, statement},
 };
 
 /// The queue in the table `ingest_jobs`.
 #[derive(Clone)]
-pub(crate) struct Embedded {
+pub(crate) struct Sql {
     db: DatabaseConnection,
 }
 
-impl Embedded {
+impl Sql {
     pub(crate) const fn new(db: DatabaseConnection) -> Self {
         Self { db }
     }
@@ -61,7 +62,7 @@ pub(crate) async fn add(
 }
 
 #[async_trait]
-impl Queue for Embedded {
+impl Queue for Sql {
     async fn add(&self, job: &NewJob, now: UnixSeconds) -> Result<(), Error> {
         add(&self.db, job, now).await
     }
@@ -69,13 +70,16 @@ impl Queue for Embedded {
     async fn take(&self, now: UnixSeconds, lease: Duration) -> Result<Option<Job>, Error> {
         // One statement, hence atomic; `due` is when the job may be taken: after a pause, or when
         // the present holder's lease is over, which counts as a failure.
-        let sql = "UPDATE ingest_jobs SET state = 'running', attempt = attempt + 1, \
-                   failures = failures + CASE state WHEN 'running' THEN 1 ELSE 0 END, \
-                   due_unix_s = $2 WHERE (video, step) = ( \
-                   SELECT video, step FROM ingest_jobs \
-                   WHERE state IN ('queued', 'running') AND due_unix_s <= $1 \
-                   ORDER BY queued_unix_s, video LIMIT 1) \
-                   RETURNING video, step, input, attempt, failures";
+        let alone = on_server(&self.db, " FOR UPDATE SKIP LOCKED");
+        let sql = format!(
+            "UPDATE ingest_jobs SET state = 'running', attempt = attempt + 1, \
+             failures = failures + CASE state WHEN 'running' THEN 1 ELSE 0 END, \
+             due_unix_s = $2 WHERE (video, step) = ( \
+             SELECT video, step FROM ingest_jobs \
+             WHERE state IN ('queued', 'running') AND due_unix_s <= $1 \
+             ORDER BY queued_unix_s, video LIMIT 1{alone}) \
+             RETURNING video, step, input, attempt, failures"
+        );
         let values = vec![integer(now.0).into(), until(now, lease).into()];
         let row = self.db.query_one_raw(statement(sql, values)).await?;
         row.map(|row| job(&row)).transpose()
@@ -92,7 +96,7 @@ impl Queue for Embedded {
     }
 
     async fn give_back(&self, job: &Job, due: UnixSeconds, reason: &str) -> Result<bool, Error> {
-        let values = vec![integer(due.0).into(), reason.into()];
+        let values = vec![integer(due.0).into(), words(reason).into()];
         let set = "state = 'queued', failures = failures + 1, due_unix_s = $4, reason = $5";
         self.change(job, set, values).await
     }
@@ -104,8 +108,12 @@ impl Queue for Embedded {
     }
 
     async fn bury(&self, job: &Job, reason: &str) -> Result<bool, Error> {
-        self.change(job, "state = 'dead', reason = $4", vec![reason.into()])
-            .await
+        self.change(
+            job,
+            "state = 'dead', reason = $4",
+            vec![words(reason).into()],
+        )
+        .await
     }
 
     async fn counts(&self, now: UnixSeconds) -> Result<Counts, Error> {
@@ -161,13 +169,19 @@ fn job(row: &QueryResult) -> Result<Job, Error> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{jobs::conformance, schema::tests::database};
+    use crate::{
+        jobs::conformance,
+        schema::tests::{on_both, open},
+    };
 
-    use super::Embedded;
+    use super::Sql;
 
     #[tokio::test]
-    async fn the_embedded_queue_keeps_the_promises_of_a_queue() {
-        let folder = tempfile::tempdir().unwrap();
-        conformance::all(&Embedded::new(database(folder.path()).await)).await;
+    async fn the_queue_keeps_the_promises_of_a_queue_on_both_engines() {
+        on_both(async |address| {
+            let catalog = open(address).await;
+            conformance::all(&Sql::new(catalog.connection().clone())).await;
+        })
+        .await;
     }
 }

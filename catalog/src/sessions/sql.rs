@@ -1,13 +1,11 @@
-//! Playback sessions in the embedded database.
+//! Playback sessions in the catalogue's database.
 
 use async_trait::async_trait;
 use contracts::id::{SessionId, VideoId};
 use contracts::time::UnixSeconds;
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::Expr;
-use sea_orm::{
-    ColumnTrait, DatabaseConnection, EntityTrait, PaginatorTrait as _, QueryFilter, SqlErr,
-};
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, PaginatorTrait as _, QueryFilter};
 
 use super::{NewSession, Session, Sessions, Started};
 use crate::error::Error;
@@ -42,12 +40,12 @@ mod rows {
 
 use rows::{Column, Entity};
 
-/// The embedded adapter.
-pub(crate) struct Embedded {
+/// The adapter for `SQLite` and PostgreSQL.
+pub(crate) struct Sql {
     db: DatabaseConnection,
 }
 
-impl Embedded {
+impl Sql {
     pub(crate) const fn new(db: DatabaseConnection) -> Self {
         Self { db }
     }
@@ -82,18 +80,18 @@ impl Embedded {
             idempotency_key: Set(repeat.map(|repeat| repeat.key.clone())),
             request_digest: Set(repeat.map(|repeat| repeat.digest.clone())),
         };
-        match Entity::insert(row).exec_without_returning(&self.db).await {
-            Ok(_) => Ok(true),
-            Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
-                Ok(false)
-            }
-            Err(error) => Err(engine(error)),
-        }
+        let first_wins = OnConflict::new().do_nothing().to_owned();
+        let made = Entity::insert(row)
+            .on_conflict(first_wins)
+            .exec_without_returning(&self.db)
+            .await
+            .map_err(engine)?;
+        Ok(made == 1)
     }
 }
 
 #[async_trait]
-impl Sessions for Embedded {
+impl Sessions for Sql {
     async fn start(&self, new: NewSession) -> Result<Started, Error> {
         if let Some(repeat) = &new.repeat
             && let Some(row) = self.begun_by(&repeat.key, new.started).await?

@@ -1,4 +1,4 @@
-//! Sealed content keys in the embedded database.
+//! Sealed content keys in the catalogue's database.
 
 use async_trait::async_trait;
 use contracts::id::VideoId;
@@ -34,19 +34,19 @@ mod rows {
 
 use rows::{ActiveModel, Column, Entity};
 
-/// The embedded adapter.
-pub(crate) struct Embedded {
+/// The adapter for `SQLite` and PostgreSQL.
+pub(crate) struct Sql {
     db: DatabaseConnection,
 }
 
-impl Embedded {
+impl Sql {
     pub(crate) const fn new(db: DatabaseConnection) -> Self {
         Self { db }
     }
 }
 
 #[async_trait]
-impl Keys for Embedded {
+impl Keys for Sql {
     async fn keep(
         &self,
         video: &VideoId,

@@ -1,4 +1,4 @@
-//! Uploads in the embedded database: `SQLite`, shared by every process of one machine.
+//! Uploads in the catalogue's database, shared by every instance.
 
 use async_trait::async_trait;
 use contracts::{
@@ -12,23 +12,28 @@ use super::{Chunk, Claim, State, Upload, Uploads};
 use crate::{
     Error,
     jobs::{self, NewJob},
-    schema::{integer, natural, statement},
+    schema::{integer, natural, on_server, statement},
 };
 
 /// The memory of uploads in the tables `ingest_uploads` and `ingest_chunks`.
 #[derive(Clone)]
-pub(crate) struct Embedded {
+pub(crate) struct Sql {
     db: DatabaseConnection,
 }
 
-impl Embedded {
+impl Sql {
     pub(crate) const fn new(db: DatabaseConnection) -> Self {
         Self { db }
+    }
+
+    /// Keeps an upload's state as the statement found it until the statement is done.
+    fn held(&self) -> &'static str {
+        on_server(&self.db, " FOR SHARE")
     }
 }
 
 #[async_trait]
-impl Uploads for Embedded {
+impl Uploads for Sql {
     async fn create(&self, upload: &Upload) -> Result<(), Error> {
         let sql = "INSERT INTO ingest_uploads (id, video, original, size_bytes, chunk_size_bytes, \
                    sha256, state, expires_unix_s) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
@@ -73,11 +78,14 @@ impl Uploads for Embedded {
 
     async fn claim(&self, id: &UploadId, index: u32, sha256: &Digest) -> Result<Claim, Error> {
         // The update changes nothing of a claim for the same bytes, yet counts as a row.
-        let sql = "INSERT INTO ingest_chunks (upload, place, sha256, stored) \
-                   SELECT id, $2, $3, FALSE FROM ingest_uploads \
-                   WHERE id = $1 AND state = 'receiving' \
-                   ON CONFLICT (upload, place) DO UPDATE SET stored = stored \
-                   WHERE sha256 = excluded.sha256";
+        let sql = format!(
+            "INSERT INTO ingest_chunks (upload, place, sha256, stored) \
+             SELECT id, $2, $3, FALSE FROM ingest_uploads \
+             WHERE id = $1 AND state = 'receiving'{} \
+             ON CONFLICT (upload, place) DO UPDATE SET stored = ingest_chunks.stored \
+             WHERE ingest_chunks.sha256 = excluded.sha256",
+            self.held()
+        );
         let values = vec![id.as_str().into(), index.into(), sha256.to_string().into()];
         let changed = self.db.execute_raw(statement(sql, values)).await?;
         if changed.rows_affected() == 1 {
@@ -90,16 +98,22 @@ impl Uploads for Embedded {
     }
 
     async fn stored(&self, id: &UploadId, index: u32) -> Result<bool, Error> {
-        let sql = "UPDATE ingest_chunks SET stored = TRUE WHERE upload = $1 AND place = $2 \
-                   AND EXISTS (SELECT 1 FROM ingest_uploads WHERE id = $1 AND state = 'receiving')";
+        let sql = format!(
+            "UPDATE ingest_chunks SET stored = TRUE WHERE upload = $1 AND place = $2 \
+             AND EXISTS (SELECT 1 FROM ingest_uploads WHERE id = $1 AND state = 'receiving'{})",
+            self.held()
+        );
         let values = vec![id.as_str().into(), index.into()];
         let changed = self.db.execute_raw(statement(sql, values)).await?;
         Ok(changed.rows_affected() == 1)
     }
 
     async fn forget(&self, id: &UploadId, index: u32) -> Result<(), Error> {
-        let sql = "DELETE FROM ingest_chunks WHERE upload = $1 AND place = $2 \
-                   AND EXISTS (SELECT 1 FROM ingest_uploads WHERE id = $1 AND state = 'receiving')";
+        let sql = format!(
+            "DELETE FROM ingest_chunks WHERE upload = $1 AND place = $2 \
+             AND EXISTS (SELECT 1 FROM ingest_uploads WHERE id = $1 AND state = 'receiving'{})",
+            self.held()
+        );
         let values = vec![id.as_str().into(), index.into()];
         self.db.execute_raw(statement(sql, values)).await?;
         Ok(())
@@ -120,7 +134,7 @@ impl Uploads for Embedded {
         if changed.rows_affected() == 0 {
             return Ok(false);
         }
-        jobs::embedded::add(&transaction, job, now).await?;
+        jobs::sql::add(&transaction, job, now).await?;
         transaction.commit().await?;
         Ok(true)
     }
@@ -183,14 +197,20 @@ fn chunk(row: &QueryResult) -> Result<Chunk, Error> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{jobs::embedded::Embedded as Jobs, schema::tests::database, upload::conformance};
+    use crate::{
+        jobs::sql::Sql as Jobs,
+        schema::tests::{on_both, open},
+        upload::conformance,
+    };
 
-    use super::Embedded;
+    use super::Sql;
 
     #[tokio::test]
-    async fn the_embedded_memory_keeps_the_promises_of_uploads() {
-        let folder = tempfile::tempdir().unwrap();
-        let db = database(folder.path()).await;
-        conformance::all(&Embedded::new(db.clone()), &Jobs::new(db)).await;
+    async fn the_memory_keeps_the_promises_of_uploads_on_both_engines() {
+        on_both(async |address| {
+            let db = open(address).await.connection().clone();
+            conformance::all(&Sql::new(db.clone()), &Jobs::new(db)).await;
+        })
+        .await;
     }
 }
