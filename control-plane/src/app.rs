@@ -77,7 +77,10 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(status::show))
         .routes(routes!(keys::show))
         .routes(routes!(drm::offer::renew))
-        .routes(routes!(drm::clearkey::license));
+        .routes(routes!(drm::clearkey::license))
+        .routes(routes!(drm::proxy::widevine))
+        .routes(routes!(drm::proxy::playready))
+        .routes(routes!(drm::proxy::fairplay));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/v1", version_1)
 }
 
@@ -236,7 +239,12 @@ fn family(path: &str) -> &'static str {
         ["v1", "status"] => "/v1/status",
         ["v1", "keys", _] => "/v1/keys/{video}",
         ["v1", "drm", "token"] => "/v1/drm/token",
-        ["v1", "drm", _, "license"] => "/v1/drm/{system}/license",
+        [
+            "v1",
+            "drm",
+            "clearkey" | "widevine" | "playready" | "fairplay",
+            "license",
+        ] => "/v1/drm/{system}/license",
         ["v1", "openapi.json"] => "/v1/openapi.json",
         ["v", _, _] => "/v/{id}/{file}",
         _ => "other",

@@ -8,7 +8,7 @@ use ::config::{Problem, Problems, Span};
 use catalog::Address;
 use serde::{Deserialize, Serialize};
 
-pub use crate::drm::config::{Drm, DrmConfig, HdcpConfig, PolicyConfig};
+pub use crate::drm::config::{Adapter, Drm, DrmConfig, HdcpConfig, PolicyConfig, VendorConfig};
 
 /// The keys of `config/control.toml`; as environment variables, `MILLRACE_CONTROL__<KEY>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -90,6 +90,28 @@ pub(crate) fn license_refused(reason: &str) -> Problem {
     problem.with("reason", reason)
 }
 
+pub(crate) fn bad_vendor(what: &str) -> Problem {
+    let detail = format!("The licence service {what}; try again in a moment.");
+    let status = StatusCode::BAD_GATEWAY;
+    Problem::new(
+        "license-server-failed",
+        status,
+        "Licence service failed",
+        detail,
+    )
+}
+
+pub(crate) fn slow_vendor() -> Problem {
+    let detail = "The licence service did not answer in time; try again in a moment.";
+    let status = StatusCode::GATEWAY_TIMEOUT;
+    Problem::new(
+        "license-server-slow",
+        status,
+        "Licence service too slow",
+        detail,
+    )
+}
+
 pub(crate) fn too_large(rejection: BytesRejection) -> Problem {
     match rejection.status() {
         status @ StatusCode::PAYLOAD_TOO_LARGE => {

@@ -8,6 +8,7 @@ use ::config::{Problems, Span};
 use contracts::keys::System;
 use serde::{Deserialize, Serialize};
 
+use super::name;
 use super::policy::{Hdcp, Rules};
 use crate::config::{base, file, span};
 
@@ -36,6 +37,61 @@ pub struct DrmConfig {
     pub license_ttl: Span,
     /// On what terms players get keys.
     pub policy: PolicyConfig,
+    /// Who gives Widevine licences.
+    pub widevine: VendorConfig,
+    /// Who gives PlayReady licences.
+    pub playready: VendorConfig,
+    /// Who gives FairPlay licences.
+    pub fairplay: VendorConfig,
+}
+
+/// `[drm.widevine]`, `[drm.playready]`, `[drm.fairplay]`: a vendor's licence service, to which challenges of players
+/// are passed on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VendorConfig {
+    /// Where it is, `https://…`; a query is kept. Empty: there is none. Default empty.
+    pub url: String,
+    /// How it is told what the player may have. Default `none`.
+    pub adapter: Adapter,
+    /// The header, or the member of the query, that tells it. Empty: as the adapter's vendor has it. Needed for
+    /// `header` and `query`. Default empty.
+    pub name: String,
+    /// Who we are: the communication key's id (`axinom`), the merchant (`custom-data`). Default empty.
+    pub key_id: String,
+    /// File with what is shown: the communication key in base64 (`axinom`), the value (`header`, `query`). Default
+    /// empty.
+    pub secret_file: String,
+    /// Where players fetch the certificate for their challenges (`fairplay`). Empty: they have it. Default empty.
+    pub certificate_url: String,
+}
+
+/// How a vendor's licence service is told what a player may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Adapter {
+    /// Not at all: whoever reaches it gets licences.
+    #[default]
+    None,
+    /// An entitlement message as Axinom has it, a JWT in `X-AxDRM-Message`.
+    Axinom,
+    /// Base64 of JSON with merchant, session and film, as DRMtoday has it, in `x-dt-custom-data`.
+    CustomData,
+    /// A fixed value in a header.
+    Header,
+    /// A fixed value in the query.
+    Query,
+}
+
+/// [`VendorConfig`], checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Vendor {
+    pub(crate) url: String,
+    pub(crate) adapter: Adapter,
+    pub(crate) name: String,
+    pub(crate) key_id: String,
+    pub(crate) secret_file: Option<PathBuf>,
+    pub(crate) certificate_url: Option<String>,
 }
 
 /// `[drm.policy]`: on what terms players get keys. A licence token says them, and vendors' licences are asked for
@@ -86,6 +142,8 @@ pub struct Drm {
     pub license_ttl: Duration,
     /// On what terms players get keys.
     pub(crate) rules: Rules,
+    /// To whom challenges are passed on.
+    pub(crate) vendors: BTreeMap<System, Vendor>,
 }
 
 impl Default for DrmConfig {
@@ -98,6 +156,9 @@ impl Default for DrmConfig {
             license_keys: String::new(),
             license_ttl: Span::seconds(300),
             policy: PolicyConfig::default(),
+            widevine: VendorConfig::default(),
+            playready: VendorConfig::default(),
+            fairplay: VendorConfig::default(),
         }
     }
 }
@@ -137,6 +198,19 @@ impl DrmConfig {
             }
             base(problems, "drm.license_urls", url);
         }
+        let mut vendors = BTreeMap::new();
+        for (system, vendor) in [
+            (System::Widevine, self.widevine),
+            (System::PlayReady, self.playready),
+            (System::FairPlay, self.fairplay),
+        ] {
+            let key = format!("drm.{}", name(system));
+            let vendor = vendor.check(&key, problems);
+            if vendor.is_some() && !systems.contains(&system) {
+                problems.add(&key, "is of a system that is not in `drm.systems`");
+            }
+            vendors.extend(vendor.map(|vendor| (system, vendor)));
+        }
         span(problems, "drm.license_ttl", self.license_ttl, 5..=300);
         Drm {
             key_encryption_key: file(self.key_encryption_key),
@@ -146,8 +220,78 @@ impl DrmConfig {
             license_keys: file(self.license_keys),
             license_ttl: self.license_ttl.0,
             rules: self.policy.check(problems),
+            vendors,
         }
     }
+}
+
+impl VendorConfig {
+    fn check(self, key: &str, problems: &mut Problems) -> Option<Vendor> {
+        if self.url.is_empty() {
+            if self != Self::default() {
+                problems.add(&format!("{key}.url"), "must be given with the others");
+            }
+            return None;
+        }
+        let known = match self.adapter {
+            Adapter::Axinom => "X-AxDRM-Message",
+            Adapter::CustomData => "x-dt-custom-data",
+            Adapter::None | Adapter::Header | Adapter::Query => "",
+        };
+        let name = Some(self.name).filter(|name| !name.is_empty());
+        let name = name.unwrap_or_else(|| known.to_owned());
+        let certificate = Some(self.certificate_url).filter(|url| !url.is_empty());
+        let says_who = matches!(self.adapter, Adapter::Axinom | Adapter::CustomData);
+        let shows = !matches!(self.adapter, Adapter::None | Adapter::CustomData);
+        let url = "is not like \"https://vendor.example/license\"";
+        let needed = "is needed with this adapter";
+        let rules = [
+            ("url", is_url(&self.url), url),
+            (
+                "name",
+                self.adapter == Adapter::None || is_word(&name),
+                "must be letters, digits, - and _",
+            ),
+            ("key_id", !(says_who && self.key_id.is_empty()), needed),
+            (
+                "secret_file",
+                !(shows && self.secret_file.is_empty()),
+                needed,
+            ),
+            (
+                "certificate_url",
+                certificate.as_deref().is_none_or(is_url),
+                url,
+            ),
+        ];
+        for (member, _, rule) in rules.iter().filter(|(_, holds, _)| !holds) {
+            problems.add(&format!("{key}.{member}"), *rule);
+        }
+        Some(Vendor {
+            url: self.url,
+            adapter: self.adapter,
+            name,
+            key_id: self.key_id,
+            secret_file: file(self.secret_file),
+            certificate_url: certificate,
+        })
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    !text.is_empty() && text.bytes().all(letter)
+}
+
+/// An address that may have a query.
+fn is_url(url: &str) -> bool {
+    let https = url.strip_prefix("https://");
+    let authority = https.or_else(|| url.strip_prefix("http://"));
+    authority.is_some_and(|rest| {
+        rest.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '[')
+            && rest.bytes().all(|byte| byte.is_ascii_graphic())
+            && !rest.contains(['#', '@', '"', '\\'])
+    })
 }
 
 impl PolicyConfig {

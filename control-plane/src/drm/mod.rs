@@ -4,7 +4,8 @@
 //!    it, for minutes, and a renewal that gets the session its next one;
 //! 2. `admission` judges the token that a player shows: signed here (`keyring`), fresh, of a session that lives, and
 //!    not used too often (`uses`);
-//! 3. `clearkey` gives the keys themselves (W3C Clear Key).
+//! 3. `clearkey` gives the keys themselves (W3C Clear Key);
+//! 4. `proxy` passes challenges of other systems on to their vendors, as each wants it (`vendor`).
 
 pub(crate) mod admission;
 pub(crate) mod clearkey;
@@ -12,8 +13,13 @@ pub(crate) mod config;
 mod keyring;
 pub(crate) mod offer;
 mod policy;
+pub(crate) mod proxy;
 mod token;
 mod uses;
+mod vendor;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use contracts::keys::System;
 
@@ -22,6 +28,7 @@ pub(crate) use self::token::Refused;
 use self::config::Drm;
 use self::keyring::Keyring;
 use self::uses::Uses;
+use self::vendor::Service;
 use crate::error::Error;
 use crate::vault::Vault;
 
@@ -29,6 +36,8 @@ use crate::vault::Vault;
 pub(crate) struct Licensing {
     keyring: Keyring,
     uses: Uses,
+    services: BTreeMap<System, Service>,
+    client: reqwest::Client,
     drm: Drm,
 }
 
@@ -39,9 +48,15 @@ impl Licensing {
             Some(path) => Keyring::read(path)?,
             None => Keyring::derived(&vault.derive(b"millrace licence tokens 1")),
         };
+        let services = drm.vendors.iter();
+        let services = services.map(|(system, vendor)| Ok((*system, Service::load(vendor)?)));
+        // Whoever stands between would see what is shown to vendors: no proxy is taken from the environment.
+        let client = runtime::http::client().no_proxy().timeout(PATIENCE);
         Ok(Self {
             keyring,
             uses: Uses::new(MOST_TOKENS),
+            services: services.collect::<Result<_, Error>>()?,
+            client: client.build()?,
             drm: drm.clone(),
         })
     }
@@ -49,9 +64,16 @@ impl Licensing {
     /// The systems whose licences players get here, or where the configuration says.
     fn offered(&self) -> impl Iterator<Item = System> + '_ {
         let has_server = |system: &System| {
-            *system == System::ClearKey || self.drm.license_urls.contains_key(system)
+            *system == System::ClearKey
+                || self.services.contains_key(system)
+                || self.drm.license_urls.contains_key(system)
         };
         self.drm.systems.iter().copied().filter(has_server)
+    }
+
+    /// Where the certificate is with which a player makes its challenges.
+    fn certificate_url(&self, system: System) -> Option<String> {
+        self.services.get(&system)?.vendor.certificate_url.clone()
     }
 
     /// Where a system's licences are asked for.
@@ -75,5 +97,7 @@ pub(crate) const fn name(system: System) -> &'static str {
     }
 }
 
+/// How long a licence service has.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How many tokens' uses are remembered: some 30 MiB when each has all its keys asked for.
 const MOST_TOKENS: usize = 65_536;

@@ -37,6 +37,9 @@ pub(crate) struct Offer {
     /// When that ends, in Unix seconds: at most five minutes from now.
     expires_at: u64,
     renewal: Next,
+    /// Where the application certificate of FairPlay is; absent for other systems.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_url: Option<String>,
 }
 
 /// How the session gets its next licence token.
@@ -155,6 +158,7 @@ async fn make(
         license_url: keys.licensing.license_url(grant.system, &app.public_base),
         token,
         expires_at: licence.exp,
+        certificate_url: keys.licensing.certificate_url(grant.system),
         renewal: Next {
             url: format!("{}/v1/drm/token", app.public_base),
             token: next,

@@ -15,4 +15,5 @@ mod page;
 mod playback;
 mod several;
 mod site;
+mod vendors;
 mod videos;
