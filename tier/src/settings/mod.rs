@@ -256,7 +256,7 @@ pub fn check(
             attempts: ATTEMPTS.saturating_add(DETOURS) as usize,
             keepalive_pool: count(problems, "upstream.keepalive", upstream.keepalive, 65_536),
             parent_ca: some(&upstream.ca_file),
-            idle: Duration::from_secs(120),
+            h2_idle: Duration::from_secs(120),
             write: limits.write,
             read: limits.read,
         },
