@@ -37,3 +37,5 @@ mod u_access;
 mod u_lost;
 mod v_figures;
 mod w_at_hand;
+mod w_parents;
+mod x_early;

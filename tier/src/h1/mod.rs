@@ -248,4 +248,4 @@ impl Simple {
 const READ_BYTES: usize = 4096;
 
 /// Slices that are written at once, the header among them.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;

@@ -114,9 +114,6 @@ impl Proxy {
 
     /// Counts a request that is done, and tells the role of it.
     pub(super) fn account(&self, session: &Session, error: Option<&Error>, ctx: &Context) {
-        if let (true, Some(notes)) = (ctx.brings_body, Notes::of(session)) {
-            notes.turn();
-        }
         self.metrics
             .upstream_bytes
             .inc_by(session.upstream_body_bytes_received() as u64);
