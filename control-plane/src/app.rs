@@ -78,6 +78,8 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(keys::show))
         .routes(routes!(drm::offer::renew))
         .routes(routes!(drm::clearkey::license))
+        .routes(routes!(drm::cpix::show))
+        .routes(routes!(drm::speke::exchange))
         .routes(routes!(drm::proxy::widevine))
         .routes(routes!(drm::proxy::playready))
         .routes(routes!(drm::proxy::fairplay));
@@ -238,6 +240,8 @@ fn family(path: &str) -> &'static str {
         ["v1", "playback", _] => "/v1/playback/{session}",
         ["v1", "status"] => "/v1/status",
         ["v1", "keys", _] => "/v1/keys/{video}",
+        ["v1", "videos", _, "cpix"] => "/v1/videos/{id}/cpix",
+        ["v1", "speke"] => "/v1/speke",
         ["v1", "drm", "token"] => "/v1/drm/token",
         [
             "v1",

@@ -11,6 +11,7 @@ mod house;
 mod keys;
 mod licences;
 mod log;
+mod packagers;
 mod page;
 mod playback;
 mod several;
