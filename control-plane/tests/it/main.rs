@@ -6,11 +6,13 @@
 )]
 
 mod bad_input;
+mod callers;
 mod drm;
 mod house;
 mod keys;
 mod log;
 mod page;
+mod people;
 mod playback;
 mod several;
 mod site;
