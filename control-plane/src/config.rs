@@ -1,16 +1,15 @@
 //! The control plane's configuration: what may be set, and what it becomes once it was checked.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ::config::{Problem, Problems, Span};
 use catalog::Address;
-use contracts::keys::System;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use crate::drm::config::{Adapter, Drm, DrmConfig, HdcpConfig, PolicyConfig, VendorConfig};
 pub use crate::people::config::{Accounts, AccountsConfig, Issuer, IssuerConfig, Jwks, SignUp};
 
 /// The keys of `config/control.toml`; as environment variables, `MILLRACE_CONTROL__<KEY>`.
@@ -57,25 +56,6 @@ pub struct Config {
     pub accounts: AccountsConfig,
     /// What protected films are encrypted with.
     pub drm: DrmConfig,
-}
-
-/// `[drm]`: content keys, which origins ask for at `/v1/keys/{video}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DrmConfig {
-    /// File with the key under which content keys are sealed in the catalogue, 64 hexadecimal digits. Whoever has
-    /// it and the catalogue has every film; without it no sealed key opens again. Empty: there are no content
-    /// keys, and protected films are not served. Default empty.
-    pub key_encryption_key: String,
-    /// File with the credential that origins show in `millrace-hop`. Needed with `key_encryption_key`. Default
-    /// empty.
-    pub keys_secret: String,
-    /// Which systems may give the keys to players: `identity` (whoever may fetch the segments gets the key too),
-    /// `clearkey`, `widevine`, `playready`, `fairplay`. Needed with `key_encryption_key`. Default none.
-    pub systems: Vec<System>,
-    /// Where players ask for licences, by system; manifests say so where the system's way is to say it. Default
-    /// none.
-    pub license_urls: BTreeMap<System, String>,
 }
 
 /// One entry of `edges`.
@@ -148,19 +128,6 @@ pub struct Settings {
     pub drm: Drm,
 }
 
-/// [`DrmConfig`], checked.
-#[derive(Clone, Debug)]
-pub struct Drm {
-    /// The file of the key-encryption key.
-    pub key_encryption_key: Option<PathBuf>,
-    /// The file of the credential that origins show.
-    pub keys_secret: Option<PathBuf>,
-    /// Which systems may give the keys to players.
-    pub systems: Vec<System>,
-    /// Where players ask for licences.
-    pub license_urls: BTreeMap<System, String>,
-}
-
 impl Config {
     /// Checks every key.
     ///
@@ -223,38 +190,6 @@ impl Config {
     }
 }
 
-impl DrmConfig {
-    fn check(self, problems: &mut Problems) -> Drm {
-        if self.key_encryption_key.is_empty() != self.keys_secret.is_empty() {
-            problems.add(
-                "drm.keys_secret",
-                "and `drm.key_encryption_key` belong together: give both or none",
-            );
-        }
-        let mut systems = self.systems;
-        if systems.is_empty() && !self.key_encryption_key.is_empty() {
-            problems.add("drm.systems", "must name a system: identity, clearkey, …");
-        }
-        systems.sort_unstable();
-        systems.dedup();
-        for (system, url) in &self.license_urls {
-            if !systems.contains(system) {
-                problems.add(
-                    "drm.license_urls",
-                    "names a system that is not in `drm.systems`",
-                );
-            }
-            base(problems, "drm.license_urls", url);
-        }
-        Drm {
-            key_encryption_key: file(self.key_encryption_key),
-            keys_secret: file(self.keys_secret),
-            systems,
-            license_urls: self.license_urls,
-        }
-    }
-}
-
 fn networks(problems: &mut Problems, texts: &[String]) -> Vec<IpNet> {
     let network = |text: &String| {
         let parsed = text.parse::<IpNet>();
@@ -275,7 +210,7 @@ fn address(problems: &mut Problems, key: &str, text: &str) -> SocketAddr {
         .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
 }
 
-fn base(problems: &mut Problems, key: &str, text: &str) -> String {
+pub(crate) fn base(problems: &mut Problems, key: &str, text: &str) -> String {
     let authority = text
         .strip_prefix("https://")
         .or_else(|| text.strip_prefix("http://"));
@@ -302,14 +237,19 @@ fn origin(problems: &mut Problems, key: &str, text: &str) -> String {
     text
 }
 
-fn span(problems: &mut Problems, key: &str, span: Span, bounds: std::ops::RangeInclusive<u64>) {
+pub(crate) fn span(
+    problems: &mut Problems,
+    key: &str,
+    span: Span,
+    bounds: std::ops::RangeInclusive<u64>,
+) {
     if !bounds.contains(&span.0.as_secs()) {
         let (low, high) = (Span::seconds(*bounds.start()), Span::seconds(*bounds.end()));
         problems.add(key, format!("{span} is not between {low} and {high}"));
     }
 }
 
-fn file(text: String) -> Option<PathBuf> {
+pub(crate) fn file(text: String) -> Option<PathBuf> {
     (!text.is_empty()).then(|| text.into())
 }
 

@@ -28,9 +28,9 @@ pub enum Error {
     /// Passwords cannot be hashed.
     #[error("passwords cannot be hashed")]
     Hashing,
-    /// The HTTP client cannot be made.
-    #[error("the HTTP client cannot be made: {0}")]
-    Client(#[source] reqwest::Error),
+    /// There can be no HTTP client.
+    #[error("no HTTP client can be made: {0}")]
+    Client(#[from] reqwest::Error),
     /// A metric is declared twice.
     #[error("the metrics cannot be registered")]
     Metrics(#[from] prometheus::Error),

@@ -21,6 +21,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::config::Drm;
+use crate::drm::Licensing;
 use crate::error::Error;
 use crate::problem::{self, catalogue};
 use crate::vault::Vault;
@@ -28,6 +29,8 @@ use crate::vault::Vault;
 /// What hands out content keys; there is none where no key-encryption key is configured.
 pub(crate) struct Keys {
     vault: Vault,
+    /// What licences are given with.
+    pub(crate) licensing: Licensing,
     /// The digest of the credential that origins show.
     hop: [u8; 32],
     drm: Drm,
@@ -83,8 +86,10 @@ impl Keys {
         let (Some(kek), Some(hop)) = (&drm.key_encryption_key, &drm.keys_secret) else {
             return Ok(None);
         };
+        let vault = Vault::load(kek)?;
         Ok(Some(Self {
-            vault: Vault::load(kek)?,
+            licensing: Licensing::load(drm, &vault)?,
+            vault,
             hop: credential(hop)?,
             drm: drm.clone(),
         }))
@@ -92,8 +97,12 @@ impl Keys {
 
     /// Notes what is wrong with each of those secrets.
     pub(crate) fn inspect(drm: &Drm, problems: &mut Problems) {
-        if let Some(kek) = &drm.key_encryption_key {
-            problems.take("drm.key_encryption_key", Vault::load(kek));
+        let kek = drm
+            .key_encryption_key
+            .as_ref()
+            .map(|path| Vault::load(path));
+        if let Some(vault) = kek.and_then(|kek| problems.take("drm.key_encryption_key", kek)) {
+            problems.take("drm.license_keys", Licensing::load(drm, &vault));
         }
         if let Some(hop) = &drm.keys_secret {
             problems.take("drm.keys_secret", credential(hop));
@@ -125,17 +134,7 @@ pub(crate) async fn show(
         return Err(problem::no_tier());
     }
     let video = VideoId::parse(&id).map_err(|_| Problem::no_video())?;
-    if !has_keys(&app, &video).await? {
-        return Err(Problem::no_video());
-    }
-    let periods = periods(&app, keys, &video).await?;
-    // Whoever gives a film up says so first, and forgets its keys then: either they found those that
-    // were drawn here, or this finds that they were here.
-    if !has_keys(&app, &video).await? {
-        let forgotten = app.catalog.keys.forget(&video).await;
-        forgotten.map_err(catalogue)?;
-        return Err(Problem::no_video());
-    }
+    let periods = of(&app, keys, &video).await?;
     let document = ContentKeys {
         periods,
         video,
@@ -144,6 +143,22 @@ pub(crate) async fn show(
     };
     let secret = [(header::CACHE_CONTROL, "no-store")];
     Ok((secret, Json(document)).into_response())
+}
+
+/// The keys of a protected film, drawn when they are first asked for.
+pub(crate) async fn of(app: &App, keys: &Keys, video: &VideoId) -> Result<Vec<KeyPeriod>, Problem> {
+    if !has_keys(app, video).await? {
+        return Err(Problem::no_video());
+    }
+    let periods = periods(app, keys, video).await?;
+    // Whoever gives a film up says so first, and forgets its keys then: either they found those that
+    // were drawn here, or this finds that they were here.
+    if !has_keys(app, video).await? {
+        let forgotten = app.catalog.keys.forget(video).await;
+        forgotten.map_err(catalogue)?;
+        return Err(Problem::no_video());
+    }
+    Ok(periods)
 }
 
 /// Whether a film has keys: not one that is clear, that will not be, or that nobody knows.
@@ -170,7 +185,7 @@ async fn periods(app: &App, keys: &Keys, video: &VideoId) -> Result<Vec<KeyPerio
     opened.map_err(|error| internal(&error))
 }
 
-fn internal(error: &dyn std::error::Error) -> Problem {
+pub(crate) fn internal(error: &dyn std::error::Error) -> Problem {
     tracing::error!("cannot give content keys: {error}");
     Problem::internal()
 }

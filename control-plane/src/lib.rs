@@ -5,8 +5,9 @@
 //! 2. `app` holds the routes: the same router under `/v1` and `/api/v1`;
 //! 3. `playback` starts a session: `signer` mints its token, `edges` chooses where it plays;
 //! 4. `keys` hands protected films' keys to origins: drawn once, sealed in the catalogue by `vault`;
-//! 5. `videos` tells what the site has; `page` serves the watch page;
-//! 6. `caller` finds out who calls; `people` has accounts, logins, API keys, channels and outside
+//! 5. `drm` gives players licences of those keys, for as long as their session lives;
+//! 6. `videos` tells what the site has; `page` serves the watch page;
+//! 7. `caller` finds out who calls; `people` has accounts, logins, API keys, channels and outside
 //!    issuers.
 //!
 //! What always holds: no video byte passes here; every refusal is an `application/problem+json`;
@@ -16,6 +17,7 @@ mod app;
 mod caller;
 mod client;
 pub mod config;
+mod drm;
 mod edges;
 mod error;
 mod keeping;

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use contracts::id::VideoId;
 use runtime::problem::Problem;
+
+use crate::drm::Refused;
 
 pub(crate) fn no_session() -> Problem {
     let detail = "There is no playback session with this id.";
@@ -137,6 +140,78 @@ pub(crate) fn too_many(wait: Duration) -> Problem {
     let detail = "Too many of these requests; Retry-After says when the next one is taken.";
     let status = StatusCode::TOO_MANY_REQUESTS;
     Problem::new("too-many-requests", status, "Too many requests", detail).retry_after(wait)
+}
+
+pub(crate) fn no_such_drm<'a>(offered: impl Iterator<Item = &'a str>) -> Problem {
+    let detail = "No licences of this system are given here; `systems` lists those that are.";
+    let status = StatusCode::FORBIDDEN;
+    let problem = Problem::new("drm-not-offered", status, "No such DRM system here", detail);
+    problem.with("systems", offered.collect::<Vec<_>>())
+}
+
+pub(crate) fn no_license_token() -> Problem {
+    let detail = "Send a token of playback/start as Authorization: Bearer.";
+    let status = StatusCode::UNAUTHORIZED;
+    Problem::new(
+        "license-token-needed",
+        status,
+        "Licence token needed",
+        detail,
+    )
+}
+
+pub(crate) fn license_token(refused: Refused) -> Problem {
+    license_refused(match refused {
+        Refused::Invalid => "invalid",
+        Refused::Expired => "expired",
+    })
+}
+
+pub(crate) fn license_refused(reason: &str) -> Problem {
+    let detail = match reason {
+        "expired" => "The token has ended; get the next one with the session's renewal.",
+        "system" => "The token is for another system.",
+        "session-over" => "The playback session was stopped or has expired; start a new one.",
+        "keys" => "The token is not for these keys.",
+        "persistence" => "Licences of this film may not be kept; ask for a temporary one.",
+        "used-up" => "The token was used too often; get the next one with the session's renewal.",
+        _ => "What was sent is no token of this site for this.",
+    };
+    let status = StatusCode::FORBIDDEN;
+    let problem = Problem::new("license-refused", status, "No licence", detail);
+    problem.with("reason", reason)
+}
+
+pub(crate) fn bad_vendor(what: &str) -> Problem {
+    let detail = format!("The licence service {what}; try again in a moment.");
+    let status = StatusCode::BAD_GATEWAY;
+    Problem::new(
+        "license-server-failed",
+        status,
+        "Licence service failed",
+        detail,
+    )
+}
+
+pub(crate) fn slow_vendor() -> Problem {
+    let detail = "The licence service did not answer in time; try again in a moment.";
+    let status = StatusCode::GATEWAY_TIMEOUT;
+    Problem::new(
+        "license-server-slow",
+        status,
+        "Licence service too slow",
+        detail,
+    )
+}
+
+pub(crate) fn too_large(rejection: BytesRejection) -> Problem {
+    match rejection.status() {
+        status @ StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = "A request for a licence has at most 64 KiB.";
+            Problem::new("too-large", status, "Body too large", detail)
+        }
+        _ => Problem::bad_request(rejection.body_text()),
+    }
 }
 
 pub(crate) fn unavailable(detail: impl Into<String>) -> Problem {

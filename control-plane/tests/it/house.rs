@@ -83,6 +83,16 @@ impl House {
     /// A film of ten seconds that can be watched.
     pub(crate) async fn film(&self, id: &str, privacy: Privacy) {
         self.upload(id, privacy).await;
+        self.publish(id).await;
+    }
+
+    /// A protected film of ten seconds that can be watched.
+    pub(crate) async fn protected_film(&self, id: &str) {
+        self.protected(id).await;
+        self.publish(id).await;
+    }
+
+    async fn publish(&self, id: &str) {
         let id = VideoId::parse(id).unwrap();
         let videos = &self.catalog.videos;
         videos.advance(&id, Event::Uploaded).await.unwrap();
