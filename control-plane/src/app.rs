@@ -25,6 +25,7 @@ use utoipa_axum::routes;
 use crate::config::Settings;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
+use crate::people::{People, accounts, api_keys, channels, login};
 use crate::signer::Signer;
 use crate::{drm, keys, page, playback, problem, status, videos};
 
@@ -44,6 +45,7 @@ pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) signer: Signer,
     pub(crate) operator: Operator,
+    pub(crate) people: People,
     pub(crate) keys: Option<Keys>,
     pub(crate) metrics: Metrics,
     pub(crate) request_ids: RequestIds,
@@ -76,6 +78,20 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(playback::stop))
         .routes(routes!(status::show))
         .routes(routes!(keys::show))
+        .routes(routes!(login::login))
+        .routes(routes!(login::refresh))
+        .routes(routes!(login::logout))
+        .routes(routes!(accounts::sign_up, accounts::list))
+        .routes(routes!(accounts::me))
+        .routes(routes!(accounts::change_password))
+        .routes(routes!(accounts::set_role))
+        .routes(routes!(accounts::remove))
+        .routes(routes!(accounts::invite))
+        .routes(routes!(api_keys::create, api_keys::list))
+        .routes(routes!(api_keys::remove))
+        .routes(routes!(channels::create))
+        .routes(routes!(channels::show))
+        .routes(routes!(channels::put))
         .routes(routes!(drm::offer::renew))
         .routes(routes!(drm::clearkey::license))
         .routes(routes!(drm::cpix::show))
@@ -242,6 +258,20 @@ fn family(path: &str) -> &'static str {
         ["v1", "keys", _] => "/v1/keys/{video}",
         ["v1", "videos", _, "cpix"] => "/v1/videos/{id}/cpix",
         ["v1", "speke"] => "/v1/speke",
+        ["v1", "videos", _, "channel"] => "/v1/videos/{id}/channel",
+        ["v1", "auth", "login"] => "/v1/auth/login",
+        ["v1", "auth", "refresh"] => "/v1/auth/refresh",
+        ["v1", "auth", "logout"] => "/v1/auth/logout",
+        ["v1", "users"] => "/v1/users",
+        ["v1", "users", "me"] => "/v1/users/me",
+        ["v1", "users", "me", "password"] => "/v1/users/me/password",
+        ["v1", "users", _] => "/v1/users/{id}",
+        ["v1", "users", _, "role"] => "/v1/users/{id}/role",
+        ["v1", "invitations"] => "/v1/invitations",
+        ["v1", "api-keys"] => "/v1/api-keys",
+        ["v1", "api-keys", _] => "/v1/api-keys/{id}",
+        ["v1", "channels"] => "/v1/channels",
+        ["v1", "channels", _] => "/v1/channels/{id}",
         ["v1", "drm", "token"] => "/v1/drm/token",
         [
             "v1",

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use ::config::{Problem, Problems, Span};
 use catalog::Address;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use crate::drm::config::{Adapter, Drm, DrmConfig, HdcpConfig, PolicyConfig, VendorConfig};
+pub use crate::people::config::{Accounts, AccountsConfig, Issuer, IssuerConfig, Jwks, SignUp};
 
 /// The keys of `config/control.toml`; as environment variables, `MILLRACE_CONTROL__<KEY>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +49,11 @@ pub struct Config {
     pub token_margin: Span,
     /// How often a player is asked for a heartbeat, 5 s to 10 m. Default `30s`.
     pub heartbeat: Span,
+    /// Networks of proxies in front of this API whose `millrace-client-ip` is believed, such as
+    /// `10.0.0.0/8`; they must remove what clients sent. Default none.
+    pub trusted_hops: Vec<String>,
+    /// Accounts, and whose tokens count.
+    pub accounts: AccountsConfig,
     /// What protected films are encrypted with.
     pub drm: DrmConfig,
 }
@@ -79,6 +86,8 @@ impl Default for Config {
             allowed_origins: Vec::new(),
             token_margin: Span::seconds(4 * 3600),
             heartbeat: Span::seconds(30),
+            trusted_hops: Vec::new(),
+            accounts: AccountsConfig::default(),
             drm: DrmConfig::default(),
         }
     }
@@ -111,6 +120,10 @@ pub struct Settings {
     pub token_margin: Duration,
     /// How often a heartbeat is wished.
     pub heartbeat: Duration,
+    /// Networks of proxies that are believed.
+    pub trusted_hops: Vec<IpNet>,
+    /// Accounts, and whose tokens count.
+    pub accounts: Accounts,
     /// What protected films are encrypted with.
     pub drm: Drm,
 }
@@ -124,7 +137,10 @@ impl Config {
         let mut problems = Problems::default();
         let listen = address(&mut problems, "listen", &self.listen);
         let internal = address(&mut problems, "internal", &self.internal);
-        problems.need_secret("operator_key", self.operator_key.as_ref(), "listen", listen);
+        // Where there are accounts, operators are among them.
+        if self.accounts.token_keys.is_empty() {
+            problems.need_secret("operator_key", self.operator_key.as_ref(), "listen", listen);
+        }
         span(
             &mut problems,
             "token_margin",
@@ -166,10 +182,23 @@ impl Config {
             allowed_origins,
             token_margin: self.token_margin.0,
             heartbeat: self.heartbeat.0,
+            trusted_hops: networks(&mut problems, &self.trusted_hops),
+            accounts: self.accounts.check(&mut problems),
             drm: self.drm.check(&mut problems),
         };
         problems.or(settings)
     }
+}
+
+fn networks(problems: &mut Problems, texts: &[String]) -> Vec<IpNet> {
+    let network = |text: &String| {
+        let parsed = text.parse::<IpNet>();
+        problems.take(
+            "trusted_hops",
+            parsed.map_err(|_| format!("{text:?} is not like \"10.0.0.0/8\"")),
+        )
+    };
+    texts.iter().filter_map(network).collect()
 }
 
 fn address(problems: &mut Problems, key: &str, text: &str) -> SocketAddr {

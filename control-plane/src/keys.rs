@@ -232,6 +232,7 @@ mod tests {
     use crate::app::RequestIds;
     use crate::config::Config;
     use crate::metrics::Metrics;
+    use crate::people::People;
     use crate::signer::Signer;
 
     /// Keys before which, each time some are kept, another process gives the film up.
@@ -296,6 +297,7 @@ mod tests {
             clock,
             signer: Signer::load(None).unwrap(),
             operator: Operator::anybody(),
+            people: People::load(&settings.accounts).unwrap(),
             keys: Keys::load(&settings.drm).unwrap(),
             metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),
             request_ids: RequestIds::new(String::new()),

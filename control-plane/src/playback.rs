@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::caller::Caller;
 use crate::drm::offer::{self, Offer};
 use crate::edges::{Place, ranked};
 use crate::problem::{self, catalogue};
@@ -121,16 +122,17 @@ pub(crate) struct Answer {
 /// Begins a session and gives the addresses of the film's manifests, signed.
 #[utoipa::path(post, path = "/playback/start", request_body = Wish,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 128 printable ASCII characters; the same key with the same body gives the same session")),
-    responses((status = 201, body = Playback), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 201, body = Playback), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn start(
     State(app): State<Arc<App>>,
+    caller: Caller,
     headers: HeaderMap,
     wish: Result<Json<Wish>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Playback>), Problem> {
     let Json(wish) = wish?;
     let position = milliseconds(wish.position_s)?;
     let repeat = repeat(&headers, &wish)?;
-    let video = app.playable(&wish.video_id, &headers).await?;
+    let video = app.playable(&wish.video_id, &caller).await?;
     let places = ranked(&app.settings.edges, &video.id);
     if places.is_empty() {
         return Err(no_edge());

@@ -1,5 +1,7 @@
 //! What the control plane alone refuses, and what it answers when the catalogue fails.
 
+use std::time::Duration;
+
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use contracts::id::VideoId;
@@ -48,6 +50,96 @@ pub(crate) fn no_tier() -> Problem {
     let detail = "Content keys are for origins that show the credential of the tiers.";
     let status = StatusCode::FORBIDDEN;
     Problem::new("hop-refused", status, "Not a tier's credential", detail)
+}
+
+/// 401: something must be shown, and nothing was.
+pub(crate) fn credentials_needed() -> Problem {
+    let detail = "Send an access token, an API key or the operator key as Authorization: Bearer.";
+    let status = StatusCode::UNAUTHORIZED;
+    Problem::new("unauthorized", status, "Credentials needed", detail)
+}
+
+/// 401: what was shown does not count (RFC 6750 §3.1, `invalid_token`).
+pub(crate) fn credentials_refused() -> Problem {
+    let detail = "What was sent as Authorization: Bearer does not count, or no longer: renew the access token or log in.";
+    let status = StatusCode::UNAUTHORIZED;
+    Problem::new("unauthorized", status, "Credentials refused", detail)
+}
+
+pub(crate) fn login_failed() -> Problem {
+    let detail = "There is no account with this email address and password.";
+    let status = StatusCode::UNAUTHORIZED;
+    Problem::new("login-failed", status, "Login failed", detail)
+}
+
+pub(crate) fn login_over() -> Problem {
+    let detail = "This refresh token counts no more; log in again.";
+    let status = StatusCode::UNAUTHORIZED;
+    Problem::new("login-over", status, "Login over", detail)
+}
+
+pub(crate) fn not_allowed() -> Problem {
+    let detail = "Whoever these credentials are of may not do this.";
+    Problem::new("forbidden", StatusCode::FORBIDDEN, "Not allowed", detail)
+}
+
+pub(crate) fn account_needed() -> Problem {
+    let detail = "This is for somebody with an account; log in and send the access token.";
+    let status = StatusCode::FORBIDDEN;
+    Problem::new("account-needed", status, "Account needed", detail)
+}
+
+pub(crate) fn not_ours() -> Problem {
+    let detail = "This account is kept by an outside issuer; change it there.";
+    let status = StatusCode::FORBIDDEN;
+    Problem::new("account-needed", status, "Account kept elsewhere", detail)
+}
+
+pub(crate) fn not_invited() -> Problem {
+    let detail = "An invitation is needed that is still good and that nobody has used; ask an operator for one.";
+    let status = StatusCode::FORBIDDEN;
+    Problem::new("not-invited", status, "Not invited", detail)
+}
+
+pub(crate) fn no_accounts() -> Problem {
+    let detail = "There are no accounts here: `accounts.token_keys` is not configured.";
+    Problem::new("not-found", StatusCode::NOT_FOUND, "No accounts", detail)
+}
+
+pub(crate) fn email_taken() -> Problem {
+    let detail = "There is an account with this email address.";
+    let status = StatusCode::CONFLICT;
+    Problem::new("email-taken", status, "Email address taken", detail)
+}
+
+pub(crate) fn no_user() -> Problem {
+    let detail = "There is no account with this id.";
+    let status = StatusCode::NOT_FOUND;
+    Problem::new("user-not-found", status, "No such account", detail)
+}
+
+pub(crate) fn no_api_key() -> Problem {
+    let detail = "There is no API key with this id.";
+    let status = StatusCode::NOT_FOUND;
+    Problem::new("api-key-not-found", status, "No such API key", detail)
+}
+
+pub(crate) fn no_channel() -> Problem {
+    let detail = "There is no channel with this id.";
+    let status = StatusCode::NOT_FOUND;
+    Problem::new("channel-not-found", status, "No such channel", detail)
+}
+
+pub(crate) fn moved_meanwhile() -> Problem {
+    let detail = "Somebody else moved the film meanwhile; look where it is and try again.";
+    let status = StatusCode::CONFLICT;
+    Problem::new("conflict", status, "Moved meanwhile", detail)
+}
+
+pub(crate) fn too_many(wait: Duration) -> Problem {
+    let detail = "Too many of these requests; Retry-After says when the next one is taken.";
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    Problem::new("too-many-requests", status, "Too many requests", detail).retry_after(wait)
 }
 
 pub(crate) fn no_such_drm<'a>(offered: impl Iterator<Item = &'a str>) -> Problem {

@@ -6,11 +6,12 @@ mod channels;
 mod keys;
 mod people;
 mod sessions;
+mod step;
 mod videos;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-use crate::step::Step;
+pub use step::Step;
 
 /// All migrations, oldest first.
 pub(crate) struct Migrations;

@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod callers;
 mod drm;
 mod house;
 mod keys;
@@ -13,6 +14,7 @@ mod licences;
 mod log;
 mod packagers;
 mod page;
+mod people;
 mod playback;
 mod several;
 mod site;
