@@ -7,8 +7,9 @@
 //! [`Reload`] says what of a configuration that was read again takes effect without a restart.
 //!
 //! [`Span`] and [`ByteSize`] are the units in which durations and sizes are written.
-//! The annotated files (`*.toml`, one a role) stand beside this crate and equal the defaults.
+//! The annotated files (`*.toml`, one a role) stand beside this crate and equal the defaults, which [`guide`] looks for.
 
+pub mod guide;
 mod load;
 mod problem;
 mod reload;

@@ -7,10 +7,10 @@
     reason = "the checks are those of the fuzz target, which must fail"
 )]
 
+#[path = "../../fuzz/src/replay.rs"]
+mod replay;
 #[path = "../../fuzz/src/segment.rs"]
 mod segment;
-
-use std::{fs, path::Path};
 
 use peak_alloc::PeakAlloc;
 use tier::cache::disk::format;
@@ -21,20 +21,15 @@ static MEMORY: PeakAlloc = PeakAlloc;
 
 #[test]
 fn nothing_is_read_beyond_a_segment_and_nothing_wrong_within() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/segment");
-    let mut count = 0;
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let input = fs::read(&path).unwrap();
+    let count = replay::each("segment", |name, input| {
         let before = MEMORY.current_usage();
         MEMORY.reset_peak_usage();
-        segment::check(&input);
+        segment::check(input);
         let took = MEMORY.peak_usage() - before;
         let most = CEILING + 8 * input.len();
-        assert!(took <= most, "{} took {took} bytes", path.display());
-        count += 1;
-    }
-    assert!(count > 5);
+        assert!(took <= most, "{name} took {took} bytes");
+    });
+    assert!(count.unwrap() >= 6);
 }
 
 /// What any input may take, beside eight times its own length.

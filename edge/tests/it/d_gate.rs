@@ -2,20 +2,18 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tier::Protocol;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::h1;
 use crate::house::{House, NOW, PROTOCOLS, signed, signed_for};
-use crate::origin::{Gate, HANG_UP, Origin, Reply, field, path};
+use crate::origin::{HANG_UP, Origin, Reply, field, path};
 
 const PATH: &str = "/v/a/720p/segment_1.m4s";
 
 /// An origin with a public film `p`, a private film `s`, and nothing else.
-async fn films() -> Origin {
+pub async fn films() -> Origin {
     Origin::start(|head| match path(head).split('/').nth(2) {
         Some("p") => Reply::ok("public").field("millrace-access", "public"),
         Some("s") => Reply::ok("secret").field("millrace-access", "token"),
@@ -70,121 +68,6 @@ async fn every_refusal_has_the_same_bytes() {
             .await,
         9
     );
-}
-
-#[tokio::test]
-async fn without_a_token_only_what_says_it_is_public_is_given() {
-    for protocol in PROTOCOLS {
-        let origin = films().await;
-        let house = House::open(&origin).await;
-        let client = house.client(protocol);
-        for _cold_then_warm in 0..2 {
-            for (target, status) in [
-                ("/v/p/x", 200),
-                ("/v/s/x", 403),
-                ("/v/bare/x", 403),
-                ("/v/none/x", 403),
-                ("/elsewhere", 403),
-            ] {
-                let got = client.get(target, &[]).await;
-                assert_eq!(got.status, status, "{target} over {protocol}");
-                assert!(!got.headers.contains_key("millrace-access"));
-                let part = client.get(target, &[("range", "bytes=0-1")]).await;
-                assert_eq!(
-                    part.status,
-                    if status == 200 { 206 } else { 403 },
-                    "{target}"
-                );
-            }
-        }
-        let beyond = client.get("/v/p/x", &[("range", "bytes=99-")]).await;
-        assert_eq!(beyond.status, 416);
-        for (path, status) in [("/v/p/x", 200), ("/v/s/x", 200), ("/v/none/x", 404)] {
-            assert_eq!(
-                client.get(&signed(path), &[]).await.status,
-                status,
-                "{path} signed"
-            );
-        }
-        let asked: Vec<String> = origin
-            .heads()
-            .iter()
-            .map(|head| path(head).to_owned())
-            .collect();
-        assert_eq!(
-            asked,
-            ["/v/p/x", "/v/s/x", "/v/bare/x", "/v/none/x", "/elsewhere"]
-        );
-    }
-}
-
-#[tokio::test]
-async fn public_films_need_a_token_unless_the_operator_says_otherwise() {
-    let origin = films().await;
-    let house = House::with(&origin, |_| {}).await;
-    house.client(Protocol::H3).get(&signed("/v/p/x"), &[]).await;
-    assert_eq!(
-        house.client(Protocol::H3).get("/v/p/x", &[]).await.status,
-        403
-    );
-}
-
-#[tokio::test]
-async fn one_who_may_not_see_does_not_spoil_the_fill_for_one_who_may() {
-    let gate = Gate::shut();
-    let inner = gate.clone();
-    let origin = Origin::start(move |_| {
-        Reply::ok("secret")
-            .field("millrace-access", "token")
-            .held(&inner)
-    })
-    .await;
-    let house = House::open(&origin).await;
-    let (stranger, viewer) = (house.client(Protocol::H2), house.client(Protocol::H1));
-    let stranger = tokio::spawn(async move { stranger.get("/v/s/x", &[]).await });
-    origin.until(1).await;
-    let viewer = tokio::spawn(async move { viewer.get(&signed("/v/s/x"), &[]).await });
-    gate.open();
-    assert_eq!(stranger.await.unwrap().status, 403);
-    assert_eq!(&viewer.await.unwrap().bytes()[..], b"secret");
-    assert_eq!(origin.requests(), 1);
-}
-
-#[tokio::test]
-async fn a_parent_that_is_at_fault_does_not_say_that_a_film_is_not_public() {
-    let origin = Origin::start(|_| Reply::status(503, "not now")).await;
-    let house = House::open(&origin).await;
-    for protocol in PROTOCOLS {
-        let got = house.client(protocol).get("/v/p/x", &[]).await;
-        assert_eq!((got.status, got.field("retry-after")), (503, "1"));
-    }
-}
-
-#[tokio::test]
-async fn a_film_that_becomes_private_is_not_given_from_then_on() {
-    let origin = {
-        let count = std::sync::atomic::AtomicUsize::new(0);
-        Origin::start(move |_| {
-            let access = match count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
-                0 => "public",
-                _ => "token",
-            };
-            Reply::ok("x")
-                .field("cache-control", "max-age=0")
-                .field("millrace-access", access)
-        })
-        .await
-    };
-    for protocol in PROTOCOLS {
-        let house = House::open(&origin).await;
-        let client = house.client(protocol);
-        let first = client.get("/v/p/x", &[]).await.status;
-        assert!(matches!(first, 200 | 403), "{first}");
-        for _ in 0..2 {
-            let got = client.get("/v/p/x", &[]).await;
-            assert_eq!((got.status, got.body.is_ok()), (403, true), "{protocol}");
-        }
-    }
 }
 
 #[tokio::test]
@@ -323,115 +206,6 @@ async fn methods_bodies_and_preflights() {
     let with_body = b"GET /v/p/x HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi";
     assert_eq!(h1(stream, with_body, false).await.status, 400);
     assert_eq!(origin.requests(), 0);
-}
-
-#[tokio::test]
-async fn a_dripped_header_is_cut_off() {
-    let origin = films().await;
-    let house = House::with(&origin, |config| {
-        config.clients.header_timeout = config::Span::millis(300);
-    })
-    .await;
-    let mut stream = house.client(Protocol::H1).tls("http/1.1").await;
-    stream
-        .write_all(b"GET /v/p/x HTTP/1.1\r\nx: ")
-        .await
-        .unwrap();
-    let drip = async {
-        let mut pace = tokio::time::interval(Duration::from_millis(20));
-        let mut byte = [0; 1];
-        loop {
-            tokio::select! {
-                _ = pace.tick() => if stream.write_all(b"a").await.is_err() { return },
-                read = stream.read(&mut byte) => {
-                    assert!(matches!(read, Ok(0) | Err(_)), "an answer to half a header");
-                    return;
-                }
-            }
-        }
-    };
-    let cut = tokio::time::timeout(Duration::from_secs(10), drip).await;
-    assert!(cut.is_ok(), "still open");
-}
-
-#[tokio::test]
-async fn an_http2_client_that_stays_silent_is_cut_off() {
-    let origin = films().await;
-    let house = House::with(&origin, |config| {
-        config.clients.header_timeout = config::Span::millis(200);
-    })
-    .await;
-    for said in [&b""[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
-        let mut stream = house.client(Protocol::H2).tls("h2").await;
-        stream.write_all(said).await.unwrap();
-        let mut answer = Vec::new();
-        let closed = stream.read_to_end(&mut answer);
-        let closed = tokio::time::timeout(Duration::from_secs(20), closed).await;
-        assert!(closed.is_ok(), "{said:?} holds a connection for ever");
-    }
-}
-
-#[tokio::test]
-async fn those_who_show_no_token_cause_few_requests_to_a_parent() {
-    let gate = Gate::shut();
-    let inner = gate.clone();
-    let origin = Origin::start(move |head| match path(head).split('/').nth(2) {
-        Some("p") => Reply::ok("public")
-            .field("millrace-access", "public")
-            .held(&inner),
-        _ => Reply::status(404, "none"),
-    })
-    .await;
-    let house = House::open(&origin).await;
-    for _ in 0..3 {
-        let got = house.client(Protocol::H1).get("/v/none/x", &[]).await;
-        assert_eq!(got.status, 403);
-    }
-    assert_eq!(origin.requests(), 1, "a no is remembered");
-    let ask = |target: String| {
-        let client = house.client(Protocol::H1);
-        tokio::spawn(async move { client.get(&target, &[]).await.status })
-    };
-    let crowd: Vec<_> = (0..80).map(|_| ask("/v/p/0".to_owned())).collect();
-    let others: Vec<_> = (1..16).map(|n| ask(format!("/v/p/{n}"))).collect();
-    origin.until(1 + 16).await;
-    let busy = house.client(Protocol::H1).get("/v/p/64", &[]).await;
-    assert_eq!((busy.status, busy.field("retry-after")), (503, "1"));
-    assert_eq!(origin.requests(), 1 + 16, "they are enough of one network");
-    gate.open();
-    for answer in crowd.into_iter().chain(others) {
-        assert_eq!(answer.await.unwrap(), 200);
-    }
-    let later = house.client(Protocol::H1).get("/v/p/64", &[]).await;
-    assert_eq!(later.status, 200, "it was no no");
-}
-
-#[tokio::test]
-async fn an_idle_connection_is_kept_and_used_again() {
-    let origin = films().await;
-    let house = House::open(&origin).await;
-    let (sender, _driver) = house.client(Protocol::H2).h2().await;
-    for _ in 0..3 {
-        let got = crate::client::h2_send(sender.clone(), "GET", "/v/p/x", &[])
-            .await
-            .whole()
-            .await;
-        assert_eq!(got.status, 200);
-    }
-    let mut stream = house.client(Protocol::H1).tls("http/1.1").await;
-    for target in ["/v/p/x", "/v/s/x", "/v/p/x"] {
-        let head = format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut seen = Vec::new();
-        let end: &[u8] = if target == "/v/s/x" { b"}" } else { b"public" };
-        while !seen.ends_with(end) {
-            assert_ne!(
-                stream.read_buf(&mut seen).await.unwrap(),
-                0,
-                "closed after {target}"
-            );
-        }
-    }
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod a_wire;
 mod b_cache;
 mod c_fill;
 mod d_gate;
+mod d_public;
 mod e_vectors;
 mod f_hops;
 mod g_cat;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tier::Protocol;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::d_gate;
 use crate::house::{House, PROTOCOLS};
 use crate::origin::{Gate, Origin, Reply, Step};
 use crate::p_frames::{
@@ -194,6 +195,80 @@ async fn who_has_sent_a_whole_body_waits_for_the_answer_as_long_as_the_parent_ma
             assert!(early.is_err(), "{method} {length} {protocol}: {early:?}");
             gate.step();
             assert_eq!(answer.await.status, 201, "{method} {length} {protocol}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dripped_header_is_cut_off() {
+    let origin = d_gate::films().await;
+    let house = House::with(&origin, |config| {
+        config.clients.header_timeout = config::Span::millis(300);
+    })
+    .await;
+    let mut stream = house.client(Protocol::H1).tls("http/1.1").await;
+    stream
+        .write_all(b"GET /v/p/x HTTP/1.1\r\nx: ")
+        .await
+        .unwrap();
+    let drip = async {
+        let mut pace = tokio::time::interval(Duration::from_millis(20));
+        let mut byte = [0; 1];
+        loop {
+            tokio::select! {
+                _ = pace.tick() => if stream.write_all(b"a").await.is_err() { return },
+                read = stream.read(&mut byte) => {
+                    assert!(matches!(read, Ok(0) | Err(_)), "an answer to half a header");
+                    return;
+                }
+            }
+        }
+    };
+    let cut = tokio::time::timeout(Duration::from_secs(10), drip).await;
+    assert!(cut.is_ok(), "still open");
+}
+
+#[tokio::test]
+async fn an_http2_client_that_stays_silent_is_cut_off() {
+    let origin = d_gate::films().await;
+    let house = House::with(&origin, |config| {
+        config.clients.header_timeout = config::Span::millis(200);
+    })
+    .await;
+    for said in [&b""[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        let mut stream = house.client(Protocol::H2).tls("h2").await;
+        stream.write_all(said).await.unwrap();
+        let mut answer = Vec::new();
+        let closed = stream.read_to_end(&mut answer);
+        let closed = tokio::time::timeout(Duration::from_secs(20), closed).await;
+        assert!(closed.is_ok(), "{said:?} holds a connection for ever");
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_kept_and_used_again() {
+    let origin = d_gate::films().await;
+    let house = House::open(&origin).await;
+    let (sender, _driver) = house.client(Protocol::H2).h2().await;
+    for _ in 0..3 {
+        let got = crate::client::h2_send(sender.clone(), "GET", "/v/p/x", &[])
+            .await
+            .whole()
+            .await;
+        assert_eq!(got.status, 200);
+    }
+    let mut stream = house.client(Protocol::H1).tls("http/1.1").await;
+    for target in ["/v/p/x", "/v/s/x", "/v/p/x"] {
+        let head = format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut seen = Vec::new();
+        let end: &[u8] = if target == "/v/s/x" { b"}" } else { b"public" };
+        while !seen.ends_with(end) {
+            assert_ne!(
+                stream.read_buf(&mut seen).await.unwrap(),
+                0,
+                "closed after {target}"
+            );
         }
     }
 }

@@ -13,8 +13,10 @@
 
 #[path = "../../../fuzz/src/lib.rs"]
 mod checks;
+#[path = "../../../fuzz/src/replay.rs"]
+mod replay;
 
-use std::{fs, path::Path, sync::Mutex};
+use std::sync::Mutex;
 
 use peak_alloc::PeakAlloc;
 
@@ -26,39 +28,29 @@ static MEMORY: PeakAlloc = PeakAlloc;
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// Gives every input of a corpus to its check.
-fn replay(target: &str, check: fn(&[u8]), ceiling: usize) {
+fn replay_within(target: &str, check: fn(&[u8]), ceiling: usize) {
     let _alone = ALONE.lock().unwrap_or_else(|broken| broken.into_inner());
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../fuzz/corpus")
-        .join(target);
-    let mut count = 0;
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let input = fs::read(&path).unwrap();
+    let mut is_first = true;
+    let count = replay::each(target, |name, input| {
         // What is made once, for all inputs, is made in the first run.
-        if count == 0 {
-            check(&input);
+        if std::mem::take(&mut is_first) {
+            check(input);
         }
         let before = MEMORY.current_usage();
         MEMORY.reset_peak_usage();
-        check(&input);
+        check(input);
         let took = MEMORY.peak_usage() - before;
         let most = ceiling + input.len() * FACTOR;
-        assert!(
-            took <= most,
-            "{} took {took} bytes, not {most}",
-            path.display()
-        );
-        count += 1;
-    }
-    assert!(count > 0, "the corpus of {target} is empty");
+        assert!(took <= most, "{name} took {took} bytes, not {most}");
+    });
+    assert!(count.unwrap() > 0, "the corpus of {target} is empty");
 }
 
 macro_rules! replayed {
     ($($test:ident: $target:literal, $check:path, $ceiling:expr;)+) => {$(
         #[test]
         fn $test() {
-            replay($target, $check, $ceiling);
+            replay_within($target, $check, $ceiling);
         }
     )+};
 }

@@ -15,19 +15,16 @@ pub(crate) mod vary;
 #[expect(unreachable_pub, reason = "the fuzz target calls it from outside")]
 #[path = "../../../fuzz/src/caching.rs"]
 mod caching;
+#[cfg(test)]
+#[expect(unreachable_pub, reason = "tests outside of the crate use it too")]
+#[path = "../../../fuzz/src/replay.rs"]
+mod replay;
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
-
     #[test]
     fn what_the_fuzzer_found_is_read_by_the_rules() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/caching");
-        let mut count = 0;
-        for entry in fs::read_dir(folder).unwrap() {
-            super::caching::check(&fs::read(entry.unwrap().path()).unwrap());
-            count += 1;
-        }
-        assert!(count >= 10);
+        let count = super::replay::each("caching", |_, input| super::caching::check(input));
+        assert!(count.unwrap() >= 10);
     }
 }
