@@ -11,7 +11,7 @@ pub enum Error {
     /// The address names no engine that is built in.
     #[error("no catalogue at {address}: {rule}")]
     Address {
-        /// The address as configured.
+        /// The address, without what may be a secret.
         address: String,
         /// What an address must be.
         rule: &'static str,

@@ -1,21 +1,36 @@
-//! What the site knows. A folder a domain; in each the port, its embedded adapter, and the promises
-//! that every adapter keeps.
+//! What the site knows. A folder a domain; in each the port, its adapter, one for `SQLite` and
+//! PostgreSQL, and the promises that it keeps on both.
 //!
-//! 1. [`open`](open()) turns an address such as `sqlite:///var/lib/millrace/catalog.db` into a
-//!    [`Catalog`];
+//! 1. [`open`](open()) turns an [`Address`] such as `sqlite:///var/lib/millrace/catalog.db` or
+//!    `postgres://millrace@db/millrace` into a [`Catalog`], and brings its tables up to date, a
+//!    [`Step`] after the other;
 //! 2. [`videos`] — films, from their upload to their end;
 //! 3. [`sessions`] — who watches what, until when;
-//! 4. [`keys`] — what protected films are encrypted with, sealed.
+//! 4. [`keys`] — what protected films are encrypted with, sealed;
+//! 5. [`users`], [`logins`], [`api_keys`] — who there is, who is logged in, which backends may call;
+//! 6. [`channels`] — which films belong together, and to whom.
 //!
 //! What always holds: a change of state is atomic; absent is `None`, not an error; a video that is
 //! ready never falls back; progress only rises.
 
+mod address;
+pub mod api_keys;
+pub mod channels;
+mod digest;
 mod error;
 pub mod keys;
+pub mod logins;
 mod migrations;
 mod open;
 pub mod sessions;
+mod sql;
+pub mod users;
 pub mod videos;
+mod words;
 
+pub use address::Address;
+pub use digest::SecretDigest;
 pub use error::Error;
+pub use migrations::Step;
 pub use open::{Catalog, check_address, open};
+pub use words::words;

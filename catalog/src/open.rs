@@ -8,20 +8,52 @@ use std::time::Duration;
 use runtime::clock::Clock;
 use sea_orm::{
     ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+    DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
 };
 use sea_orm_migration::MigratorTrait;
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
 
+use crate::address::shown;
+use crate::api_keys::{self, ApiKeys};
+use crate::channels::{self, Channels};
 use crate::error::Error;
 use crate::keys::{self, Keys};
+use crate::logins::{self, Logins};
 use crate::migrations::Migrations;
 use crate::sessions::{self, Sessions};
+use crate::sql::statement;
+use crate::users::{self, Users};
 use crate::videos::{self, Videos};
 
-/// How long a writer waits for another process's transaction.
+/// How long a writer waits for another process's transaction, and for a free connection.
 const BUSY: Duration = Duration::from_secs(10);
 /// Connections of one process. Writers queue in `SQLite` anyway; readers do not.
 const CONNECTIONS: u32 = 8;
+/// The same for a server, where a writer waits for those only who change the same.
+const SERVER_CONNECTIONS: u32 = 16;
+/// What a server is told of each connection: how long it waits for a lock, and for the next
+/// statement of a transaction whose process may be gone; and that a statement sees what was
+/// committed before it, which the adapters count on.
+const SERVER_LIMITS: [(&str, &str); 3] = [
+    ("default_transaction_isolation", "read committed"),
+    ("lock_timeout", "10s"),
+    ("idle_in_transaction_session_timeout", "120s"),
+];
+/// What an address of a server may say after `?`. Others the driver would write to the log.
+const SERVER_OPTIONS: [&str; 9] = [
+    "host",
+    "port",
+    "user",
+    "dbname",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "application_name",
+];
+/// The lock under which instances bring a server's tables up to date: any number that is always it.
+const MIGRATING: &str = "SELECT pg_advisory_xact_lock(7883944500838621029)";
 
 /// An open catalogue.
 #[derive(Clone)]
@@ -32,32 +64,46 @@ pub struct Catalog {
     pub sessions: Arc<dyn Sessions>,
     /// Sealed content keys.
     pub keys: Arc<dyn Keys>,
+    /// Accounts.
+    pub users: Arc<dyn Users>,
+    /// Who is logged in.
+    pub logins: Arc<dyn Logins>,
+    /// The keys of backends.
+    pub api_keys: Arc<dyn ApiKeys>,
+    /// Channels.
+    pub channels: Arc<dyn Channels>,
     db: DatabaseConnection,
     lock: Option<PathBuf>,
 }
 
-/// Opens the catalogue at `sqlite:///absolute/path` or, for tests, `sqlite::memory:`, and brings
-/// its tables up to date. Several processes may open the same file at once.
+/// Opens the catalogue at `sqlite:///absolute/path`, at `postgres://user@host/database` or, for
+/// tests, at `sqlite::memory:`, and brings its tables up to date. Several processes may open the
+/// same at once.
 ///
 /// # Errors
-/// [`Error::Address`] for another address, [`Error::Engine`] when the file cannot be used.
-pub async fn open(address: &str, clock: Arc<dyn Clock>) -> Result<Catalog, Error> {
-    let file = file_of(address)?;
-    let lock = file.as_ref().map(|path| path.with_extension("lock"));
+/// [`Error::Address`] for another address, [`Error::Engine`] when the file or the server cannot be
+/// used.
+pub async fn open(address: impl AsRef<str>, clock: Arc<dyn Clock>) -> Result<Catalog, Error> {
+    let to = Engine::parse(address.as_ref())?;
+    let lock = match &to {
+        Engine::File(path) => Some(path.with_extension("lock")),
+        Engine::Memory | Engine::Server(_) => None,
+    };
     // Also over the first connection: a new file is turned to write-ahead logging by one process.
     let held = lock_file(lock.clone()).await?;
-    let db = connect(file).await?;
+    let db = connect(to).await?;
     let catalog = Catalog {
-        videos: Arc::new(videos::embedded::Embedded::new(
-            db.clone(),
-            Arc::clone(&clock),
-        )),
-        sessions: Arc::new(sessions::embedded::Embedded::new(db.clone())),
-        keys: Arc::new(keys::embedded::Embedded::new(db.clone())),
+        videos: Arc::new(videos::sql::Sql::new(db.clone(), Arc::clone(&clock))),
+        sessions: Arc::new(sessions::sql::Sql::new(db.clone())),
+        keys: Arc::new(keys::sql::Sql::new(db.clone())),
+        users: Arc::new(users::sql::Sql::new(db.clone())),
+        logins: Arc::new(logins::sql::Sql::new(db.clone())),
+        api_keys: Arc::new(api_keys::sql::Sql::new(db.clone())),
+        channels: Arc::new(channels::sql::Sql::new(db.clone())),
         db,
         lock,
     };
-    Migrations::up(&catalog.db, None).await.map_err(engine)?;
+    catalog.bring_up_to_date::<Migrations>().await?;
     drop(held);
     Ok(catalog)
 }
@@ -66,40 +112,83 @@ pub async fn open(address: &str, clock: Arc<dyn Clock>) -> Result<Catalog, Error
 ///
 /// # Errors
 /// [`Error::Address`] when it is not.
-pub fn check_address(address: &str) -> Result<(), Error> {
-    file_of(address).map(drop)
+pub fn check_address(address: impl AsRef<str>) -> Result<(), Error> {
+    Engine::parse(address.as_ref()).map(drop)
 }
 
-/// The file that an address names; `None` is memory.
-fn file_of(address: &str) -> Result<Option<PathBuf>, Error> {
-    if address == "sqlite::memory:" {
-        return Ok(None);
-    }
-    match address.strip_prefix("sqlite://") {
-        // The driver would read options after `?` and decode `%`.
-        Some(path) if path.starts_with('/') && !path.contains(['?', '%', '#']) => {
-            Ok(Some(PathBuf::from(path)))
+/// What an address names.
+enum Engine {
+    Memory,
+    File(PathBuf),
+    Server(Box<PgConnectOptions>),
+}
+
+impl Engine {
+    fn parse(address: &str) -> Result<Self, Error> {
+        let refused = |rule| Error::Address {
+            address: shown(address),
+            rule,
+        };
+        if address == "sqlite::memory:" {
+            return Ok(Self::Memory);
         }
-        _ => Err(Error::Address {
-            address: address.to_owned(),
-            rule: "it must be sqlite:///absolute/path, without ? % or #",
-        }),
+        if address.starts_with("postgres://") || address.starts_with("postgresql://") {
+            return server(address).map_err(refused);
+        }
+        match address.strip_prefix("sqlite://") {
+            // The driver would read options after `?` and decode `%`.
+            Some(path) if path.starts_with('/') && !path.contains(['?', '%', '#']) => {
+                Ok(Self::File(PathBuf::from(path)))
+            }
+            _ => Err(refused(
+                "it must be sqlite:///absolute/path, without ? % or #, or postgres://user@host/database",
+            )),
+        }
     }
 }
 
-async fn connect(file: Option<PathBuf>) -> Result<DatabaseConnection, Error> {
-    let mut options = ConnectOptions::new(match &file {
-        Some(path) => format!("sqlite://{}?mode=rwc", path.display()),
-        None => "sqlite::memory:".to_owned(),
+fn server(address: &str) -> Result<Engine, &'static str> {
+    let options = address.split_once('?').map_or("", |(_, options)| options);
+    let known = |option: &str| {
+        let name = option.split('=').next().unwrap_or_default();
+        SERVER_OPTIONS.contains(&name)
+    };
+    if !options.is_empty() && !options.split('&').all(known) {
+        return Err(
+            "of a server's options host, port, user, dbname, application_name, sslmode, sslrootcert, sslcert and sslkey may be given; a password stands before the @",
+        );
+    }
+    // What the driver says of a bad address may quote it.
+    let parsed: PgConnectOptions = address
+        .parse()
+        .map_err(|_| "it must be postgres://user:password@host:port/database?options")?;
+    let limited = parsed.options(SERVER_LIMITS).disable_statement_logging();
+    Ok(Engine::Server(Box::new(limited)))
+}
+
+async fn connect(to: Engine) -> Result<DatabaseConnection, Error> {
+    let mut options = ConnectOptions::new(match &to {
+        Engine::File(path) => format!("sqlite://{}?mode=rwc", path.display()),
+        Engine::Memory => "sqlite::memory:".to_owned(),
+        // The options that stand for it follow: what is traced of this one has no password.
+        Engine::Server(_) => "postgres://localhost".to_owned(),
     });
     options.sqlx_logging(false);
-    // Every connection to memory is a database of its own, hence one that never ends.
-    if file.is_some() {
-        options.max_connections(CONNECTIONS);
-    } else {
-        options.max_connections(1).min_connections(1);
-        options.idle_timeout(None::<Duration>);
-        options.max_lifetime(None::<Duration>);
+    match to {
+        Engine::File(_) => {
+            options.max_connections(CONNECTIONS);
+        }
+        // Every connection to memory is a database of its own, hence one that never ends.
+        Engine::Memory => {
+            options.max_connections(1).min_connections(1);
+            options.idle_timeout(None::<Duration>);
+            options.max_lifetime(None::<Duration>);
+        }
+        Engine::Server(server) => {
+            options.max_connections(SERVER_CONNECTIONS);
+            options.acquire_timeout(BUSY);
+            options.map_sqlx_postgres_opts(move |_| (*server).clone());
+        }
     }
     options.map_sqlx_sqlite_opts(|sqlite| {
         sqlite
@@ -124,23 +213,47 @@ impl Catalog {
     /// [`Error::Engine`] when the tables cannot be made.
     pub async fn migrate<M: MigratorTrait>(&self) -> Result<(), Error> {
         let held = lock_file(self.lock.clone()).await?;
-        let outcome = M::up(&self.db, None).await.map_err(engine);
+        let outcome = self.bring_up_to_date::<M>().await;
         drop(held);
         outcome
     }
 
-    /// Begins a transaction that is going to write. It has the right to write from its first
-    /// statement, so that none of its statements fails because another writer came between. In
-    /// memory there is one connection: use nothing but the transaction until it ends.
+    /// On a server all steps are one transaction, under a lock that goes with it; the lock of a
+    /// file is the caller's.
+    async fn bring_up_to_date<M: MigratorTrait>(&self) -> Result<(), Error> {
+        if !is_server(&self.db) {
+            return M::up(&self.db, None).await.map_err(engine);
+        }
+        let within = self.db.begin().await.map_err(engine)?;
+        for statement in ["SET LOCAL lock_timeout = 0", MIGRATING] {
+            within.execute_unprepared(statement).await.map_err(engine)?;
+        }
+        M::up(&within, None).await.map_err(engine)?;
+        within.commit().await.map_err(engine)
+    }
+
+    /// Begins a transaction that is going to write.
+    ///
+    /// In `SQLite` it is the only writer from its first statement, so that none of its statements
+    /// fails because another came between. On a server others write meanwhile, and each statement
+    /// sees what was committed before it: write with the condition in the statement, or use
+    /// [`begin_alone`](Self::begin_alone). In memory there is one connection: use nothing but the
+    /// transaction until it ends.
     ///
     /// # Errors
     /// [`Error::Engine`] when another writer keeps it waiting for too long.
     pub async fn begin(&self) -> Result<DatabaseTransaction, Error> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        self.db.begin_with_options(options).await.map_err(engine)
+        begin(&self.db).await
+    }
+
+    /// As [`begin`](Self::begin), and alone among all transactions that are begun for the same
+    /// `name`, on every instance: for what reads first and writes by what it read. Names are such
+    /// as `texts/FILM`.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when another keeps it waiting for too long.
+    pub async fn begin_alone(&self, name: &str) -> Result<DatabaseTransaction, Error> {
+        begin_alone(&self.db, name).await
     }
 
     /// Whether the engine answers.
@@ -154,6 +267,35 @@ impl Catalog {
             .map(drop)
             .map_err(engine)
     }
+}
+
+/// [`Catalog::begin`], for the adapters.
+pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, Error> {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    db.begin_with_options(options).await.map_err(engine)
+}
+
+/// [`Catalog::begin_alone`], for the adapters.
+pub(crate) async fn begin_alone(
+    db: &DatabaseConnection,
+    name: &str,
+) -> Result<DatabaseTransaction, Error> {
+    let within = begin(db).await?;
+    if is_server(db) {
+        let lock = statement(
+            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
+            vec![name.into()],
+        );
+        within.execute_raw(lock).await.map_err(engine)?;
+    }
+    Ok(within)
+}
+
+fn is_server(db: &DatabaseConnection) -> bool {
+    db.get_database_backend() == DbBackend::Postgres
 }
 
 /// Takes the lock beside the file; it goes with the handle. Waiting blocks, hence the thread.

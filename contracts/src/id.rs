@@ -96,6 +96,26 @@ id!(
     FeedId, "feed", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
 );
 
+id!(
+    /// Somebody with an account, or somebody whom an outside issuer vouches for.
+    UserId, "user", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
+);
+
+id!(
+    /// A channel: films that belong together.
+    ChannelId, "channel", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
+);
+
+id!(
+    /// One login of a user, from the password to the logout.
+    LoginId, "login", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
+);
+
+id!(
+    /// A key by which a backend calls the API; its name, not its secret.
+    ApiKeyId, "API key", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
+);
+
 macro_rules! drawn {
     ($($name:ident),+) => {$(
         impl $name {
@@ -109,7 +129,9 @@ macro_rules! drawn {
     )+};
 }
 
-drawn!(VideoId, UploadId, SessionId);
+drawn!(
+    VideoId, UploadId, SessionId, UserId, ChannelId, LoginId, ApiKeyId
+);
 
 fn base62(bits: [u8; 16]) -> String {
     const DIGITS: u128 = 22;

@@ -44,6 +44,8 @@ pub enum Reason {
     Method,
     /// The request is not acceptable as a whole (a body on GET, say).
     BadRequest,
+    /// The request's body came too slowly, or not at all.
+    SlowBody,
     /// The request has been through this node already.
     Loop,
     /// What the store holds is damaged.
@@ -82,7 +84,7 @@ pub enum Retry {
 
 impl Reason {
     /// Every reason, for metrics that want each label from the start.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Target,
         Self::Missing,
         Self::Malformed,
@@ -102,6 +104,7 @@ impl Reason {
         Self::Host,
         Self::Method,
         Self::BadRequest,
+        Self::SlowBody,
         Self::Loop,
         Self::Corrupt,
         Self::Unreachable,
@@ -134,6 +137,7 @@ impl Reason {
             Self::Host => "host",
             Self::Method => "method",
             Self::BadRequest => "bad_request",
+            Self::SlowBody => "slow_body",
             Self::Loop => "loop",
             Self::Corrupt => "corrupt",
             Self::Unreachable => "unreachable",
@@ -165,6 +169,7 @@ impl Reason {
             Self::TooMany => 429,
             Self::NotFound => 404,
             Self::Method => 405,
+            Self::SlowBody => 408,
             Self::Host => 421,
             Self::Loop => 508,
             Self::Corrupt | Self::Unreachable => 502,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -16,7 +17,7 @@ use runtime::clock::Clock;
 use runtime::operator::Operator;
 use runtime::problem::Problem;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -24,8 +25,9 @@ use utoipa_axum::routes;
 use crate::config::Settings;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
+use crate::people::{People, accounts, api_keys, channels, login};
 use crate::signer::Signer;
-use crate::{keys, page, playback, problem, status, videos};
+use crate::{drm, keys, page, playback, problem, status, videos};
 
 /// The largest body of a request, in bytes.
 const BODY: usize = 64 * 1024;
@@ -43,6 +45,7 @@ pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) signer: Signer,
     pub(crate) operator: Operator,
+    pub(crate) people: People,
     pub(crate) keys: Option<Keys>,
     pub(crate) metrics: Metrics,
     pub(crate) request_ids: RequestIds,
@@ -74,7 +77,28 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(playback::heartbeat))
         .routes(routes!(playback::stop))
         .routes(routes!(status::show))
-        .routes(routes!(keys::show));
+        .routes(routes!(keys::show))
+        .routes(routes!(login::login))
+        .routes(routes!(login::refresh))
+        .routes(routes!(login::logout))
+        .routes(routes!(accounts::sign_up, accounts::list))
+        .routes(routes!(accounts::me))
+        .routes(routes!(accounts::change_password))
+        .routes(routes!(accounts::set_role))
+        .routes(routes!(accounts::remove))
+        .routes(routes!(accounts::invite))
+        .routes(routes!(api_keys::create, api_keys::list))
+        .routes(routes!(api_keys::remove))
+        .routes(routes!(channels::create))
+        .routes(routes!(channels::show))
+        .routes(routes!(channels::put))
+        .routes(routes!(drm::offer::renew))
+        .routes(routes!(drm::clearkey::license))
+        .routes(routes!(drm::cpix::show))
+        .routes(routes!(drm::speke::exchange))
+        .routes(routes!(drm::proxy::widevine))
+        .routes(routes!(drm::proxy::playready))
+        .routes(routes!(drm::proxy::fairplay));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/v1", version_1)
 }
 
@@ -148,14 +172,15 @@ fn cors(origins: &[String]) -> CorsLayer {
         .iter()
         .filter_map(|origin| origin.parse().ok())
         .collect();
+    // Licences are for whoever shows a token, on whatever page the player is: nothing is given to a cookie.
+    let allowed = move |origin: &HeaderValue, request: &Parts| {
+        request.uri.path().starts_with("/v1/drm/") || origins.contains(origin)
+    };
     CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins))
+        .allow_origin(AllowOrigin::predicate(allowed))
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
-        .allow_headers([
-            header::CONTENT_TYPE,
-            header::AUTHORIZATION,
-            HeaderName::from_static("idempotency-key"),
-        ])
+        // Content decryption modules bring headers of their own, `SOAPAction` say.
+        .allow_headers(AllowHeaders::mirror_request())
 }
 
 /// Bounds the answer's time, counts it, names it, and writes one line to the log. The line has the
@@ -231,6 +256,29 @@ fn family(path: &str) -> &'static str {
         ["v1", "playback", _] => "/v1/playback/{session}",
         ["v1", "status"] => "/v1/status",
         ["v1", "keys", _] => "/v1/keys/{video}",
+        ["v1", "videos", _, "cpix"] => "/v1/videos/{id}/cpix",
+        ["v1", "speke"] => "/v1/speke",
+        ["v1", "videos", _, "channel"] => "/v1/videos/{id}/channel",
+        ["v1", "auth", "login"] => "/v1/auth/login",
+        ["v1", "auth", "refresh"] => "/v1/auth/refresh",
+        ["v1", "auth", "logout"] => "/v1/auth/logout",
+        ["v1", "users"] => "/v1/users",
+        ["v1", "users", "me"] => "/v1/users/me",
+        ["v1", "users", "me", "password"] => "/v1/users/me/password",
+        ["v1", "users", _] => "/v1/users/{id}",
+        ["v1", "users", _, "role"] => "/v1/users/{id}/role",
+        ["v1", "invitations"] => "/v1/invitations",
+        ["v1", "api-keys"] => "/v1/api-keys",
+        ["v1", "api-keys", _] => "/v1/api-keys/{id}",
+        ["v1", "channels"] => "/v1/channels",
+        ["v1", "channels", _] => "/v1/channels/{id}",
+        ["v1", "drm", "token"] => "/v1/drm/token",
+        [
+            "v1",
+            "drm",
+            "clearkey" | "widevine" | "playready" | "fairplay",
+            "license",
+        ] => "/v1/drm/{system}/license",
         ["v1", "openapi.json"] => "/v1/openapi.json",
         ["v", _, _] => "/v/{id}/{file}",
         _ => "other",

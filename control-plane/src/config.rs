@@ -1,13 +1,16 @@
 //! The control plane's configuration: what may be set, and what it becomes once it was checked.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ::config::{Problem, Problems, Span};
-use contracts::keys::System;
+use catalog::Address;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+
+pub use crate::drm::config::{Adapter, Drm, DrmConfig, HdcpConfig, PolicyConfig, VendorConfig};
+pub use crate::people::config::{Accounts, AccountsConfig, Issuer, IssuerConfig, Jwks, SignUp};
 
 /// The keys of `config/control.toml`; as environment variables, `MILLRACE_CONTROL__<KEY>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,9 +22,9 @@ pub struct Config {
     /// Address and port of `/metrics` and `/healthz`; keep it from the public. Default
     /// `127.0.0.1:8081`.
     pub internal: String,
-    /// The catalogue, `sqlite:///absolute/path`. Ingest opens the same. Default
-    /// `sqlite:///var/lib/millrace/catalog.db`.
-    pub catalog: String,
+    /// The catalogue: `sqlite:///absolute/path` for one machine, `postgres://user@host/database` for
+    /// several. Ingest opens the same. Default `sqlite:///var/lib/millrace/catalog.db`.
+    pub catalog: Address,
     /// The keyring: a JSON file with the keys that tokens are signed with; read again when it
     /// changes. Empty: nothing can be played. Default empty.
     pub keys: String,
@@ -46,27 +49,13 @@ pub struct Config {
     pub token_margin: Span,
     /// How often a player is asked for a heartbeat, 5 s to 10 m. Default `30s`.
     pub heartbeat: Span,
+    /// Networks of proxies in front of this API whose `millrace-client-ip` is believed, such as
+    /// `10.0.0.0/8`; they must remove what clients sent. Default none.
+    pub trusted_hops: Vec<String>,
+    /// Accounts, and whose tokens count.
+    pub accounts: AccountsConfig,
     /// What protected films are encrypted with.
     pub drm: DrmConfig,
-}
-
-/// `[drm]`: content keys, which origins ask for at `/v1/keys/{video}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DrmConfig {
-    /// File with the key under which content keys are sealed in the catalogue, 64 hexadecimal digits. Whoever has
-    /// it and the catalogue has every film; without it no sealed key opens again. Empty: there are no content
-    /// keys, and protected films are not served. Default empty.
-    pub key_encryption_key: String,
-    /// File with the credential that origins show in `millrace-hop`. Needed with `key_encryption_key`. Default
-    /// empty.
-    pub keys_secret: String,
-    /// Which systems may give the keys to players: `identity` (whoever may fetch the segments gets the key too),
-    /// `clearkey`, `widevine`, `playready`, `fairplay`. Needed with `key_encryption_key`. Default none.
-    pub systems: Vec<System>,
-    /// Where players ask for licences, by system; manifests say so where the system's way is to say it. Default
-    /// none.
-    pub license_urls: BTreeMap<System, String>,
 }
 
 /// One entry of `edges`.
@@ -87,7 +76,7 @@ impl Default for Config {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
             internal: "127.0.0.1:8081".to_owned(),
-            catalog: "sqlite:///var/lib/millrace/catalog.db".to_owned(),
+            catalog: "sqlite:///var/lib/millrace/catalog.db".into(),
             keys: String::new(),
             public_base: String::new(),
             ingest_base: "http://127.0.0.1:7050".to_owned(),
@@ -97,6 +86,8 @@ impl Default for Config {
             allowed_origins: Vec::new(),
             token_margin: Span::seconds(4 * 3600),
             heartbeat: Span::seconds(30),
+            trusted_hops: Vec::new(),
+            accounts: AccountsConfig::default(),
             drm: DrmConfig::default(),
         }
     }
@@ -110,7 +101,7 @@ pub struct Settings {
     /// Where metrics and health are.
     pub internal: SocketAddr,
     /// The catalogue's address.
-    pub catalog: String,
+    pub catalog: Address,
     /// The keyring file.
     pub keys: Option<PathBuf>,
     /// How the outside reaches this API; `None`: by the address listened on.
@@ -129,21 +120,12 @@ pub struct Settings {
     pub token_margin: Duration,
     /// How often a heartbeat is wished.
     pub heartbeat: Duration,
+    /// Networks of proxies that are believed.
+    pub trusted_hops: Vec<IpNet>,
+    /// Accounts, and whose tokens count.
+    pub accounts: Accounts,
     /// What protected films are encrypted with.
     pub drm: Drm,
-}
-
-/// [`DrmConfig`], checked.
-#[derive(Clone, Debug)]
-pub struct Drm {
-    /// The file of the key-encryption key.
-    pub key_encryption_key: Option<PathBuf>,
-    /// The file of the credential that origins show.
-    pub keys_secret: Option<PathBuf>,
-    /// Which systems may give the keys to players.
-    pub systems: Vec<System>,
-    /// Where players ask for licences.
-    pub license_urls: BTreeMap<System, String>,
 }
 
 impl Config {
@@ -155,7 +137,10 @@ impl Config {
         let mut problems = Problems::default();
         let listen = address(&mut problems, "listen", &self.listen);
         let internal = address(&mut problems, "internal", &self.internal);
-        problems.need_secret("operator_key", self.operator_key.as_ref(), "listen", listen);
+        // Where there are accounts, operators are among them.
+        if self.accounts.token_keys.is_empty() {
+            problems.need_secret("operator_key", self.operator_key.as_ref(), "listen", listen);
+        }
         span(
             &mut problems,
             "token_margin",
@@ -197,42 +182,23 @@ impl Config {
             allowed_origins,
             token_margin: self.token_margin.0,
             heartbeat: self.heartbeat.0,
+            trusted_hops: networks(&mut problems, &self.trusted_hops),
+            accounts: self.accounts.check(&mut problems),
             drm: self.drm.check(&mut problems),
         };
         problems.or(settings)
     }
 }
 
-impl DrmConfig {
-    fn check(self, problems: &mut Problems) -> Drm {
-        if self.key_encryption_key.is_empty() != self.keys_secret.is_empty() {
-            problems.add(
-                "drm.keys_secret",
-                "and `drm.key_encryption_key` belong together: give both or none",
-            );
-        }
-        let mut systems = self.systems;
-        if systems.is_empty() && !self.key_encryption_key.is_empty() {
-            problems.add("drm.systems", "must name a system: identity, clearkey, …");
-        }
-        systems.sort_unstable();
-        systems.dedup();
-        for (system, url) in &self.license_urls {
-            if !systems.contains(system) {
-                problems.add(
-                    "drm.license_urls",
-                    "names a system that is not in `drm.systems`",
-                );
-            }
-            base(problems, "drm.license_urls", url);
-        }
-        Drm {
-            key_encryption_key: file(self.key_encryption_key),
-            keys_secret: file(self.keys_secret),
-            systems,
-            license_urls: self.license_urls,
-        }
-    }
+fn networks(problems: &mut Problems, texts: &[String]) -> Vec<IpNet> {
+    let network = |text: &String| {
+        let parsed = text.parse::<IpNet>();
+        problems.take(
+            "trusted_hops",
+            parsed.map_err(|_| format!("{text:?} is not like \"10.0.0.0/8\"")),
+        )
+    };
+    texts.iter().filter_map(network).collect()
 }
 
 fn address(problems: &mut Problems, key: &str, text: &str) -> SocketAddr {
@@ -244,7 +210,7 @@ fn address(problems: &mut Problems, key: &str, text: &str) -> SocketAddr {
         .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
 }
 
-fn base(problems: &mut Problems, key: &str, text: &str) -> String {
+pub(crate) fn base(problems: &mut Problems, key: &str, text: &str) -> String {
     let authority = text
         .strip_prefix("https://")
         .or_else(|| text.strip_prefix("http://"));
@@ -271,14 +237,19 @@ fn origin(problems: &mut Problems, key: &str, text: &str) -> String {
     text
 }
 
-fn span(problems: &mut Problems, key: &str, span: Span, bounds: std::ops::RangeInclusive<u64>) {
+pub(crate) fn span(
+    problems: &mut Problems,
+    key: &str,
+    span: Span,
+    bounds: std::ops::RangeInclusive<u64>,
+) {
     if !bounds.contains(&span.0.as_secs()) {
         let (low, high) = (Span::seconds(*bounds.start()), Span::seconds(*bounds.end()));
         problems.add(key, format!("{span} is not between {low} and {high}"));
     }
 }
 
-fn file(text: String) -> Option<PathBuf> {
+pub(crate) fn file(text: String) -> Option<PathBuf> {
     (!text.is_empty()).then(|| text.into())
 }
 

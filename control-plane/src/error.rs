@@ -25,6 +25,12 @@ pub enum Error {
     /// The system gives no random bits.
     #[error("the system gives no randomness: {0}")]
     Random(#[from] getrandom::Error),
+    /// Passwords cannot be hashed.
+    #[error("passwords cannot be hashed")]
+    Hashing,
+    /// There can be no HTTP client.
+    #[error("no HTTP client can be made: {0}")]
+    Client(#[from] reqwest::Error),
     /// A metric is declared twice.
     #[error("the metrics cannot be registered")]
     Metrics(#[from] prometheus::Error),

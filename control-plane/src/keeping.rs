@@ -54,4 +54,7 @@ async fn sweep(app: &App) {
         Ok(count) => tracing::info!(count, "{count} sessions that ended long ago are forgotten"),
         Err(error) => tracing::warn!("sessions that ended long ago stay for now: {error}"),
     }
+    if let Err(error) = app.catalog.logins.forget(app.clock.now()).await {
+        tracing::warn!("logins that have ended stay for now: {error}");
+    }
 }

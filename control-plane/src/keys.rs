@@ -9,6 +9,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use catalog::videos::State as Life;
 use contracts::header::HOP;
 use contracts::id::VideoId;
@@ -21,6 +23,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::config::Drm;
+use crate::drm::Licensing;
 use crate::error::Error;
 use crate::problem::{self, catalogue};
 use crate::vault::Vault;
@@ -28,6 +31,8 @@ use crate::vault::Vault;
 /// What hands out content keys; there is none where no key-encryption key is configured.
 pub(crate) struct Keys {
     vault: Vault,
+    /// What licences are given with.
+    pub(crate) licensing: Licensing,
     /// The digest of the credential that origins show.
     hop: [u8; 32],
     drm: Drm,
@@ -83,8 +88,10 @@ impl Keys {
         let (Some(kek), Some(hop)) = (&drm.key_encryption_key, &drm.keys_secret) else {
             return Ok(None);
         };
+        let vault = Vault::load(kek)?;
         Ok(Some(Self {
-            vault: Vault::load(kek)?,
+            licensing: Licensing::load(drm, &vault)?,
+            vault,
             hop: credential(hop)?,
             drm: drm.clone(),
         }))
@@ -92,16 +99,41 @@ impl Keys {
 
     /// Notes what is wrong with each of those secrets.
     pub(crate) fn inspect(drm: &Drm, problems: &mut Problems) {
-        if let Some(kek) = &drm.key_encryption_key {
-            problems.take("drm.key_encryption_key", Vault::load(kek));
+        let kek = drm
+            .key_encryption_key
+            .as_ref()
+            .map(|path| Vault::load(path));
+        if let Some(vault) = kek.and_then(|kek| problems.take("drm.key_encryption_key", kek)) {
+            problems.take("drm.license_keys", Licensing::load(drm, &vault));
         }
         if let Some(hop) = &drm.keys_secret {
             problems.take("drm.keys_secret", credential(hop));
         }
     }
 
-    fn admits(&self, headers: &HeaderMap) -> bool {
+    /// A secret for another purpose, which tells nothing of the key-encryption key.
+    pub(crate) fn derive(&self, purpose: &[u8]) -> [u8; 32] {
+        self.vault.derive(purpose)
+    }
+
+    pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
         let shown = headers.get(HOP).map_or(&b""[..], |value| value.as_bytes());
+        self.is_hop(shown)
+    }
+
+    /// Whether the password of HTTP Basic (RFC 7617) is the credential: other packagers know no other header.
+    pub(crate) fn admits_basic(&self, headers: &HeaderMap) -> bool {
+        let shown = headers.get(header::AUTHORIZATION);
+        let shown = shown.and_then(|value| value.to_str().ok()?.split_once(' '));
+        let shown = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
+        let pair = shown.and_then(|(_, pair)| STANDARD.decode(pair.trim()).ok());
+        let colon = |byte: &u8| *byte == b':';
+        let pair = pair.as_deref().unwrap_or_default();
+        let password = pair.splitn(2, colon).nth(1).unwrap_or_default();
+        self.is_hop(password)
+    }
+
+    fn is_hop(&self, shown: &[u8]) -> bool {
         let shown: [u8; 32] = Sha256::digest(shown).into();
         shown.ct_eq(&self.hop).into()
     }
@@ -125,17 +157,7 @@ pub(crate) async fn show(
         return Err(problem::no_tier());
     }
     let video = VideoId::parse(&id).map_err(|_| Problem::no_video())?;
-    if !has_keys(&app, &video).await? {
-        return Err(Problem::no_video());
-    }
-    let periods = periods(&app, keys, &video).await?;
-    // Whoever gives a film up says so first, and forgets its keys then: either they found those that
-    // were drawn here, or this finds that they were here.
-    if !has_keys(&app, &video).await? {
-        let forgotten = app.catalog.keys.forget(&video).await;
-        forgotten.map_err(catalogue)?;
-        return Err(Problem::no_video());
-    }
+    let periods = of(&app, keys, &video).await?;
     let document = ContentKeys {
         periods,
         video,
@@ -144,6 +166,22 @@ pub(crate) async fn show(
     };
     let secret = [(header::CACHE_CONTROL, "no-store")];
     Ok((secret, Json(document)).into_response())
+}
+
+/// The keys of a protected film, drawn when they are first asked for.
+pub(crate) async fn of(app: &App, keys: &Keys, video: &VideoId) -> Result<Vec<KeyPeriod>, Problem> {
+    if !has_keys(app, video).await? {
+        return Err(Problem::no_video());
+    }
+    let periods = periods(app, keys, video).await?;
+    // Whoever gives a film up says so first, and forgets its keys then: either they found those that
+    // were drawn here, or this finds that they were here.
+    if !has_keys(app, video).await? {
+        let forgotten = app.catalog.keys.forget(video).await;
+        forgotten.map_err(catalogue)?;
+        return Err(Problem::no_video());
+    }
+    Ok(periods)
 }
 
 /// Whether a film has keys: not one that is clear, that will not be, or that nobody knows.
@@ -170,7 +208,7 @@ async fn periods(app: &App, keys: &Keys, video: &VideoId) -> Result<Vec<KeyPerio
     opened.map_err(|error| internal(&error))
 }
 
-fn internal(error: &dyn std::error::Error) -> Problem {
+pub(crate) fn internal(error: &dyn std::error::Error) -> Problem {
     tracing::error!("cannot give content keys: {error}");
     Problem::internal()
 }
@@ -194,6 +232,7 @@ mod tests {
     use crate::app::RequestIds;
     use crate::config::Config;
     use crate::metrics::Metrics;
+    use crate::people::People;
     use crate::signer::Signer;
 
     /// Keys before which, each time some are kept, another process gives the film up.
@@ -258,6 +297,7 @@ mod tests {
             clock,
             signer: Signer::load(None).unwrap(),
             operator: Operator::anybody(),
+            people: People::load(&settings.accounts).unwrap(),
             keys: Keys::load(&settings.drm).unwrap(),
             metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),
             request_ids: RequestIds::new(String::new()),

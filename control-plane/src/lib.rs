@@ -5,19 +5,27 @@
 //! 2. `app` holds the routes: the same router under `/v1` and `/api/v1`;
 //! 3. `playback` starts a session: `signer` mints its token, `edges` chooses where it plays;
 //! 4. `keys` hands protected films' keys to origins: drawn once, sealed in the catalogue by `vault`;
-//! 5. `videos` tells what the site has; `page` serves the watch page.
+//! 5. `drm` gives players licences of those keys, for as long as their session lives;
+//! 6. `videos` tells what the site has; `page` serves the watch page;
+//! 7. `caller` finds out who calls; `people` has accounts, logins, API keys, channels and outside
+//!    issuers.
 //!
 //! What always holds: no video byte passes here; every refusal is an `application/problem+json`;
 //! no token and no key reaches a log.
 
 mod app;
+mod caller;
+mod client;
 pub mod config;
+mod drm;
 mod edges;
 mod error;
 mod keeping;
 mod keys;
 mod metrics;
 mod page;
+mod page_of;
+mod people;
 mod playback;
 mod problem;
 mod signer;

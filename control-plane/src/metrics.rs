@@ -11,6 +11,8 @@ pub(crate) struct Metrics {
     pub(crate) refusals: IntCounterVec,
     /// Playback sessions begun.
     pub(crate) sessions: IntCounter,
+    /// Licences given, by system.
+    pub(crate) licences: IntCounterVec,
 }
 
 impl Metrics {
@@ -23,6 +25,10 @@ impl Metrics {
             "millrace_control_refusals_total",
             "Requests that were refused, by the problem's kind.",
         );
+        let licences = Opts::new(
+            "millrace_control_licenses_total",
+            "Licences given, or asked of a vendor, by system.",
+        );
         let metrics = Self {
             requests: IntCounterVec::new(requests, &["route", "status"])?,
             refusals: IntCounterVec::new(refusals, &["kind"])?,
@@ -30,10 +36,12 @@ impl Metrics {
                 "millrace_control_sessions_total",
                 "Playback sessions begun.",
             )?,
+            licences: IntCounterVec::new(licences, &["system"])?,
         };
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.refusals.clone()))?;
         registry.register(Box::new(metrics.sessions.clone()))?;
+        registry.register(Box::new(metrics.licences.clone()))?;
         Ok(metrics)
     }
 }

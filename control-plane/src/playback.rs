@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use catalog::sessions::{NewSession, Repeat, Session, Started};
 use catalog::videos::Video;
 use contracts::id::{SessionId, VideoId};
+use contracts::keys::System;
 use contracts::time::UnixSeconds;
 use runtime::problem::{Named, Problem};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::caller::Caller;
+use crate::drm::offer::{self, Offer};
 use crate::edges::{Place, ranked};
 use crate::problem::{self, catalogue};
 use crate::videos::no_edge;
@@ -30,11 +33,13 @@ const LONGEST_KEY: usize = 128;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wish {
     video_id: String,
-    /// What the player runs on; kept for later policies, not judged yet.
+    /// What the player runs on. `hdcp` and `max_height` decide which keys of a protected film it gets, and the
+    /// first of `drm` that is offered gives them where `drm` wishes none; other members are not looked at.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     device: Option<serde_json::Value>,
-    /// The DRM system that is wished; films are clear, so that none is used.
+    /// The DRM system whose licences are wished: `clearkey`, `widevine`, `playready`, `fairplay`; `identity` for
+    /// none. It does not count for films that are not protected.
     #[serde(default)]
     drm: Option<String>,
     /// Where the player begins, in seconds.
@@ -50,8 +55,8 @@ pub(crate) struct Playback {
     /// The manifest that most players take: HLS.
     manifest_url: String,
     manifests: Manifests,
-    /// Films are clear: always `null`.
-    drm: Option<()>,
+    /// Where licences of a protected film are asked for; `null` where none are needed, or none were wished.
+    drm: Option<Offer>,
     thumbnails: Thumbnails,
     subtitles: Vec<String>,
     /// Content steering is not offered: always `null`.
@@ -68,8 +73,9 @@ pub(crate) struct Playback {
 pub(crate) struct Manifests {
     /// HLS with fMP4 segments.
     hls: String,
-    /// HLS with TS segments.
-    hls_ts: String,
+    /// HLS with TS segments; absent where a protected film does not come so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hls_ts: Option<String>,
     /// DASH.
     dash: String,
 }
@@ -116,22 +122,28 @@ pub(crate) struct Answer {
 /// Begins a session and gives the addresses of the film's manifests, signed.
 #[utoipa::path(post, path = "/playback/start", request_body = Wish,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 128 printable ASCII characters; the same key with the same body gives the same session")),
-    responses((status = 201, body = Playback), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 201, body = Playback), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn start(
     State(app): State<Arc<App>>,
+    caller: Caller,
     headers: HeaderMap,
     wish: Result<Json<Wish>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Playback>), Problem> {
     let Json(wish) = wish?;
     let position = milliseconds(wish.position_s)?;
     let repeat = repeat(&headers, &wish)?;
-    let video = app.playable(&wish.video_id, &headers).await?;
+    let video = app.playable(&wish.video_id, &caller).await?;
     let places = ranked(&app.settings.edges, &video.id);
     if places.is_empty() {
         return Err(no_edge());
     }
+    let device = wish.device.as_ref();
+    let system = offer::choose(&app, &video, wish.drm.as_deref(), device)?;
     let session = begin(&app, &video, position, repeat).await?;
-    let playback = app.playback(&session, &video, &places)?;
+    let mut playback = app.playback(&session, &video, &places, system)?;
+    if let Some(system) = system {
+        playback.drm = offer::begin(&app, &session, system, device).await?;
+    }
     Ok((StatusCode::CREATED, Json(playback)))
 }
 
@@ -224,19 +236,34 @@ impl App {
         now.plus(film).plus(self.settings.token_margin.as_secs())
     }
 
+    /// Without a view, HLS names DRM systems before keys as they are, and those before Clear Key. Transport streams of
+    /// a protected film are opened by keys as they are alone.
+    fn way(&self, video: &Video, system: Option<System>) -> Way {
+        let systems = &self.settings.drm.systems;
+        Way {
+            hls: match system {
+                Some(System::ClearKey) => "@clearkey/master.m3u8",
+                _ => "master.m3u8",
+            },
+            ts: !video.protected || systems.contains(&System::Identity),
+        }
+    }
+
     fn playback(
         &self,
         session: &Session,
         video: &Video,
         places: &[Place],
+        system: Option<System>,
     ) -> Result<Playback, Problem> {
         let now = self.clock.now();
         let token = self
             .signer
             .token(&video.id, Some(&session.id), now, session.expires)?;
+        let way = self.way(video, system);
         let mut all = places.iter().map(|place| Alternative {
             name: place.name.clone(),
-            manifests: Manifests::at(&place.base, &token, &video.id),
+            manifests: Manifests::at(&place.base, &token, &video.id, way),
         });
         let first = all.next().ok_or_else(no_edge)?;
         Ok(Playback {
@@ -260,12 +287,21 @@ impl App {
     }
 }
 
+/// In which ways a film comes.
+#[derive(Clone, Copy)]
+struct Way {
+    /// The manifest of HLS with fMP4 that names the keys as the system wants it.
+    hls: &'static str,
+    /// Whether it comes in transport streams.
+    ts: bool,
+}
+
 impl Manifests {
-    fn at(base: &str, token: &str, video: &VideoId) -> Self {
+    fn at(base: &str, token: &str, video: &VideoId, way: Way) -> Self {
         let at = |file: &str| format!("{base}/~{token}/v/{video}/{file}");
         Self {
-            hls: at("master.m3u8"),
-            hls_ts: at("master_ts.m3u8"),
+            hls: at(way.hls),
+            hls_ts: way.ts.then(|| at("master_ts.m3u8")),
             dash: at("manifest.mpd"),
         }
     }
@@ -297,7 +333,7 @@ fn repeat(headers: &HeaderMap, wish: &Wish) -> Result<Option<Repeat>, Problem> {
     clippy::cast_sign_loss,
     reason = "the range is checked before"
 )]
-fn milliseconds(seconds: Option<f64>) -> Result<Option<u64>, Problem> {
+pub(crate) fn milliseconds(seconds: Option<f64>) -> Result<Option<u64>, Problem> {
     match seconds {
         None => Ok(None),
         Some(seconds) if (0.0..1e9).contains(&seconds) => Ok(Some((seconds * 1000.0) as u64)),

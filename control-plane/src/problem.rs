@@ -1,8 +1,13 @@
 //! What the control plane alone refuses, and what it answers when the catalogue fails.
 
+use std::time::Duration;
+
+use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use contracts::id::VideoId;
 use runtime::problem::Problem;
+
+use crate::drm::Refused;
 
 pub(crate) fn no_session() -> Problem {
     let detail = "There is no playback session with this id.";
@@ -45,6 +50,168 @@ pub(crate) fn no_tier() -> Problem {
     let detail = "Content keys are for origins that show the credential of the tiers.";
     let status = StatusCode::FORBIDDEN;
     Problem::new("hop-refused", status, "Not a tier's credential", detail)
+}
+
+/// 401: something must be shown, and nothing was.
+pub(crate) fn credentials_needed() -> Problem {
+    let detail = "Send an access token, an API key or the operator key as Authorization: Bearer.";
+    let status = StatusCode::UNAUTHORIZED;
+    Problem::new("unauthorized", status, "Credentials needed", detail)
+}
+
+/// 401: what was shown does not count (RFC 6750 §3.1, `invalid_token`).
+pub(crate) fn credentials_refused() -> Problem {
+    let detail = "What was sent as Authorization: Bearer does not count, or no longer: renew the access token or log in.";
+    let status = StatusCode::UNAUTHORIZED;
+    Problem::new("unauthorized", status, "Credentials refused", detail)
+}
+
+pub(crate) fn login_failed() -> Problem {
+    let detail = "There is no account with this email address and password.";
+    let status = StatusCode::UNAUTHORIZED;
+    Problem::new("login-failed", status, "Login failed", detail)
+}
+
+pub(crate) fn login_over() -> Problem {
+    let detail = "This refresh token counts no more; log in again.";
+    let status = StatusCode::UNAUTHORIZED;
+    Problem::new("login-over", status, "Login over", detail)
+}
+
+pub(crate) fn not_allowed() -> Problem {
+    let detail = "Whoever these credentials are of may not do this.";
+    Problem::new("forbidden", StatusCode::FORBIDDEN, "Not allowed", detail)
+}
+
+pub(crate) fn account_needed() -> Problem {
+    let detail = "This is for somebody with an account; log in and send the access token.";
+    let status = StatusCode::FORBIDDEN;
+    Problem::new("account-needed", status, "Account needed", detail)
+}
+
+pub(crate) fn not_ours() -> Problem {
+    let detail = "This account is kept by an outside issuer; change it there.";
+    let status = StatusCode::FORBIDDEN;
+    Problem::new("account-needed", status, "Account kept elsewhere", detail)
+}
+
+pub(crate) fn not_invited() -> Problem {
+    let detail = "An invitation is needed that is still good and that nobody has used; ask an operator for one.";
+    let status = StatusCode::FORBIDDEN;
+    Problem::new("not-invited", status, "Not invited", detail)
+}
+
+pub(crate) fn no_accounts() -> Problem {
+    let detail = "There are no accounts here: `accounts.token_keys` is not configured.";
+    Problem::new("not-found", StatusCode::NOT_FOUND, "No accounts", detail)
+}
+
+pub(crate) fn email_taken() -> Problem {
+    let detail = "There is an account with this email address.";
+    let status = StatusCode::CONFLICT;
+    Problem::new("email-taken", status, "Email address taken", detail)
+}
+
+pub(crate) fn no_user() -> Problem {
+    let detail = "There is no account with this id.";
+    let status = StatusCode::NOT_FOUND;
+    Problem::new("user-not-found", status, "No such account", detail)
+}
+
+pub(crate) fn no_api_key() -> Problem {
+    let detail = "There is no API key with this id.";
+    let status = StatusCode::NOT_FOUND;
+    Problem::new("api-key-not-found", status, "No such API key", detail)
+}
+
+pub(crate) fn no_channel() -> Problem {
+    let detail = "There is no channel with this id.";
+    let status = StatusCode::NOT_FOUND;
+    Problem::new("channel-not-found", status, "No such channel", detail)
+}
+
+pub(crate) fn moved_meanwhile() -> Problem {
+    let detail = "Somebody else moved the film meanwhile; look where it is and try again.";
+    let status = StatusCode::CONFLICT;
+    Problem::new("conflict", status, "Moved meanwhile", detail)
+}
+
+pub(crate) fn too_many(wait: Duration) -> Problem {
+    let detail = "Too many of these requests; Retry-After says when the next one is taken.";
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    Problem::new("too-many-requests", status, "Too many requests", detail).retry_after(wait)
+}
+
+pub(crate) fn no_such_drm<'a>(offered: impl Iterator<Item = &'a str>) -> Problem {
+    let detail = "No licences of this system are given here; `systems` lists those that are.";
+    let status = StatusCode::FORBIDDEN;
+    let problem = Problem::new("drm-not-offered", status, "No such DRM system here", detail);
+    problem.with("systems", offered.collect::<Vec<_>>())
+}
+
+pub(crate) fn no_license_token() -> Problem {
+    let detail = "Send a token of playback/start as Authorization: Bearer.";
+    let status = StatusCode::UNAUTHORIZED;
+    Problem::new(
+        "license-token-needed",
+        status,
+        "Licence token needed",
+        detail,
+    )
+}
+
+pub(crate) fn license_token(refused: Refused) -> Problem {
+    license_refused(match refused {
+        Refused::Invalid => "invalid",
+        Refused::Expired => "expired",
+    })
+}
+
+pub(crate) fn license_refused(reason: &str) -> Problem {
+    let detail = match reason {
+        "expired" => "The token has ended; get the next one with the session's renewal.",
+        "system" => "The token is for another system.",
+        "session-over" => "The playback session was stopped or has expired; start a new one.",
+        "keys" => "The token is not for these keys.",
+        "persistence" => "Licences of this film may not be kept; ask for a temporary one.",
+        "used-up" => "The token was used too often; get the next one with the session's renewal.",
+        _ => "What was sent is no token of this site for this.",
+    };
+    let status = StatusCode::FORBIDDEN;
+    let problem = Problem::new("license-refused", status, "No licence", detail);
+    problem.with("reason", reason)
+}
+
+pub(crate) fn bad_vendor(what: &str) -> Problem {
+    let detail = format!("The licence service {what}; try again in a moment.");
+    let status = StatusCode::BAD_GATEWAY;
+    Problem::new(
+        "license-server-failed",
+        status,
+        "Licence service failed",
+        detail,
+    )
+}
+
+pub(crate) fn slow_vendor() -> Problem {
+    let detail = "The licence service did not answer in time; try again in a moment.";
+    let status = StatusCode::GATEWAY_TIMEOUT;
+    Problem::new(
+        "license-server-slow",
+        status,
+        "Licence service too slow",
+        detail,
+    )
+}
+
+pub(crate) fn too_large(rejection: BytesRejection) -> Problem {
+    match rejection.status() {
+        status @ StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = "A request for a licence has at most 64 KiB.";
+            Problem::new("too-large", status, "Body too large", detail)
+        }
+        _ => Problem::bad_request(rejection.body_text()),
+    }
 }
 
 pub(crate) fn unavailable(detail: impl Into<String>) -> Problem {

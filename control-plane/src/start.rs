@@ -10,6 +10,7 @@ use runtime::clock::Clock;
 use runtime::internal::{self, Health};
 use runtime::listen::{self, Limits};
 use runtime::operator::Operator;
+use runtime::secret::Unusable;
 use runtime::shutdown::Trigger;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -20,6 +21,7 @@ use crate::error::Error;
 use crate::keeping;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
+use crate::people::{People, first};
 use crate::signer::Signer;
 
 /// How long stopping waits for answers under way.
@@ -39,6 +41,9 @@ pub struct Running {
     pub listen: SocketAddr,
     /// Where metrics and health are.
     pub internal: SocketAddr,
+    /// A secret to be told once, where there is no operator yet and no operator key: whoever makes
+    /// an account with this invitation within a day is the operator.
+    pub first_operator: Option<String>,
     trigger: Trigger,
     tasks: JoinSet<()>,
 }
@@ -50,16 +55,19 @@ pub struct Running {
 pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running, Error> {
     let registry = Registry::new();
     let metrics = Metrics::new(&registry)?;
-    let operator = Operator::read(settings.operator_key.as_deref())?;
+    let operator = operator(&settings)?;
+    let people = People::load(&settings.accounts)?;
     let signer = Signer::load(settings.keys.clone())?;
     let keys = Keys::load(&settings.drm)?;
     let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
+    let by_account = operator.is_nobody();
     let (listener, listen) = bind(settings.listen).await?;
     let (inner, internal_address) = bind(settings.internal).await?;
     let public_base = settings
         .public_base
         .clone()
         .unwrap_or_else(|| format!("http://{listen}"));
+    let (invites, now) = (catalog.clone(), clock.now());
     let app = Arc::new(App {
         settings,
         public_base,
@@ -67,6 +75,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         clock,
         signer,
         operator,
+        people,
         keys,
         metrics,
         request_ids: RequestIds::new(format!("{:016x}", getrandom::u64()?)),
@@ -83,10 +92,16 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
             tracing::error!("the internal listener failed: {error}");
         }
     });
+    // Last, so that whoever is told can use it.
+    let first_operator = match by_account {
+        true => first::invite(&invites, now).await?,
+        false => None,
+    };
     tracing::info!(%listen, "the control plane listens on {listen}");
     Ok(Running {
         listen,
         internal: internal_address,
+        first_operator,
         trigger,
         tasks,
     })
@@ -98,13 +113,20 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
 /// What is wrong with each of them, by its key.
 pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     let mut problems = Problems::default();
-    problems.take(
-        "operator_key",
-        Operator::read(settings.operator_key.as_deref()),
-    );
+    problems.take("operator_key", operator(settings));
+    People::inspect(&settings.accounts, &mut problems);
     problems.take("keys", Signer::load(settings.keys.clone()));
     Keys::inspect(&settings.drm, &mut problems);
     problems.or(())
+}
+
+/// Who is the operator without an account: whoever has the key; everybody where only this machine
+/// can ask; else nobody.
+fn operator(settings: &Settings) -> Result<Operator, Unusable> {
+    match &settings.operator_key {
+        None if !settings.listen.ip().is_loopback() => Ok(Operator::nobody()),
+        key => Operator::read(key.as_deref()),
+    }
 }
 
 impl Running {

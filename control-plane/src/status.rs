@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use runtime::problem::Problem;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::caller::{Caller, Scope};
 use crate::problem::catalogue;
 
 /// How the site is.
@@ -30,13 +30,13 @@ pub(crate) struct Site {
     catalog: &'static str,
 }
 
-/// How the site is. Needs the operator key where there is one.
-#[utoipa::path(get, path = "/status", responses((status = 200, body = Site), (status = 401, body = Problem), (status = 403, body = Problem), (status = 503, body = Problem)))]
+/// How the site is, for its operators and for API keys with the scope `status`.
+#[utoipa::path(get, path = "/status", responses((status = 200, body = Site), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<Json<Site>, Problem> {
-    app.operator.admit(&headers)?;
+    caller.need(Scope::Status)?;
     let counts = app.catalog.videos.count().await.map_err(catalogue)?;
     let sessions = app.catalog.sessions.count(app.clock.now()).await;
     let sessions = sessions.map_err(catalogue)?;

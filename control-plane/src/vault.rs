@@ -3,16 +3,22 @@
 use std::path::Path;
 
 use aes_gcm::aead::{Aead as _, Payload};
-use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
+use aes_gcm::{Aes256Gcm, Nonce};
 use contracts::id::VideoId;
 use contracts::keys::{ContentKey, Iv, KeyId, KeyPeriod, KeyValue, TrackType};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use runtime::secret::{Secret, Unusable};
+use sha2::Sha256;
 
 use crate::error::Error;
 
 /// Seals and opens a film's keys.
 #[derive(Clone)]
-pub(crate) struct Vault(Aes256Gcm);
+pub(crate) struct Vault {
+    cipher: Aes256Gcm,
+    /// What other secrets are derived from.
+    root: Hmac<Sha256>,
+}
 
 /// What is sealed does not open: another key-encryption key, another film, or damage.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +34,18 @@ impl Vault {
             let rule = "a key-encryption key is 64 hexadecimal digits (openssl rand -hex 32)";
             Unusable::new(path, rule)
         })?;
-        Ok(Self(Aes256Gcm::new(&key.into())))
+        let rule = |_| Unusable::new(path, "is no key");
+        Ok(Self {
+            cipher: Aes256Gcm::new(&key.into()),
+            root: Hmac::new_from_slice(&key).map_err(rule)?,
+        })
+    }
+
+    /// A secret for another purpose, which tells nothing of the key-encryption key.
+    pub(crate) fn derive(&self, purpose: &[u8]) -> [u8; 32] {
+        let mut derived = self.root.clone();
+        derived.update(purpose);
+        derived.finalize().into_bytes().into()
     }
 
     /// Draws a key for each class of tracks.
@@ -61,7 +78,7 @@ impl Vault {
             msg: &plain,
             aad: video.as_str().as_bytes(),
         };
-        let sealed = self.0.encrypt(&Nonce::from(nonce), payload);
+        let sealed = self.cipher.encrypt(&Nonce::from(nonce), payload);
         let mut out = nonce.to_vec();
         out.extend(sealed.map_err(|_| Sealing::Cipher)?);
         Ok(out)
@@ -75,7 +92,7 @@ impl Vault {
             msg: sealed,
             aad: video.as_str().as_bytes(),
         };
-        let plain = self.0.decrypt(&Nonce::from(*nonce), payload);
+        let plain = self.cipher.decrypt(&Nonce::from(*nonce), payload);
         let plain = plain.map_err(|_| shut())?;
         serde_json::from_slice(&plain).map_err(|_| shut())
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use catalog::videos::{State as Life, Video};
 use contracts::asset::Privacy;
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::caller::{Caller, Scope};
 use crate::edges::ranked;
 use crate::problem::{self, catalogue};
 
@@ -116,13 +117,13 @@ pub(crate) async fn list(
 }
 
 /// A film.
-#[utoipa::path(get, path = "/videos/{id}", params(("id" = String, Path)), responses((status = 200, body = Film), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+#[utoipa::path(get, path = "/videos/{id}", params(("id" = String, Path)), responses((status = 200, body = Film), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 429, body = Problem)))]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<Json<Film>, Problem> {
-    let video = app.visible(&id, &headers).await?;
+    let video = app.visible(&id, &caller).await?;
     Ok(Json(Film {
         playlist_url: format!("{}/v/{}/master.m3u8", app.public_base, video.id),
         video_id: video.id.to_string(),
@@ -135,13 +136,13 @@ pub(crate) async fn show(
 }
 
 /// How far a film is.
-#[utoipa::path(get, path = "/videos/{id}/status", params(("id" = String, Path)), responses((status = 200, body = Status), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
+#[utoipa::path(get, path = "/videos/{id}/status", params(("id" = String, Path)), responses((status = 200, body = Status), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 429, body = Problem)))]
 pub(crate) async fn status(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<Json<Status>, Problem> {
-    let video = app.visible(&id, &headers).await?;
+    let video = app.visible(&id, &caller).await?;
     Ok(Json(Status {
         video_id: video.id.to_string(),
         state: video.state.as_str(),
@@ -153,11 +154,11 @@ pub(crate) async fn status(
 /// The logical address of a manifest: 302 to the film's edge, with a fresh token. Outside `/v1`,
 /// since players ask for it.
 #[utoipa::path(get, path = "/v/{id}/{file}", params(("id" = String, Path), ("file" = String, Path, description = "`master.m3u8`, `master_ts.m3u8` or `manifest.mpd`")),
-    responses((status = 302, description = "the manifest at an edge; Location says where"), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 302, description = "the manifest at an edge; Location says where"), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 429, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn logical(
     State(app): State<Arc<App>>,
     Named((id, file)): Named<(String, String)>,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<Response, Problem> {
     if !matches!(
         file.as_str(),
@@ -165,7 +166,7 @@ pub(crate) async fn logical(
     ) {
         return Err(Problem::no_route());
     }
-    let video = app.playable(&id, &headers).await?;
+    let video = app.playable(&id, &caller).await?;
     let now = app.clock.now();
     let places = ranked(&app.settings.edges, &video.id);
     let place = places.first().ok_or_else(no_edge)?;
@@ -191,8 +192,9 @@ pub(crate) fn no_edge() -> Problem {
 }
 
 impl App {
-    /// A film that whoever asks may know of: private ones only with the operator key.
-    pub(crate) async fn visible(&self, id: &str, headers: &HeaderMap) -> Result<Video, Problem> {
+    /// A film that whoever asks may know of: private ones are for operators, backends, and the owner
+    /// of their channel.
+    pub(crate) async fn visible(&self, id: &str, caller: &Caller) -> Result<Video, Problem> {
         // A text that is no id names no video.
         let id = VideoId::parse(id).map_err(|_| Problem::no_video())?;
         let video = self
@@ -202,16 +204,26 @@ impl App {
             .await
             .map_err(catalogue)?
             .ok_or_else(Problem::no_video)?;
+        let any = caller.may(Scope::Videos) || caller.may(Scope::Playback);
         // As if it did not exist: nothing may tell a private id from one that nobody has.
-        if video.privacy == Privacy::Private && self.operator.admit(headers).is_err() {
+        if video.privacy == Privacy::Private && !any && !self.owns(caller, &video.id).await? {
             return Err(Problem::no_video());
         }
         Ok(video)
     }
 
+    /// Whether a film is in a channel of the caller's.
+    async fn owns(&self, caller: &Caller, video: &VideoId) -> Result<bool, Problem> {
+        let Ok(person) = caller.person() else {
+            return Ok(false);
+        };
+        let channel = self.catalog.channels.of(video).await.map_err(catalogue)?;
+        Ok(channel.is_some_and(|channel| channel.owner == person.id))
+    }
+
     /// A film that whoever asks may watch now.
-    pub(crate) async fn playable(&self, id: &str, headers: &HeaderMap) -> Result<Video, Problem> {
-        let video = self.visible(id, headers).await?;
+    pub(crate) async fn playable(&self, id: &str, caller: &Caller) -> Result<Video, Problem> {
+        let video = self.visible(id, caller).await?;
         if video.state != Life::Ready {
             let reason = video.failure.as_deref();
             return Err(problem::not_ready(

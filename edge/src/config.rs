@@ -134,6 +134,10 @@ pub struct Listen {
     /// must come from one of them and begin with a PROXY protocol header (version 1 or 2), which says who the client
     /// is. HTTP/3 is not concerned. Default none.
     pub https_proxied_by: Vec<String>,
+    /// Whether a client that comes back over HTTP/3 may send GET and HEAD before the handshake is complete (0-RTT), and
+    /// so have its answer a round trip sooner. Who records such a request can have another edge answer it once more;
+    /// the parents of a site see it with `Early-Data: 1` (RFC 8470). Over TCP nobody may. Default `true`.
+    pub early_data: bool,
     /// HTTP/1.1 without TLS; empty: none. Default none.
     pub plain: String,
     /// As `https_proxied_by`, for `plain`.
@@ -193,6 +197,8 @@ pub struct Settings {
     pub https: SocketAddr,
     /// Load balancers in front of it.
     pub https_proxied_by: Vec<IpNet>,
+    /// Whether clients may ask before the handshake is complete, over QUIC.
+    pub early_data: bool,
     /// Without TLS.
     pub plain: Option<SocketAddr>,
     /// Load balancers in front of it.
@@ -250,6 +256,7 @@ impl Default for Listen {
         Self {
             https: "127.0.0.1:8443".to_owned(),
             https_proxied_by: Vec::new(),
+            early_data: true,
             plain: String::new(),
             plain_proxied_by: Vec::new(),
             internal: "127.0.0.1:9102".to_owned(),
@@ -339,6 +346,7 @@ impl Config {
             gate,
             https,
             https_proxied_by,
+            early_data: self.listen.early_data,
             plain,
             plain_proxied_by,
             internal,

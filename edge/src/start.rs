@@ -210,7 +210,10 @@ async fn tcp_and_udp(
     certificate: &Arc<Certificate>,
     mut elder: Option<&mut Elder>,
 ) -> Result<(Bound, h3::Listener), Error> {
-    let mut quic = h3::Settings::default();
+    let mut quic = h3::Settings {
+        early_data: settings.early_data,
+        ..h3::Settings::default()
+    };
     quic.bear(&settings.tier.limits);
     let mut tries_left: u32 = if settings.https.port() == 0 { 16 } else { 1 };
     loop {

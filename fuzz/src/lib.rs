@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod asset;
+pub mod challenge;
 pub mod config;
 #[path = "../../packager/tests/clips/demux.rs"]
 #[expect(

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use catalog::Address;
 use config::{ByteSize, Problem, Problems, Span};
 use runtime::listen;
 use serde::{Deserialize, Serialize};
@@ -24,9 +25,9 @@ pub struct Config {
     pub control_base: String,
     /// Address of the store that takes the films. Default `file:///var/lib/millrace/store`.
     pub store: String,
-    /// The catalogue, `sqlite:///absolute/path`; the control plane opens the same. Default
-    /// `sqlite:///var/lib/millrace/catalog.db`.
-    pub catalog: String,
+    /// The catalogue: `sqlite:///absolute/path` for one machine, `postgres://user@host/database` for
+    /// several. The control plane opens the same. Default `sqlite:///var/lib/millrace/catalog.db`.
+    pub catalog: Address,
     /// Folder for films while they are encoded; as large as the largest film's renditions, and best
     /// on the store's file system, where finished files are moved instead of copied. Default
     /// `/var/lib/millrace/work`.
@@ -79,7 +80,7 @@ impl Default for Config {
             public_base: String::new(),
             control_base: "http://127.0.0.1:8080".to_owned(),
             store: "file:///var/lib/millrace/store".to_owned(),
-            catalog: "sqlite:///var/lib/millrace/catalog.db".to_owned(),
+            catalog: "sqlite:///var/lib/millrace/catalog.db".into(),
             work: "/var/lib/millrace/work".to_owned(),
             operator_key: String::new(),
             allowed_origins: Vec::new(),
@@ -111,7 +112,7 @@ pub struct Settings {
     pub(crate) public_base: Option<String>,
     pub(crate) control_base: String,
     pub(crate) store: String,
-    pub(crate) catalog: String,
+    pub(crate) catalog: Address,
     pub(crate) work: PathBuf,
     pub(crate) operator_key: Option<PathBuf>,
     pub(crate) allowed_origins: Vec<String>,
@@ -132,6 +133,7 @@ impl Config {
         let mut problems = Problems::default();
         let listen = problems.take("listen", self.listen.parse::<SocketAddr>());
         let internal = problems.take("internal", self.internal.parse::<SocketAddr>());
+        problems.take("catalog", catalog::check_address(&self.catalog));
         self.check_addresses(&mut problems);
         self.check_bounds(&mut problems);
         if let Some(listen) = listen {

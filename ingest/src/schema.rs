@@ -1,13 +1,8 @@
 //! Ingest's own tables, beside the catalogue's, and how statements reach them.
 
-#![expect(
-    elided_lifetimes_in_paths,
-    reason = "the migration trait's signature hides the lifetime, and so must ours"
-)]
-
-use async_trait::async_trait;
+use catalog::Step;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, DynIden, Statement, Value, sea_query::IntoIden};
-use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 impl From<DbErr> for crate::Error {
     fn from(error: DbErr) -> Self {
@@ -21,22 +16,10 @@ pub(crate) struct Migrations;
 impl MigratorTrait for Migrations {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
-            Box::new(Step {
-                name: "first",
-                statements: &TABLES,
-            }),
-            Box::new(Step {
-                name: "second",
-                statements: &UPLOADS_DUE,
-            }),
-            Box::new(Step {
-                name: "texts",
-                statements: &TEXTS,
-            }),
-            Box::new(Step {
-                name: "digests_of_texts",
-                statements: &DIGESTS_OF_TEXTS,
-            }),
+            Box::new(Step::new("first", &TABLES)),
+            Box::new(Step::new("second", &UPLOADS_DUE)),
+            Box::new(Step::new("texts", &TEXTS)),
+            Box::new(Step::new("digests_of_texts", &DIGESTS_OF_TEXTS)),
         ]
     }
 
@@ -45,32 +28,18 @@ impl MigratorTrait for Migrations {
     }
 }
 
-/// Statements that are run once, in their order.
-struct Step {
-    name: &'static str,
-    statements: &'static [&'static str],
-}
-
-impl MigrationName for Step {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-}
-
-#[async_trait]
-impl MigrationTrait for Step {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for statement in self.statements {
-            let connection = manager.get_connection();
-            connection.execute_unprepared(statement).await?;
-        }
-        Ok(())
-    }
-}
-
-/// A statement whose `$n` are `values`.
+/// A statement whose `$n` are `values`: both engines write them so, and neither adapter asks for
+/// whose it is.
 pub(crate) fn statement(sql: impl Into<String>, values: Vec<Value>) -> Statement {
     Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
+}
+
+/// A clause that a server needs and `SQLite`, with its one writer, does not know.
+pub(crate) fn on_server(db: &impl ConnectionTrait, clause: &'static str) -> &'static str {
+    match db.get_database_backend() {
+        DbBackend::Postgres => clause,
+        _ => "",
+    }
 }
 
 /// A size or an instant as databases hold it.
@@ -124,18 +93,27 @@ const DIGESTS_OF_TEXTS: [&str; 1] = ["ALTER TABLE ingest_texts ADD COLUMN sha256
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::{path::Path, sync::Arc};
+    use std::sync::Arc;
 
+    use catalog::Catalog;
     use runtime::clock::System;
-    use sea_orm::DatabaseConnection;
 
     use super::Migrations;
 
-    /// A database file in `folder`, with every table.
-    pub(crate) async fn database(folder: &Path) -> DatabaseConnection {
-        let address = format!("sqlite://{}", folder.join("catalog.db").display());
-        let catalog = catalog::open(&address, Arc::new(System)).await.unwrap();
+    /// A catalogue with every table.
+    pub(crate) async fn open(address: &str) -> Catalog {
+        let catalog = catalog::open(address, Arc::new(System)).await.unwrap();
         catalog.migrate::<Migrations>().await.unwrap();
-        catalog.connection().clone()
+        catalog
+    }
+
+    /// Runs a test in a new file and, where there is one, in a new database of a server.
+    pub(crate) async fn on_both(test: impl AsyncFn(&str)) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = format!("sqlite://{}", folder.path().join("catalog.db").display());
+        test(&file).await;
+        if let Some(address) = test_postgres::database() {
+            test(&address).await;
+        }
     }
 }

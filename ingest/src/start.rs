@@ -60,12 +60,11 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let (inner, internal) = bind(settings.internal).await?;
 
     let wake = Arc::new(Notify::new());
-    let queue: Arc<dyn Queue> =
-        Arc::new(jobs::embedded::Embedded::new(catalog.connection().clone()));
-    let uploads = upload::embedded::Embedded::new(catalog.connection().clone());
+    let queue: Arc<dyn Queue> = Arc::new(jobs::sql::Sql::new(catalog.connection().clone()));
+    let uploads = upload::sql::Sql::new(catalog.connection().clone());
     let publishing = Publishing {
         store: Arc::clone(&store),
-        texts: Arc::new(texts::embedded::Embedded::new(catalog.clone())),
+        texts: Arc::new(texts::sql::Sql::new(catalog.clone())),
         keys: Arc::clone(&catalog.keys),
     };
     let parts = Parts {
@@ -288,7 +287,7 @@ mod tests {
             listen: "127.0.0.1:0".to_owned(),
             internal: "127.0.0.1:0".to_owned(),
             store: format!("file://{}", at("store")),
-            catalog: format!("sqlite://{}", at("catalog.db")),
+            catalog: format!("sqlite://{}", at("catalog.db")).into(),
             work: at("work"),
             workers: 0,
             ..Config::default()

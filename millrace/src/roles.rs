@@ -1,6 +1,7 @@
 //! Running one role as a process: configuration, start, the line that tells where it listens, stop.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -155,6 +156,9 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
                 ("http", Some(running.listen)),
                 ("internal", Some(running.internal)),
             ]);
+            if let Some(invitation) = &running.first_operator {
+                tell_first_operator(invitation)?;
+            }
             serve!(options, running, at);
         }
         Role::Ingest => {
@@ -236,6 +240,16 @@ fn announce(listen: Listen) -> anyhow::Result<()> {
     }
     say!("{}", serde_json::to_string(&Ready { listen })?);
     Ok(())
+}
+
+/// Tells how to become the first operator, on standard error and in no log.
+fn tell_first_operator(invitation: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stderr().lock();
+    writeln!(
+        out,
+        "There is no operator yet. Within a day, make the first account with this invitation, which is good once:\n\n    {invitation}\n\n    POST /v1/users {{\"email\", \"name\", \"password\", \"invitation\"}}"
+    )
+    .context("cannot tell how to become the first operator")
 }
 
 fn supervisor() -> Supervisor {

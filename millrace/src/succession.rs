@@ -26,7 +26,13 @@ pub(crate) struct Process {
 /// How a role's time in this process ends.
 pub(crate) enum End {
     Stop(Supervisor),
-    Replaced(Supervisor, Box<Heir>, Option<u32>),
+    Replaced {
+        supervisor: Supervisor,
+        heir: Box<Heir>,
+        id: Option<u32>,
+        /// A signal to stop may come yet.
+        stop: Stop,
+    },
 }
 
 impl End {
@@ -37,12 +43,23 @@ impl End {
                 supervisor.tell(State::Stopping);
                 serving.stop().await;
             }
-            Self::Replaced(supervisor, heir, id) => {
+            Self::Replaced {
+                supervisor,
+                heir,
+                id,
+                stop,
+            } => {
                 tracing::info!("another process serves; ending what was begun");
                 if let Some(id) = id {
                     supervisor.tell(State::Replaced(id));
                 }
-                serving.hand_over().await;
+                let at_once = async {
+                    // Without signals, nobody can tell it to stop.
+                    if stop.await.is_err() {
+                        std::future::pending().await
+                    }
+                };
+                serving.hand_over(at_once).await;
                 // It hears now that this process has ended.
                 drop(heir);
             }
@@ -97,8 +114,7 @@ impl Process {
         mut gone: Gone,
     ) -> anyhow::Result<End> {
         let leash = self.leash;
-        let stop = roles::wait(leash);
-        tokio::pin!(stop);
+        let mut stop: Stop = Box::pin(roles::wait(leash));
         let mut wanted = false;
         loop {
             let next = async {
@@ -137,7 +153,12 @@ impl Process {
                 }
                 None => {}
                 Some(Ok((heir, id))) => {
-                    return Ok(End::Replaced(self.supervisor, Box::new(heir), id));
+                    return Ok(End::Replaced {
+                        supervisor: self.supervisor,
+                        heir: Box::new(heir),
+                        id,
+                        stop,
+                    });
                 }
                 Some(Err(failed)) => {
                     wanted = false;
@@ -185,6 +206,9 @@ async fn give(serving: &Serving, heir: &mut Heir) -> Result<Option<u32>, Failed>
     heir.give(&facts).await?;
     heir.serving(SERVING_WITHIN).await
 }
+
+/// The wish that this process stop.
+type Stop = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
 /// The end of the process before, where there is one.
 type Gone = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;

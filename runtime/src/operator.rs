@@ -14,13 +14,46 @@ use crate::{
 /// What is asked of who would act as the operator: a key, of which the digest is known; or nothing,
 /// where only this machine can ask.
 #[derive(Clone)]
-pub struct Operator(Option<[u8; 32]>);
+pub struct Operator(Wanted);
+
+#[derive(Clone)]
+enum Wanted {
+    Nothing,
+    Key([u8; 32]),
+    /// Something else than a key: who is the operator is found out in another way.
+    Another,
+}
 
 impl Operator {
     /// Everybody is the operator.
     #[must_use]
     pub const fn anybody() -> Self {
-        Self(None)
+        Self(Wanted::Nothing)
+    }
+
+    /// Nobody is, by a key.
+    #[must_use]
+    pub const fn nobody() -> Self {
+        Self(Wanted::Another)
+    }
+
+    /// Whether everybody is the operator.
+    #[must_use]
+    pub const fn is_anybody(&self) -> bool {
+        matches!(self.0, Wanted::Nothing)
+    }
+
+    /// Whether nobody is the operator by a key.
+    #[must_use]
+    pub const fn is_nobody(&self) -> bool {
+        matches!(self.0, Wanted::Another)
+    }
+
+    /// Whether this is the operator key. Where there is none, nothing is.
+    #[must_use]
+    pub fn is_key(&self, shown: &str) -> bool {
+        // Digests are compared, in constant time: neither length nor content of the key shows.
+        matches!(&self.0, Wanted::Key(wanted) if bool::from(digest(shown).ct_eq(wanted)))
     }
 
     /// Whoever shows the key in this file is the operator; without one, everybody.
@@ -32,7 +65,7 @@ impl Operator {
             || Ok(Self::anybody()),
             |file| {
                 let key = Secret::credential(file)?;
-                Ok(Self(Some(digest(key.as_str()))))
+                Ok(Self(Wanted::Key(digest(key.as_str()))))
             },
         )
     }
@@ -43,22 +76,24 @@ impl Operator {
     /// # Errors
     /// [`Problem::unauthorized`] without a key, [`Problem::forbidden`] with another.
     pub fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let Some(wanted) = &self.0 else { return Ok(()) };
-        let shown = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let Some((_, key)) = shown else {
-            return Err(Problem::unauthorized());
-        };
-        // Digests are compared, in constant time: neither length nor content of the key shows.
-        if digest(key.trim()).ct_eq(wanted).into() {
+        if self.is_anybody() {
+            return Ok(());
+        }
+        let key = bearer(headers).ok_or_else(Problem::unauthorized)?;
+        if self.is_key(key) {
             Ok(())
         } else {
             Err(Problem::forbidden())
         }
     }
+}
+
+/// What is shown in `Authorization: Bearer` (RFC 6750 §2.1).
+#[must_use]
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let shown = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = shown.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 
 fn digest(key: &str) -> [u8; 32] {

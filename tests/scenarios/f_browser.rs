@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::house::{House, Stage, root};
 
-fn watch(house: &House, format: &str, protocol: &str) {
+/// Plays a film on its watch page to the end, and judges what was seen.
+pub(crate) fn watch(house: &House, page: &str, format: &str, protocol: &str, more: &[&str]) {
     let edges: Vec<String> = house.facts["edges"]
         .as_array()
         .unwrap()
@@ -21,14 +22,7 @@ fn watch(house: &House, format: &str, protocol: &str) {
         .collect();
     let output = Command::new("node")
         .arg("e2e/watch.mjs")
-        .args([
-            "--page",
-            house.fact("/watch"),
-            "--format",
-            format,
-            "--protocol",
-            protocol,
-        ])
+        .args(["--page", page, "--format", format, "--protocol", protocol])
         .args([
             "--edge",
             &edges.join(","),
@@ -37,6 +31,7 @@ fn watch(house: &House, format: &str, protocol: &str) {
             "--until",
             "ended",
         ])
+        .args(more)
         .current_dir(root().join("web"))
         .output()
         .unwrap();
@@ -53,17 +48,20 @@ fn watch(house: &House, format: &str, protocol: &str) {
 #[test]
 fn hls_plays_to_the_end_over_http3() {
     let stage = Stage::new();
-    watch(&stage.house(), "hls", "h3");
+    let house = stage.house();
+    watch(&house, house.fact("/watch"), "hls", "h3", &[]);
 }
 
 #[test]
 fn hls_with_ts_segments_plays_to_the_end_over_http2() {
     let stage = Stage::new();
-    watch(&stage.house(), "hls-ts", "h2");
+    let house = stage.house();
+    watch(&house, house.fact("/watch"), "hls-ts", "h2", &[]);
 }
 
 #[test]
 fn dash_plays_to_the_end_over_http3() {
     let stage = Stage::new();
-    watch(&stage.house(), "dash", "h3");
+    let house = stage.house();
+    watch(&house, house.fact("/watch"), "dash", "h3", &[]);
 }

@@ -18,3 +18,4 @@ mod e_restart;
 mod f_browser;
 mod g_tokens;
 mod h_players;
+mod i_licences;

@@ -1,5 +1,6 @@
 //! The one place where a reason becomes a response.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -106,18 +107,30 @@ pub(crate) fn reason_of(error: &Error) -> Option<Reason> {
             | ErrorType::TLSHandshakeTimedout,
         ) => Some(Reason::TooSlow),
         (ErrorSource::Upstream, _) => Some(Reason::Unreachable),
+        (ErrorSource::Downstream, ErrorType::ReadTimedout | ErrorType::ReadError)
+            if is_late(error) =>
+        {
+            Some(Reason::SlowBody)
+        }
         (
             ErrorSource::Downstream,
             ErrorType::WriteError
             | ErrorType::ReadError
             | ErrorType::ConnectionClosed
             | ErrorType::WriteTimedout
-            | ErrorType::ReadTimedout
             | ErrorType::H2Error,
         ) => None,
         (ErrorSource::Downstream, _) => Some(Reason::BadRequest),
         _ => Some(Reason::Internal),
     }
+}
+
+/// Whether a client was waited for in vain: a stream of ours says so, or the connection beneath Pingora's.
+fn is_late(error: &Error) -> bool {
+    let cause = error.cause.as_ref();
+    let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+    error.etype() == &ErrorType::ReadTimedout
+        || cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }
 
 /// After a request that may have left bytes unread the connection is not used again.
@@ -131,6 +144,7 @@ fn body(status: u16) -> Bytes {
         403 => br#"{"status":403,"title":"not allowed"}"#,
         404 => br#"{"status":404,"title":"nothing is here"}"#,
         405 => br#"{"status":405,"title":"only GET and HEAD are served"}"#,
+        408 => br#"{"status":408,"title":"the body came too slowly"}"#,
         421 => br#"{"status":421,"title":"this host is not served here"}"#,
         429 => br#"{"status":429,"title":"too many requests"}"#,
         502 => br#"{"status":502,"title":"the parent could not be reached"}"#,

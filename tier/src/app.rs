@@ -1,27 +1,38 @@
 //! The proxy as Pingora runs it: one application behind every listener.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp as _};
+use pingora::http::ResponseHeader;
+use pingora::prelude::{Error, Result};
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::custom::server::Session;
 use pingora::protocols::http::v2::server::H2Options;
+use pingora::protocols::{ALPN, Stream};
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
+use tokio::sync::watch;
 
-use crate::h2;
 use crate::metrics::Connections;
 use crate::pace::Patience;
-use crate::proxy::Proxy;
+use crate::policy::From;
+use crate::protocol::Protocol;
+use crate::proxy::{Arrived, AtHand, Met, Phases, Proxy, Sight};
+use crate::{h1, h2};
 
 /// One proxy with its upstream connections, shared by all listeners of a node.
 pub struct App {
-    proxy: Arc<HttpProxy<Proxy>>,
+    pub(crate) proxy: Arc<Proxy>,
+    pub(crate) phases: Arc<HttpProxy<Phases>>,
     options: HttpServerOptions,
     streams: ArcSwap<h2::Terms>,
+    /// Nothing more is to be asked.
+    closing: watch::Sender<bool>,
 }
 
 /// What the application needs beyond the proxy.
@@ -56,9 +67,13 @@ impl App {
         };
         let mut server = HttpServerOptions::default();
         server.h2_idle_timeout = Some(options.h2_idle);
+        let proxy = Arc::new(proxy);
+        let phases = Phases(Arc::clone(&proxy));
         Arc::new(Self {
-            proxy: Arc::new(http_proxy(&Arc::new(conf), proxy)),
+            proxy,
+            phases: Arc::new(http_proxy(&Arc::new(conf), phases)),
             options: server,
+            closing: watch::Sender::new(false),
             streams: ArcSwap::from_pointee(h2::Terms {
                 write: options.write,
                 read: options.read,
@@ -85,14 +100,23 @@ impl HttpServerApp for App {
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let session = match session {
-            ServerSession::H2(session) => {
-                let session = h2::Session::new(session, h2::Terms::clone(&self.streams.load()));
-                ServerSession::new_custom(Box::new(session))
-            }
-            session => session,
+        let mut session: Box<dyn Session> = match session {
+            ServerSession::H2(session) => Box::new(h2::Session::new(
+                session,
+                h2::Terms::clone(&self.streams.load()),
+            )),
+            ServerSession::Custom(session) => session,
+            session => return self.phases.process_new_http(session, shutdown).await,
         };
-        self.proxy.process_new_http(session, shutdown).await
+        let met = match self.look(&mut *session) {
+            Sight::AtHand(answer) => {
+                self.give(session, answer).await;
+                return None;
+            }
+            Sight::Onward(met) => met,
+        };
+        let session = ServerSession::new_custom(session);
+        Met::lead(met, self.phases.process_new_http(session, shutdown)).await
     }
 
     fn h2_options(&self) -> Option<H2Options> {
@@ -110,8 +134,74 @@ impl HttpServerApp for App {
     }
 
     async fn http_cleanup(&self) {
-        self.proxy.http_cleanup().await;
+        self.closing.send_replace(true);
+        self.phases.http_cleanup().await;
     }
+}
+
+impl App {
+    /// Serves a connection over TCP until its end.
+    pub(crate) async fn serve(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) {
+        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+            self.process_new(stream, shutdown).await;
+            return;
+        }
+        let mut closing = self.closing.subscribe();
+        let closing = async move {
+            // The sender is the application's, which is not gone.
+            let _ = closing.wait_for(|closing| *closing).await;
+        };
+        h1::serve(self, stream, closing, shutdown).await;
+    }
+
+    /// Looks whether a request over HTTP/2 or HTTP/3 can be answered at once.
+    fn look(&self, session: &mut dyn Session) -> Sight {
+        let brings_body = !session.is_body_empty();
+        let digest = session.digest();
+        let over_tcp = digest.is_some_and(|digest| digest.socket_digest.is_some());
+        let request = session.req_header();
+        let Ok(target) = str::from_utf8(request.raw_path()) else {
+            return Sight::Onward(None);
+        };
+        let client = session.client_addr().and_then(|address| address.as_inet());
+        self.proxy.look(&Arrived {
+            protocol: if over_tcp { Protocol::H2 } else { Protocol::H3 },
+            request,
+            target,
+            from: From {
+                client: client.map(SocketAddr::ip),
+                scheme: "https",
+            },
+            brings_body,
+        })
+    }
+
+    /// Gives what is at hand. A session that is dropped before its end resets the stream.
+    async fn give(&self, mut session: Box<dyn Session>, mut answer: Box<AtHand>) {
+        let given = match self.proxy.header_of(&mut answer) {
+            Ok(header) => give(&mut *session, header, &answer).await,
+            Err(error) => Err(error),
+        };
+        let (request, bytes) = (session.req_header(), session.body_bytes_sent());
+        self.proxy
+            .gave(request, &answer, bytes, given.err().as_deref());
+    }
+}
+
+async fn give(
+    session: &mut dyn Session,
+    header: Box<ResponseHeader>,
+    answer: &AtHand,
+) -> Result<()> {
+    let given = async {
+        session.write_response_header(header, false).await?;
+        let mut pieces = answer.pieces().peekable();
+        while let Some(piece) = pieces.next() {
+            session.write_body(piece, pieces.peek().is_none()).await?;
+        }
+        session.finish().await
+    };
+    given.await.map_err(Error::into_down)
 }
 
 pub(crate) const H2_STREAMS: u32 = 128;

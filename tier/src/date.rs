@@ -20,6 +20,11 @@ impl Next {
         *self.0.lock() = Some(date.clone());
     }
 
+    /// Whether an answer is about to be written whose date was noted.
+    pub(crate) fn is_noted(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
     /// The bytes of a header with the date that was noted, when they are those of a final answer's header.
     pub(crate) fn put(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         if !bytes.starts_with(b"HTTP/1.") || bytes.get(9) == Some(&b'1') {

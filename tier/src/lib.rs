@@ -31,6 +31,7 @@ mod flood;
 #[doc(hidden)]
 pub mod frames;
 mod guard;
+mod h1;
 mod h2;
 pub mod h3;
 mod headers;
@@ -57,6 +58,7 @@ pub mod serving;
 pub mod settings;
 mod spoken;
 mod status;
+mod tcp;
 pub mod tls;
 
 pub use error::Error;

@@ -2,14 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use pingora::apps::{HttpServerApp, ServerApp};
-use pingora::protocols::l4::stream::Stream;
-use pingora::protocols::{ALPN, GetSocketDigest, SocketDigest, Ssl};
+use pingora::apps::HttpServerApp as _;
+use pingora::protocols::{ALPN, Ssl as _};
 use runtime::shutdown::Shutdown;
 use rustls::server::ServerConfig;
 use socket2::SockRef;
@@ -18,12 +16,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::app::App;
 use crate::error::Error;
 use crate::guard::{self, Guard};
 use crate::metrics::Connections;
 use crate::pace::Patience;
 use crate::proxied::{self, Progress, Said};
 use crate::secured::Secured;
+use crate::tcp::Tcp;
 
 /// What a listener bears with.
 #[derive(Clone, Debug)]
@@ -70,15 +70,13 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 /// A connection on which nothing is asked is closed then; where another process serves instead, it
 /// may be asked once more until the time to drain has passed, and the answer says that it is the
 /// last. For a client may be asking at the very moment at which its connection is closed.
-pub async fn serve<A>(
+pub async fn serve(
     listener: TcpListener,
     mut terms: watch::Receiver<Terms>,
-    app: Arc<A>,
+    app: Arc<App>,
     connections: Connections,
     mut shutdown: Shutdown,
-) where
-    A: HttpServerApp + Send + Sync + 'static,
-{
+) {
     let (mut limits, mut tls) = put_to_use(&terms.borrow_and_update());
     let mut running = JoinSet::new();
     loop {
@@ -128,15 +126,15 @@ fn put_to_use(terms: &Terms) -> (Limits, Option<Arc<ServerConfig>>) {
     (terms.limits.clone(), terms.tls.clone())
 }
 
-struct Connection<A> {
-    app: Arc<A>,
+struct Connection {
+    app: Arc<App>,
     tls: Option<Arc<ServerConfig>>,
     limits: Limits,
     connections: Connections,
     shutdown: watch::Receiver<bool>,
 }
 
-impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
+impl Connection {
     async fn serve(self, mut tcp: TcpStream, peer: SocketAddr) {
         // The socket may be gone already; the first read will tell.
         let _ = tcp.set_nodelay(true);
@@ -150,17 +148,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
         let Some(client) = client else {
             return;
         };
-        let mut stream = Stream::from(tcp);
-        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
-        // The cell is new, so setting it cannot fail.
-        let _ = digest.peer_addr.set(Some(client.into()));
-        stream.set_socket_digest(digest);
+        let stream = Tcp::new(tcp, client);
         let Some(tls) = &self.tls else {
             let guarded = Guard::new(stream, self.terms());
-            self.app
-                .process_new(Box::new(guarded), &self.shutdown)
-                .await;
-            return;
+            return self.app.serve(Box::new(guarded), &self.shutdown).await;
         };
         let handshake = Secured::accept(Arc::clone(tls), stream);
         let secured = match tokio::time::timeout(self.limits.handshake, handshake).await {
@@ -173,13 +164,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
         } else {
             Guard::new(secured, self.terms())
         };
-        self.app
-            .process_new(Box::new(guarded), &self.shutdown)
-            .await;
+        self.app.serve(Box::new(guarded), &self.shutdown).await;
     }
-}
 
-impl<A> Connection<A> {
     fn terms(&self) -> guard::Terms {
         guard::Terms {
             header: self.limits.header,

@@ -23,6 +23,8 @@ pub struct Metrics {
     pub upstream_requests: IntCounter,
     /// Bytes of bodies that came from parents.
     pub upstream_bytes: IntCounter,
+    /// Fills that ended because nobody read them any more.
+    pub fills_left: IntCounter,
     /// Time until a parent's response header is there.
     pub upstream_seconds: Histogram,
     /// The feed and its purges.
@@ -218,6 +220,10 @@ impl Metrics {
                 "millrace_tier_upstream_bytes_total",
                 "Bytes of bodies that came from parents",
             )?,
+            fills_left: counter(
+                "millrace_tier_fills_left_total",
+                "Fills ended because nobody read them any more",
+            )?,
             upstream_seconds,
             feed: feed::Metrics::register(registry, purges)?,
             connections,
@@ -311,7 +317,7 @@ impl CacheFigures {
             fills: IntCounter::new("millrace_tier_fills_total", "Fills begun")?,
             failures: IntCounter::new(
                 "millrace_tier_fill_failures_total",
-                "Fills that ended before the object was whole",
+                "Fills that ended before the object was whole while somebody read them",
             )?,
             promotions: IntCounter::new(
                 "millrace_tier_promotions_total",

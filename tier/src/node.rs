@@ -105,6 +105,7 @@ impl Node {
             zone: role.zone,
             hop_secret: hop_secret.clone(),
             max_object_bytes: settings.max_object_bytes,
+            finish_unread_bytes: settings.finish_unread_bytes,
         };
         let proxy = Proxy {
             policy: role.policy,

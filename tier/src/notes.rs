@@ -5,7 +5,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pingora::http::ResponseHeader;
 use pingora::protocols::Digest;
@@ -19,8 +19,6 @@ use crate::{date, h2};
 pub(crate) struct Notes {
     /// The date of the next answer.
     pub(crate) date: date::Next,
-    /// The next header's body is there, and follows it at once.
-    at_once: Arc<AtomicBool>,
     turns: Arc<AtomicUsize>,
     /// Over HTTP/2, which answer goes first.
     pub(crate) answers: Option<Arc<h2::Turns>>,
@@ -47,16 +45,6 @@ impl Notes {
         let header = ResponseHeader::build(200, Some(0)).ok()?;
         let cell: Box<dyn Any + Send + Sync> = Box::new(self.clone());
         Some(Arc::new(ProxyDigest::new(Box::new(header), Some(cell))))
-    }
-
-    /// The body of the header that is about to be written is there, and will be written next.
-    pub(crate) fn body_follows(&self) {
-        self.at_once.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether that was said of this header.
-    pub(crate) fn take_body_follows(&self) -> bool {
-        self.at_once.swap(false, Ordering::Relaxed)
     }
 
     /// A header is complete and a body follows; or the request is over, and with it the body.

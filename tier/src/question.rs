@@ -1,7 +1,7 @@
 //! "Is it public?": asked of a parent once for all who want to know, and of few objects at a time.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(crate) struct Questions {
 struct State {
     open: HashMap<HashBinary, watch::Receiver<Option<Word>>>,
     /// How many of them each network has.
-    of_network: HashMap<Option<IpAddr>, usize>,
+    of_network: HashMap<IpNet, usize>,
     closed: HashMap<HashBinary, (Instant, Word)>,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct Answer(watch::Receiver<Option<Word>>);
 /// An open question. Dropped unanswered, nobody could tell.
 pub(crate) struct Question {
     key: HashBinary,
-    network: Option<IpAddr>,
+    networks: Vec<IpNet>,
     questions: Arc<Questions>,
     answer: watch::Sender<Option<Word>>,
     answered: bool,
@@ -76,17 +76,23 @@ impl Questions {
         {
             return Asked::Known(*word);
         }
-        let network = client.map(network);
-        let of_network = state.of_network.get(&network).copied().unwrap_or(0);
-        if state.open.len() >= MAX_OPEN || of_network >= MAX_OF_NETWORK {
+        let networks: Vec<(IpNet, usize)> = networks(client).collect();
+        let open = |network: &IpNet| state.of_network.get(network).copied().unwrap_or(0);
+        let is_full = networks
+            .iter()
+            .any(|(network, most)| open(network) >= *most);
+        if state.open.len() >= MAX_OPEN || is_full {
             return Asked::Full;
         }
+        let networks: Vec<IpNet> = networks.into_iter().map(|(network, _)| network).collect();
         let (sender, receiver) = watch::channel(None);
         state.open.insert(key, receiver.clone());
-        *state.of_network.entry(network).or_default() += 1;
+        for network in &networks {
+            *state.of_network.entry(*network).or_default() += 1;
+        }
         let question = Question {
             key,
-            network,
+            networks,
             questions: Arc::clone(self),
             answer: sender,
             answered: false,
@@ -96,12 +102,14 @@ impl Questions {
 }
 
 impl State {
-    fn close(&mut self, key: HashBinary, network: Option<IpAddr>, word: Word) {
+    fn close(&mut self, key: HashBinary, networks: &[IpNet], word: Word) {
         self.open.remove(&key);
-        if let Some(count) = self.of_network.get_mut(&network) {
-            *count -= 1;
-            if *count == 0 {
-                self.of_network.remove(&network);
+        for network in networks {
+            if let Some(count) = self.of_network.get_mut(network) {
+                *count -= 1;
+                if *count == 0 {
+                    self.of_network.remove(network);
+                }
             }
         }
         self.closed.remove(&key);
@@ -142,7 +150,7 @@ impl Question {
     pub(crate) fn answer(&mut self, word: Word) {
         if !std::mem::replace(&mut self.answered, true) {
             let mut state = self.questions.state.lock();
-            state.close(self.key, self.network, word);
+            state.close(self.key, &self.networks, word);
             drop(state);
             self.answer.send_replace(Some(word));
         }
@@ -155,11 +163,19 @@ impl Drop for Question {
     }
 }
 
-/// What one holder of addresses mostly has at the least.
-fn network(client: IpAddr) -> IpAddr {
-    let client = client.to_canonical();
-    let prefix = if client.is_ipv4() { 24 } else { 48 };
-    IpNet::new(client, prefix).map_or(client, |net| net.network())
+/// The networks that a client stands for, with how many questions each may have open. Those who are nowhere are of one.
+fn networks(client: Option<IpAddr>) -> impl Iterator<Item = (IpNet, usize)> {
+    let client = client.map(|client| client.to_canonical());
+    let prefixes = match client {
+        None => &[(0, MAX_OF_NETWORK)][..],
+        Some(IpAddr::V4(_)) => &[(24, MAX_OF_NETWORK)],
+        // What one holder of addresses mostly has at the least, and what many can have for little.
+        Some(IpAddr::V6(_)) => &[(48, MAX_OF_NETWORK), (32, MAX_OF_REGION)],
+    };
+    let client = client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    prefixes
+        .iter()
+        .filter_map(move |(prefix, most)| Some((IpNet::new(client, *prefix).ok()?.trunc(), *most)))
 }
 
 /// After this long it is worth asking again what could not be answered.
@@ -171,11 +187,16 @@ const MAX_OPEN: usize = 256;
 /// Those of one network.
 const MAX_OF_NETWORK: usize = 16;
 
+/// Those of all networks that one registry entry of IPv6 holds.
+const MAX_OF_REGION: usize = 64;
+
 /// How many are remembered; each costs some 60 bytes.
 const MAX_CLOSED: usize = 4096;
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     fn new(asked: Asked) -> (Question, Answer) {
@@ -271,6 +292,25 @@ mod tests {
     }
 
     #[test]
+    fn who_holds_many_networks_of_ipv6_does_not_take_the_place_of_all_either() {
+        let questions = Arc::new(Questions::default());
+        let client = |region: u16, network: u16| {
+            let address = Ipv6Addr::new(0x2001, region, network, 0, 0, 0, 0, 1);
+            Some(address.into())
+        };
+        let mut open = Vec::new();
+        for n in 0..MAX_OF_REGION {
+            let network = u16::try_from(n).unwrap();
+            open.push(new(questions.ask(key(n), client(0xdb8, network))));
+        }
+        let asked = questions.ask(key(MAX_OF_REGION), client(0xdb8, 0x7777));
+        assert!(matches!(asked, Asked::Full));
+        open.push(new(questions.ask(key(MAX_OF_REGION), client(0xdb9, 0))));
+        drop(open);
+        assert!(questions.state.lock().of_network.is_empty());
+    }
+
+    #[test]
     fn a_network_is_what_one_holder_has() {
         for (one, other, same) in [
             ("192.0.2.1", "192.0.2.254", true),
@@ -279,7 +319,8 @@ mod tests {
             ("2001:db8:1::1", "2001:db8:1:ffff::1", true),
             ("2001:db8:1::1", "2001:db8:2::1", false),
         ] {
-            let [one_net, other_net] = [one, other].map(|text| network(text.parse().unwrap()));
+            let [one_net, other_net] =
+                [one, other].map(|text| networks(text.parse().ok()).next().unwrap());
             assert_eq!(one_net == other_net, same, "{one} {other}");
         }
     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
-use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
@@ -18,13 +17,15 @@ use rustls::{ProtocolVersion, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 
+use crate::tcp::Tcp;
+
 /// A TLS connection to a client, after its handshake.
 ///
 /// Each system call costs about as much as the encryption of a record, so records wait until there
 /// is a batch of them, or nothing more is written. Over HTTP/1.1 each write is a batch. Over HTTP/2
 /// each frame is a write, and is flushed: there the first flush after a write only asks to be
 /// called again, and if another frame is written first, both leave together.
-pub(crate) struct Secured<S = Stream> {
+pub(crate) struct Secured<S = Tcp> {
     stream: S,
     tls: ServerConnection,
     digest: Arc<SslDigest>,

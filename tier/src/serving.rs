@@ -272,30 +272,34 @@ impl Serving {
         self.node.reclaim();
     }
 
-    /// Leads who is connected to the process that has taken over, and returns when the last answer has ended or the
-    /// time to drain is over.
-    pub async fn hand_over(self) {
+    /// Leads who is connected to the process that has taken over, and returns when the last answer has ended, the time
+    /// to drain is over, or `at_once` resolves.
+    pub async fn hand_over(self, at_once: impl Future<Output = ()>) {
         self.node.cache.give();
         self.trigger.replace();
-        self.end().await;
+        self.end(at_once).await;
     }
 
     /// Stops listening, lets answers in progress end for the time to drain, and closes the cache.
     pub async fn stop(self) {
         self.trigger.fire();
-        self.end().await;
+        self.end(std::future::pending()).await;
     }
 
-    async fn end(mut self) {
+    async fn end(mut self, at_once: impl Future<Output = ()>) {
         // Who wants to connect is to hear that nobody listens, or comes to the other process.
         self.handles.clear();
         self.quic = None;
         let ended = async { while self.listening.join_next().await.is_some() {} };
         // The listeners keep to the time to drain by themselves; this is for whatever does not.
         let patience = *self.drain.lock() + GRACE;
-        if tokio::time::timeout(patience, ended).await.is_err() {
-            tracing::warn!("stopped before every task had ended");
+        tokio::select! {
+            ended = tokio::time::timeout(patience, ended) => if ended.is_err() {
+                tracing::warn!("stopped before every task had ended");
+            },
+            () = at_once => tracing::info!("stopped before every answer had ended"),
         }
+        self.listening.abort_all();
         self.last.fire();
         let ended = async { while self.attending.join_next().await.is_some() {} };
         if tokio::time::timeout(GRACE, ended).await.is_err() {

@@ -2,6 +2,7 @@
 //
 // node e2e/watch.mjs --page http://127.0.0.1:PORT/watch?v=ID --format hls|hls-ts|dash --edge localhost:PORT[,…]
 //   --protocol h3|h2|http/1.1 [--spki BASE64[,…]] [--until ended|SECONDS] [--timeout SECONDS] [--shot FILE]
+//   [--protected]  a content decryption module must have taken part
 //
 // The last line of the output is one JSON object: {ok, fail: […], …}. Exit 0 when ok, 1 when not, 64 for wrong options.
 // The browser is /usr/bin/chromium, or what CHROMIUM names.
@@ -68,6 +69,7 @@ function judge({ rows, requests, ...seen }) {
   must(seen.spread > BLANK, `the picture is blank (spread ${seen.spread})`)
   must(seen.sound !== null, 'the page does not know whether the film has sound')
   must(!seen.sound || seen.audio_bytes > 0, 'the film has sound, and none was decoded')
+  must(!options.protected || seen.encrypted, 'no content decryption module took part')
   must(requests.length > 0, 'no segment was asked for')
   for (const { name, protocol } of requests) {
     const url = new URL(name)
@@ -150,8 +152,9 @@ function look() {
     frames: playback.totalVideoFrames,
     dropped: playback.droppedVideoFrames,
     audio_bytes: video.webkitAudioDecodedByteCount ?? 0,
+    encrypted: Boolean(video.mediaKeys),
     requests: window.timings
-      .filter(({ name }) => /\/v\/[^/]+\/[^/]+\/(segment_\d+\.(m4s|ts)|init\.mp4)(\?|$)/.test(name))
+      .filter(({ name }) => /\/v\/[^/]+\/(@[^/]+\/)?[^/]+\/(segment_\d+\.(m4s|ts)|init\.mp4)(\?|$)/.test(name))
       .map(({ name, nextHopProtocol }) => ({ name, protocol: nextHopProtocol })),
     rows: [...document.querySelectorAll('tr[data-segment]')].map((row) => {
       const node = row.querySelector('[data-node]')
@@ -218,7 +221,10 @@ function read(args) {
     const text = { type: 'string' }
     const { values } = parseArgs({
       args,
-      options: { page: text, format: text, edge: text, spki: text, protocol: text, until: text, timeout: text, shot: text },
+      options: {
+        ...{ page: text, format: text, edge: text, spki: text, protocol: text, until: text, timeout: text, shot: text },
+        protected: { type: 'boolean' },
+      },
     })
     const { page, format, edge, spki, protocol, until = 'ended', timeout = '120', shot } = values
     if (!URL.canParse(page ?? '')) throw new Error('--page must be an address')
@@ -227,7 +233,7 @@ function read(args) {
     if (!edge) throw new Error('--edge must name at least one host:port')
     if (until !== 'ended' && !(Number(until) > 0)) throw new Error('--until must be `ended` or seconds')
     if (!(Number(timeout) > 0)) throw new Error('--timeout must be seconds')
-    return { page, format, edges: edge.split(','), spki, protocol, until, timeout: Number(timeout), shot }
+    return { page, format, edges: edge.split(','), spki, protocol, until, timeout: Number(timeout), shot, protected: values.protected ?? false }
   } catch (error) {
     console.error(`watch.mjs: ${error.message}`)
     process.exit(64)

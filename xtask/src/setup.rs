@@ -34,10 +34,15 @@ const HOUSE: [Need; 4] = [
 ];
 
 /// To run the tests as well.
-const TESTS: [Need; 3] = [
+const TESTS: [Need; 4] = [
     Need {
         probe: "chromium --version",
         packages: "chromium",
+    },
+    // Each test process runs a server of its own, from where Debian has its programs.
+    Need {
+        probe: "grep -rqs --include=initdb . /usr/lib/postgresql",
+        packages: "postgresql",
     },
     // Judges transport streams.
     Need {

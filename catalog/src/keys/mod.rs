@@ -1,7 +1,7 @@
 //! Content keys of films, sealed: the catalogue keeps what it cannot read.
 
 pub mod conformance;
-pub mod embedded;
+pub mod sql;
 
 use async_trait::async_trait;
 use contracts::id::VideoId;

@@ -1,7 +1,7 @@
 //! Playback sessions: who watches what, until when.
 
 pub mod conformance;
-pub mod embedded;
+pub mod sql;
 
 use async_trait::async_trait;
 use contracts::id::{SessionId, VideoId};

@@ -23,6 +23,7 @@ pub async fn all(videos: &dyn Videos) {
     a_failed_film_says_why_and_stays_failed(videos).await;
     only_public_and_ready_films_are_listed_in_pages(videos).await;
     what_is_absent_is_none_or_named(videos).await;
+    any_words_are_kept_but_for_zero_characters(videos).await;
 }
 
 fn id(text: &str) -> VideoId {
@@ -213,4 +214,24 @@ async fn what_is_absent_is_none_or_named(videos: &dyn Videos) {
         .progress(&id("absent"), 1)
         .await
         .expect("progress of nothing changes nothing");
+}
+
+async fn any_words_are_kept_but_for_zero_characters(videos: &dyn Videos) {
+    let new = NewVideo {
+        id: id("words"),
+        title: "Ein \u{fffe}'\"\\ Film \u{1f3ac}\0".to_owned(),
+        privacy: Privacy::Unlisted,
+        protected: false,
+    };
+    let made = videos.create(new).await.expect("any title");
+    assert_eq!(made.title, "Ein \u{fffe}'\"\\ Film \u{1f3ac}\u{fffd}");
+    assert_eq!(
+        videos.find(&made.id).await.expect("find"),
+        Some(made.clone())
+    );
+    let reason = "ffmpeg said \0".to_owned();
+    let failed = videos.advance(&made.id, Event::Failed { reason }).await;
+    let failed = failed.expect("any reason");
+    assert_eq!(failed.failure.as_deref(), Some("ffmpeg said \u{fffd}"));
+    assert_eq!(videos.find(&made.id).await.expect("find"), Some(failed));
 }

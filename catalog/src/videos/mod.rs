@@ -1,7 +1,7 @@
 //! Films, from their upload to their end.
 
 pub mod conformance;
-pub mod embedded;
+pub mod sql;
 mod state;
 
 use async_trait::async_trait;

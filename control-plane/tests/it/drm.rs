@@ -12,9 +12,9 @@ use tempfile::TempDir;
 
 use crate::house::{House, json, problem};
 
-const HOP: &str = "a-credential-of-the-tiers";
+pub(crate) const HOP: &str = "a-credential-of-the-tiers";
 
-fn write(folder: &Path, name: &str, text: &str) -> String {
+pub(crate) fn write(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
     std::fs::write(&path, text).unwrap();
     path.display().to_string()
@@ -35,7 +35,7 @@ async fn ask(house: &House, video: &str, hop: &str) -> Response {
     request.header("millrace-hop", hop).send().await.unwrap()
 }
 
-async fn keys(house: &House, video: &str) -> ContentKeys {
+pub(crate) async fn keys(house: &House, video: &str) -> ContentKeys {
     let answer = ask(house, video, HOP).await;
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.headers()["cache-control"], "no-store");

@@ -57,7 +57,7 @@ impl House {
         let mut config = Config {
             listen: "127.0.0.1:0".into(),
             internal: "127.0.0.1:0".into(),
-            catalog: format!("sqlite://{}", dir.path().join("catalog.db").display()),
+            catalog: format!("sqlite://{}", dir.path().join("catalog.db").display()).into(),
             keys: dir.path().join("keys.json").display().to_string(),
             ingest_base: "http://127.0.0.1:7777".into(),
             edges: vec![edge("edge-1", 8443), edge("edge-2", 8444)],
@@ -83,6 +83,16 @@ impl House {
     /// A film of ten seconds that can be watched.
     pub(crate) async fn film(&self, id: &str, privacy: Privacy) {
         self.upload(id, privacy).await;
+        self.publish(id).await;
+    }
+
+    /// A protected film of ten seconds that can be watched.
+    pub(crate) async fn protected_film(&self, id: &str) {
+        self.protected(id).await;
+        self.publish(id).await;
+    }
+
+    async fn publish(&self, id: &str) {
         let id = VideoId::parse(id).unwrap();
         let videos = &self.catalog.videos;
         videos.advance(&id, Event::Uploaded).await.unwrap();

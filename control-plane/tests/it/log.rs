@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use contracts::asset::Privacy;
 use serde_json::json;
 
@@ -22,6 +23,38 @@ impl Write for Paper {
 }
 
 // One thread: what the control plane logs, it logs to this thread's subscriber.
+#[tokio::test]
+async fn a_licence_is_logged_and_neither_its_keys_nor_its_tokens_are() {
+    let paper = Paper::default();
+    let writer = paper.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || writer.clone());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let house = crate::licences::house().await;
+    let wish = json!({"video_id": "film", "drm": "clearkey"});
+    let started = house.post("/v1/playback/start", &wish).send().await;
+    let playback = json(started.unwrap(), 201).await;
+    let key = &crate::drm::keys(&house, "film").await.periods[0].keys[0];
+    let text = |bytes: [u8; 16]| base64::Engine::encode(&B64, bytes);
+    let wanted = json!({"kids": [text(key.kid.0)]});
+    let token = playback["drm"]["token"].as_str().unwrap();
+    let renewal = playback["drm"]["renewal"]["token"].as_str().unwrap();
+    let url = format!("/v1/drm/clearkey/license?token={token}");
+    json(house.post(&url, &wanted).send().await.unwrap(), 200).await;
+    let asked = house.request(reqwest::Method::POST, "/v1/drm/token");
+    json(asked.bearer_auth(renewal).send().await.unwrap(), 200).await;
+    let log = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("a clearkey licence for session"), "{log}");
+    let (value, hex) = (text(key.key.0), hex::encode(key.key.0));
+    for secret in [token, renewal, &value, &hex] {
+        let tail = &secret[secret.len() / 2..];
+        assert!(!log.contains(tail), "{tail} is in {log}");
+    }
+}
+
+// As above.
 #[tokio::test]
 async fn requests_and_sessions_are_logged_and_no_secret_is() {
     let paper = Paper::default();

@@ -6,11 +6,17 @@
 )]
 
 mod bad_input;
+mod callers;
 mod drm;
 mod house;
 mod keys;
+mod licences;
 mod log;
+mod packagers;
 mod page;
+mod people;
 mod playback;
+mod several;
 mod site;
+mod vendors;
 mod videos;

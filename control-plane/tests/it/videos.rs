@@ -131,7 +131,7 @@ async fn a_private_film_is_for_whoever_shows_the_operator_key() {
         let wrong = house
             .request(Method::GET, path)
             .bearer_auth("another-key-of-some-length");
-        problem(wrong.send().await.unwrap(), 404, "video-not-found").await;
+        problem(wrong.send().await.unwrap(), 401, "unauthorized").await;
         let right = house.request(Method::GET, path).bearer_auth(OPERATOR);
         let status = right.send().await.unwrap().status();
         assert!(matches!(status.as_u16(), 200 | 302), "{path} {status}");

@@ -144,6 +144,51 @@ async fn a_fill_outlives_the_viewer_who_began_it() {
     }
 }
 
+/// A thousand bytes at each step of the gate, of many more.
+async fn dripping(length: Option<usize>) -> (Gate, Origin) {
+    let gate = Gate::shut();
+    let inner = gate.clone();
+    let origin = Origin::start(move |_| {
+        let piece = Step::Send(Bytes::from(vec![7; 1000]));
+        let steps = [piece, Step::Wait(inner.clone())].into_iter().cycle();
+        Reply {
+            length,
+            ..Reply::steps(0, steps.take(40_000).collect())
+        }
+    });
+    (gate, origin.await)
+}
+
+#[tokio::test]
+async fn a_fill_ends_when_its_last_viewer_leaves_and_much_of_it_is_missing() {
+    const LEFT: &str = "millrace_tier_fills_left_total";
+    for (protocol, length) in PROTOCOLS.into_iter().zip([Some(20_000_000), None, None]) {
+        let (gate, origin) = dripping(length).await;
+        let house = House::with(&origin, |config| {
+            config.cache.finish_unread = config::ByteSize(2000);
+        })
+        .await;
+        let first = house.client(protocol).open("GET", &signed(PATH), &[]).await;
+        let mut second = house.client(protocol).open("GET", &signed(PATH), &[]).await;
+        drop(first);
+        for _ in 0..100 {
+            gate.step();
+            assert!(second.next().await.unwrap().is_some(), "somebody reads it");
+        }
+        drop(second);
+        let stopped = async {
+            while house.metric(LEFT).await == 0 {
+                gate.step();
+            }
+        };
+        let in_time = tokio::time::timeout(std::time::Duration::from_secs(20), stopped).await;
+        assert!(in_time.is_ok(), "{protocol}: it goes on for nobody");
+        assert_eq!(house.metric("millrace_tier_fill_failures_total").await, 0);
+        let third = house.client(protocol).open("GET", &signed(PATH), &[]).await;
+        assert_eq!((third.status, origin.requests()), (200, 2), "{protocol}");
+    }
+}
+
 #[tokio::test]
 async fn a_range_is_served_from_a_fill_in_progress() {
     for protocol in PROTOCOLS {

@@ -94,6 +94,29 @@ impl Client {
         let length = body.len().to_string();
         let sized = [fields, &[("content-length", length.as_str())]].concat();
         let fields = if body.is_empty() { fields } else { &sized };
+        self.speak(method, target, fields, (body, true)).await
+    }
+
+    /// As [`Client::send`], with no more than the beginning of the body that the fields announce.
+    pub async fn begin(
+        &self,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        self.speak(method, target, fields, (body.into(), false))
+            .await
+    }
+
+    /// Whether the body is whole stands beside it.
+    async fn speak(
+        &self,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+        body: (Bytes, bool),
+    ) -> Answer {
         match self.protocol {
             Protocol::H1 => {
                 let mut text = format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\n");
@@ -101,7 +124,7 @@ impl Client {
                     text.push_str(&format!("{name}: {value}\r\n"));
                 }
                 text.push_str("\r\n");
-                let bytes = [text.as_bytes(), &body].concat();
+                let bytes = [text.as_bytes(), &body.0].concat();
                 let stream = self.tls("http/1.1").await;
                 h1(stream, &bytes, method == "HEAD").await
             }
@@ -122,10 +145,7 @@ impl Client {
 
     /// A connection whose first bytes are a load balancer's.
     pub async fn tls_behind(&self, said: &[u8], alpn: &str) -> std::io::Result<Pin<Box<dyn Io>>> {
-        let mut config = rustls::ClientConfig::builder()
-            .with_root_certificates(Arc::clone(&self.roots))
-            .with_no_client_auth();
-        config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+        let config = self.tls_config(alpn);
         let mut tcp = TcpStream::connect(self.address).await?;
         tcp.write_all(said).await?;
         let name = ServerName::try_from("localhost").unwrap();
@@ -151,11 +171,17 @@ impl Client {
         (sender, driver)
     }
 
-    pub async fn quic(&self) -> (quinn::Endpoint, quinn::Connection) {
+    /// What believes the edge, offers one protocol, and remembers sessions.
+    pub fn tls_config(&self, alpn: &str) -> rustls::ClientConfig {
         let mut config = rustls::ClientConfig::builder()
             .with_root_certificates(Arc::clone(&self.roots))
             .with_no_client_auth();
-        config.alpn_protocols = vec![b"h3".to_vec()];
+        config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+        config
+    }
+
+    pub async fn quic(&self) -> (quinn::Endpoint, quinn::Connection) {
+        let config = self.tls_config("h3");
         let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(config).unwrap();
         let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
         endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(crypto)));
@@ -202,18 +228,19 @@ pub async fn h2_send(
     target: &str,
     fields: &[(&str, &str)],
 ) -> Answer {
-    h2_exchange(sender, request(method, target, fields), Bytes::new()).await
+    let body = (Bytes::new(), true);
+    h2_exchange(sender, request(method, target, fields), body).await
 }
 
 async fn h2_exchange(
     sender: h2::client::SendRequest<Bytes>,
     request: http::Request<()>,
-    body: Bytes,
+    (body, whole): (Bytes, bool),
 ) -> Answer {
     let mut sender = sender.ready().await.unwrap();
     let (response, mut stream) = sender.send_request(request, body.is_empty()).unwrap();
     if !body.is_empty() {
-        stream.send_data(body, true).unwrap();
+        stream.send_data(body, whole).unwrap();
     }
     let (head, body) = response.await.unwrap().into_parts();
     Answer {
@@ -229,13 +256,15 @@ async fn h3_send(
         h3::client::SendRequest<h3_quinn::OpenStreams, Bytes>,
     ),
     request: http::Request<()>,
-    body: Bytes,
+    (body, whole): (Bytes, bool),
 ) -> Answer {
     let mut stream = sender.send_request(request).await.unwrap();
     if !body.is_empty() {
         stream.send_data(body).await.unwrap();
     }
-    stream.finish().await.unwrap();
+    if whole {
+        stream.finish().await.unwrap();
+    }
     let (head, ()) = stream.recv_response().await.unwrap().into_parts();
     Answer {
         status: head.status.as_u16(),

@@ -36,3 +36,6 @@ mod t_turns;
 mod u_access;
 mod u_lost;
 mod v_figures;
+mod w_at_hand;
+mod w_parents;
+mod x_early;

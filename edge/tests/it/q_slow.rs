@@ -5,7 +5,7 @@ use std::time::Duration;
 use tier::Protocol;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::house::House;
+use crate::house::{House, PROTOCOLS};
 use crate::origin::{Gate, Origin, Reply, Step};
 use crate::p_frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, End, HEADERS, PING, PRIORITY, RST_STREAM,
@@ -104,8 +104,6 @@ async fn a_body_that_stops_is_given_up_on_every_protocol() {
     let house = House::with(&origin, |config| {
         config.serve = edge::config::Serve::Site;
         config.clients.read_timeout = config::Span::millis(300);
-        // A parent that waits for the rest is given up as well.
-        config.upstream.read_timeout = config::Span::seconds(1);
     })
     .await;
     let client = house.client(Protocol::H1);
@@ -147,4 +145,55 @@ async fn a_body_that_stops_is_given_up_on_every_protocol() {
         origin.bodies().iter().all(String::is_empty),
         "none was whole"
     );
+}
+
+/// An edge in front of a site, whose clients may send nothing of a body for 300 ms.
+async fn hasty(origin: &Origin) -> House {
+    House::with(origin, |config| {
+        config.serve = edge::config::Serve::Site;
+        config.clients.read_timeout = config::Span::millis(300);
+    })
+    .await
+}
+
+#[tokio::test]
+async fn who_stops_within_a_body_is_told_so_long_before_a_parent_would_give_up() {
+    let origin = Origin::start(|_| Reply::status(201, "made")).await;
+    let house = hasty(&origin).await;
+    for protocol in PROTOCOLS {
+        // What may be kept, what may not for its length, what may not for its method.
+        for (method, length) in [("POST", "9"), ("POST", "100000"), ("PUT", "9")] {
+            let client = house.client(protocol);
+            let fields = [("content-length", length)];
+            let answer = client.begin(method, "/", &fields, "body");
+            let got = tokio::time::timeout(Duration::from_secs(10), answer).await;
+            let got = got.unwrap_or_else(|_| panic!("{method} {length} {protocol}: no answer"));
+            assert_eq!(got.status, 408, "{method} {length} {protocol}");
+        }
+    }
+    let refused = "millrace_tier_refusals_total{reason=\"slow_body\"}";
+    assert_eq!(house.metric(refused).await, 9);
+    assert!(
+        origin.bodies().iter().all(String::is_empty),
+        "none was whole"
+    );
+}
+
+#[tokio::test]
+async fn who_has_sent_a_whole_body_waits_for_the_answer_as_long_as_the_parent_may_take() {
+    for protocol in PROTOCOLS {
+        let gate = Gate::shut();
+        let inner = gate.clone();
+        let origin = Origin::start(move |_| Reply::status(201, "made").held(&inner)).await;
+        let house = hasty(&origin).await;
+        for (method, length) in [("POST", 9), ("POST", 100_000), ("PUT", 9)] {
+            let client = house.client(protocol);
+            let mut answer = Box::pin(client.send(method, "/", &[], "b".repeat(length)));
+            let waited = tokio::time::timeout(Duration::from_secs(1), &mut answer).await;
+            let early = waited.map(|answer| answer.status);
+            assert!(early.is_err(), "{method} {length} {protocol}: {early:?}");
+            gate.step();
+            assert_eq!(answer.await.status, 201, "{method} {length} {protocol}");
+        }
+    }
 }

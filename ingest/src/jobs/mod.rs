@@ -9,7 +9,7 @@ use store::Key;
 use crate::Error;
 
 pub mod conformance;
-pub(crate) mod embedded;
+pub(crate) mod sql;
 pub(crate) mod worker;
 
 /// What is to be done for a video.

@@ -9,8 +9,8 @@ use store::Digest;
 use crate::Error;
 
 pub mod conformance;
-pub(crate) mod embedded;
 mod publishing;
+pub(crate) mod sql;
 
 pub(crate) use publishing::{Publishing, Stored};
 

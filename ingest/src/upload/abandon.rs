@@ -90,7 +90,7 @@ mod tests {
     use runtime::clock::System;
 
     use super::*;
-    use crate::{schema::Migrations, texts, upload::embedded::Embedded};
+    use crate::{schema::Migrations, texts, upload::sql::Sql};
 
     #[tokio::test]
     async fn a_sweep_gives_up_so_many_at_once_and_none_that_somebody_is_at() {
@@ -102,11 +102,11 @@ mod tests {
             .unwrap();
         catalog.migrate::<Migrations>().await.unwrap();
         let sweep = Sweep {
-            uploads: Arc::new(Embedded::new(catalog.connection().clone())),
+            uploads: Arc::new(Sql::new(catalog.connection().clone())),
             videos: Arc::clone(&catalog.videos),
             publishing: Publishing {
                 store: store::open(&address("file", "store")).unwrap(),
-                texts: Arc::new(texts::embedded::Embedded::new(catalog.clone())),
+                texts: Arc::new(texts::sql::Sql::new(catalog.clone())),
                 keys: Arc::clone(&catalog.keys),
             },
             turns: Arc::default(),

@@ -8,8 +8,8 @@ use crate::{Error, jobs::NewJob};
 
 pub(crate) mod abandon;
 pub mod conformance;
-pub(crate) mod embedded;
 mod session;
+pub(crate) mod sql;
 pub(crate) mod turn;
 
 pub use session::{

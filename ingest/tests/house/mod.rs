@@ -47,7 +47,7 @@ impl House {
             listen: "127.0.0.1:0".to_owned(),
             internal: "127.0.0.1:0".to_owned(),
             store: format!("file://{}", at("store")),
-            catalog: format!("sqlite://{}", at("catalog.db")),
+            catalog: format!("sqlite://{}", at("catalog.db")).into(),
             work: at("work"),
             chunk: ByteSize(CHUNK as u64),
             poll: Span::millis(20),

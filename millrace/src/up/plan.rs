@@ -204,6 +204,7 @@ impl<'a> Plan<'a> {
             self.state.text("kek.secret"),
             self.state.text("keys.secret"),
         );
+        let tokens = self.state.text("token.secret");
         let web = self.web.map(Path::canonicalize).transpose();
         let web =
             web.context("the watch page's folder is missing; `cargo xtask setup` builds it")?;
@@ -217,6 +218,9 @@ impl<'a> Plan<'a> {
             keys = keys
             ingest_base = ingest
             web_root = web
+            [accounts]
+            token_keys = [tokens]
+            sign_up = "anybody"
             [drm]
             key_encryption_key = kek
             keys_secret = shown

@@ -82,7 +82,7 @@ impl State {
                 &serde_json::to_string_pretty(&json!({"keyring": [key]}))?,
             )?;
         }
-        for name in ["hop.secret", "keys.secret", "kek.secret"] {
+        for name in ["hop.secret", "keys.secret", "kek.secret", "token.secret"] {
             let path = self.path(name);
             if !path.exists() {
                 write_secret(&path, &hex::encode(random()?))?;

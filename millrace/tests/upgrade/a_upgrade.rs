@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use crate::client::{Client, PROTOCOLS, Protocol, Wrong};
 use crate::load::Load;
 use crate::origin::{Origin, body};
-use crate::process::Role;
+use crate::process::{Role, kill};
 
 /// An edge in front of a site, over a disk of four segments, with time to drain.
 async fn edge(origin: &Origin) -> Role {
@@ -167,6 +167,34 @@ async fn where_the_new_process_cannot_start_the_old_one_serves_on() {
     assert_eq!(edge.page("/healthz").await, "ok\n");
     client.get("/12/1000").await.unwrap();
     assert_eq!(origin.asked(), 3, "all is on the disk");
+}
+
+#[tokio::test]
+async fn a_process_that_was_replaced_and_is_told_to_stop_does_not_wait_for_its_last_answer() {
+    let origin = Origin::start().await;
+    let mut edge = Role::start("edge", |_| {
+        format!(
+            "serve = \"site\"\nparents = [\"http://{}\"]\n[clients]\ndrain = \"10m\"\n[listen]\nhttps = \"127.0.0.1:0\"\ninternal = \"127.0.0.1:0\"",
+            origin.address
+        )
+    })
+    .await;
+    let mut connections = Vec::new();
+    let mut begun = Vec::new();
+    for protocol in PROTOCOLS {
+        let client = Client::new(edge.address("https"), protocol, &edge.root);
+        connections.push(client.connect().await.unwrap());
+    }
+    for connection in &mut connections {
+        let mut answer = connection.get("/1/30000000").await.unwrap();
+        answer.next().await.unwrap().unwrap();
+        begun.push(answer);
+    }
+    let old = edge.upgrade().await;
+    kill("TERM", old);
+    edge.ended(old).await;
+    let after = Client::new(edge.address("https"), Protocol::H3, &edge.root);
+    assert!(after.get("/2/1000").await.unwrap() == body("/2/1000"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -195,7 +195,7 @@ async fn listens(said: &mut Lines<BufReader<ChildStdout>>) -> Value {
     line["listen"].clone()
 }
 
-fn kill(signal: &str, id: u32) {
+pub(crate) fn kill(signal: &str, id: u32) {
     let id = id.to_string();
     // One that has ended is as good as killed.
     let _ = std::process::Command::new("kill")

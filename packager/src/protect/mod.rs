@@ -13,6 +13,7 @@ mod avc;
 mod bits;
 mod cbcs;
 mod cenc;
+pub mod challenge;
 mod hevc;
 mod hevc_sets;
 mod key;

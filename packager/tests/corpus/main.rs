@@ -72,6 +72,7 @@ replayed! {
     targets_have_one_spelling_or_are_refused: "address", checks::address::check, CEILING;
     descriptions_read_back_as_themselves_or_are_refused: "asset", checks::asset::check, TILES;
     keys_are_betrayed_by_nothing: "keys", checks::keys::check, CEILING;
+    challenges_name_a_few_keys_or_are_refused: "challenge", checks::challenge::check, CEILING;
 }
 
 /// A description of a few bytes may tell of 100 000 tiles, whose sprite is written and read here.

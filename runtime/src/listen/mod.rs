@@ -3,6 +3,7 @@
 mod answers;
 mod patient;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,10 @@ pub struct Limits {
     pub write: Duration,
 }
 
+/// Who is at the other end of a request's connection; [`serve`] puts it into the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
 /// How long accepting pauses when the system has no descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest request header, in bytes.
@@ -49,10 +54,14 @@ const MAX_STREAMS: u32 = 128;
 /// dropping the future, which cuts what is left.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdown: Shutdown) {
     let http = http(limits).http1_only();
-    let connection = |stream, answers: Answers| {
+    let connection = |stream: TokioIo<Patient>, answers: Answers| {
         let router = TowerToHyperService::new(router.clone());
-        let answer = service_fn(move |request: Request<Incoming>| {
+        let peer = stream.inner().peer().map(|peer| Peer(peer.ip()));
+        let answer = service_fn(move |mut request: Request<Incoming>| {
             answers.asked(request.version());
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
             router.call(request)
         });
         http.serve_connection(stream, answer).into_owned()

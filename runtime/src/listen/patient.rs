@@ -1,6 +1,7 @@
 //! A connection that is given up when its peer takes nothing of what is written to it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -31,6 +32,12 @@ impl Patient {
             timer: None,
             taken: None,
         }
+    }
+
+    /// Who is at the other end; `None` when the connection is gone already.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.stream.peer_addr().ok()
     }
 
     fn watched(

@@ -181,11 +181,13 @@ impl Heir {
         }
     }
 
-    /// Ends a process that does not serve yet, and waits until it has ended.
+    /// Ends a process that does not serve yet, and waits until it has ended; not for ever, for one that a broken disk
+    /// holds ends only with that. It does nothing more, and what it holds is locked.
     pub async fn end(mut self) {
-        if let Some(child) = &mut self.child {
-            // It may have ended by itself.
-            let _ = child.kill().await;
+        if let Some(child) = &mut self.child
+            && timeout(FAREWELL, child.kill()).await.is_err()
+        {
+            tracing::error!("the new process does not end although it was killed");
         }
     }
 }

@@ -21,6 +21,9 @@ use super::room::Charge;
 /// Size of the pieces of a complete body, and the most that a reader takes at once.
 const CHUNK: usize = 256 * 1024;
 
+/// The least that is worth a piece of its own.
+const LARGE: usize = 16 * 1024;
+
 /// How far a body has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -110,19 +113,24 @@ impl Object {
     }
 
     /// Ends the fill. Small upstream reads are joined, which costs one copy here and saves many
-    /// small writes on every hit.
+    /// small writes on every hit. Where all but the last are large, the copy costs more than it saves.
     pub(super) fn complete(&self, len: usize) {
         {
             let mut pieces = self.pieces.write();
-            if pieces.iter().any(|(_, piece)| piece.len() < CHUNK) && pieces.len() > 1 {
+            let is_small = |(_, piece): &(usize, Bytes)| piece.len() < LARGE;
+            if pieces.iter().rev().skip(1).any(is_small) {
                 *pieces = join(&pieces, len);
             }
         }
         self.progress.send_replace(Progress::Complete(len));
     }
 
-    pub(super) fn fail(&self) {
-        self.progress.send_replace(Progress::Failed);
+    /// Ends the fill before the object is whole; tells whether its viewers had not done so already.
+    pub(super) fn fail(&self) -> bool {
+        self.progress.send_if_modified(|progress| {
+            let before = std::mem::replace(progress, Progress::Failed);
+            before != Progress::Failed
+        })
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -189,6 +197,14 @@ impl Whole {
         &self.meta.header
     }
 
+    /// What `write` makes of the header: for as long as the header stays, it is asked once.
+    pub(crate) fn written(
+        &self,
+        write: impl FnOnce(&ResponseHeader) -> Result<Bytes>,
+    ) -> Result<Bytes> {
+        self.meta.written(write)
+    }
+
     /// For how long it is fresh yet; `None` when it is not.
     pub(crate) fn fresh_for(&self, now: SystemTime) -> Option<Duration> {
         self.meta.fresh_for(now)
@@ -249,10 +265,14 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn open(object: Arc<Object>) -> (CacheMeta, Box<Self>) {
+    /// `None` when the object's fill has failed.
+    pub(super) fn open(object: Arc<Object>) -> Option<(CacheMeta, Box<Self>)> {
         let progress = object.progress.subscribe();
-        let filling = matches!(*progress.borrow(), Progress::Filling(_));
-        let joined_fill = filling && !object.is_promoted();
+        let joined_fill = match *progress.borrow() {
+            Progress::Filling(_) => !object.is_promoted(),
+            Progress::Complete(_) => false,
+            Progress::Failed => return None,
+        };
         object.visited.store(true, Ordering::Relaxed);
         let meta = object.meta().give();
         let reader = Self {
@@ -262,7 +282,30 @@ impl Reader {
             end: usize::MAX,
             joined_fill,
         };
-        (meta, Box::new(reader))
+        Some((meta, Box::new(reader)))
+    }
+
+    /// Ends the fill for its viewer who left, unless somebody else reads it too, no more than `little` of it or what is
+    /// there already is missing, or the viewer had the part that it wanted. Tells whether it has ended.
+    pub(crate) fn leave(&self, little: usize) -> bool {
+        if self.position >= self.end {
+            return false;
+        }
+        let announced = self.object.meta().content_length();
+        // Who opens it after this looks at the progress and finds that it has failed.
+        self.object.progress.send_if_modified(|progress| {
+            let Progress::Filling(arrived) = *progress else {
+                return false;
+            };
+            let costs_little = announced.map_or(arrived <= little, |length| {
+                length.saturating_sub(arrived) <= little.max(arrived)
+            });
+            let ends = !costs_little && self.object.progress.receiver_count() == 1;
+            if ends {
+                *progress = Progress::Failed;
+            }
+            ends
+        })
     }
 }
 

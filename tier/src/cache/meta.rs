@@ -1,10 +1,13 @@
 //! What is kept of an object's `CacheMeta`, which cannot be cloned.
 
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use pingora::cache::CacheMeta;
 use pingora::cache::key::HashBinary;
 use pingora::http::ResponseHeader;
+use pingora::prelude::Result;
 
 /// The parts from which each hit rebuilds its own `CacheMeta`; eight times cheaper than
 /// deserializing one.
@@ -17,6 +20,8 @@ pub(super) struct Meta {
     stale_if_error_s: u32,
     variance: Option<HashBinary>,
     pub(super) header: ResponseHeader,
+    /// What of the header is the same in each answer, as it is written.
+    written: OnceLock<Bytes>,
 }
 
 /// When a parent last said that an object is still so. `CacheMeta` has that as `updated`, and lets nobody set it.
@@ -31,6 +36,9 @@ pub(crate) fn validated_at(meta: &CacheMeta) -> SystemTime {
     noted.map_or(known, |Validated(at)| known.max(*at))
 }
 
+/// The longest written header that is kept, in bytes; an object's overhead has room for it.
+const KEPT_WRITTEN: usize = 1024;
+
 impl Meta {
     pub(super) fn keep(meta: &CacheMeta) -> Self {
         Self {
@@ -43,7 +51,24 @@ impl Meta {
             variance: meta.variance(),
             // Without the letter case of names, which is a second map to copy on each hit.
             header: meta.response_header().as_owned_parts().into(),
+            written: OnceLock::new(),
         }
+    }
+
+    /// What `write` makes of the header, which is kept unless it is long.
+    pub(super) fn written(
+        &self,
+        write: impl FnOnce(&ResponseHeader) -> Result<Bytes>,
+    ) -> Result<Bytes> {
+        if let Some(written) = self.written.get() {
+            return Ok(written.clone());
+        }
+        let written = write(&self.header)?;
+        if written.len() <= KEPT_WRITTEN {
+            // Another one may have been faster, with the same.
+            let _ = self.written.set(written.clone());
+        }
+        Ok(written)
     }
 
     pub(super) fn give(&self) -> CacheMeta {

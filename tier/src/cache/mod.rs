@@ -29,5 +29,5 @@ pub(crate) use meta::validated_at;
 pub(crate) use metrics::DiskFigures;
 pub use store::{Cache, Usage};
 
-/// What one object costs beyond its body: index entry, header copy, queue slot, allocator slack.
-const OVERHEAD: usize = 2048;
+/// What one object costs beyond its body: index entry, header copies, queue slot, allocator slack.
+const OVERHEAD: usize = 3072;

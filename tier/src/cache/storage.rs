@@ -29,7 +29,7 @@ impl Storage for Cache {
     ) -> Result<Option<(CacheMeta, HitHandler)>> {
         let hash = key.combined_bin();
         if let Some(object) = self.find(&hash) {
-            return Ok(Some(self.open(object)));
+            return Ok(self.open(object));
         }
         Ok(self.find_below(&hash).await)
     }
@@ -45,7 +45,7 @@ impl Storage for Cache {
             .into();
         let object = self.fill(id);
         Ok(object
-            .map(Reader::open)
+            .and_then(Reader::open)
             .map(|(meta, reader)| (meta, reader as HitHandler)))
     }
 

@@ -40,7 +40,7 @@ pub struct Usage {
     pub fills: usize,
     /// Fills begun so far.
     pub begun: u64,
-    /// Fills so far that ended before the object was whole.
+    /// Fills so far that ended before the object was whole, and not because nobody read them any more.
     pub failed: u64,
     /// Objects so far that were taken into memory from disk.
     pub promoted: u64,
@@ -334,10 +334,10 @@ impl Cache {
     }
 
     /// Gives an object to a reader.
-    pub(super) fn open(&self, object: Arc<Object>) -> (CacheMeta, HitHandler) {
+    pub(super) fn open(&self, object: Arc<Object>) -> Option<(CacheMeta, HitHandler)> {
         self.asked(&object);
-        let (meta, reader) = Reader::open(object);
-        (meta, reader)
+        let (meta, reader) = Reader::open(object)?;
+        Some((meta, reader))
     }
 
     /// Begins a fill, for which room was made.
@@ -355,8 +355,9 @@ impl Cache {
 
     /// Ends a fill that was broken off.
     pub(super) fn fail(&self, object: &Arc<Object>) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
-        object.fail();
+        if object.fail() {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
         self.settle(object, false);
     }
 

@@ -8,7 +8,7 @@ use pingora::cache::trace::Span;
 use pingora::cache::{CacheKey, CacheMeta};
 use pingora::http::ResponseHeader;
 
-use super::Cache;
+use super::{Cache, Reader};
 use crate::key;
 
 fn cache(limit: usize) -> &'static Cache {
@@ -93,6 +93,62 @@ async fn a_failed_fill_is_an_error_and_leaves_nothing() {
     assert!(find(cache, "/a").await.is_none());
     drop(reader);
     assert_eq!((cache.usage().bytes, cache.usage().failed), (0, 1));
+}
+
+/// Whether a fill of which `arrived` bytes are there ends when its viewer leaves and no more than 100 may be missing.
+async fn ends_when_left(length: Option<usize>, arrived: usize, others: usize) -> bool {
+    let cache = cache(1 << 20);
+    let mut fill = begin(cache, "/a", length).await;
+    let piece = Bytes::from(vec![1; arrived]);
+    fill.write_body(piece, false).await.unwrap();
+    let mut readers = Vec::new();
+    for _ in 0..=others {
+        readers.push(find(cache, "/a").await.unwrap());
+    }
+    let viewer = readers[0].as_any().downcast_ref::<Reader>().unwrap();
+    let ended = viewer.leave(100);
+    assert!(!viewer.leave(100), "once");
+    for reader in &mut readers {
+        let first = reader.read_body().await;
+        assert_eq!(first.is_err(), ended);
+    }
+    let is_there = find(cache, "/a").await.is_some();
+    assert_eq!(is_there, !ended, "nobody joins a fill that has ended");
+    drop(fill);
+    assert_eq!(
+        cache.usage().failed,
+        u64::from(!ended),
+        "no fault of a parent"
+    );
+    ended
+}
+
+#[tokio::test]
+async fn a_fill_that_nobody_reads_ends_when_more_of_it_is_missing_than_there() {
+    assert!(ends_when_left(Some(1000), 400, 0).await);
+    assert!(
+        !ends_when_left(Some(1000), 400, 1).await,
+        "somebody else reads"
+    );
+    assert!(!ends_when_left(Some(1000), 500, 0).await, "half is there");
+    assert!(!ends_when_left(Some(150), 50, 0).await, "100 are missing");
+    assert!(ends_when_left(Some(152), 51, 0).await);
+    assert!(!ends_when_left(None, 100, 0).await, "it may end soon");
+    assert!(ends_when_left(None, 101, 0).await);
+}
+
+#[tokio::test]
+async fn a_viewer_who_had_the_part_that_it_wanted_has_not_left() {
+    let cache = cache(1 << 20);
+    let mut fill = begin(cache, "/a", Some(1000)).await;
+    fill.write_body(Bytes::from_static(b"abcd"), false)
+        .await
+        .unwrap();
+    let mut viewer = find(cache, "/a").await.unwrap();
+    viewer.seek(1, Some(3)).unwrap();
+    assert_eq!(read(&mut viewer).await.unwrap(), b"bc");
+    let viewer = viewer.as_any().downcast_ref::<Reader>().unwrap();
+    assert!(!viewer.leave(100));
 }
 
 #[tokio::test]
@@ -277,15 +333,15 @@ async fn a_fill_takes_its_announced_length_ahead_and_returns_what_it_did_not_use
     let cache = cache(100_000);
     let mut fill = begin(cache, "/a", Some(60_000)).await;
     let reader = find(cache, "/a").await.unwrap();
-    assert_eq!(cache.usage().bytes, 62_048);
+    assert_eq!(cache.usage().bytes, 63_072);
     fill.write_body(Bytes::from(vec![1; 1_000]), false)
         .await
         .unwrap();
-    assert_eq!(cache.usage().bytes, 62_048);
+    assert_eq!(cache.usage().bytes, 63_072);
     drop(fill);
-    assert_eq!(cache.usage().bytes, 3_048);
+    assert_eq!(cache.usage().bytes, 4_072);
     drop(reader);
     assert_eq!(cache.usage().bytes, 0);
     store(cache, "/a", 60_000).await;
-    assert_eq!(cache.usage().bytes, 62_048);
+    assert_eq!(cache.usage().bytes, 63_072);
 }

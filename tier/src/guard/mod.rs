@@ -39,10 +39,6 @@ use crate::protocol::Protocol;
 /// complete within the same time, and frames that carry nothing are paid from a budget.
 ///
 /// On both, whoever does not take what is written is cut off.
-///
-/// Pingora writes a header and its body one after the other. Where the body is there they leave together, in one system
-/// call and one TLS record: the header waits for the next write; it leaves as well when it is flushed or when something
-/// is to be read.
 pub(crate) struct Guard<S> {
     stream: S,
     terms: Terms,
@@ -55,8 +51,7 @@ pub(crate) struct Guard<S> {
     /// The notes as Pingora hands them on.
     digest: Option<Arc<ProxyDigest>>,
     turn: Turn,
-    /// The header of an answer with its own date in it, which waits for the first bytes of the body, and how much of it
-    /// has left.
+    /// The header of an answer with its own date in it, and how much of it has left.
     header: (Vec<u8>, usize),
     /// Nothing more is written.
     closed: bool,
@@ -342,9 +337,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         {
             let taken = header.len();
             self.header = (header, 0);
-            if !self.notes.take_body_follows()
-                && let Poll::Ready(Err(error)) = self.put(cx, &[])
-            {
+            if let Poll::Ready(Err(error)) = self.put(cx, &[]) {
                 return Poll::Ready(Err(error));
             }
             return Poll::Ready(Ok(taken));
@@ -395,7 +388,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if matches!(self.said, Said::H1(_)) {
+        // A header of Pingora's comes by itself.
+        let is_dated = matches!(self.said, Said::H1(_)) && self.notes.date.is_noted();
+        if is_dated || !self.header.0.is_empty() {
             let first = bufs.iter().find(|buf| !buf.is_empty());
             return self.poll_write(cx, first.map_or(&[], |buf| buf));
         }
@@ -415,7 +410,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     }
 
     fn is_write_vectored(&self) -> bool {
-        matches!(self.said, Said::H2(_)) && self.stream.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 }
 

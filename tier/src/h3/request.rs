@@ -42,7 +42,7 @@ impl Arrival {
         if self == Self::Sure {
             return Ok(request);
         }
-        if request.header.method != Method::GET {
+        if !matches!(request.header.method, Method::GET | Method::HEAD) {
             return Err(Fault::TooEarly);
         }
         let said = request.header.insert_header("early-data", "1");

@@ -40,7 +40,7 @@ pub struct Settings {
     pub write: Patience,
     /// How long a connection may be silent, or without a request.
     pub idle: Duration,
-    /// Whether clients that come back may send GET before the handshake is complete (0-RTT).
+    /// Whether clients that come back may send GET and HEAD before the handshake is complete (0-RTT).
     /// Whoever recorded such a request may send it once more to another node.
     pub early_data: bool,
     /// How long requests in progress may take after the shutdown was asked for.

@@ -11,7 +11,7 @@ mod names;
 use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -387,6 +387,14 @@ impl Parents {
         peer.options.idle_timeout = Some(self.timeouts.idle);
         Ok(Box::new(peer))
     }
+}
+
+/// Has a parent asked over a connection that nobody used before: among those that are kept, others may be closed as
+/// well. It is not kept either, for it would be found by nobody.
+pub(crate) fn to_connect_anew(peer: &mut HttpPeer) {
+    static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+    peer.group_key = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+    peer.options.idle_timeout = Some(Duration::ZERO);
 }
 
 /// How often a request goes on to another address of a parent that it could not connect to.

@@ -2,6 +2,7 @@
 
 use http::Method;
 use pingora::cache::key::CacheHashKey;
+use pingora::http::RequestHeader;
 use pingora::proxy::{Session, subrequest};
 
 use super::{Context, Proxy};
@@ -27,11 +28,7 @@ impl Proxy {
         if !given || self.purges.lost().is_some() {
             return;
         }
-        let field = session.req_header().headers.get("cmcd-request");
-        let field = field.and_then(|field| field.to_str().ok());
-        let mut said = field.into_iter().chain(ctx.cmcd.as_deref());
-        let said = said.find_map(cmcd::next_object);
-        let Some(address) = following(ctx.address(), said.as_deref()) else {
+        let Some(address) = self.to_follow(session.req_header(), ctx) else {
             return;
         };
         let key = key::build(&self.rules.zone, &address);
@@ -46,6 +43,24 @@ impl Proxy {
                 .build();
             drop(spawner.spawn_background_subrequest(session.as_downstream(), errand));
         }
+    }
+
+    /// What the player is going to ask for next, and the cache does not have.
+    pub(super) fn to_fetch_ahead(&self, request: &RequestHeader, ctx: &Context) -> Option<String> {
+        if !self.prefetch.is_on() {
+            return None;
+        }
+        let address = self.to_follow(request, ctx)?;
+        let is_cached = self.cache.has(&key::build(&self.rules.zone, &address));
+        (!is_cached).then_some(address)
+    }
+
+    fn to_follow(&self, request: &RequestHeader, ctx: &Context) -> Option<String> {
+        let field = request.headers.get("cmcd-request");
+        let field = field.and_then(|field| field.to_str().ok());
+        let mut said = field.into_iter().chain(ctx.cmcd.as_deref());
+        let said = said.find_map(cmcd::next_object);
+        following(ctx.address(), said.as_deref())
     }
 }
 

@@ -1,86 +1,168 @@
-//! Answers that memory has whole: given at once, without the way through Pingora's cache.
+//! Answers that memory has whole: given before Pingora sees the request.
 //!
-//! That way makes a copy of what is known of an object, two of its header, and several boxes, for any storage and any
-//! case. For a small answer it costs more than all else together.
+//! Pingora's way makes a session, two copies of the header and several boxes, for any storage and any case. For a small
+//! answer it costs more than all else together.
 
+use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderName};
 use http::{Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::prelude::Result;
-use pingora::proxy::Session;
+use pingora::prelude::{Error, Result};
 use runtime::clock::System;
 
+use super::met::{Arrived, Met};
 use super::public::is_given_to_all;
+use super::reply::Given;
 use super::{Context, Proxy};
 use crate::cache::Whole;
 use crate::headers::CACHE_STATUS;
 use crate::metrics::CacheUse;
-use crate::notes::Notes;
+use crate::protocol::Protocol;
 use crate::status;
 
+/// What becomes of a request before Pingora sees it.
+pub(crate) enum Sight {
+    /// Its answer is there.
+    AtHand(Box<AtHand>),
+    /// It goes through Pingora, with what was found out of it already.
+    Onward(Option<Met>),
+}
+
+/// An answer that memory has whole, for one request.
+pub(crate) struct AtHand {
+    whole: Whole,
+    ctx: Context,
+}
+
 impl Proxy {
-    /// Answers what is asked for whole, and is whole in memory, fresh, and not doubted; for everything else returns
-    /// false, and nothing has happened.
-    pub(super) async fn give_at_hand(
-        &self,
-        session: &mut Session,
-        ctx: &mut Context,
-    ) -> Result<bool> {
-        let Some(whole) = self.at_hand(session.req_header(), ctx) else {
-            return Ok(false);
+    /// Looks whether a request can be answered at once: it asks for the whole of what is whole in memory, fresh, and not
+    /// doubted.
+    pub(crate) fn look(&self, arrived: &Arrived<'_>) -> Sight {
+        if !self.may_be_at_hand(arrived) {
+            return Sight::Onward(None);
+        }
+        let mut ctx = Context::new(self.parents.load_full());
+        ctx.protocol = arrived.protocol;
+        let admitted = match self.admit(arrived, &mut ctx) {
+            Ok(admitted) => admitted,
+            Err(refused) => return Sight::Onward(Some(Met::new(ctx, Err(refused)))),
         };
-        let header = self.header_of(&whole, session, ctx)?;
-        self.cache.note_use(&whole);
-        if let Some(notes) = Notes::of(session) {
-            notes.body_follows();
+        self.know(arrived.request, arrived.from.scheme, &mut ctx, admitted);
+        if let Some(whole) = self.at_hand(arrived.request, &ctx) {
+            self.cache.note_use(&whole);
+            ctx.cache_use = CacheUse::Hit;
+            return Sight::AtHand(Box::new(AtHand { whole, ctx }));
         }
-        let downstream = &mut session.downstream_session;
-        let written = downstream.write_response_header(header).await;
-        written.map_err(|error| error.into_down())?;
-        let mut pieces = whole.pieces().peekable();
-        while let Some(piece) = pieces.next() {
-            let end = pieces.peek().is_none();
-            let written = downstream.write_response_body(piece, end).await;
-            written.map_err(|error| error.into_down())?;
-        }
-        Ok(true)
+        let admitted = ctx.admitted.take();
+        Sight::Onward(admitted.map(|admitted| Met::new(ctx, Ok(admitted))))
+    }
+
+    /// Children are told numbers by which they compare, and sites may say more than is looked at here.
+    fn may_be_at_hand(&self, arrived: &Arrived<'_>) -> bool {
+        let headers = &arrived.request.headers;
+        self.viewers.is_some()
+            && self.is_for_films()
+            && arrived.request.method == Method::GET
+            && !arrived.brings_body
+            && self.purges.lost().is_none()
+            && !CONDITIONS.iter().any(|name| headers.contains_key(name))
     }
 
     fn at_hand(&self, request: &RequestHeader, ctx: &Context) -> Option<Whole> {
-        let plain = request.method == Method::GET
-            && !CONDITIONS
-                .iter()
-                .any(|name| request.headers.contains_key(name));
-        // Children are told numbers by which they compare.
-        let to_viewer = self.viewers.is_some() && self.is_for_films() && !ctx.internal;
-        if !plain || !to_viewer || self.purges.lost().is_some() {
-            return None;
-        }
         let whole = self.cache.whole(ctx.key.as_ref()?)?;
         let header = whole.header();
         let usable = header.status == StatusCode::OK
+            && header.headers.contains_key(header::DATE)
             && whole.fresh_for(System.wall()).is_some()
             && self.is_current(header, ctx)
-            && (!self.must_be_public(ctx) || is_given_to_all(header));
+            && (!self.must_be_public(ctx) || is_given_to_all(header))
+            // What is fetched ahead is fetched by way of Pingora.
+            && self.to_fetch_ahead(request, ctx).is_none();
         usable.then_some(whole)
     }
 
-    fn header_of(
-        &self,
-        whole: &Whole,
-        session: &Session,
-        ctx: &mut Context,
-    ) -> Result<Box<ResponseHeader>> {
-        let mut header = Box::new(whole.header().clone());
+    /// The answer's header.
+    pub(crate) fn header_of(&self, answer: &mut AtHand) -> Result<Box<ResponseHeader>> {
+        let mut header = Box::new(answer.whole.header().clone());
         header.set_version(Version::HTTP_11);
-        let now = System.wall();
-        header.insert_header(header::AGE, whole.age(now).as_secs())?;
-        ctx.cache_use = CacheUse::Hit;
-        let left = whole.fresh_for(now).unwrap_or_default();
-        let member = status::hit(&self.rules.name, left.as_secs());
+        let (age, member) = self.moment(answer);
+        header.insert_header(header::AGE, age)?;
         header.insert_header(CACHE_STATUS, member)?;
-        self.send_off(&mut header, session, ctx)?;
+        self.send_off(&mut header, &mut answer.ctx)?;
         Ok(header)
+    }
+
+    /// The answer's header as HTTP/1.1 writes it. All but what changes from one moment to the next is written once for
+    /// each object.
+    pub(crate) fn head_of(&self, answer: &mut AtHand, last: bool) -> Result<BytesMut> {
+        let (age, member) = self.moment(answer);
+        if self.access.is_some() {
+            answer.ctx.until_header = Some(answer.ctx.started.elapsed());
+        }
+        let ctx = &answer.ctx;
+        let lasting = answer.whole.written(|header| self.lasting(header, ctx))?;
+        let mut head = BytesMut::with_capacity(lasting.len() + 128);
+        let age = age.to_string();
+        let connection: &[u8] = if last { b"close" } else { b"keep-alive" };
+        for part in [
+            b"HTTP/1.1 200 OK\r\n",
+            &lasting[..],
+            b"Age: ",
+            age.as_bytes(),
+            b"\r\nCache-Status: ",
+            member.as_bytes(),
+            b"\r\nConnection: ",
+            connection,
+            b"\r\n\r\n",
+        ] {
+            head.extend_from_slice(part);
+        }
+        Ok(head)
+    }
+
+    /// Counts an answer of which so many bytes were taken.
+    pub(crate) fn gave(
+        &self,
+        request: &RequestHeader,
+        answer: &AtHand,
+        bytes: usize,
+        error: Option<&Error>,
+    ) {
+        let given = Given {
+            request,
+            status: StatusCode::OK.as_u16(),
+            bytes,
+        };
+        self.note(&given, error, &answer.ctx);
+    }
+
+    fn moment(&self, answer: &AtHand) -> (u64, String) {
+        let now = System.wall();
+        let left = answer.whole.fresh_for(now).unwrap_or_default();
+        let member = status::hit(&self.rules.name, left.as_secs());
+        (answer.whole.age(now).as_secs(), member)
+    }
+
+    /// The fields of a header that stay as they are, as they are written.
+    fn lasting(&self, header: &ResponseHeader, ctx: &Context) -> Result<Bytes> {
+        let mut header = header.clone();
+        self.tell(&mut header, ctx)?;
+        if let Some(viewers) = &self.viewers {
+            viewers.dress(&mut header, ctx.protocol == Protocol::H3)?;
+        }
+        for name in [header::AGE, CACHE_STATUS, header::CONNECTION] {
+            header.remove_header(&name);
+        }
+        let mut written = BytesMut::with_capacity(512);
+        header.header_to_h1_wire(&mut written);
+        Ok(written.freeze())
+    }
+}
+
+impl AtHand {
+    /// The body.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = Bytes> {
+        self.whole.pieces()
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is known of one request so far.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use contracts::reason::Reason;
@@ -37,8 +38,8 @@ pub struct Context {
     pub(super) until_header: Option<Duration>,
     /// On behalf of this node: a refresh, or a question about an object.
     pub(super) internal: bool,
-    /// A body follows the header, over HTTP/1.1.
-    pub(super) brings_body: bool,
+    /// A body follows the header, and is not whole yet.
+    pub(super) awaits_body: bool,
     pub(super) wishes: Option<Wishes>,
     /// What the cache has was passed over because the client wanted so.
     pub(super) passed_over: bool,
@@ -56,8 +57,12 @@ pub struct Context {
     pub(super) attempts: u32,
     /// How often another address of the same parent was tried.
     pub(super) detours: u32,
+    /// A kept connection was closed, as others may be.
+    pub(super) wants_new_connection: bool,
     /// Held while a parent is at work on it.
     pub(super) busy: Option<Busy>,
+    /// The viewer left while the object was being fetched.
+    left: AtomicBool,
     pub(super) upstream: Upstream,
 }
 
@@ -93,7 +98,7 @@ impl Context {
             cmcd: None,
             until_header: None,
             internal: false,
-            brings_body: false,
+            awaits_body: false,
             wishes: None,
             passed_over: false,
             reason: None,
@@ -105,9 +110,20 @@ impl Context {
             tried: Vec::new(),
             attempts: 0,
             detours: 0,
+            wants_new_connection: false,
             busy: None,
+            left: AtomicBool::new(false),
             upstream: Upstream::default(),
         }
+    }
+
+    /// Notes that the viewer left while the object was being fetched.
+    pub(super) fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
     }
 
     /// The path without token and query, for logs.

@@ -10,6 +10,7 @@ use pingora::prelude::{Error, ErrorType, Result};
 use pingora::proxy::Session;
 
 use super::context::raw_target;
+use super::met::{Arrived, Met};
 use super::{Context, Proxy};
 use crate::admission::{Admitted, Facts, Refused};
 use crate::policy::{From, Passage};
@@ -26,7 +27,7 @@ impl Proxy {
             answer::preflight(session, viewers, ctx.protocol == Protocol::H3).await?;
             return Ok(true);
         }
-        let entered = match self.admit(session, ctx) {
+        let entered = match self.let_in(session, ctx) {
             Ok(admitted) => {
                 self.enter(session, ctx, admitted)?;
                 self.may_be_given(session, ctx).await
@@ -52,23 +53,44 @@ impl Proxy {
         Ok(())
     }
 
-    /// Decides whether the request is let in.
-    fn admit(&self, session: &mut Session, ctx: &mut Context) -> Result<Admitted, Refused> {
+    /// Finds out whether the request is let in, unless that was found out before Pingora had it.
+    fn let_in(&self, session: &mut Session, ctx: &mut Context) -> Result<Admitted, Refused> {
         if let Some(address) = errand(session) {
             return Ok(Admitted::to(address));
+        }
+        if let Some(met) = Met::taken() {
+            return met.into_context(ctx);
         }
         let target = raw_target(session).ok_or(Reason::Target)?;
         if ctx.internal {
             return Ok(self.admission.readmit(&target)?);
         }
         let brings_body = !session.downstream_session.is_body_empty();
-        let request = session.req_header();
-        if self.access.is_some() || self.prefetch.is_on() {
-            ctx.cmcd = cmcd::of_query(&target);
-        }
-        let From { client, scheme } = from(session, ctx.protocol);
-        let facts = Facts {
+        let arrived = Arrived {
+            protocol: ctx.protocol,
+            request: session.req_header(),
             target: &target,
+            from: from(session, ctx.protocol),
+            brings_body,
+        };
+        self.admit(&arrived, ctx)
+    }
+
+    /// Decides whether a request is let in.
+    pub(super) fn admit(
+        &self,
+        arrived: &Arrived<'_>,
+        ctx: &mut Context,
+    ) -> Result<Admitted, Refused> {
+        let Arrived {
+            request, target, ..
+        } = *arrived;
+        if self.access.is_some() || self.prefetch.is_on() {
+            ctx.cmcd = cmcd::of_query(target);
+        }
+        let From { client, scheme } = arrived.from;
+        let facts = Facts {
+            target,
             method: request.method.as_str(),
             scheme,
             authority: authority(request),
@@ -94,7 +116,7 @@ impl Proxy {
         if !headers::loop_fits(&request.headers, longest) {
             return Err(Reason::BadRequest.into());
         }
-        if passage == Passage::Cache && brings_body {
+        if passage == Passage::Cache && arrived.brings_body {
             return Err(Reason::BadRequest.into());
         }
         self.admission.admit(&facts, ctx.visitor)
@@ -109,6 +131,18 @@ impl Proxy {
         let scheme = from(session, ctx.protocol).scheme;
         let request = session.req_header_mut();
         request.set_uri(uri);
+        self.know(request, scheme, ctx, admitted);
+        Ok(())
+    }
+
+    /// Takes note by what an admitted request's object is known.
+    pub(super) fn know(
+        &self,
+        request: &RequestHeader,
+        scheme: &str,
+        ctx: &mut Context,
+        admitted: Admitted,
+    ) {
         let zone = &self.rules.zone;
         let subject = self.policy.subject(&admitted.address, request);
         ctx.key = Some(key::build(zone, &self.policy.target(&subject, scheme)));
@@ -126,7 +160,6 @@ impl Proxy {
             ctx.wishes = self.policy.wishes(request);
         }
         ctx.admitted = Some(admitted);
-        Ok(())
     }
 }
 

@@ -3,14 +3,18 @@
 
 mod ahead;
 mod at_hand;
+mod body;
 mod context;
 mod entry;
 mod hop;
+mod left;
+mod met;
 mod public;
 mod reply;
 mod seq;
 mod upstream;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,19 +40,19 @@ use crate::cache::{Cache, Reader};
 use crate::changes::Changes;
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
-use crate::notes::Notes;
 use crate::parent;
 use crate::policy::{Passage, Policy};
 use crate::prefetch::Prefetch;
-use crate::protocol::Protocol;
 use crate::purge::Purges;
 use crate::question::Questions;
 use crate::rfc9111::condition;
 use crate::{answer, fill};
 
+pub(crate) use at_hand::{AtHand, Sight};
 pub use context::Context;
 use context::protocol_of;
 use hop::{found_closed, may_ask_again};
+pub(crate) use met::{Arrived, Met};
 
 /// What a node is made of.
 pub struct Proxy {
@@ -93,10 +97,23 @@ pub struct Rules {
     pub hop_secret: parent::Credential,
     /// Larger objects pass through and are not stored.
     pub max_object_bytes: usize,
+    /// A fill that nobody reads is finished when no more than this is missing.
+    pub finish_unread_bytes: usize,
+}
+
+/// A proxy as Pingora leads requests through it.
+pub struct Phases(pub Arc<Proxy>);
+
+impl Deref for Phases {
+    type Target = Proxy;
+
+    fn deref(&self) -> &Proxy {
+        &self.0
+    }
 }
 
 #[async_trait]
-impl ProxyHttp for Proxy {
+impl ProxyHttp for Phases {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
@@ -109,12 +126,8 @@ impl ProxyHttp for Proxy {
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         ctx.protocol = protocol_of(session);
         ctx.internal = session.subrequest_ctx.is_some();
-        ctx.brings_body =
-            ctx.protocol == Protocol::H1 && !session.downstream_session.is_body_empty();
-        if let (true, Some(notes)) = (ctx.brings_body, Notes::of(session)) {
-            notes.turn();
-            // The connection knows the body's pace; Pingora's own limit is a minute for each read.
-            session.set_read_timeout(None);
+        if !session.downstream_session.is_body_empty() {
+            ctx.begin_body(session);
         }
         // Without it a slow first viewer holds back the fill, and with it everybody.
         session.set_proxy_tasks_enabled(true);
@@ -126,12 +139,29 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        Ok(self.receive(session, ctx).await? || self.give_at_hand(session, ctx).await?)
+        if self.receive(session, ctx).await? {
+            return Ok(true);
+        }
+        self.take_small_body(session, ctx).await?;
+        Ok(false)
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if end_of_stream {
+            ctx.end_body(session);
+        }
+        Ok(())
     }
 
     fn request_cache_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         let unwanted = ctx.wishes.as_ref().is_some_and(|wishes| wishes.no_store);
-        if unwanted || !self.policy.may_store(session.req_header()) {
+        if unwanted || ctx.awaits_body || !self.policy.may_store(session.req_header()) {
             ctx.passed_over = unwanted;
             return Ok(());
         }
@@ -230,8 +260,11 @@ impl ProxyHttp for Proxy {
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         let key = ctx.key.as_ref().map_or(&[][..], CacheKey::primary_key);
         ctx.attempts += 1;
-        let (peer, busy) = ctx.parents.next(key, &mut ctx.tried).await?;
+        let (mut peer, busy) = ctx.parents.next(key, &mut ctx.tried).await?;
         ctx.busy = Some(busy);
+        if std::mem::take(&mut ctx.wants_new_connection) {
+            parent::to_connect_anew(&mut peer);
+        }
         Ok(peer)
     }
 
@@ -279,6 +312,7 @@ impl ProxyHttp for Proxy {
         // A kept connection may turn out to be closed: whoever is asked then, it is asked on a new one.
         let was_closed = client_reused && found_closed(&error, ctx.upstream.status.is_some());
         if was_closed {
+            ctx.wants_new_connection = true;
             error.set_retry(may_ask_again(ctx));
             return error;
         }
@@ -309,13 +343,15 @@ impl ProxyHttp for Proxy {
 
     fn upstream_response_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _body: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
         if end_of_stream {
             ctx.busy = None;
+        } else {
+            self.go_on_without_viewer(session, ctx)?;
         }
         Ok(None)
     }
@@ -360,8 +396,9 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
+        ctx.end_body(session);
         self.account(session, error, ctx);
-        if error.is_none() {
+        if error.is_none() && !ctx.has_left() {
             self.fetch_ahead(session, ctx);
         }
     }
@@ -385,8 +422,13 @@ impl ProxyHttp for Proxy {
         _: &Session,
         ctx: &Context,
         error: &Error,
-        _: ProxyWarnLogContext,
+        what: ProxyWarnLogContext,
     ) -> bool {
+        if what == ProxyWarnLogContext::DownstreamCache {
+            // Nothing else says that the fill goes on without its viewer.
+            ctx.leave();
+            return true;
+        }
         tracing::debug!(node = %self.rules.name, address = ctx.address(), "trying again: {error}");
         true
     }

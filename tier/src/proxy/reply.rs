@@ -3,7 +3,7 @@
 use contracts::reason::Reason;
 use http::header;
 use pingora::cache::CachePhase;
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, Result};
 use pingora::proxy::{FailToProxy, Session};
 
@@ -34,28 +34,22 @@ impl Proxy {
         ctx.cache_use = status::cache_use(session.cache.phase(), ctx.joined);
         complete(session, response, ctx)?;
         response.insert_header(CACHE_STATUS, self.cache_status(session, ctx))?;
-        self.send_off(response, session, ctx)
+        self.send_off(response, ctx)?;
+        if let (Some(notes), Some(date)) = (Notes::of(session), response.headers.get(header::DATE))
+        {
+            notes.date.keep(date);
+        }
+        Ok(())
     }
 
     /// What every answer's header gets last.
-    pub(super) fn send_off(
-        &self,
-        response: &mut ResponseHeader,
-        session: &Session,
-        ctx: &mut Context,
-    ) -> Result<()> {
+    pub(super) fn send_off(&self, response: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
         if self.access.is_some() {
             ctx.until_header = Some(ctx.started.elapsed());
         }
         self.tell(response, ctx)?;
         if let Some(viewers) = &self.viewers {
             viewers.dress(response, ctx.protocol == Protocol::H3)?;
-        }
-        if let (Some(notes), Some(date)) = (Notes::of(session), response.headers.get(header::DATE))
-        {
-            notes.date.keep(date);
-            // What was said of an earlier header does not count.
-            notes.take_body_follows();
         }
         Ok(())
     }
@@ -120,12 +114,22 @@ impl Proxy {
 
     /// Counts a request that is done, and tells the role of it.
     pub(super) fn account(&self, session: &Session, error: Option<&Error>, ctx: &Context) {
-        if let (true, Some(notes)) = (ctx.brings_body, Notes::of(session)) {
-            notes.turn();
-        }
         self.metrics
             .upstream_bytes
             .inc_by(session.upstream_body_bytes_received() as u64);
+        let status = session
+            .response_written()
+            .map_or(0, |response| response.status.as_u16());
+        let given = Given {
+            request: session.req_header(),
+            status,
+            bytes: session.body_bytes_sent(),
+        };
+        self.note(&given, error, ctx);
+    }
+
+    /// Counts what was given, and notes it in the access log.
+    pub(super) fn note(&self, given: &Given<'_>, error: Option<&Error>, ctx: &Context) {
         if let (Some(error), Some(reason)) = (error, ctx.reason) {
             let address = ctx.address();
             tracing::warn!(node = %self.rules.name, address, reason = reason.code(), "{reason}: {error}");
@@ -136,10 +140,7 @@ impl Proxy {
         if ctx.internal {
             return;
         }
-        let status = session
-            .response_written()
-            .map_or(0, |response| response.status.as_u16());
-        let bytes = session.body_bytes_sent();
+        let Given { status, bytes, .. } = *given;
         if let Some(admitted) = &ctx.admitted {
             self.admission.sent(admitted, ctx.visitor, bytes as u64);
         }
@@ -147,31 +148,29 @@ impl Proxy {
             .answered(status, ctx.protocol, ctx.cache_use, bytes);
         if let Some(access) = &self.access {
             access.served(&Served {
-                bytes,
                 complete: error.is_none(),
-                ..self.told(session, status, ctx)
+                ..self.told(given, ctx)
             });
         }
     }
 
     /// What the access log is told of a request.
-    fn told<'a>(&'a self, session: &'a Session, status: u16, ctx: &'a Context) -> Served<'a> {
-        let request = session.req_header();
+    fn told<'a>(&'a self, given: &Given<'a>, ctx: &'a Context) -> Served<'a> {
         // A site's subjects begin with the host.
         let host = ctx.subject.strip_prefix("//");
         let parent = ctx.tried.last().filter(|_| ctx.attempts > 0);
         let admitted = ctx.admitted.as_ref();
         Served {
             protocol: ctx.protocol,
-            method: request.method.as_str(),
+            method: given.request.method.as_str(),
             host: host.and_then(|host| host.split(['/', '*']).next()),
             address: ctx.address(),
             session: admitted.and_then(|admitted| admitted.session.as_deref()),
             visitor: ctx.visitor,
-            fields: &request.headers,
+            fields: &given.request.headers,
             cmcd: ctx.cmcd.as_deref(),
-            status,
-            bytes: 0,
+            status: given.status,
+            bytes: given.bytes,
             complete: false,
             cache_use: ctx.cache_use,
             parent: parent.map(|parent| ctx.parents.authority(*parent)),
@@ -181,6 +180,15 @@ impl Proxy {
             took: ctx.started.elapsed(),
         }
     }
+}
+
+/// What a request was answered with.
+pub(super) struct Given<'a> {
+    pub(super) request: &'a RequestHeader,
+    /// 0: with nothing.
+    pub(super) status: u16,
+    /// Of the body.
+    pub(super) bytes: usize,
 }
 
 /// Gives an answer that has just been fetched what is not stored: its age then, and withheld fields.

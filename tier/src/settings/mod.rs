@@ -33,6 +33,10 @@ pub struct Cache {
     /// the parent itself. At most 30m, and at least twice `upstream.connect_timeout` and
     /// `upstream.read_timeout` together, in which two parents are asked. Default `65s`.
     pub fill_wait: Span,
+    /// A fill whose last viewer left is finished when no more than this is missing, or no more than what is there
+    /// already; one of unknown length, while no more than this has come. At most 1TiB. Default `8MiB`. More fetches what
+    /// perhaps nobody asks for again, less fetches the beginning twice.
+    pub finish_unread: ByteSize,
     /// What it keeps on disks.
     pub disk: Disk,
 }
@@ -67,8 +71,8 @@ pub struct Upstream {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Clients {
-    /// TCP connections at a time on each listener. 1 to 1000000. Default 10000. Each costs some
-    /// 20KiB and a file descriptor.
+    /// TCP connections at a time on each listener. 1 to 1000000. Default 10000. Each costs a file
+    /// descriptor and, while it waits, up to 12KiB, over HTTP/2 some 50KiB.
     pub max_connections: usize,
     /// Time for a TLS handshake. 100ms to 1m. Default `10s`.
     pub handshake_timeout: Span,
@@ -103,6 +107,8 @@ pub struct Settings {
     pub cache_bytes: usize,
     /// Largest stored object in bytes.
     pub max_object_bytes: usize,
+    /// What may be missing of a fill that nobody reads, in bytes.
+    pub finish_unread_bytes: usize,
     /// Disks below the memory.
     pub disk: Option<crate::cache::disk::Settings>,
     /// The parents, at least one.
@@ -131,6 +137,7 @@ impl Default for Cache {
             memory: ByteSize::mib(512),
             max_object: ByteSize::mib(64),
             fill_wait: Span::seconds(65),
+            finish_unread: ByteSize::mib(8),
             disk: Disk::default(),
         }
     }
@@ -238,6 +245,13 @@ pub fn check(
         cache_bytes: memory,
         disk,
         max_object_bytes: largest,
+        finish_unread_bytes: within(
+            problems,
+            "cache.finish_unread",
+            cache.finish_unread,
+            0,
+            1 << 40,
+        ),
         app: app::Options {
             attempts: ATTEMPTS.saturating_add(DETOURS) as usize,
             keepalive_pool: count(problems, "upstream.keepalive", upstream.keepalive, 65_536),

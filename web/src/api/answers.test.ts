@@ -17,12 +17,22 @@ test('a session tells its manifests, its other places and its heartbeat', () => 
     alternatives: [{ name: 'edge-2', manifests: { hls: 'http://b/m.m3u8' } }],
     poster: 'https://a/p.jpg',
     heartbeat: { url: '/beat', every_s: 30 },
+    licences: null,
   })
 })
 
 test('what a session may leave out may be absent or null', () => {
   const bare = { session_id: 's1', manifests: { hls: 'https://a/m.m3u8', dash: null }, thumbnails: null, heartbeat: null }
   expect(parsePlayback(bare)).toMatchObject({ manifests: { hls: 'https://a/m.m3u8' }, alternatives: [], poster: null, heartbeat: null })
+})
+
+test('a protected film says where its licences come from, or is refused', () => {
+  const drm = { type: 'clearkey', license_url: '/l', token: 't', expires_at: 1, renewal: { url: '/n', token: 'r' } }
+  const licences = { system: 'clearkey', url: '/l', token: 't', renewal: { url: '/n', token: 'r' } }
+  expect(parsePlayback({ ...answer, drm })).toMatchObject({ licences })
+  for (const bad of [{}, 7, { ...drm, token: '' }, { ...drm, renewal: null }]) {
+    expect(() => parsePlayback({ ...answer, drm: bad }), JSON.stringify(bad)).toThrow(Unexpected)
+  }
 })
 
 test('a session without a name or a manifest is refused', () => {

@@ -1,5 +1,6 @@
 // The API's answers, parsed once: what follows may rely on every field.
 import { type Format, FORMATS } from '../player/engine'
+import type { Offer } from '../player/licences'
 
 /** A film as it stands in a list. */
 export interface Film {
@@ -28,6 +29,8 @@ export interface Playback {
   alternatives: { name: string; manifests: Manifests }[]
   poster: string | null
   heartbeat: { url: string; every_s: number } | null
+  /** Where licences come from; `null` where none are needed. */
+  licences: Offer | null
 }
 
 /** How far a film is on its way to being ready. */
@@ -74,6 +77,24 @@ export function parsePlayback(body: unknown): Playback {
     alternatives: alternativesOf(answer.alternatives),
     poster: posterOf(answer.thumbnails),
     heartbeat: heartbeatOf(answer.heartbeat),
+    licences: answer.drm === null || answer.drm === undefined ? null : parseOffer(answer.drm),
+  }
+}
+
+/** Parses `drm` of a session, and `POST /v1/drm/token`. */
+export function parseOffer(body: unknown): Offer {
+  const offer = object(body, 'the offer of licences')
+  const renewal = object(offer.renewal, 'the renewal')
+  const needed = (value: unknown) => {
+    const given = text(value)
+    if (given === null) throw new Unexpected('the offer of licences is not whole')
+    return given
+  }
+  return {
+    system: needed(offer.type),
+    url: needed(offer.license_url),
+    token: needed(offer.token),
+    renewal: { url: needed(renewal.url), token: needed(renewal.token) },
   }
 }
 

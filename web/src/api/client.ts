@@ -1,5 +1,6 @@
 // Calls the control plane, which serves this page and its API at one origin.
-import { type Film, type Films, type Playback, parseFilm, parseFilms, parsePlayback, parseStatus, type Status } from './answers'
+import type { Offer } from '../player/licences'
+import { type Film, type Films, type Playback, parseFilm, parseFilms, parseOffer, parsePlayback, parseStatus, type Status } from './answers'
 import { Problem } from './problem'
 
 /** Lists films, one page a call. */
@@ -17,14 +18,19 @@ export async function status(id: string): Promise<Status> {
   return parseStatus(await call('GET', `/v1/videos/${encodeURIComponent(id)}/status`))
 }
 
-/** Starts a playback session; a film that is not ready is a `Problem` with status 409. */
-export async function startPlayback(id: string): Promise<Playback> {
-  return parsePlayback(await call('POST', '/v1/playback/start', { video_id: id }))
+/** Starts a playback session for a browser with these DRM systems; a film that is not ready is a `Problem` with status 409. */
+export async function startPlayback(id: string, drm: string[]): Promise<Playback> {
+  return parsePlayback(await call('POST', '/v1/playback/start', { video_id: id, device: { drm } }))
 }
 
 /** Tells the control plane that a session is alive. */
 export async function heartbeat(url: string, beat: { position_s: number; state: string }): Promise<void> {
   await call('POST', url, beat)
+}
+
+/** Gets a session its next licence token, for the keys from a place on. */
+export async function renewLicence({ url, token }: Offer['renewal'], position_s: number): Promise<Offer> {
+  return parseOffer(await call('POST', url, { position_s }, { authorization: `Bearer ${token}` }))
 }
 
 /** Ends a session. Made to outlive the page: nothing waits for the answer. */
@@ -36,8 +42,8 @@ export function endPlayback(session: string): void {
 }
 
 /** Sends one call and returns the JSON answer; every failure to get one is a `Problem`. */
-async function call(method: string, url: string, body?: unknown): Promise<unknown> {
-  const request: RequestInit = { method, headers: { accept: 'application/json, application/problem+json' } }
+async function call(method: string, url: string, body?: unknown, more?: Record<string, string>): Promise<unknown> {
+  const request: RequestInit = { method, headers: { accept: 'application/json, application/problem+json', ...more } }
   if (body !== undefined) {
     request.headers = { ...request.headers, 'content-type': 'application/json' }
     request.body = JSON.stringify(body)

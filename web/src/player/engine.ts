@@ -1,5 +1,6 @@
 // What a player does for the page: the port that each player library is adapted to.
 import type { Load } from '../segments/log'
+import type { Licences } from './licences'
 
 /** How a film is delivered. */
 export type Format = 'hls' | 'hls-ts' | 'dash'
@@ -26,6 +27,8 @@ export interface Start {
   url: string
   position_s: number
   choice: Choice
+  /** Where the keys of a protected film come from; `null` where none are needed. */
+  licences: Licences | null
 }
 
 /** What a player tells the page. */
@@ -42,7 +45,7 @@ export interface Listener {
 
 /** Why a player cannot go on. */
 export interface Failure {
-  kind: 'network' | 'media' | 'unsupported'
+  kind: 'network' | 'media' | 'licence' | 'unsupported'
   /** The HTTP status where there was an answer. */
   status: number | null
   /** The player's own words, for a report. */
@@ -63,6 +66,10 @@ export function failureSentence(failure: Failure): string {
       return 'This browser cannot play the film in this format. Try another format below.'
     case 'media':
       return 'This browser could not decode the film. Try another format below.'
+    case 'licence':
+      return failure.status === 401 || failure.status === 403
+        ? 'The licence to play this film was refused.'
+        : 'The licence to play this film could not be had.'
     case 'network':
       return failure.status === null || failure.status === 0
         ? 'The film could not be fetched: no node answered.'

@@ -1,8 +1,9 @@
 // Plays HLS, with fMP4 or TS segments, by hls.js.
-import Hls, { type ErrorData, type FragLoadedData, type Level } from 'hls.js'
+import Hls, { type ErrorData, type FragLoadedData, type HlsConfig, type Level } from 'hls.js'
 import { playlistRendition } from '../segments/address'
 import type { Load } from '../segments/log'
 import type { Choice, Engine, Failure, Listener, Quality, Start } from './engine'
+import type { Licences } from './licences'
 
 /** Starts hls.js on the video element. */
 export function openHls(video: HTMLVideoElement, start: Start, listener: Listener): Engine {
@@ -17,6 +18,7 @@ export function openHls(video: HTMLVideoElement, start: Start, listener: Listene
     maxBufferLength: 30,
     manifestLoadPolicy: { default: MANIFEST },
     fragLoadPolicy: { default: SEGMENT },
+    ...keys(video, start.licences),
   })
   const choose = (choice: Choice) => {
     // `nextLevel` keeps what is playing and replaces what is buffered behind it; -1 is automatic.
@@ -45,6 +47,20 @@ export function openHls(video: HTMLVideoElement, start: Start, listener: Listene
   hls.loadSource(start.url)
   hls.attachMedia(video)
   return { name: 'hls.js', choose, destroy: async () => hls.destroy() }
+}
+
+/** What hls.js is told of licences. */
+function keys(video: HTMLVideoElement, licences: Licences | null): Partial<HlsConfig> {
+  if (licences === null) return {}
+  return {
+    emeEnabled: true,
+    drmSystems: { [licences.keySystem]: { licenseUrl: licences.url } },
+    async licenseXhrSetup(request, url) {
+      const token = await licences.token(video.currentTime)
+      request.open('POST', url)
+      request.setRequestHeader('authorization', `Bearer ${token}`)
+    },
+  }
 }
 
 function quality(level: Level, index: number): Quality {
@@ -80,8 +96,12 @@ function fieldOf(request: XMLHttpRequest): string | null {
 }
 
 function failure(data: ErrorData): Failure {
-  const kind = data.type === Hls.ErrorTypes.NETWORK_ERROR ? 'network' : 'media'
-  const status = kind === 'network' ? (data.response?.code ?? null) : null
+  const kinds = new Map<string, Failure['kind']>([
+    [Hls.ErrorTypes.NETWORK_ERROR, 'network'],
+    [Hls.ErrorTypes.KEY_SYSTEM_ERROR, 'licence'],
+  ])
+  const kind = kinds.get(data.type) ?? 'media'
+  const status = kind === 'media' ? null : (data.response?.code ?? null)
   return { kind, status, detail: `hls.js: ${data.details}` }
 }
 

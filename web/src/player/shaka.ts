@@ -2,6 +2,7 @@
 import shaka from 'shaka-player/dist/shaka-player.dash-es2021.js'
 import type { Load } from '../segments/log'
 import type { Choice, Engine, Failure, Listener, Quality, Start } from './engine'
+import type { Licences } from './licences'
 
 /** Starts Shaka Player on the video element. */
 export async function openShaka(video: HTMLVideoElement, start: Start, listener: Listener): Promise<Engine> {
@@ -17,6 +18,7 @@ export async function openShaka(video: HTMLVideoElement, start: Start, listener:
     manifest: { retryParameters: { maxAttempts: 2, baseDelay: 300 } },
     streaming: { bufferingGoal: 30, retryParameters: { maxAttempts: 4 } },
   })
+  if (start.licences !== null) unlock(player, video, start.licences)
   const choose = (choice: Choice) => select(player, choice)
   const told = () => {
     const now = tracks(player).find((track) => track.active)
@@ -43,6 +45,15 @@ export async function openShaka(video: HTMLVideoElement, start: Start, listener:
       if (error.code !== shaka.util.Error.Code.LOAD_INTERRUPTED) listener.failed(failure(error))
     })
   return { name: 'shaka', choose, destroy: () => player.destroy() }
+}
+
+/** Has each request for a licence show a token. */
+function unlock(player: shaka.Player, video: HTMLVideoElement, licences: Licences): void {
+  player.configure({ drm: { servers: { [licences.keySystem]: licences.url } } })
+  player.getNetworkingEngine()?.registerRequestFilter(async (type, request) => {
+    if (type !== shaka.net.NetworkingEngine.RequestType.LICENSE) return
+    request.headers['Authorization'] = `Bearer ${await licences.token(video.currentTime)}`
+  })
 }
 
 function select(player: shaka.Player, choice: Choice): void {
@@ -89,6 +100,11 @@ function load(response: shaka.extern.Response, context?: shaka.extern.RequestCon
 function failure(error: shaka.util.Error): Failure {
   const { Category, Code } = shaka.util.Error
   const detail = `shaka: error ${error.code}`
+  if (error.category === Category.DRM) {
+    const cause = error.data[0] as shaka.util.Error | undefined
+    const status = cause?.code === Code.BAD_HTTP_STATUS ? Number(cause.data[1]) : null
+    return { kind: 'licence', status, detail }
+  }
   if (error.category === Category.NETWORK) {
     const status = error.code === Code.BAD_HTTP_STATUS ? Number(error.data[1]) : null
     return { kind: 'network', status, detail }

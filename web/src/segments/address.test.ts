@@ -8,6 +8,12 @@ test('a segment is read with and without a token, on any host', () => {
   expect(segmentAddress('/v/film_1/720p/segment_12.ts?exp=1&kid=a&sig=b')).toEqual(want)
 })
 
+test('a view does not count', () => {
+  const want = { video: 'film_1', rendition: '720p', number: 3 }
+  expect(segmentAddress('https://h/~t/v/film_1/@cenc,clearkey,2s/720p/segment_3.m4s')).toEqual(want)
+  expect(playlistRendition('/v/x/@clearkey/360p/playlist.m3u8')).toBe('360p')
+})
+
 test('what is no segment is not read as one', () => {
   for (const url of [
     '/v/x/720p/init.mp4',

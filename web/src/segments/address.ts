@@ -7,7 +7,7 @@ export interface SegmentAddress {
   number: number
 }
 
-/** Parses `…/v/{video}/{rendition}/segment_{n}.m4s|.ts`; `null` for every other URL. */
+/** Parses `…/v/{video}/{rendition}/segment_{n}.m4s|.ts`, in whatever view (`…/v/{video}/@{view}/…`); `null` for every other URL. */
 export function segmentAddress(url: string): SegmentAddress | null {
   const [, video, rendition, number] = SEGMENT.exec(path(url)) ?? []
   if (video === undefined || rendition === undefined || number === undefined) return null
@@ -23,5 +23,5 @@ function path(url: string): string {
   return url.replace(/[?#].*$/s, '')
 }
 
-const SEGMENT = /\/v\/([A-Za-z0-9_-]{1,64})\/([a-z0-9_-]{1,16})\/segment_([1-9]\d{0,9})\.(?:m4s|ts)$/
-const PLAYLIST = /\/v\/[A-Za-z0-9_-]{1,64}\/([a-z0-9_-]{1,16})\/playlist(?:_ts)?\.m3u8$/
+const SEGMENT = /\/v\/([A-Za-z0-9_-]{1,64})\/(?:@[a-z0-9,]{1,64}\/)?([a-z0-9_-]{1,16})\/segment_([1-9]\d{0,9})\.(?:m4s|ts)$/
+const PLAYLIST = /\/v\/[A-Za-z0-9_-]{1,64}\/(?:@[a-z0-9,]{1,64}\/)?([a-z0-9_-]{1,16})\/playlist(?:_ts)?\.m3u8$/

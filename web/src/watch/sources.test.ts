@@ -13,6 +13,7 @@ const playback: Playback = {
   ],
   poster: null,
   heartbeat: null,
+  licences: null,
 }
 
 test('places are tried in the given order, each address once', () => {

@@ -3,6 +3,7 @@ import { type Playback, Unexpected } from '../api/answers'
 import * as api from '../api/client'
 import { Problem, passes, sentence } from '../api/problem'
 import { type Choice, type Engine, type Failure, failureSentence, type Format, FORMATS, type Quality } from '../player/engine'
+import { Licences, systemsHere } from '../player/licences'
 import { open } from '../player/open'
 import { type Segment, SegmentLog, type Timing } from '../segments/log'
 import { notice, onHostOf, type Source, sources } from './sources'
@@ -40,6 +41,7 @@ export class Watching {
   private readonly timings = new PerformanceObserver((list) => this.timed(list.getEntries() as unknown as Timing[]))
   private video: HTMLVideoElement | null = null
   private playback: Playback | null = null
+  private licences: Licences | null = null
   private engine: Engine | null = null
   /** Which of the places is tried or plays. */
   private at = 0
@@ -106,7 +108,7 @@ export class Watching {
     this.endSession()
     for (let attempt = 0; !this.closed.signal.aborted; attempt += 1) {
       try {
-        this.playback = await api.startPlayback(this.id)
+        this.playback = await api.startPlayback(this.id, await systemsHere())
         break
       } catch (error) {
         if (!(await this.bear(error))) return
@@ -114,7 +116,8 @@ export class Watching {
       }
     }
     if (this.playback === null || this.closed.signal.aborted) return
-    const { manifests, poster, heartbeat } = this.playback
+    const { manifests, poster, heartbeat, licences } = this.playback
+    this.licences = licences === null ? null : new Licences(licences, api.renewLicence)
     this.poster = poster
     this.at = 0
     this.offered = FORMATS.map(({ id }) => id).filter((id) => manifests[id] !== undefined)
@@ -179,7 +182,7 @@ export class Watching {
     this.begun = place
     if (playback.poster !== null && this.at > 0) this.poster = onHostOf(playback.poster, source.url)
     const rate = video.playbackRate
-    const start = { url: source.url, position_s: place.position_s, choice: this.choice }
+    const start = { url: source.url, position_s: place.position_s, choice: this.choice, licences: this.licences }
     const alive = { current: true }
     this.hush = () => (alive.current = false)
     this.engine = await open(this.format, video, start, {
@@ -220,7 +223,7 @@ export class Watching {
       return
     }
     const curable = this.isOpen || failure.status === 401 || failure.status === 403
-    if (failure.kind === 'network' && curable && performance.now() - this.renewed_ms > RENEW_AGAIN_MS) {
+    if ((failure.kind === 'network' || failure.kind === 'licence') && curable && performance.now() - this.renewed_ms > RENEW_AGAIN_MS) {
       this.renewed_ms = performance.now()
       void this.session(place)
       return

@@ -31,7 +31,7 @@ use crate::{
     jobs::{NewJob, Step},
     schema::Migrations,
     texts::{self, Texts},
-    upload::{State, Upload, embedded::Embedded},
+    upload::{State, Upload, sql::Sql},
 };
 
 mod subtitles;
@@ -112,7 +112,7 @@ impl Writer for OddWriter {
 /// One upload of one chunk, and another process's hands on the same database and store.
 struct House {
     _folder: TempDir,
-    uploads: Arc<Embedded>,
+    uploads: Arc<Sql>,
     videos: Arc<dyn Videos>,
     texts: Arc<dyn Texts>,
     keys: Arc<dyn Keys>,
@@ -159,13 +159,13 @@ impl House {
             protected: false,
         };
         catalog.videos.create(new).await.unwrap();
-        let uploads = Arc::new(Embedded::new(catalog.connection().clone()));
+        let uploads = Arc::new(Sql::new(catalog.connection().clone()));
         uploads.create(&upload).await.unwrap();
         Self {
             inner: store::open(&address("file", "store")).unwrap(),
             videos: Arc::clone(&catalog.videos),
             keys: Arc::clone(&catalog.keys),
-            texts: Arc::new(texts::embedded::Embedded::new(catalog)),
+            texts: Arc::new(texts::sql::Sql::new(catalog)),
             _folder: folder,
             uploads,
             upload,
@@ -184,7 +184,7 @@ impl House {
     }
 
     fn app(&self, store: Odd) -> Arc<App> {
-        let uploads: Arc<dyn Uploads> = Arc::<Embedded>::clone(&self.uploads);
+        let uploads: Arc<dyn Uploads> = Arc::<Sql>::clone(&self.uploads);
         let store: Arc<dyn Store> = Arc::new(store);
         Arc::new(App {
             uploads,

@@ -115,7 +115,7 @@ impl Cache {
         let stream = if again {
             match self.promote(*key, &meta, stream) {
                 Ok(object) => {
-                    let (meta, reader) = Reader::open(object);
+                    let (meta, reader) = Reader::open(object)?;
                     return Some((meta, reader));
                 }
                 Err(stream) => *stream,

@@ -1,0 +1,301 @@
+//! Films in the catalogue's database.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use contracts::asset::Privacy;
+use contracts::id::VideoId;
+use contracts::time::UnixSeconds;
+use runtime::clock::Clock;
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, EntityTrait, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect,
+};
+
+use super::{Event, NewVideo, State, Video, Videos};
+use crate::error::Error;
+use crate::open::engine;
+use crate::words;
+
+mod rows {
+    //! The table's shape.
+    #![expect(unreachable_pub, reason = "the derive makes public items")]
+
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "videos")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: String,
+        pub title: String,
+        pub privacy: String,
+        pub protected: bool,
+        pub state: String,
+        pub progress: i32,
+        pub failure: Option<String>,
+        pub duration_ms: Option<i64>,
+        pub created_unix_s: i64,
+        pub updated_unix_s: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+use rows::{Column, Entity};
+
+/// How often a change is tried again when another came between reading and writing.
+const TRIES: u32 = 16;
+
+/// The adapter for `SQLite` and PostgreSQL.
+pub(crate) struct Sql {
+    db: DatabaseConnection,
+    clock: Arc<dyn Clock>,
+}
+
+impl Sql {
+    pub(crate) fn new(db: DatabaseConnection, clock: Arc<dyn Clock>) -> Self {
+        Self { db, clock }
+    }
+}
+
+#[async_trait]
+impl Videos for Sql {
+    async fn create(&self, new: NewVideo) -> Result<Video, Error> {
+        create(&self.db, new, self.clock.now()).await
+    }
+
+    async fn find(&self, id: &VideoId) -> Result<Option<Video>, Error> {
+        find(&self.db, id).await
+    }
+
+    async fn list(&self, after: Option<&VideoId>, limit: u32) -> Result<Vec<Video>, Error> {
+        let mut query = Entity::find()
+            .filter(Column::State.eq(State::Ready.as_str()))
+            .filter(Column::Privacy.eq(Privacy::Public.as_str()));
+        if let Some(after) = after {
+            // Only a film that could have been listed is a mark.
+            let listed =
+                |video: &Video| video.state == State::Ready && video.privacy == Privacy::Public;
+            let Some(mark) = self.find(after).await?.filter(listed) else {
+                return Ok(Vec::new());
+            };
+            let created = seconds(mark.created);
+            query = query.filter(
+                Condition::any().add(Column::CreatedUnixS.lt(created)).add(
+                    Condition::all()
+                        .add(Column::CreatedUnixS.eq(created))
+                        .add(Column::Id.lt(after.as_str())),
+                ),
+            );
+        }
+        let rows = query
+            .order_by_desc(Column::CreatedUnixS)
+            .order_by_desc(Column::Id)
+            .limit(u64::from(limit))
+            .all(&self.db)
+            .await
+            .map_err(engine)?;
+        rows.into_iter().map(video).collect()
+    }
+
+    async fn advance(&self, id: &VideoId, event: Event) -> Result<Video, Error> {
+        advance(&self.db, id, event, self.clock.now()).await
+    }
+
+    async fn progress(&self, id: &VideoId, percent: u8) -> Result<(), Error> {
+        Entity::update_many()
+            .col_expr(Column::Progress, Expr::value(i32::from(percent.min(99))))
+            .filter(Column::Id.eq(id.as_str()))
+            .filter(Column::State.eq(State::Processing.as_str()))
+            .filter(Column::Progress.lt(i32::from(percent.min(99))))
+            .exec(&self.db)
+            .await
+            .map(drop)
+            .map_err(engine)
+    }
+
+    async fn count(&self) -> Result<Vec<(State, u64)>, Error> {
+        let mut counts = Vec::new();
+        for state in [
+            State::Uploading,
+            State::Processing,
+            State::Ready,
+            State::Failed,
+        ] {
+            let query = Entity::find().filter(Column::State.eq(state.as_str()));
+            let count = query.count(&self.db).await.map_err(engine)?;
+            if count > 0 {
+                counts.push((state, count));
+            }
+        }
+        Ok(counts)
+    }
+}
+
+/// [`Videos::create`] on a connection or within the caller's transaction.
+///
+/// # Errors
+/// As [`Videos::create`].
+pub async fn create(
+    db: &impl ConnectionTrait,
+    new: NewVideo,
+    now: UnixSeconds,
+) -> Result<Video, Error> {
+    let title = words(&new.title);
+    let row = rows::ActiveModel {
+        id: Set(new.id.to_string()),
+        title: Set(title.clone()),
+        privacy: Set(new.privacy.as_str().to_owned()),
+        protected: Set(new.protected),
+        state: Set(State::Uploading.as_str().to_owned()),
+        progress: Set(0),
+        failure: Set(None),
+        duration_ms: Set(None),
+        created_unix_s: Set(seconds(now)),
+        updated_unix_s: Set(seconds(now)),
+    };
+    // A conflict that is an error would end a server's transaction.
+    let first_wins = OnConflict::new().do_nothing().to_owned();
+    let made = Entity::insert(row)
+        .on_conflict(first_wins)
+        .exec_without_returning(db)
+        .await
+        .map_err(engine)?;
+    if made == 0 {
+        return Err(Error::Exists {
+            what: format!("video {}", new.id),
+        });
+    }
+    Ok(Video {
+        id: new.id,
+        title,
+        privacy: new.privacy,
+        protected: new.protected,
+        state: State::Uploading,
+        progress: 0,
+        failure: None,
+        duration_ms: None,
+        created: now,
+        updated: now,
+    })
+}
+
+/// [`Videos::advance`] on a connection or within the caller's transaction: so a room can move a
+/// film on and queue what follows in one step.
+///
+/// # Errors
+/// As [`Videos::advance`].
+pub async fn advance(
+    db: &impl ConnectionTrait,
+    id: &VideoId,
+    event: Event,
+    now: UnixSeconds,
+) -> Result<Video, Error> {
+    for _ in 0..TRIES {
+        let Some(before) = find(db, id).await? else {
+            return Err(Error::NoVideo(id.clone()));
+        };
+        let refused = Error::Refused {
+            video: id.clone(),
+            state: before.state,
+        };
+        let Ok(next) = before.state.next(&event) else {
+            return Err(refused);
+        };
+        if next == before.state {
+            return Ok(before);
+        }
+        let after = moved(before.clone(), next, &event, now);
+        let mut change = Entity::update_many();
+        if after.progress != before.progress {
+            // Else what a worker notes meanwhile would be undone.
+            change = change.col_expr(Column::Progress, Expr::value(i32::from(after.progress)));
+        }
+        let changed = change
+            .col_expr(Column::State, Expr::value(after.state.as_str()))
+            .col_expr(Column::Failure, Expr::value(after.failure.clone()))
+            .col_expr(
+                Column::DurationMs,
+                Expr::value(after.duration_ms.map(bounded)),
+            )
+            .col_expr(Column::UpdatedUnixS, Expr::value(seconds(now)))
+            .filter(Column::Id.eq(id.as_str()))
+            .filter(Column::State.eq(before.state.as_str()))
+            .exec(db)
+            .await
+            .map_err(engine)?;
+        if changed.rows_affected == 1 {
+            return Ok(after);
+        }
+    }
+    Err(engine("another writer came between every time"))
+}
+
+fn moved(before: Video, next: State, event: &Event, now: UnixSeconds) -> Video {
+    let mut after = Video {
+        state: next,
+        updated: now,
+        ..before
+    };
+    match event {
+        Event::Uploaded => after.progress = 0,
+        Event::Published { duration_ms } => {
+            after.progress = 100;
+            after.duration_ms = Some(*duration_ms);
+        }
+        Event::Failed { reason } => after.failure = Some(words(reason)),
+    }
+    after
+}
+
+/// [`Videos::find`] on a connection or within the caller's transaction.
+///
+/// # Errors
+/// As [`Videos::find`].
+pub async fn find(db: &impl ConnectionTrait, id: &VideoId) -> Result<Option<Video>, Error> {
+    let row = Entity::find_by_id(id.as_str())
+        .one(db)
+        .await
+        .map_err(engine)?;
+    row.map(video).transpose()
+}
+
+fn video(row: rows::Model) -> Result<Video, Error> {
+    let corrupt = || Error::Corrupt(format!("the row of video {:?}", row.id));
+    Ok(Video {
+        id: VideoId::parse(&row.id).map_err(|_| corrupt())?,
+        privacy: privacy(&row.privacy).ok_or_else(corrupt)?,
+        protected: row.protected,
+        state: State::parse(&row.state).ok_or_else(corrupt)?,
+        progress: u8::try_from(row.progress).map_err(|_| corrupt())?,
+        duration_ms: row
+            .duration_ms
+            .map(u64::try_from)
+            .transpose()
+            .map_err(|_| corrupt())?,
+        created: UnixSeconds(u64::try_from(row.created_unix_s).map_err(|_| corrupt())?),
+        updated: UnixSeconds(u64::try_from(row.updated_unix_s).map_err(|_| corrupt())?),
+        title: row.title,
+        failure: row.failure,
+    })
+}
+
+fn privacy(word: &str) -> Option<Privacy> {
+    [Privacy::Public, Privacy::Unlisted, Privacy::Private]
+        .into_iter()
+        .find(|privacy| privacy.as_str() == word)
+}
+
+fn seconds(instant: UnixSeconds) -> i64 {
+    bounded(instant.0)
+}
+
+fn bounded(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,92 @@
+//! Who may have a licence: whoever shows a token of this site that is fresh, for this system, of a session that lives.
+
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
+use axum::http::{HeaderMap, header};
+use catalog::sessions::Session;
+use contracts::id::{SessionId, VideoId};
+use contracts::keys::{KeyId, System};
+use runtime::problem::Problem;
+use serde::Deserialize;
+
+use super::name;
+use super::token::Licence;
+use crate::app::App;
+use crate::keys::Keys;
+use crate::problem::{self, catalogue};
+
+/// The token where a player can set no header.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Shown {
+    /// The licence token, for players that can set no `Authorization: Bearer`.
+    token: Option<String>,
+}
+
+/// What a player shows.
+pub(crate) type Asked = Result<Query<Shown>, QueryRejection>;
+
+/// The token of a request for a licence of this system, once it and its session are in order.
+pub(crate) async fn admit(
+    app: &App,
+    keys: &Keys,
+    system: System,
+    headers: &HeaderMap,
+    query: Asked,
+) -> Result<Licence, Problem> {
+    let Query(query) = query.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
+    let shown = bearer(headers).or(query.token.as_deref());
+    let shown = shown.ok_or_else(problem::no_license_token)?;
+    let licence = Licence::verify(&keys.licensing.keyring, shown, app.clock.now());
+    let licence = licence.map_err(problem::license_token)?;
+    if licence.system != system {
+        return Err(problem::license_refused("system"));
+    }
+    live(app, &licence.sid, &licence.asset).await?;
+    Ok(licence)
+}
+
+/// Counts a licence for these keys, all of which must be the token's. Where the keys cannot be read, none are told.
+pub(crate) fn take(
+    app: &App,
+    keys: &Keys,
+    licence: &Licence,
+    kids: Option<&[KeyId]>,
+) -> Result<(), Problem> {
+    let mut wanted = kids.into_iter().flatten();
+    if wanted.any(|kid| !licence.kids.contains(kid)) {
+        return Err(problem::license_refused("keys"));
+    }
+    let uses = &keys.licensing.uses;
+    if !uses.take(licence, kids, app.clock.now()) {
+        return Err(problem::license_refused("used-up"));
+    }
+    let system = name(licence.system);
+    app.metrics.licences.with_label_values(&[system]).inc();
+    tracing::info!(session.id = %licence.sid, video.id = %licence.asset, system, "a {system} licence for session {}", licence.sid);
+    Ok(())
+}
+
+/// A session of this film that is neither stopped nor over.
+pub(crate) async fn live(
+    app: &App,
+    session: &SessionId,
+    video: &VideoId,
+) -> Result<Session, Problem> {
+    let session = app.catalog.sessions.find(session).await;
+    let session = session.map_err(catalogue)?;
+    let lives = |session: &Session| {
+        session.stopped.is_none() && session.expires > app.clock.now() && session.video == *video
+    };
+    let session = session.filter(lives);
+    session.ok_or_else(|| problem::license_refused("session-over"))
+}
+
+/// What stands behind `Authorization: Bearer` (RFC 6750 §2.1).
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let shown = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = shown.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
+}

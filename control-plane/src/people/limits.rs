@@ -1,0 +1,183 @@
+//! How often somebody may ask: token buckets, a bounded number of them, by key and by network.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use contracts::time::UnixSeconds;
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Limit {
+    /// Wishes for an account from a network.
+    SignUp,
+    /// Attempts to log in from a network.
+    LoginFrom,
+    /// Attempts to log in to an account from a network.
+    LoginTo,
+    /// Attempts to log in to an account from anywhere.
+    LoginToAnywhere,
+    /// Renewals and logouts from a network.
+    Refresh,
+    /// Credentials from a network that were refused.
+    Refused,
+    /// Requests with an API key.
+    ApiKey,
+}
+
+/// So many at once, and so many seconds until all may come again.
+struct Rule {
+    burst: f64,
+    seconds: f64,
+}
+
+/// The most buckets; each takes some 50 bytes.
+const BUCKETS: usize = 16_384;
+
+/// The buckets. They are this process's own.
+pub(crate) struct Limits {
+    key_rate: f64,
+    hasher: RandomState,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    buckets: HashMap<(Limit, u64), Bucket>,
+    /// How often buckets that were in use had to go.
+    robbed: u32,
+}
+
+struct Bucket {
+    left: f64,
+    at: u64,
+}
+
+impl Limits {
+    pub(crate) fn new(key_rate: u32) -> Self {
+        Self {
+            key_rate: f64::from(key_rate),
+            hasher: RandomState::new(),
+            table: Mutex::default(),
+        }
+    }
+
+    /// Takes one, or tells how long to wait for it.
+    pub(crate) fn take(
+        &self,
+        limit: Limit,
+        of: impl Hash,
+        now: UnixSeconds,
+    ) -> Result<(), Duration> {
+        let rule = self.rule(limit);
+        let name = (limit, self.hasher.hash_one(of));
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if table.buckets.len() >= BUCKETS && !table.buckets.contains_key(&name) {
+            self.make_room(&mut table, now);
+        }
+        let bucket = table.buckets.entry(name).or_insert(Bucket {
+            left: rule.burst,
+            at: now.0,
+        });
+        bucket.left = rule.left(bucket, now);
+        bucket.at = now.0;
+        if bucket.left >= 1.0 {
+            bucket.left -= 1.0;
+            return Ok(());
+        }
+        let wait = (1.0 - bucket.left) * rule.seconds / rule.burst;
+        Err(Duration::from_secs_f64(wait.ceil().clamp(1.0, 86_400.0)))
+    }
+
+    /// Forgets buckets that are full again, then those that are fuller than half, then every
+    /// other one: whoever comes from many addresses does not lock others out.
+    fn make_room(&self, table: &mut Table, now: UnixSeconds) {
+        for share in [1.0, 0.5] {
+            table.buckets.retain(|(limit, _), bucket| {
+                let rule = self.rule(*limit);
+                rule.left(bucket, now) < rule.burst * share
+            });
+            if table.buckets.len() < BUCKETS {
+                return;
+            }
+        }
+        // Another half each time.
+        table.robbed = table.robbed.wrapping_add(1);
+        let bit = table.robbed % u64::BITS;
+        table.buckets.retain(|(_, hash), _| (hash >> bit) & 1 == 0);
+    }
+
+    fn rule(&self, limit: Limit) -> Rule {
+        let (burst, seconds) = match limit {
+            Limit::SignUp => (10.0, 3600.0),
+            Limit::LoginFrom => (30.0, 300.0),
+            Limit::LoginTo => (10.0, 300.0),
+            Limit::LoginToAnywhere => (100.0, 3600.0),
+            Limit::Refresh => (120.0, 60.0),
+            Limit::Refused => (60.0, 60.0),
+            Limit::ApiKey => (self.key_rate * 2.0, 2.0),
+        };
+        Rule { burst, seconds }
+    }
+}
+
+impl Rule {
+    fn left(&self, bucket: &Bucket, now: UnixSeconds) -> f64 {
+        let passed = u32::try_from(now.0.saturating_sub(bucket.at)).unwrap_or(u32::MAX);
+        let grown = f64::from(passed) * self.burst / self.seconds;
+        (bucket.left + grown).min(self.burst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(limits: &Limits, of: u32, now: u64) -> bool {
+        limits.take(Limit::LoginTo, of, UnixSeconds(now)).is_ok()
+    }
+
+    #[test]
+    fn so_many_come_at_once_and_then_as_many_as_time_gives() {
+        let limits = Limits::new(1);
+        assert!((0..10).all(|_| taken(&limits, 1, 1000)));
+        let wait = limits.take(Limit::LoginTo, 1, UnixSeconds(1000));
+        assert_eq!(wait, Err(Duration::from_secs(30)));
+        assert!(!taken(&limits, 1, 1029), "30 s give one");
+        assert!(taken(&limits, 1, 1030));
+        assert!(!taken(&limits, 1, 1030));
+        assert!(taken(&limits, 2, 1030), "another is not concerned");
+        assert!((0..10).all(|_| taken(&limits, 1, 9999)));
+        assert!(!taken(&limits, 1, 9999));
+        assert!(!taken(&limits, 1, 0), "a clock that went back gives none");
+    }
+
+    #[test]
+    fn many_who_come_once_neither_fill_the_table_nor_free_who_came_often() {
+        let limits = Limits::new(1);
+        while taken(&limits, 0, 1000) {}
+        for of in 1..100_000 {
+            assert!(taken(&limits, of, 1000), "{of}");
+        }
+        assert!(limits.table.lock().unwrap().buckets.len() <= BUCKETS);
+        assert!(!taken(&limits, 0, 1000));
+    }
+
+    #[test]
+    fn a_table_of_those_who_came_too_often_takes_more() {
+        let limits = Limits::new(1);
+        for of in 0..40_000 {
+            while taken(&limits, of, 1000) {}
+        }
+        assert!(limits.table.lock().unwrap().buckets.len() <= BUCKETS);
+    }
+
+    #[test]
+    fn an_api_key_has_its_rate() {
+        let limits = Limits::new(5);
+        let take = |now| limits.take(Limit::ApiKey, "key", UnixSeconds(now)).is_ok();
+        assert_eq!((0..100).filter(|_| take(1000)).count(), 10);
+        assert_eq!((0..100).filter(|_| take(1001)).count(), 5);
+    }
+}

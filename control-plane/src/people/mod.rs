@@ -1,0 +1,123 @@
+//! Accounts and who calls: passwords, logins, API keys, outside issuers.
+//!
+//! 1. [`accounts`] makes accounts, by themselves or by invitation; [`first`] invites the first
+//!    operator;
+//! 2. [`login`] turns a password into a login: a short access token ([`tokens`]) and a refresh
+//!    token that is good once;
+//! 3. [`api_keys`] makes keys for backends; [`issuers`] takes tokens that others issue;
+//! 4. [`crate::caller`] finds out from any of these who calls, for every route.
+//!
+//! What always holds: a password is hashed on few threads ([`passwords`]) and takes as long for an
+//! address that nobody has; of what is shown again only a digest is kept; what can be guessed is
+//! counted ([`limits`]).
+
+pub(crate) mod accounts;
+pub(crate) mod api_keys;
+pub(crate) mod channels;
+pub(crate) mod config;
+pub(crate) mod first;
+pub(crate) mod issuers;
+mod jwks;
+pub(crate) mod limits;
+pub(crate) mod login;
+mod passwords;
+pub(crate) mod tokens;
+mod words;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ::config::Problems;
+use contracts::time::UnixSeconds;
+use runtime::problem::Problem;
+
+use self::config::{Accounts, SignUp};
+use self::issuers::Issuers;
+use self::limits::{Limit, Limits};
+use self::passwords::Passwords;
+use self::tokens::Tokens;
+use crate::error::Error;
+use crate::problem;
+
+/// What the routes of accounts and the finding of callers share.
+pub(crate) struct People {
+    /// Access tokens; none where there are no accounts.
+    tokens: Option<Tokens>,
+    pub(crate) issuers: Issuers,
+    passwords: Passwords,
+    limits: Limits,
+    sign_up: SignUp,
+    refresh_ttl: Duration,
+}
+
+impl People {
+    /// Reads the keys that the settings name.
+    pub(crate) fn load(settings: &Accounts) -> Result<Self, Error> {
+        Ok(Self {
+            tokens: Tokens::load(&settings.token_keys, settings.access_ttl)?,
+            issuers: Issuers::load(&settings.issuers)?,
+            passwords: Passwords::new(settings.hashers)?,
+            limits: Limits::new(settings.key_rate),
+            sign_up: settings.sign_up,
+            refresh_ttl: settings.refresh_ttl,
+        })
+    }
+
+    /// Says what is wrong with the files that the settings name.
+    pub(crate) fn inspect(settings: &Accounts, problems: &mut Problems) {
+        let tokens = Tokens::load(&settings.token_keys, settings.access_ttl);
+        problems.take("accounts.token_keys", tokens);
+        problems.take("accounts.issuers", Issuers::load(&settings.issuers));
+    }
+
+    /// Access tokens, where there are accounts.
+    pub(crate) const fn own(&self) -> Option<&Tokens> {
+        self.tokens.as_ref()
+    }
+
+    fn accounts(&self) -> Result<&Tokens, Problem> {
+        self.tokens.as_ref().ok_or_else(problem::no_accounts)
+    }
+
+    /// Counts a request, and refuses it when there were too many.
+    pub(crate) fn count(
+        &self,
+        limit: Limit,
+        of: impl std::hash::Hash,
+        now: UnixSeconds,
+    ) -> Result<(), Problem> {
+        let waited = self.limits.take(limit, of, now);
+        waited.map_err(problem::too_many)
+    }
+}
+
+/// The part of an address that one household or one machine cannot leave.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let bits = u128::from(address) & !u128::from(u64::MAX);
+            IpAddr::V6(bits.into())
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// A secret to be shown again: a mark of what it is, and 256 random bits.
+fn secret(mark: &str) -> Result<String, Problem> {
+    let mut bits = [0; 32];
+    getrandom::fill(&mut bits).map_err(|error| {
+        tracing::error!("the system gives no randomness: {error}");
+        Problem::internal()
+    })?;
+    Ok(format!("{mark}{}", hex::encode(bits)))
+}
+
+/// 128 random bits, for an id.
+fn random() -> Result<[u8; 16], Problem> {
+    let mut bits = [0; 16];
+    getrandom::fill(&mut bits).map_err(|error| {
+        tracing::error!("the system gives no randomness: {error}");
+        Problem::internal()
+    })?;
+    Ok(bits)
+}

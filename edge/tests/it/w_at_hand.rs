@@ -1,0 +1,164 @@
+//! What is whole in memory: answered before Pingora, and no different for it.
+
+use std::time::Duration;
+
+use runtime::clock::System;
+use tier::Protocol;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+
+use crate::house::{House, PROTOCOLS};
+use crate::origin::{Origin, Reply, field};
+
+async fn films() -> Origin {
+    let date = date();
+    let film = move |head: &str| {
+        let name = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        Reply::ok(format!("the film at {name}"))
+            .field("millrace-access", "public")
+            .field("etag", "\"e1\"")
+            .field("date", &date)
+    };
+    Origin::start(film).await
+}
+
+/// A few seconds ago.
+fn date() -> String {
+    httpdate::fmt_http_date(System.wall() - Duration::from_secs(5))
+}
+
+fn get(path: &str, fields: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n")
+}
+
+/// An answer over HTTP/1.1: its header, and its body.
+async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> (String, String) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = field(&head, "content-length").unwrap().parse().unwrap();
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.unwrap();
+    (head, String::from_utf8(body).unwrap())
+}
+
+#[tokio::test]
+async fn on_one_connection_answers_at_hand_and_others_follow_each_other() {
+    let origin = films().await;
+    let house = House::open(&origin).await;
+    let mut stream = house.client(Protocol::H1).tls("http/1.1").await;
+    let film = "the film at /v/p/x";
+    let turns = [
+        (get("/v/p/x", ""), 200, film),
+        (get("/v/p/x", ""), 200, film),
+        (get("/v/p/x", "range: bytes=0-2\r\n"), 206, "the"),
+        (get("/v/p/x", ""), 200, film),
+        (
+            get("/v/p/y", "connection: keep-alive\r\n"),
+            200,
+            "the film at /v/p/y",
+        ),
+        (get("/v/p/x", "connection: Keep-Alive\r\n"), 200, film),
+        (get("/v//x", ""), 400, ""),
+    ];
+    for (request, status, body) in turns {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let (head, got) = answer(&mut stream).await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        if !body.is_empty() {
+            assert_eq!(got, body, "{head}");
+        }
+    }
+    assert_eq!(origin.requests(), 2);
+}
+
+#[tokio::test]
+async fn requests_that_come_at_once_or_byte_by_byte_are_answered_in_their_order() {
+    let origin = films().await;
+    let house = House::open(&origin).await;
+    let client = house.client(Protocol::H1);
+    for path in ["/v/p/x", "/v/p/y"] {
+        client.get(path, &[]).await;
+    }
+    let mut stream = client.tls("http/1.1").await;
+    let three = [get("/v/p/x", ""), get("/v/p/y", ""), get("/v/p/x", "")].concat();
+    stream.write_all(three.as_bytes()).await.unwrap();
+    for path in ["/v/p/x", "/v/p/y", "/v/p/x"] {
+        assert_eq!(answer(&mut stream).await.1, format!("the film at {path}"));
+    }
+    for byte in get("/v/p/y", "x-a: b\r\n").bytes() {
+        stream.write_all(&[byte]).await.unwrap();
+    }
+    assert_eq!(answer(&mut stream).await.1, "the film at /v/p/y");
+    assert_eq!(origin.requests(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_at_hand_says_what_any_hit_says() {
+    let origin = films().await;
+    let house = House::open(&origin).await;
+    let mut dates = Vec::new();
+    for protocol in PROTOCOLS {
+        let client = house.client(protocol);
+        client.get("/v/p/x", &[]).await;
+        let hit = client.get("/v/p/x", &[]).await;
+        assert_eq!(
+            (hit.status, &hit.bytes()[..]),
+            (200, &b"the film at /v/p/x"[..])
+        );
+        assert!(
+            hit.field("cache-status").starts_with("edge-1; hit; ttl="),
+            "{hit:?}"
+        );
+        assert!(hit.field("age").parse::<u64>().is_ok(), "{hit:?}");
+        assert_eq!(hit.field("access-control-allow-origin"), "*");
+        assert_eq!(hit.headers.get_all("date").iter().count(), 1, "{hit:?}");
+        assert!(!hit.headers.contains_key("millrace-access"), "{hit:?}");
+        if protocol != Protocol::H2 {
+            dates.push(hit.field("date").to_owned());
+        }
+        // Whole but for the part: by Pingora's way.
+        let part = client.get("/v/p/x", &[("range", "bytes=0-99")]).await;
+        for name in ["cache-control", "etag", "content-type", "alt-svc", "vary"] {
+            assert_eq!(
+                hit.headers.get(name),
+                part.headers.get(name),
+                "{protocol} {name}"
+            );
+        }
+        let count = format!(
+            "millrace_tier_requests_total{{cache=\"hit\",protocol=\"{protocol}\",status=\"200\"}}"
+        );
+        assert!(house.metric(&count).await >= 1, "{count}");
+    }
+    assert_eq!(origin.requests(), 1);
+    let then = dates
+        .first()
+        .map(|date| httpdate::parse_http_date(date).unwrap());
+    assert!(
+        then < Some(System.wall() - Duration::from_secs(4)),
+        "{dates:?}"
+    );
+    assert_eq!(dates.first(), dates.last());
+}
+
+#[tokio::test]
+async fn a_connection_at_rest_is_closed_when_the_edge_stops_and_an_answer_says_so() {
+    let origin = films().await;
+    let house = House::open(&origin).await;
+    let mut stream = house.client(Protocol::H1).tls("http/1.1").await;
+    stream
+        .write_all(get("/v/p/x", "").as_bytes())
+        .await
+        .unwrap();
+    answer(&mut stream).await;
+    stream
+        .write_all(get("/v/p/x", "").as_bytes())
+        .await
+        .unwrap();
+    let (head, _) = answer(&mut stream).await;
+    assert_eq!(field(&head, "connection"), Some("keep-alive"));
+    house.edge.stop().await;
+    assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0);
+}

@@ -1,0 +1,216 @@
+//! Uploads in the catalogue's database, shared by every instance.
+
+use async_trait::async_trait;
+use contracts::{
+    id::{UploadId, VideoId},
+    time::UnixSeconds,
+};
+use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, TransactionTrait};
+use store::{Digest, Key};
+
+use super::{Chunk, Claim, State, Upload, Uploads};
+use crate::{
+    Error,
+    jobs::{self, NewJob},
+    schema::{integer, natural, on_server, statement},
+};
+
+/// The memory of uploads in the tables `ingest_uploads` and `ingest_chunks`.
+#[derive(Clone)]
+pub(crate) struct Sql {
+    db: DatabaseConnection,
+}
+
+impl Sql {
+    pub(crate) const fn new(db: DatabaseConnection) -> Self {
+        Self { db }
+    }
+
+    /// Keeps an upload's state as the statement found it until the statement is done.
+    fn held(&self) -> &'static str {
+        on_server(&self.db, " FOR SHARE")
+    }
+}
+
+#[async_trait]
+impl Uploads for Sql {
+    async fn create(&self, upload: &Upload) -> Result<(), Error> {
+        let sql = "INSERT INTO ingest_uploads (id, video, original, size_bytes, chunk_size_bytes, \
+                   sha256, state, expires_unix_s) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        let values = vec![
+            upload.id.as_str().into(),
+            upload.video.as_str().into(),
+            upload.original.as_str().into(),
+            integer(upload.size_bytes).into(),
+            integer(upload.chunk_size_bytes).into(),
+            upload.sha256.map(|digest| digest.to_string()).into(),
+            upload.state.as_str().into(),
+            integer(upload.expires.0).into(),
+        ];
+        self.db.execute_raw(statement(sql, values)).await?;
+        Ok(())
+    }
+
+    async fn find(&self, id: &UploadId) -> Result<Option<Upload>, Error> {
+        let sql = "SELECT * FROM ingest_uploads WHERE id = $1";
+        let values = vec![id.as_str().into()];
+        let row = self.db.query_one_raw(statement(sql, values)).await?;
+        row.map(|row| upload(&row)).transpose()
+    }
+
+    async fn chunk(&self, id: &UploadId, index: u32) -> Result<Option<Chunk>, Error> {
+        let sql =
+            "SELECT place, sha256, stored FROM ingest_chunks WHERE upload = $1 AND place = $2";
+        let values = vec![id.as_str().into(), index.into()];
+        let row = self.db.query_one_raw(statement(sql, values)).await?;
+        row.map(|row| chunk(&row)).transpose()
+    }
+
+    async fn chunks(&self, id: &UploadId) -> Result<Vec<Chunk>, Error> {
+        let sql =
+            "SELECT place, sha256, stored FROM ingest_chunks WHERE upload = $1 ORDER BY place";
+        let rows = self
+            .db
+            .query_all_raw(statement(sql, vec![id.as_str().into()]))
+            .await?;
+        rows.iter().map(chunk).collect()
+    }
+
+    async fn claim(&self, id: &UploadId, index: u32, sha256: &Digest) -> Result<Claim, Error> {
+        // The update changes nothing of a claim for the same bytes, yet counts as a row.
+        let sql = format!(
+            "INSERT INTO ingest_chunks (upload, place, sha256, stored) \
+             SELECT id, $2, $3, FALSE FROM ingest_uploads \
+             WHERE id = $1 AND state = 'receiving'{} \
+             ON CONFLICT (upload, place) DO UPDATE SET stored = ingest_chunks.stored \
+             WHERE ingest_chunks.sha256 = excluded.sha256",
+            self.held()
+        );
+        let values = vec![id.as_str().into(), index.into(), sha256.to_string().into()];
+        let changed = self.db.execute_raw(statement(sql, values)).await?;
+        if changed.rows_affected() == 1 {
+            return Ok(Claim::Granted);
+        }
+        Ok(match self.find(id).await? {
+            Some(upload) if upload.state == State::Receiving => Claim::Taken,
+            _ => Claim::Closed,
+        })
+    }
+
+    async fn stored(&self, id: &UploadId, index: u32) -> Result<bool, Error> {
+        let sql = format!(
+            "UPDATE ingest_chunks SET stored = TRUE WHERE upload = $1 AND place = $2 \
+             AND EXISTS (SELECT 1 FROM ingest_uploads WHERE id = $1 AND state = 'receiving'{})",
+            self.held()
+        );
+        let values = vec![id.as_str().into(), index.into()];
+        let changed = self.db.execute_raw(statement(sql, values)).await?;
+        Ok(changed.rows_affected() == 1)
+    }
+
+    async fn forget(&self, id: &UploadId, index: u32) -> Result<(), Error> {
+        let sql = format!(
+            "DELETE FROM ingest_chunks WHERE upload = $1 AND place = $2 \
+             AND EXISTS (SELECT 1 FROM ingest_uploads WHERE id = $1 AND state = 'receiving'{})",
+            self.held()
+        );
+        let values = vec![id.as_str().into(), index.into()];
+        self.db.execute_raw(statement(sql, values)).await?;
+        Ok(())
+    }
+
+    async fn complete(
+        &self,
+        id: &UploadId,
+        whole: &Digest,
+        job: &NewJob,
+        now: UnixSeconds,
+    ) -> Result<bool, Error> {
+        let transaction = self.db.begin().await?;
+        let sql = "UPDATE ingest_uploads SET state = 'complete', sha256 = $2 \
+                   WHERE id = $1 AND state = 'receiving'";
+        let values = vec![id.as_str().into(), whole.to_string().into()];
+        let changed = transaction.execute_raw(statement(sql, values)).await?;
+        if changed.rows_affected() == 0 {
+            return Ok(false);
+        }
+        jobs::sql::add(&transaction, job, now).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    async fn expired(&self, now: UnixSeconds, limit: u32) -> Result<Vec<Upload>, Error> {
+        let sql = "SELECT * FROM ingest_uploads WHERE state = 'receiving' AND expires_unix_s <= $1 \
+                   ORDER BY expires_unix_s, id LIMIT $2";
+        let values = vec![integer(now.0).into(), limit.into()];
+        let rows = self.db.query_all_raw(statement(sql, values)).await?;
+        rows.iter().map(upload).collect()
+    }
+
+    async fn remove(&self, id: &UploadId) -> Result<bool, Error> {
+        let sql = "DELETE FROM ingest_uploads WHERE id = $1 AND state = 'receiving'";
+        let values = vec![id.as_str().into()];
+        let changed = self.db.execute_raw(statement(sql, values)).await?;
+        Ok(changed.rows_affected() == 1)
+    }
+}
+
+fn upload(row: &QueryResult) -> Result<Upload, Error> {
+    let text = |column: &str| row.try_get::<String>("", column);
+    let number = |column: &str| row.try_get::<i64>("", column).map(natural);
+    let corrupt = |column: &'static str| Error::Corrupt {
+        table: "ingest_uploads",
+        column,
+    };
+    let sha256 = row
+        .try_get::<Option<String>>("", "sha256")?
+        .map(|hex| Digest::from_hex(&hex).ok_or_else(|| corrupt("sha256")))
+        .transpose()?;
+    Ok(Upload {
+        id: UploadId::parse(&text("id")?).map_err(|_| corrupt("id"))?,
+        video: VideoId::parse(&text("video")?).map_err(|_| corrupt("video"))?,
+        original: Key::parse(&text("original")?).map_err(|_| corrupt("original"))?,
+        size_bytes: number("size_bytes")?,
+        chunk_size_bytes: number("chunk_size_bytes")?,
+        sha256,
+        state: match text("state")?.as_str() {
+            "receiving" => State::Receiving,
+            "complete" => State::Complete,
+            _ => return Err(corrupt("state")),
+        },
+        expires: UnixSeconds(number("expires_unix_s")?),
+    })
+}
+
+fn chunk(row: &QueryResult) -> Result<Chunk, Error> {
+    let corrupt = |column: &'static str| Error::Corrupt {
+        table: "ingest_chunks",
+        column,
+    };
+    Ok(Chunk {
+        index: u32::try_from(row.try_get::<i64>("", "place")?).map_err(|_| corrupt("place"))?,
+        sha256: Digest::from_hex(&row.try_get::<String>("", "sha256")?)
+            .ok_or_else(|| corrupt("sha256"))?,
+        stored: row.try_get("", "stored")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        jobs::sql::Sql as Jobs,
+        schema::tests::{on_both, open},
+        upload::conformance,
+    };
+
+    use super::Sql;
+
+    #[tokio::test]
+    async fn the_memory_keeps_the_promises_of_uploads_on_both_engines() {
+        on_both(async |address| {
+            let db = open(address).await.connection().clone();
+            conformance::all(&Sql::new(db.clone()), &Jobs::new(db)).await;
+        })
+        .await;
+    }
+}

@@ -1,0 +1,159 @@
+//! Protected films through the whole house, in Chromium: start, licence, play; and who gets no licence.
+//!
+//! Needs what `f_browser` and `h_players` need: Chromium, Node.js, the page's packages, and the built page.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::f_browser::watch;
+use crate::house::{House, Stage, program, root};
+
+/// A session of a protected film, as `playback/start` gives it.
+struct Session(Value);
+
+impl Session {
+    async fn start(house: &House, api: &str, film: &str) -> Self {
+        let wish = json!({"video_id": film, "drm": "clearkey"});
+        let start = house.http.post(format!("{api}/v1/playback/start"));
+        let started = start.json(&wish).send().await.unwrap();
+        assert_eq!(started.status(), 201);
+        Self(started.json().await.unwrap())
+    }
+
+    fn text(&self, pointer: &str) -> &str {
+        self.0.pointer(pointer).and_then(Value::as_str).unwrap()
+    }
+
+    /// Where a player that sets no header asks for licences.
+    fn license(&self) -> String {
+        let (url, token) = (self.text("/drm/license_url"), self.text("/drm/token"));
+        format!("{url}?token={token}")
+    }
+
+    async fn stop(&self, house: &House) {
+        let beat = self.text("/heartbeat/url");
+        let session = beat.strip_suffix("/heartbeat").unwrap();
+        let stopped = house.http.delete(session).send().await.unwrap();
+        assert_eq!(stopped.status(), 204);
+    }
+
+    /// Waits until the token has ended. What is asked for is of no film, so that nothing is consumed.
+    async fn expire(&self, house: &House) {
+        let foreign = json!({"kids": ["AAAAAAAAAAAAAAAAAAAAAA"]});
+        let mut look = tokio::time::interval(Duration::from_millis(100));
+        for _ in 0..600 {
+            look.tick().await;
+            let ask = house.http.post(self.license()).json(&foreign);
+            let answer: Value = ask.send().await.unwrap().json().await.unwrap();
+            if answer["reason"] == "expired" {
+                return;
+            }
+            assert_eq!(answer["reason"], "keys", "{answer}");
+        }
+        panic!("the token does not end");
+    }
+
+    /// What a player sees of the film when it asks for licences at an address.
+    fn play(&self, house: &House, player: &str, license: &str) -> Value {
+        let manifest = if player == "hls.js" { "hls" } else { "dash" };
+        let manifest = self.text(&format!("/manifests/{manifest}"));
+        let driver = Command::new("node")
+            .arg("e2e/players.mjs")
+            .args(["--player", player, "--url", manifest, "--license", license])
+            .args(["--spki", house.fact("/spki"), "--steps", "play,ended"])
+            .args(["--timeout", "90", "--patience", "25"])
+            .current_dir(root().join("web"))
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&driver.stdout);
+        serde_json::from_str(told.lines().last().unwrap()).unwrap()
+    }
+}
+
+/// A second control plane of the house, whose licence tokens last five seconds.
+struct Hasty {
+    child: Child,
+    api: String,
+}
+
+impl Hasty {
+    fn start(stage: &Stage) -> Self {
+        let mut child = Command::new(program())
+            .args(["control", "--leash", "--config"])
+            .arg(stage.path("house/run/control.toml"))
+            .env("MILLRACE_CONTROL__LISTEN", "127.0.0.1:0")
+            .env("MILLRACE_CONTROL__INTERNAL", "127.0.0.1:0")
+            .env("MILLRACE_CONTROL__DRM__LICENSE_TTL", "5s")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut told = BufReader::new(child.stdout.take().unwrap());
+        told.read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        let api = format!("http://{}", ready["listen"]["http"].as_str().unwrap());
+        Self { child, api }
+    }
+}
+
+impl Drop for Hasty {
+    fn drop(&mut self) {
+        // Its leash ends it too, should it outlive this.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn plays(seen: &Value) {
+    assert_eq!(seen["ok"], true, "{seen}");
+    assert_eq!(seen["encrypted"], true, "{seen}");
+    assert!(seen["requests"]["license"].as_u64().unwrap() >= 1, "{seen}");
+    assert!(seen["requests"].get("key").is_none(), "{seen}");
+}
+
+fn is_refused(seen: &Value, status: u16) {
+    assert_eq!(seen["ok"], false, "{seen}");
+    let refused = seen["refused"].as_array().unwrap();
+    let wanted = format!("{status} /v1/drm/clearkey/license");
+    assert!(refused.iter().any(|line| *line == wanted), "{seen}");
+    assert_eq!(seen["frames"].as_u64().unwrap_or(0), 0, "{seen}");
+}
+
+#[tokio::test]
+async fn three_players_play_with_licences_of_their_session_and_without_one_none_does() {
+    let stage = Stage::new();
+    let house = stage.house();
+    let film = house.add(&stage.path("film.mp4"), &["--protected"]);
+    let other = house.add(&stage.path("film.mp4"), &["--protected"]);
+    let api = house.fact("/api");
+    for player in ["hls.js", "shaka", "dash.js"] {
+        let session = Session::start(&house, api, &film).await;
+        plays(&session.play(&house, player, &session.license()));
+    }
+    let session = Session::start(&house, api, &film).await;
+    let bare = session.text("/drm/license_url");
+    is_refused(&session.play(&house, "hls.js", bare), 401);
+    let elsewhere = Session::start(&house, api, &other).await;
+    is_refused(&session.play(&house, "dash.js", &elsewhere.license()), 403);
+    session.stop(&house).await;
+    is_refused(&session.play(&house, "shaka", &session.license()), 403);
+    let hasty = Hasty::start(&stage);
+    let brief = Session::start(&house, &hasty.api, &film).await;
+    brief.expire(&house).await;
+    is_refused(&brief.play(&house, "hls.js", &brief.license()), 403);
+}
+
+#[test]
+fn the_watch_page_plays_a_protected_film_to_the_end() {
+    let stage = Stage::new();
+    let house = stage.house();
+    let film = house.add(&stage.path("film.mp4"), &["--protected"]);
+    let page = format!("{}/watch?v={film}", house.fact("/api"));
+    watch(&house, &page, "hls", "h3", &["--protected"]);
+    watch(&house, &page, "dash", "h2", &["--protected"]);
+    watch(&house, &page, "hls-ts", "h2", &[]);
+}
