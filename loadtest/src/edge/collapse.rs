@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use tokio::task::{JoinSet, LocalSet};
 
-use super::Bench;
 use super::origin::Way;
 use super::round::{NAME, Want};
 use super::server::{Mode, Server};
+use super::{Bench, Peers};
 use crate::maths::percentile;
 use crate::wire::{Lane, Protocol};
 
@@ -62,15 +62,11 @@ const CASES: [Case; 3] = [
 
 impl Bench<'_> {
     /// Tries every case over every protocol.
-    pub(super) async fn collapse(
-        &self,
-        edge: &Server,
-        nginx: Option<&Server>,
-    ) -> Result<Vec<Crowd>> {
+    pub(super) async fn collapse(&self, edge: &Server, nginx: &Peers) -> Result<Vec<Crowd>> {
         let mut crowds = Vec::new();
         for case in CASES {
             for protocol in self.protocols() {
-                for server in std::iter::once(edge).chain(nginx) {
+                for server in std::iter::once(edge).chain(nginx.over(protocol)) {
                     let skips = case.way != Way::Slow && self.skips(protocol);
                     if skips || server.address(protocol).is_none() {
                         continue;

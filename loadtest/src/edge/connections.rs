@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use tokio::task::{JoinSet, LocalSet};
 
-use super::Bench;
 use super::origin::Way;
 use super::round::{NAME, Want};
 use super::server::{Mode, Server};
+use super::{Bench, Peers};
 use crate::maths::{Figure, count, ratio};
 use crate::wire::Protocol;
 
@@ -38,12 +38,12 @@ pub(super) struct Idle {
 
 impl Bench<'_> {
     /// Opens new connections, each with a whole handshake, asks each once and closes it.
-    pub(super) async fn fresh(&self, edge: &Server, nginx: Option<&Server>) -> Result<Vec<Fresh>> {
+    pub(super) async fn fresh(&self, edge: &Server, nginx: &Peers) -> Result<Vec<Fresh>> {
         let mut all = Vec::new();
         for protocol in self.protocols().filter(|one| *one != Protocol::Plain) {
             eprintln!("new connections over {}", protocol.name());
             let mut sides = Vec::new();
-            for server in std::iter::once(edge).chain(nginx) {
+            for server in std::iter::once(edge).chain(nginx.over(protocol)) {
                 if server.address(protocol).is_some() {
                     let want = self.small(server)?;
                     want.get(&mut self.one_lane(server).await?, true).await?;
@@ -80,9 +80,10 @@ impl Bench<'_> {
             let edge = self.edge(("edge, idle", "memory = \"64MiB\"\nmax_object = \"8MiB\""))?;
             all.push(self.weigh("edge", &edge, protocol).await?);
             drop(edge);
-            let nginx = self.nginx("nginx-idle")?;
-            if let Some(nginx) = nginx.filter(|nginx| nginx.address(protocol).is_some()) {
-                all.push(self.weigh("nginx", &nginx, protocol).await?);
+            let nginx = self.nginx("-idle")?;
+            let beside = nginx.over(protocol);
+            if let Some(nginx) = beside.filter(|nginx| nginx.address(protocol).is_some()) {
+                all.push(self.weigh(nginx.name, nginx, protocol).await?);
             }
         }
         Ok(all)

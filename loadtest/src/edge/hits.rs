@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::Bench;
 use super::files::Files;
 use super::origin::Way;
 use super::round::Want;
 use super::server::{Kind, Mode, Server};
 use super::side::{Line, Load, Side, Source};
+use super::{Bench, Peers};
 use crate::packager::Client as Blocking;
 use crate::wire::{Lane, Protocol};
 
@@ -34,7 +34,7 @@ pub(super) fn on_disk(files: &Files) -> Result<String> {
 
 impl Bench<'_> {
     /// Measures hits over all protocols beside nginx, whose cache is files in the page cache in any case.
-    pub(super) async fn hits(&self, edge: &Server, nginx: Option<&Server>) -> Result<Vec<Line>> {
+    pub(super) async fn hits(&self, edge: &Server, nginx: &Peers) -> Result<Vec<Line>> {
         let disk = edge.name == "edge, disk";
         let (part, source) = if disk {
             ("hits, warm disk", Source::Disk)
@@ -54,7 +54,7 @@ impl Bench<'_> {
                 source,
             };
             let mut sides = Vec::new();
-            for server in std::iter::once(edge).chain(nginx) {
+            for server in std::iter::once(edge).chain(nginx.over(protocol)) {
                 // An nginx without HTTP/3 stands there by its TLS.
                 let protocol = match server.address(protocol) {
                     Some(_) => protocol,

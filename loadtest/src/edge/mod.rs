@@ -44,6 +44,9 @@ pub(crate) struct Arguments {
     /// An nginx, for comparison
     #[arg(long)]
     nginx: Option<PathBuf>,
+    /// An nginx that speaks HTTP/3, for what is compared over that
+    #[arg(long)]
+    nginx_h3: Option<PathBuf>,
     /// Short rounds: figures to see that everything works
     #[arg(long)]
     quick: bool,
@@ -89,6 +92,13 @@ struct Bench<'a> {
     origin: Origin,
     cores: Cores,
     effort: Effort,
+}
+
+/// Whom an edge is measured beside; one of the two may be the other as well, or not there.
+struct Peers {
+    usual: Option<Server>,
+    /// Speaks HTTP/3.
+    quic: Option<Server>,
 }
 
 /// How much is done.
@@ -145,25 +155,24 @@ impl Bench<'_> {
         if self.does(Part::Token) {
             report.token = self.gate()?;
         }
-        let nginx = self.nginx("nginx")?;
+        let nginx = self.nginx("")?;
         if self.does(Part::Disk) {
             let edge = self.edge(("edge, disk", &hits::on_disk(&self.files)?))?;
-            report.lines.extend(self.hits(&edge, nginx.as_ref()).await?);
+            report.lines.extend(self.hits(&edge, &nginx).await?);
         }
         let edge = self.edge(("edge", "memory = \"512MiB\""))?;
         if self.does(Part::Hits) {
-            report.lines.extend(self.hits(&edge, nginx.as_ref()).await?);
+            report.lines.extend(self.hits(&edge, &nginx).await?);
         }
         if self.does(Part::Fills) {
-            report
-                .lines
-                .extend(self.fills(&edge, nginx.as_ref()).await?);
+            let usual = nginx.over(Protocol::Plain);
+            report.lines.extend(self.fills(&edge, usual).await?);
         }
         if self.does(Part::Collapse) {
-            report.crowds = self.collapse(&edge, nginx.as_ref()).await?;
+            report.crowds = self.collapse(&edge, &nginx).await?;
         }
         if self.does(Part::Connections) {
-            report.fresh = self.fresh(&edge, nginx.as_ref()).await?;
+            report.fresh = self.fresh(&edge, &nginx).await?;
         }
         if self.does(Part::Idle) {
             report.idle = self.idle().await?;
@@ -183,11 +192,19 @@ impl Bench<'_> {
         Server::edge(program, &self.files, cache, self.origin.address, self.cores)
     }
 
-    fn nginx(&self, folder: &str) -> Result<Option<Server>> {
-        let program = self.arguments.nginx.as_deref();
-        let origin = self.origin.address;
-        let start = |program| Server::nginx(program, &self.files, folder, origin, self.cores);
-        program.map(start).transpose()
+    /// Starts each nginx, in folders whose names end so.
+    fn nginx(&self, end: &str) -> Result<Peers> {
+        let start = |program: Option<&PathBuf>, name: &'static str| {
+            let names = (name, &*format!("{}{end}", name.replace(' ', "-")));
+            let (files, origin) = (&self.files, self.origin.address);
+            program
+                .map(|program| Server::nginx(program, files, names, origin, self.cores))
+                .transpose()
+        };
+        Ok(Peers {
+            usual: start(self.arguments.nginx.as_ref(), "nginx")?,
+            quic: start(self.arguments.nginx_h3.as_ref(), "nginx h3")?,
+        })
     }
 
     fn does(&self, part: Part) -> bool {
@@ -212,6 +229,20 @@ impl Bench<'_> {
         let wanted = &self.arguments.sizes;
         let only = move |size: &usize| wanted.is_empty() || wanted.contains(&(size >> 10));
         SIZES.into_iter().filter(only)
+    }
+}
+
+impl Peers {
+    /// The one to be beside us over a protocol.
+    const fn over(&self, protocol: Protocol) -> Option<&Server> {
+        let (first, second) = match protocol {
+            Protocol::H3 => (&self.quic, &self.usual),
+            _ => (&self.usual, &self.quic),
+        };
+        match first {
+            Some(server) => Some(server),
+            None => second.as_ref(),
+        }
     }
 }
 

@@ -40,17 +40,18 @@ pub(super) fn environment(arguments: &Arguments) -> Vec<String> {
     let programs = [
         (Some(arguments.millrace.as_path()), "--version"),
         (arguments.nginx.as_deref(), "-v"),
+        (arguments.nginx_h3.as_deref(), "-v"),
     ];
     let found = programs
         .into_iter()
         .filter_map(|(program, asked)| machine::version(program?, asked));
     lines.push(found.collect::<Vec<_>>().join("; "));
-    match arguments.nginx.as_deref() {
-        None => lines.push("without nginx: nothing to compare with".to_owned()),
-        Some(program) if !speaks_quic(program) => lines.push(
-            "this nginx has no HTTP/3: beside our h3 stands its HTTP/1.1 over TLS".to_owned(),
-        ),
-        Some(_) => {}
+    let [nginx, nginx_h3] = [&arguments.nginx, &arguments.nginx_h3];
+    let mut peers = nginx.iter().chain(nginx_h3).peekable();
+    if peers.peek().is_none() {
+        lines.push("without nginx: nothing to compare with".to_owned());
+    } else if !peers.any(|program| speaks_quic(program)) {
+        lines.push("no nginx with HTTP/3: beside our h3 stands HTTP/1.1 over TLS".to_owned());
     }
     if arguments.quick {
         lines.push("quick: rounds too short for figures to rely on".to_owned());

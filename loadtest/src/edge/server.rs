@@ -101,7 +101,7 @@ impl Server {
     pub(super) fn nginx(
         program: &Path,
         files: &Files,
-        folder: &str,
+        (name, folder): (&'static str, &str),
         origin: SocketAddr,
         cores: Cores,
     ) -> Result<Self> {
@@ -123,7 +123,7 @@ impl Server {
             .context("cannot write nginx's configuration")?;
         let child = process::nginx(program, &work, &config, cores)?;
         let mut server = Self {
-            name: "nginx",
+            name,
             kind: Kind::Nginx,
             addresses,
             internal: None,
@@ -221,15 +221,19 @@ fn edge_config(files: &Files, cache: &str, origin: SocketAddr) -> String {
 }
 
 fn nginx_config(files: &Files, work: &Path, addresses: Addresses, origin: SocketAddr) -> String {
-    let quic = addresses.quic.map_or_else(String::new, |address| {
-        format!("listen {address} quic reuseport;")
-    });
+    // Whoever knows the one way knows the other too, and warns of the old one.
+    let secure = match addresses.quic {
+        None => "listen SECURE ssl http2;".to_owned(),
+        Some(address) => format!(
+            "listen SECURE ssl;\n        http2 on;\n        listen {address} quic reuseport;\n        quic_gso on;"
+        ),
+    };
     NGINX
         .replace("WORK", &shown(work))
         .replace("ORIGIN", &origin.to_string())
         .replace("PLAIN", &addresses.plain.to_string())
+        .replace("LISTEN_TLS", &secure)
         .replace("SECURE", &addresses.tls.to_string())
-        .replace("QUIC", &quic)
         .replace("CHAIN", &shown(&files.chain))
         .replace("PRIVATE", &shown(&files.key))
         .replace("SECRET", Signer::SECURE_LINK)
@@ -300,8 +304,7 @@ http {
     proxy_cache_lock on;
     server {
         listen PLAIN;
-        listen SECURE ssl http2;
-        QUIC
+        LISTEN_TLS
         location /v/ {
             secure_link $arg_md5,$arg_expires;
             secure_link_md5 \"$secure_link_expires$uri SECRET\";
@@ -366,9 +369,16 @@ mod tests {
         let without = config(addresses);
         assert!(without.contains("listen 127.0.0.1:2 ssl http2;") && !without.contains("quic"));
         addresses.quic = Some(addresses.tls);
-        assert!(config(addresses).contains("listen 127.0.0.1:2 quic reuseport;"));
+        let with = config(addresses);
+        for line in [
+            "listen 127.0.0.1:2 ssl;",
+            "listen 127.0.0.1:2 quic reuseport;",
+            "quic_gso on;",
+        ] {
+            assert!(with.contains(line), "{line}");
+        }
         for word in [
-            "WORK", "ORIGIN", "PLAIN", "SECURE", "QUIC", "CHAIN", "PRIVATE", "SECRET",
+            "WORK", "ORIGIN", "PLAIN", "SECURE", "LISTEN", "CHAIN", "PRIVATE", "SECRET",
         ] {
             assert!(!without.contains(word), "{word}");
         }

@@ -7,7 +7,10 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::{Buf as _, Bytes};
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, TransportConfig, VarInt};
+use quinn::{
+    ClientConfig, Connection, Endpoint, NoneTokenStore, RecvStream, SendStream, TransportConfig,
+    VarInt,
+};
 use rustls::ClientConfig as Tls;
 
 use super::{Answer, qpack};
@@ -40,6 +43,8 @@ pub(super) fn config(tls: Tls) -> Result<ClientConfig> {
         .max_idle_timeout(Some(VarInt::from_u32(IDLE_MS).into()));
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
     config.transport_config(Arc::new(transport));
+    // All servers have one name, and none likes a token that another has given.
+    config.token_store(Arc::new(NoneTokenStore));
     Ok(config)
 }
 
@@ -49,7 +54,8 @@ fn endpoint() -> Result<Endpoint> {
     // The kernel gives as much as its limit allows.
     socket.set_recv_buffer_size(SOCKET_BUFFER)?;
     let runtime = quinn::default_runtime().context("no runtime for QUIC")?;
-    let config = quinn::EndpointConfig::default();
+    let mut config = quinn::EndpointConfig::default();
+    config.max_udp_payload_size(DATAGRAM)?;
     Ok(Endpoint::new(config, None, socket.into(), runtime)?)
 }
 
@@ -211,5 +217,7 @@ const NO_ERROR: VarInt = VarInt::from_u32(0x100);
 const MOST_GATHERED: usize = 64 << 10;
 const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 256 << 20;
+/// The largest datagram that is taken, so that every server sends the same: what quinn itself would try at most.
+const DATAGRAM: u16 = 1452;
 const SOCKET_BUFFER: usize = 8 << 20;
 const IDLE_MS: u32 = 120_000;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use pingora::apps::HttpServerApp;
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, EndpointConfig, IdleTimeout, TokioRuntime, TransportConfig, VarInt};
+use quinn::{Endpoint, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
 use runtime::shutdown::Shutdown;
 use rustls::server::{ResolvesServerCert, ServerSessionMemoryCache};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
+use super::batch::Gathering;
 use super::code::Code;
 use super::connection::{Connection, Context, Early};
 use super::metrics::Metrics;
@@ -86,12 +87,7 @@ pub fn bind_beside(
         let tag = steering.tag();
         endpoint_config.cid_generator(move || Box::new(Tagged::new(tag)));
     }
-    let endpoint = Endpoint::new(
-        endpoint_config,
-        Some(config),
-        socket,
-        Arc::new(TokioRuntime),
-    )?;
+    let endpoint = Endpoint::new(endpoint_config, Some(config), socket, Arc::new(Gathering))?;
     let local_addr = endpoint.local_addr()?;
     Ok(Listener {
         endpoint,

@@ -16,6 +16,7 @@
 //! holds a bounded amount of memory.
 
 mod account;
+mod batch;
 mod code;
 mod connection;
 #[doc(hidden)]

@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: build what is measured, fetch what it is compared with, and measure.
 
+mod nginx_h3;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -39,7 +41,10 @@ pub(crate) fn run(subject: Subject, rest: &[String]) -> Result<()> {
         Subject::Edge => (
             privately(&release.join("loadtest")),
             "edge",
-            vec![("--nginx", nginx(&tools))],
+            vec![
+                ("--nginx", nginx(&tools)),
+                ("--nginx-h3", nginx_h3::built(&tools)),
+            ],
         ),
     };
     bench.current_dir(root()).arg(name);
