@@ -182,7 +182,9 @@ impl App {
             Ok(header) => give(&mut *session, header, &answer).await,
             Err(error) => Err(error),
         };
-        let (request, bytes) = (session.req_header(), session.body_bytes_sent());
+        let header = session.response_written();
+        let bytes = header.map(|_| session.body_bytes_sent());
+        let request = session.req_header();
         self.proxy
             .gave(request, &answer, bytes, given.err().as_deref());
     }

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use contracts::header::{ACCESS, ACCESS_PUBLIC, PRIVATE_PREFIX, SURROGATE_KEY};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Result;
 
@@ -70,6 +70,11 @@ impl Viewers {
     pub(crate) fn dress_to_keep(&self, response: &mut ResponseHeader) -> Result<()> {
         for (name, value) in PLAYER.iter().filter(|_| self.dress == Dress::Player) {
             response.insert_header(name, HeaderValue::from_static(value))?;
+        }
+        // Pingora says so where it could cut the answer, and not all goes that way.
+        let may_be_cut = self.dress == Dress::Player && response.status == StatusCode::OK;
+        if may_be_cut && !response.headers.contains_key(header::ACCEPT_RANGES) {
+            response.insert_header(header::ACCEPT_RANGES, "bytes")?;
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use super::room::Charge;
 const CHUNK: usize = 256 * 1024;
 
 /// The least that is worth a piece of its own.
-const LARGE: usize = 16 * 1024;
+const LARGE: usize = 32 * 1024;
 
 /// How far a body has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,12 +113,13 @@ impl Object {
     }
 
     /// Ends the fill. Small upstream reads are joined, which costs one copy here and saves many
-    /// small writes on every hit. Where all but the last are large, the copy costs more than it saves.
+    /// small writes on every hit. Where all but the last are large, the copy costs more than it saves;
+    /// what comes from a disk is copied always, for its pieces lie in larger buffers of the disk's.
     pub(super) fn complete(&self, len: usize) {
         {
             let mut pieces = self.pieces.write();
             let is_small = |(_, piece): &(usize, Bytes)| piece.len() < LARGE;
-            if pieces.iter().rev().skip(1).any(is_small) {
+            if self.promoted || pieces.iter().rev().skip(1).any(is_small) {
                 *pieces = join(&pieces, len);
             }
         }

@@ -183,6 +183,19 @@ impl<S> Guard<S> {
         Poll::Ready(Err(self.cut(Cut::SlowBody)))
     }
 
+    /// Nothing more of a header has come: an error once it is past its time.
+    fn overdue<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>>
+    where
+        S: AsyncWrite + Unpin,
+    {
+        let Some(deadline) = &mut self.deadline else {
+            return Poll::Pending;
+        };
+        ready!(deadline.as_mut().poll(cx));
+        self.farewell(cx);
+        Poll::Ready(Err(self.cut(Cut::SlowHeader)))
+    }
+
     /// The stream takes nothing: an error once that has lasted too long.
     fn stalled<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         ready!(self.reader.poll_wait(cx));
@@ -299,18 +312,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.turn();
-        if let Some(deadline) = &mut self.deadline
-            && deadline.as_mut().poll(cx).is_ready()
-        {
-            self.farewell(cx);
-            return Poll::Ready(Err(self.cut(Cut::SlowHeader)));
-        }
         // What is wrong with the way out shows at the next write.
         let _ = self.put(cx, &[]);
         let before = buf.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
             Poll::Pending if self.turn.is_body() => return self.starved(cx),
-            read => ready!(read)?,
+            // What has come in time may be read later: whoever is above may have been busy.
+            Poll::Pending => return self.overdue(cx),
+            Poll::Ready(read) => read?,
         }
         let arrived = buf.filled().get(before..).unwrap_or_default();
         if self.turn.is_body() {

@@ -369,6 +369,18 @@ async fn a_body_takes_as_long_as_it_keeps_its_pace_and_the_next_header_is_watche
 const HEADER: &[u8] = b"HTTP/1.1 200 OK\r\nDate: Sat, 21 Nov 2026 12:00:00 GMT\r\n\r\n";
 const DATED: &[u8] = b"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
 
+#[tokio::test(start_paused = true)]
+async fn a_header_that_came_in_time_may_be_read_late() {
+    let (mut client, server) = tokio::io::duplex(1 << 16);
+    let mut guard = Guard::new(server, terms());
+    let mut read = [0; 64];
+    client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+    assert_eq!(guard.read(&mut read).await.unwrap(), 16);
+    client.write_all(b"host: x\r\n\r\n").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(guard.read(&mut read).await.unwrap(), 11);
+}
+
 #[tokio::test]
 async fn a_header_leaves_with_the_date_that_was_noted_for_it() {
     for room in [1, 50, DATED.len(), 60, 1 << 16] {

@@ -51,6 +51,7 @@ pub(crate) async fn serve(
                         heard.advance(simple.length);
                         let given = give(app, &mut stream, &simple.request, answer, last).await;
                         if given && !last {
+                            rest.over = Instant::now();
                             continue;
                         }
                         return end(stream).await;
@@ -122,7 +123,7 @@ async fn next(
             if let Poll::Ready(arrived) = poll_more(stream, heard, cx) {
                 return Poll::Ready(arrived);
             }
-            // Whoever has begun to ask has the time for a header, and is heard out.
+            // Whoever has begun to ask has the time for a header, and is heard out here.
             let over = heard.is_empty()
                 && (closing.as_mut().poll(cx).is_ready() || rest.poll_too_long(cx).is_ready());
             if over {
@@ -163,7 +164,7 @@ async fn give(
     let head = match app.proxy.head_of(&mut answer, last) {
         Ok(head) => head,
         Err(error) => {
-            app.proxy.gave(request, &answer, 0, Some(&error));
+            app.proxy.gave(request, &answer, None, Some(&error));
             return false;
         }
     };
@@ -172,44 +173,28 @@ async fn give(
     let error = written
         .err()
         .map(|error| Error::because(ErrorType::WriteError, "writing an answer", error).into_down());
-    let body = sent.saturating_sub(head.len());
+    let body = sent.checked_sub(head.len());
     app.proxy.gave(request, &answer, body, error.as_deref());
     error.is_none()
 }
 
 /// Writes header and body together; tells how much of both was taken.
 async fn send(stream: &mut Stream, head: &[u8], pieces: &[Bytes]) -> (usize, io::Result<()>) {
-    let mut sent = 0;
-    loop {
-        let mut slices = [IoSlice::new(&[]); AT_ONCE];
-        let count = fill(&mut slices, sent, head, pieces);
-        let slices = slices.get(..count).unwrap_or_default();
-        if slices.is_empty() {
-            return (sent, stream.flush().await);
-        }
-        match stream.write_vectored(slices).await {
+    let parts = std::iter::once(head).chain(pieces.iter().map(|piece| &piece[..]));
+    let mut slices: Vec<IoSlice<'_>> = parts.map(IoSlice::new).collect();
+    let (mut left, mut sent) = (&mut slices[..], 0);
+    while !left.is_empty() {
+        let now = left.get(..AT_ONCE).unwrap_or(left);
+        match stream.write_vectored(now).await {
             Ok(0) => return (sent, Err(io::ErrorKind::WriteZero.into())),
-            Ok(written) => sent += written,
+            Ok(written) => {
+                sent += written;
+                IoSlice::advance_slices(&mut left, written);
+            }
             Err(error) => return (sent, Err(error)),
         }
     }
-}
-
-/// Points at what follows the bytes that were sent; tells with how many slices.
-fn fill<'a>(slices: &mut [IoSlice<'a>], sent: usize, head: &'a [u8], pieces: &'a [Bytes]) -> usize {
-    let mut gone = sent;
-    let parts = std::iter::once(head).chain(pieces.iter().map(|piece| &piece[..]));
-    let left = parts.filter_map(|part| {
-        let left = part.get(gone..).filter(|left| !left.is_empty());
-        gone = gone.saturating_sub(part.len());
-        left
-    });
-    let mut count = 0;
-    for (slice, left) in slices.iter_mut().zip(left) {
-        *slice = IoSlice::new(left);
-        count += 1;
-    }
-    count
+    (sent, stream.flush().await)
 }
 
 async fn end(mut stream: Stream) {

@@ -1,3 +1,5 @@
+//! What is read before Pingora, and for how long it is waited for.
+
 use std::future::{pending, ready};
 use std::pin::pin;
 use std::time::Duration;

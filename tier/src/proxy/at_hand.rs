@@ -120,18 +120,18 @@ impl Proxy {
         Ok(head)
     }
 
-    /// Counts an answer of which so many bytes were taken.
+    /// Counts an answer of whose body so many bytes were taken; `None`: nor was its header.
     pub(crate) fn gave(
         &self,
         request: &RequestHeader,
         answer: &AtHand,
-        bytes: usize,
+        bytes: Option<usize>,
         error: Option<&Error>,
     ) {
         let given = Given {
             request,
-            status: StatusCode::OK.as_u16(),
-            bytes,
+            status: bytes.map_or(0, |_| StatusCode::OK.as_u16()),
+            bytes: bytes.unwrap_or(0),
         };
         self.note(&given, error, &answer.ctx);
     }

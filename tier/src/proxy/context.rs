@@ -70,6 +70,8 @@ pub struct Context {
 #[derive(Default)]
 pub(super) struct Upstream {
     pub(super) asked_at: Option<Instant>,
+    /// When the header of its answer was there.
+    pub(super) answered_at: Option<Instant>,
     pub(super) arrival: Option<Arrival>,
     pub(super) status: Option<u16>,
     /// It is decided whether another parent is asked because of that.
@@ -153,6 +155,7 @@ impl Upstream {
 
     /// The header of its answer is there.
     pub(super) fn answered(&mut self, now: SystemTime) {
+        self.answered_at = Some(Instant::now());
         if let Some(arrival) = &mut self.arrival {
             // A clock that was set back meanwhile tells nothing of how long it took.
             arrival.received = now.max(arrival.requested);

@@ -1,5 +1,7 @@
 //! What becomes of a fill whose viewer left.
 
+use std::time::Duration;
+
 use pingora::prelude::{Error, ErrorType, Result};
 use pingora::proxy::Session;
 
@@ -12,7 +14,8 @@ impl Proxy {
     /// # Errors
     /// When nobody reads it any more, and too much of it is missing to fetch the rest for those who may yet come.
     pub(super) fn go_on_without_viewer(&self, session: &mut Session, ctx: &Context) -> Result<()> {
-        if !ctx.has_left() {
+        let answered = ctx.upstream.answered_at.map(|at| at.elapsed());
+        if !ctx.has_left() || answered.is_none_or(|since| since < WAITING) {
             return Ok(());
         }
         let reader = session.cache.miss_body_reader();
@@ -25,3 +28,7 @@ impl Proxy {
         Err(Error::explain(ErrorType::ConnectionClosed, why).into_down())
     }
 }
+
+/// For how long after an answer's header those who waited for it may still come. They read only once they have been
+/// woken, and where fills end under them again and again, each would ask the parent by itself.
+const WAITING: Duration = Duration::from_secs(1);

@@ -35,8 +35,9 @@ impl Proxy {
         complete(session, response, ctx)?;
         response.insert_header(CACHE_STATUS, self.cache_status(session, ctx))?;
         self.send_off(response, ctx)?;
-        if let (Some(notes), Some(date)) = (Notes::of(session), response.headers.get(header::DATE))
-        {
+        // What the node asks on its own behalf bears the notes of the connection that gave rise to it.
+        let notes = Notes::of(session).filter(|_| !ctx.internal);
+        if let (Some(notes), Some(date)) = (notes, response.headers.get(header::DATE)) {
             notes.date.keep(date);
         }
         Ok(())
