@@ -15,9 +15,9 @@ use crate::house::{House, Stage, program, root};
 struct Session(Value);
 
 impl Session {
-    async fn start(house: &House, api: &str, film: &str) -> Self {
+    async fn start(api: &str, film: &str) -> Self {
         let wish = json!({"video_id": film, "drm": "clearkey"});
-        let start = house.http.post(format!("{api}/v1/playback/start"));
+        let start = client().post(format!("{api}/v1/playback/start"));
         let started = start.json(&wish).send().await.unwrap();
         assert_eq!(started.status(), 201);
         Self(started.json().await.unwrap())
@@ -33,20 +33,21 @@ impl Session {
         format!("{url}?token={token}")
     }
 
-    async fn stop(&self, house: &House) {
+    async fn stop(&self) {
         let beat = self.text("/heartbeat/url");
         let session = beat.strip_suffix("/heartbeat").unwrap();
-        let stopped = house.http.delete(session).send().await.unwrap();
+        let stopped = client().delete(session).send().await.unwrap();
         assert_eq!(stopped.status(), 204);
     }
 
     /// Waits until the token has ended. What is asked for is of no film, so that nothing is consumed.
-    async fn expire(&self, house: &House) {
+    async fn expire(&self) {
         let foreign = json!({"kids": ["AAAAAAAAAAAAAAAAAAAAAA"]});
+        let client = client();
         let mut look = tokio::time::interval(Duration::from_millis(100));
         for _ in 0..600 {
             look.tick().await;
-            let ask = house.http.post(self.license()).json(&foreign);
+            let ask = client.post(self.license()).json(&foreign);
             let answer: Value = ask.send().await.unwrap().json().await.unwrap();
             if answer["reason"] == "expired" {
                 return;
@@ -71,6 +72,12 @@ impl Session {
         let told = String::from_utf8_lossy(&driver.stdout);
         serde_json::from_str(told.lines().last().unwrap()).unwrap()
     }
+}
+
+/// A client that keeps no connection: while a player plays, nobody here would notice that the other end closed it.
+fn client() -> reqwest::Client {
+    let client = runtime::http::client().pool_max_idle_per_host(0);
+    client.build().unwrap()
 }
 
 /// A second control plane of the house, whose licence tokens last five seconds.
@@ -131,19 +138,19 @@ async fn three_players_play_with_licences_of_their_session_and_without_one_none_
     let other = house.add(&stage.path("film.mp4"), &["--protected"]);
     let api = house.fact("/api");
     for player in ["hls.js", "shaka", "dash.js"] {
-        let session = Session::start(&house, api, &film).await;
+        let session = Session::start(api, &film).await;
         plays(&session.play(&house, player, &session.license()));
     }
-    let session = Session::start(&house, api, &film).await;
+    let session = Session::start(api, &film).await;
     let bare = session.text("/drm/license_url");
     is_refused(&session.play(&house, "hls.js", bare), 401);
-    let elsewhere = Session::start(&house, api, &other).await;
+    let elsewhere = Session::start(api, &other).await;
     is_refused(&session.play(&house, "dash.js", &elsewhere.license()), 403);
-    session.stop(&house).await;
+    session.stop().await;
     is_refused(&session.play(&house, "shaka", &session.license()), 403);
     let hasty = Hasty::start(&stage);
-    let brief = Session::start(&house, &hasty.api, &film).await;
-    brief.expire(&house).await;
+    let brief = Session::start(&hasty.api, &film).await;
+    brief.expire().await;
     is_refused(&brief.play(&house, "hls.js", &brief.license()), 403);
 }
 

@@ -7,12 +7,14 @@
 //! 3. `clearkey` gives the keys themselves (W3C Clear Key);
 //! 4. `proxy` passes challenges of other systems on to their vendors, as each wants it (`vendor`).
 //!
-//! Other packagers get keys too: `cpix` tells a film's, `speke` fills in those that a packager names.
+//! Other packagers get keys too: `cpix` tells a film's, `speke` fills in those that a
+//! packager names (`filling`).
 
 pub(crate) mod admission;
 pub(crate) mod clearkey;
 pub(crate) mod config;
 pub(crate) mod cpix;
+mod filling;
 mod keyring;
 pub(crate) mod offer;
 mod policy;
