@@ -94,6 +94,8 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(channels::put))
         .routes(routes!(drm::offer::renew))
         .routes(routes!(drm::clearkey::license))
+        .routes(routes!(drm::cpix::show))
+        .routes(routes!(drm::speke::exchange))
         .routes(routes!(drm::proxy::widevine))
         .routes(routes!(drm::proxy::playready))
         .routes(routes!(drm::proxy::fairplay));
@@ -254,6 +256,8 @@ fn family(path: &str) -> &'static str {
         ["v1", "playback", _] => "/v1/playback/{session}",
         ["v1", "status"] => "/v1/status",
         ["v1", "keys", _] => "/v1/keys/{video}",
+        ["v1", "videos", _, "cpix"] => "/v1/videos/{id}/cpix",
+        ["v1", "speke"] => "/v1/speke",
         ["v1", "videos", _, "channel"] => "/v1/videos/{id}/channel",
         ["v1", "auth", "login"] => "/v1/auth/login",
         ["v1", "auth", "refresh"] => "/v1/auth/refresh",

@@ -9,6 +9,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use catalog::videos::State as Life;
 use contracts::header::HOP;
 use contracts::id::VideoId;
@@ -109,8 +111,29 @@ impl Keys {
         }
     }
 
-    fn admits(&self, headers: &HeaderMap) -> bool {
+    /// A secret for another purpose, which tells nothing of the key-encryption key.
+    pub(crate) fn derive(&self, purpose: &[u8]) -> [u8; 32] {
+        self.vault.derive(purpose)
+    }
+
+    pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
         let shown = headers.get(HOP).map_or(&b""[..], |value| value.as_bytes());
+        self.is_hop(shown)
+    }
+
+    /// Whether the password of HTTP Basic (RFC 7617) is the credential: other packagers know no other header.
+    pub(crate) fn admits_basic(&self, headers: &HeaderMap) -> bool {
+        let shown = headers.get(header::AUTHORIZATION);
+        let shown = shown.and_then(|value| value.to_str().ok()?.split_once(' '));
+        let shown = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
+        let pair = shown.and_then(|(_, pair)| STANDARD.decode(pair.trim()).ok());
+        let colon = |byte: &u8| *byte == b':';
+        let pair = pair.as_deref().unwrap_or_default();
+        let password = pair.splitn(2, colon).nth(1).unwrap_or_default();
+        self.is_hop(password)
+    }
+
+    fn is_hop(&self, shown: &[u8]) -> bool {
         let shown: [u8; 32] = Sha256::digest(shown).into();
         shown.ct_eq(&self.hop).into()
     }

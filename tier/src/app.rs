@@ -31,8 +31,6 @@ pub struct App {
     pub(crate) phases: Arc<HttpProxy<Phases>>,
     options: HttpServerOptions,
     streams: ArcSwap<h2::Terms>,
-    /// How long a connection may be at rest.
-    idle: Duration,
     /// Nothing more is to be asked.
     closing: watch::Sender<bool>,
 }
@@ -46,8 +44,8 @@ pub struct Options {
     pub keepalive_pool: usize,
     /// Certificate authority for `https` parents, a PEM file; the system's when `None`.
     pub parent_ca: Option<std::path::PathBuf>,
-    /// After how long without a request a connection over TCP is closed.
-    pub idle: Duration,
+    /// After how long without a request an HTTP/2 connection is closed.
+    pub h2_idle: Duration,
     /// How slowly an answer over HTTP/2 may be taken.
     pub write: Patience,
     /// How slowly a request's body may come over HTTP/2.
@@ -68,14 +66,13 @@ impl App {
             ..ServerConf::default()
         };
         let mut server = HttpServerOptions::default();
-        server.h2_idle_timeout = Some(options.idle);
+        server.h2_idle_timeout = Some(options.h2_idle);
         let proxy = Arc::new(proxy);
         let phases = Phases(Arc::clone(&proxy));
         Arc::new(Self {
             proxy,
             phases: Arc::new(http_proxy(&Arc::new(conf), phases)),
             options: server,
-            idle: options.idle,
             closing: watch::Sender::new(false),
             streams: ArcSwap::from_pointee(h2::Terms {
                 write: options.write,
@@ -154,7 +151,7 @@ impl App {
             // The sender is the application's, which is not gone.
             let _ = closing.wait_for(|closing| *closing).await;
         };
-        h1::serve(self, stream, self.idle, closing, shutdown).await;
+        h1::serve(self, stream, closing, shutdown).await;
     }
 
     /// Looks whether a request over HTTP/2 or HTTP/3 can be answered at once.

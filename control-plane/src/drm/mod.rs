@@ -6,14 +6,18 @@
 //!    not used too often (`uses`);
 //! 3. `clearkey` gives the keys themselves (W3C Clear Key);
 //! 4. `proxy` passes challenges of other systems on to their vendors, as each wants it (`vendor`).
+//!
+//! Other packagers get keys too: `cpix` tells a film's, `speke` fills in those that a packager names.
 
 pub(crate) mod admission;
 pub(crate) mod clearkey;
 pub(crate) mod config;
+pub(crate) mod cpix;
 mod keyring;
 pub(crate) mod offer;
 mod policy;
 pub(crate) mod proxy;
+pub(crate) mod speke;
 mod token;
 mod uses;
 mod vendor;
@@ -59,6 +63,11 @@ impl Licensing {
             client: client.build()?,
             drm: drm.clone(),
         })
+    }
+
+    /// The systems that may give keys to players.
+    pub(crate) fn systems(&self) -> &[System] {
+        &self.drm.systems
     }
 
     /// The systems whose licences players get here, or where the configuration says.

@@ -12,6 +12,7 @@ mod house;
 mod keys;
 mod licences;
 mod log;
+mod packagers;
 mod page;
 mod people;
 mod playback;

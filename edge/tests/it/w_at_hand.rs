@@ -1,7 +1,8 @@
 //! What is whole in memory: answered before Pingora, and no different for it.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use runtime::clock::System;
 use tier::Protocol;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
@@ -22,7 +23,7 @@ async fn films() -> Origin {
 
 /// A few seconds ago.
 fn date() -> String {
-    httpdate::fmt_http_date(SystemTime::now() - Duration::from_secs(5))
+    httpdate::fmt_http_date(System.wall() - Duration::from_secs(5))
 }
 
 fn get(path: &str, fields: &str) -> String {
@@ -136,7 +137,7 @@ async fn an_answer_at_hand_says_what_any_hit_says() {
         .first()
         .map(|date| httpdate::parse_http_date(date).unwrap());
     assert!(
-        then < Some(SystemTime::now() - Duration::from_secs(4)),
+        then < Some(System.wall() - Duration::from_secs(4)),
         "{dates:?}"
     );
     assert_eq!(dates.first(), dates.last());

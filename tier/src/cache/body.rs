@@ -21,6 +21,9 @@ use super::room::Charge;
 /// Size of the pieces of a complete body, and the most that a reader takes at once.
 const CHUNK: usize = 256 * 1024;
 
+/// The least that is worth a piece of its own.
+const LARGE: usize = 16 * 1024;
+
 /// How far a body has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -110,11 +113,12 @@ impl Object {
     }
 
     /// Ends the fill. Small upstream reads are joined, which costs one copy here and saves many
-    /// small writes on every hit.
+    /// small writes on every hit. Where all but the last are large, the copy costs more than it saves.
     pub(super) fn complete(&self, len: usize) {
         {
             let mut pieces = self.pieces.write();
-            if pieces.iter().any(|(_, piece)| piece.len() < CHUNK) && pieces.len() > 1 {
+            let is_small = |(_, piece): &(usize, Bytes)| piece.len() < LARGE;
+            if pieces.iter().rev().skip(1).any(is_small) {
                 *pieces = join(&pieces, len);
             }
         }

@@ -35,14 +35,13 @@ use head::{Head, Simple};
 pub(crate) async fn serve(
     app: &App,
     mut stream: Stream,
-    idle: Duration,
     closing: impl Future<Output = ()>,
     shutdown: &ShutdownWatch,
 ) {
     let from = from(&stream);
     let mut heard = BytesMut::new();
     let mut closing = pin!(closing);
-    let mut rest = Rest::new(idle);
+    let mut rest = Rest::new(REST);
     loop {
         let met = match next(&mut stream, &mut heard, closing.as_mut(), &mut rest).await {
             Head::Simple(simple) => {
@@ -63,7 +62,7 @@ pub(crate) async fn serve(
             Head::Partial => return end(stream).await,
         };
         let mut session = ServerSession::new_http1(stream);
-        session.set_keepalive(Some(idle.as_secs()));
+        session.set_keepalive(Some(REST.as_secs()));
         session.set_pipelined_prefix(heard.split());
         match Met::lead(met, app.phases.process_new_http(session, shutdown)).await {
             Some(reused) => stream = reused.consume().0,
@@ -244,8 +243,11 @@ impl Simple {
     }
 }
 
+/// How long a connection may wait for its next request.
+const REST: Duration = Duration::from_secs(60);
+
 /// What is read at once of a request. Most are shorter.
 const READ_BYTES: usize = 4096;
 
 /// Slices that are written at once, the header among them.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;

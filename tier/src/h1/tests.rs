@@ -1,4 +1,61 @@
+use std::future::{pending, ready};
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use pingora::protocols::Stream;
+use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::time::Instant;
+
 use super::head::{Head, read};
+use super::{REST, Rest, next};
+
+const GET: &[u8] = b"GET /v/a HTTP/1.1\r\nhost: x\r\n\r\n";
+
+fn connected() -> (DuplexStream, Stream) {
+    let (client, server) = tokio::io::duplex(1 << 16);
+    (client, Box::new(server))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_may_rest_for_a_minute_after_each_request() {
+    let (mut client, mut stream) = connected();
+    let (mut heard, mut rest) = (BytesMut::new(), Rest::new(REST));
+    for _ in 0..2 {
+        let asks = async {
+            tokio::time::sleep(Duration::from_secs(59)).await;
+            client.write_all(GET).await.unwrap();
+        };
+        let mut closing = pin!(pending());
+        let waits = next(&mut stream, &mut heard, closing.as_mut(), &mut rest);
+        let (head, ()) = tokio::join!(waits, asks);
+        assert!(matches!(head, Head::Simple(simple) if simple.target == "/v/a"));
+        assert_eq!(&heard.split()[..], GET);
+    }
+    let asked = Instant::now();
+    let mut closing = pin!(pending());
+    let over = next(&mut stream, &mut heard, closing.as_mut(), &mut rest).await;
+    assert!(matches!(over, Head::Partial));
+    assert_eq!(asked.elapsed().as_secs(), REST.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_begun_to_ask_is_heard_out_when_the_node_stops() {
+    let (mut client, mut stream) = connected();
+    let (mut heard, mut rest) = (BytesMut::from(&GET[..9]), Rest::new(REST));
+    let asks = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        client.write_all(&GET[9..]).await.unwrap();
+    };
+    let mut closing = pin!(ready(()));
+    let waits = next(&mut stream, &mut heard, closing.as_mut(), &mut rest);
+    let (head, ()) = tokio::join!(waits, asks);
+    assert!(matches!(head, Head::Simple(_)));
+    heard.clear();
+    let mut closing = pin!(ready(()));
+    let over = next(&mut stream, &mut heard, closing.as_mut(), &mut rest).await;
+    assert!(matches!(over, Head::Partial));
+}
 
 fn is_simple(text: &str) -> bool {
     matches!(read(text.as_bytes()), Head::Simple(simple) if simple.length == text.len())

@@ -40,7 +40,7 @@ impl Protection {
     }
 
     /// A system's UUID, its name, and what it wants to know; none for systems that DASH players do not take.
-    fn dash_system(
+    pub(super) fn dash_system(
         &self,
         system: System,
         key: &Key,

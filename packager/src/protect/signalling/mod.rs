@@ -1,10 +1,13 @@
 //! How players learn which keys they need and who gives them: `pssh` boxes, HLS key tags, DASH elements.
 
 pub mod dash;
+mod export;
 pub mod hls;
 pub mod playready;
 pub mod pssh;
 pub mod widevine;
+
+pub use export::Signals;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use contracts::keys::KeyId;

@@ -1,0 +1,199 @@
+//! A film's keys for other packagers, as a CPIX document (DASH-IF CPIX 2.3).
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use contracts::id::VideoId;
+use contracts::keys::{ContentKey, KeyId, KeyPeriod, System, TrackType};
+use packager::protect::Scheme;
+use packager::protect::signalling::Signals;
+use runtime::problem::{Named, Problem};
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::keys;
+use crate::problem;
+
+/// How the other packager encrypts.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Wanted {
+    /// `cbcs` or `cenc`; `cbcs` without it.
+    scheme: Option<String>,
+}
+
+/// The keys of a protected film in the clear, for operators and packagers: whoever shows the operator key, where there
+/// is one, or the credential of `drm.keys_secret`.
+#[utoipa::path(get, path = "/videos/{id}/cpix", params(("id" = String, Path), Wanted, ("millrace-hop" = Option<String>, Header, description = "the credential of `drm.keys_secret`")),
+    responses((status = 200, description = "CPIX 2.3, never to be stored: `Cache-Control: no-store`", content_type = "application/cpix+xml"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 500, body = Problem), (status = 503, body = Problem)))]
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    Named(id): Named<String>,
+    headers: HeaderMap,
+    query: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let keys = app.keys.as_ref().ok_or_else(Problem::no_route)?;
+    if !keys.admits(&headers) {
+        // Where everybody is the operator, nobody has shown that they are.
+        if app.settings.operator_key.is_none() {
+            return Err(problem::no_tier());
+        }
+        app.operator.admit(&headers)?;
+    }
+    let Query(wanted) = query.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
+    let scheme = match wanted.scheme.as_deref() {
+        None | Some("cbcs") => Scheme::Cbcs,
+        Some("cenc") => Scheme::Cenc,
+        Some(_) => return Err(Problem::bad_request("scheme must be cbcs or cenc")),
+    };
+    let video = VideoId::parse(&id).map_err(|_| Problem::no_video())?;
+    let periods = keys::of(&app, keys, &video).await?;
+    let systems = keys.licensing.systems();
+    let document = document(&video, &periods, systems, scheme);
+    let document = document.map_err(|error| keys::internal(&error))?;
+    let fields = [
+        (header::CONTENT_TYPE, "application/cpix+xml"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((fields, document).into_response())
+}
+
+/// Writes the document. Every text in it is of letters that XML does not escape.
+fn document(
+    video: &VideoId,
+    periods: &[KeyPeriod],
+    systems: &[System],
+    scheme: Scheme,
+) -> Result<String, packager::Error> {
+    let (mut keys, mut drm, mut rules) = (String::new(), String::new(), String::new());
+    let several = periods.len() > 1;
+    for (at, period) in periods.iter().enumerate() {
+        for key in &period.keys {
+            content_key(&mut keys, key, scheme);
+            for (system, id) in SYSTEMS {
+                // FairPlay knows `cbcs` alone.
+                let fits = system != System::FairPlay || scheme == Scheme::Cbcs;
+                if fits && systems.contains(&system) {
+                    let signals = Signals::of(video, key, system, scheme)?;
+                    drm_system(&mut drm, &signals, key.kid, id);
+                }
+            }
+            for class in &key.tracks {
+                usage_rule(&mut rules, key.kid, *class, several.then_some(at));
+            }
+        }
+    }
+    let mut list = String::new();
+    if several {
+        list.push_str("  <ContentKeyPeriodList>\n");
+        for at in 0..periods.len() {
+            let _ = writeln!(
+                list,
+                "    <ContentKeyPeriod id=\"period-{at}\" index=\"{at}\"/>"
+            );
+        }
+        list.push_str("  </ContentKeyPeriodList>\n");
+    }
+    Ok(format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <CPIX xmlns=\"urn:dashif:org:cpix\" xmlns:pskc=\"urn:ietf:params:xml:ns:keyprov:pskc\" contentId=\"{video}\" version=\"2.3\">\n\
+         {}{}{list}{}</CPIX>\n",
+        listed("ContentKeyList", &keys),
+        listed("DRMSystemList", &drm),
+        listed("ContentKeyUsageRuleList", &rules),
+    ))
+}
+
+/// A list, which is left out when it has nothing.
+fn listed(name: &str, inside: &str) -> String {
+    if inside.is_empty() {
+        return String::new();
+    }
+    format!("  <{name}>\n{inside}  </{name}>\n")
+}
+
+fn content_key(out: &mut String, key: &ContentKey, scheme: Scheme) {
+    let name = String::from_utf8_lossy(scheme.fourcc());
+    let iv = key.iv.filter(|_| scheme == Scheme::Cbcs);
+    let iv = iv.map(|iv| format!(" explicitIV=\"{}\"", STANDARD.encode(iv.0)));
+    let _ = writeln!(
+        out,
+        "    <ContentKey kid=\"{}\" commonEncryptionScheme=\"{name}\"{}>\
+         <Data><pskc:Secret><pskc:PlainValue>{}</pskc:PlainValue></pskc:Secret></Data></ContentKey>",
+        uuid(key.kid),
+        iv.unwrap_or_default(),
+        STANDARD.encode(key.key.0),
+    );
+}
+
+fn drm_system(out: &mut String, signals: &Signals, kid: KeyId, system: &str) {
+    let _ = write!(
+        out,
+        "    <DRMSystem kid=\"{}\" systemId=\"{system}\">",
+        uuid(kid)
+    );
+    if let Some(pssh) = &signals.pssh {
+        let _ = write!(out, "<PSSH>{}</PSSH>", STANDARD.encode(pssh));
+    }
+    let inside = signals.content_protection.as_ref();
+    if let Some(inside) = inside.filter(|inside| !inside.is_empty()) {
+        let inside = STANDARD.encode(inside);
+        let _ = write!(
+            out,
+            "<ContentProtectionData>{inside}</ContentProtectionData>"
+        );
+    }
+    for (playlist, tag) in PLAYLISTS {
+        let _ = write!(
+            out,
+            "<HLSSignalingData playlist=\"{playlist}\">{}</HLSSignalingData>",
+            STANDARD.encode(format!("{tag}:{}", signals.hls)),
+        );
+    }
+    out.push_str("</DRMSystem>\n");
+}
+
+fn usage_rule(out: &mut String, kid: KeyId, class: TrackType, period: Option<usize>) {
+    let (kind, filter) = match class {
+        TrackType::Audio => ("AUDIO", "<AudioFilter/>"),
+        TrackType::Sd => ("SD", "<VideoFilter maxPixels=\"589824\"/>"),
+        TrackType::Hd => (
+            "HD",
+            "<VideoFilter minPixels=\"589825\" maxPixels=\"2073600\"/>",
+        ),
+        TrackType::Uhd => ("UHD", "<VideoFilter minPixels=\"2073601\"/>"),
+    };
+    let period = period.map(|at| format!("<KeyPeriodFilter periodId=\"period-{at}\"/>"));
+    let _ = writeln!(
+        out,
+        "    <ContentKeyUsageRule kid=\"{}\" intendedTrackType=\"{kind}\">{}{filter}</ContentKeyUsageRule>",
+        uuid(kid),
+        period.unwrap_or_default(),
+    );
+}
+
+/// The text form of RFC 9562 §4.
+pub(super) fn uuid(kid: KeyId) -> String {
+    let digits = kid.to_string();
+    let groups = [0..8, 8..12, 12..16, 16..20, 20..32];
+    groups
+        .map(|group| digits.get(group).unwrap_or_default())
+        .join("-")
+}
+
+/// The systems that a document may tell of, by their UUIDs. Clear Key has that of the W3C common box.
+pub(super) const SYSTEMS: [(System, &str); 4] = [
+    (System::Widevine, "edef8ba9-79d6-4ace-a3c8-27dcd51d21ed"),
+    (System::PlayReady, "9a04f079-9840-4286-ab92-e65be0885f95"),
+    (System::FairPlay, "94ce86fb-07ff-4f43-adb8-93d2fa968ca2"),
+    (System::ClearKey, "1077efec-c0b2-4d02-ace3-3c1e52e2fb4b"),
+];
+/// The key tags of HLS playlists.
+pub(super) const PLAYLISTS: [(&str, &str); 2] =
+    [("master", "#EXT-X-SESSION-KEY"), ("media", "#EXT-X-KEY")];
