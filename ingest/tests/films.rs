@@ -396,6 +396,20 @@ async fn a_film_whose_times_lead_far_away_does_not_keep_the_encoder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_film_is_published_where_the_catalogue_is_a_server_too() {
+    let Some(address) = test_postgres::database() else {
+        return;
+    };
+    let house = House::with(|config| config.catalog = address.as_str().into()).await;
+    let encoded = "-c:v libx264 -preset ultrafast -c:a aac";
+    let source = format!("{} {TONE} {encoded}", picture("256x144", "25"));
+    let asset = house.publish(&film(&source, "a.mp4")).await;
+    assert_eq!(names(&asset), "144p audio-und");
+    let metrics = house.metrics().await;
+    assert!(metrics.contains("{how=\"done\"} 1"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_overtaken_does_not_take_back_what_a_later_attempt_shows() {
     let mut house = House::with(|config| config.workers = 0).await;
     let id = house.upload(&film(&picture("64x48", "25"), "a.mp4")).await;

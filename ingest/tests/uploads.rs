@@ -54,7 +54,22 @@ async fn original(house: &House, video: &VideoId) -> Option<Vec<u8>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn chunks_in_any_order_at_once_and_again_make_the_same_film() {
-    let house = quiet().await;
+    any_order(&quiet().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_arrives_whole_where_the_catalogue_is_a_server_too() {
+    let Some(address) = test_postgres::database() else {
+        return;
+    };
+    let on_server = |config: &mut ingest::Config| {
+        config.workers = 0;
+        config.catalog = address.as_str().into();
+    };
+    any_order(&House::with(on_server).await).await;
+}
+
+async fn any_order(house: &House) {
     let bytes: Vec<u8> = bytes().repeat(5);
     let (upload, video) = house.begin(&bytes).await;
     let mut chunks: Vec<(u32, &[u8])> = (0..).zip(bytes.chunks(CHUNK)).collect();
@@ -73,7 +88,7 @@ async fn chunks_in_any_order_at_once_and_again_make_the_same_film() {
         .await
         .unwrap();
     assert_eq!(again["repeated"], true);
-    let status = received(&house, &upload).await;
+    let status = received(house, &upload).await;
     assert_eq!(status["received_bytes"], bytes.len());
     assert_eq!(status["received"].as_array().unwrap().len(), chunks.len());
 
@@ -88,8 +103,8 @@ async fn chunks_in_any_order_at_once_and_again_make_the_same_film() {
         StatusCode::ACCEPTED,
         "again"
     );
-    assert_eq!(original(&house, &video).await.unwrap(), bytes);
-    assert_eq!(received(&house, &upload).await["state"], "complete");
+    assert_eq!(original(house, &video).await.unwrap(), bytes);
+    assert_eq!(received(house, &upload).await["state"], "complete");
     let video = house.catalog.videos.find(&video).await.unwrap().unwrap();
     assert_eq!(
         (video.state, video.title.as_str()),

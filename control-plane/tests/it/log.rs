@@ -104,3 +104,62 @@ async fn requests_and_sessions_are_logged_and_no_secret_is() {
         assert!(!log.contains(secret), "{secret} is in {log}");
     }
 }
+
+// One thread, as above.
+#[tokio::test]
+async fn people_are_logged_by_their_ids_and_what_opens_anything_is_not() {
+    let paper = Paper::default();
+    let writer = paper.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || writer.clone());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let house = crate::people::house().await;
+    let access = crate::people::somebody(&house, "ann", "publisher").await;
+    let login = crate::people::login(&house, "ann").await;
+    let refresh = login["refresh_token"].as_str().unwrap();
+    let shown = json!({"refresh_token": refresh});
+    for path in ["/v1/auth/refresh", "/v1/auth/logout"] {
+        house.post(path, &shown).send().await.unwrap();
+    }
+    crate::people::try_login(&house, "ann", "a wrong password").await;
+    let wish = json!({"name": "x", "scopes": ["status"]});
+    let key = house.post("/v1/api-keys", &wish).bearer_auth(OPERATOR);
+    let key = json(key.send().await.unwrap(), 201).await;
+    let secret = key["secret"].as_str().unwrap();
+    let invite = house.post("/v1/invitations", &json!({"role": "viewer"}));
+    let invitation = json(invite.bearer_auth(OPERATOR).send().await.unwrap(), 201).await;
+    let invitation = invitation["invitation"].as_str().unwrap();
+    for shown in [secret, access.as_str(), "mk_one-that-is-none"] {
+        let request = house.request(reqwest::Method::GET, "/v1/status");
+        request.bearer_auth(shown).send().await.unwrap();
+    }
+    let (_, hash) = house
+        .catalog
+        .users
+        .find_by_email("ann@example.com")
+        .await
+        .unwrap()
+        .unwrap();
+
+    let log = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+    for wanted in ["/v1/auth/login", login["user_id"].as_str().unwrap()] {
+        assert!(log.contains(wanted), "{wanted} is not in {log}");
+    }
+    for hidden in [
+        crate::people::PASSWORD,
+        "a wrong password",
+        "ann@example.com",
+        refresh,
+        login["access_token"].as_str().unwrap(),
+        access.as_str(),
+        secret,
+        "mk_one-that-is-none",
+        invitation,
+        hash.rsplit('$').next().unwrap(),
+        "5a5a5a5a",
+    ] {
+        assert!(!log.contains(hidden), "{hidden} is in {log}");
+    }
+}
