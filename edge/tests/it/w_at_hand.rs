@@ -113,6 +113,7 @@ async fn an_answer_at_hand_says_what_any_hit_says() {
         );
         assert!(hit.field("age").parse::<u64>().is_ok(), "{hit:?}");
         assert_eq!(hit.field("access-control-allow-origin"), "*");
+        assert_eq!(hit.field("accept-ranges"), "bytes");
         assert_eq!(hit.headers.get_all("date").iter().count(), 1, "{hit:?}");
         assert!(!hit.headers.contains_key("millrace-access"), "{hit:?}");
         if protocol != Protocol::H2 {
