@@ -295,7 +295,14 @@ impl Custom for Session {
 
     async fn finish(&mut self) -> Result<()> {
         self.reply.push_end()?;
-        self.reply.flush().await
+        self.reply.flush().await?;
+        if self.no_body {
+            // The end of such a request may be a packet behind its header. Who is told in between that the rest is not
+            // needed may take that for a reset of what it was given.
+            let ended = async { while let Ok(Some(_)) = self.inbound.data().await {} };
+            let _ = tokio::time::timeout(END_TIMEOUT, ended).await;
+        }
+        Ok(())
     }
 
     fn is_body_empty(&mut self) -> bool {
@@ -421,6 +428,9 @@ const RETRY_BYTES: usize = 64 * 1024;
 
 /// How long reading an unwanted body may take, unless the application says otherwise.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the end of a request without a body is waited for after its answer.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

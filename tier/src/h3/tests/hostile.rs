@@ -337,6 +337,11 @@ async fn no_stream_is_ever_stopped_with_code_zero() {
         assert!(end(&mut recv).await.is_ok());
         assert_eq!(send.stopped().await.unwrap(), None);
     }
+    // it ends it when it has the answer: nor then
+    let (mut send, mut recv) = request(&quic, &get("/unread", &[])).await;
+    assert!(end(&mut recv).await.is_ok());
+    send.finish().unwrap();
+    assert_eq!(send.stopped().await.unwrap(), None);
     house.stop().await;
 }
 
