@@ -72,7 +72,7 @@ pub struct Upstream {
 #[serde(default, deny_unknown_fields)]
 pub struct Clients {
     /// TCP connections at a time on each listener. 1 to 1000000. Default 10000. Each costs a file
-    /// descriptor and, while it waits, up to 12KiB, over HTTP/2 some 50KiB.
+    /// descriptor and, while it waits, up to 14KiB, over HTTP/2 some 55KiB.
     pub max_connections: usize,
     /// Time for a TLS handshake. 100ms to 1m. Default `10s`.
     pub handshake_timeout: Span,
