@@ -1,6 +1,5 @@
 //! The proxy as Pingora runs it: one application behind every listener.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -157,21 +156,15 @@ impl App {
     /// Looks whether a request over HTTP/2 or HTTP/3 can be answered at once.
     fn look(&self, session: &mut dyn Session) -> Sight {
         let brings_body = !session.is_body_empty();
-        let digest = session.digest();
-        let over_tcp = digest.is_some_and(|digest| digest.socket_digest.is_some());
         let request = session.req_header();
         let Ok(target) = str::from_utf8(request.raw_path()) else {
             return Sight::Onward(None);
         };
-        let client = session.client_addr().and_then(|address| address.as_inet());
         self.proxy.look(&Arrived {
-            protocol: if over_tcp { Protocol::H2 } else { Protocol::H3 },
+            protocol: Protocol::of_custom(session.digest()),
             request,
             target,
-            from: From {
-                client: client.map(SocketAddr::ip),
-                scheme: "https",
-            },
+            from: From::connection(session.client_addr(), true),
             brings_body,
         })
     }

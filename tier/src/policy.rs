@@ -14,6 +14,7 @@ use pingora::cache::key::{CacheHashKey, HashBinary};
 use pingora::cache::{CacheKey, CacheMeta};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Result;
+use pingora::protocols::l4::socket::SocketAddr;
 
 use crate::headers;
 use crate::rfc9111::condition;
@@ -58,6 +59,18 @@ pub(crate) enum Passage {
 pub(crate) struct From {
     pub(crate) client: Option<IpAddr>,
     pub(crate) scheme: &'static str,
+}
+
+impl From {
+    /// By a connection's other end, and whether it is encrypted.
+    pub(crate) fn connection(client: Option<&SocketAddr>, secured: bool) -> Self {
+        Self {
+            client: client
+                .and_then(SocketAddr::as_inet)
+                .map(std::net::SocketAddr::ip),
+            scheme: if secured { "https" } else { "http" },
+        }
+    }
 }
 
 impl Policy {

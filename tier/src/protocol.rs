@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use pingora::protocols::Digest;
+
 /// The version of HTTP between a client and this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
@@ -16,6 +18,15 @@ pub enum Protocol {
 impl Protocol {
     /// All of them, for metrics that want each label from the start.
     pub const ALL: [Self; 3] = [Self::H1, Self::H2, Self::H3];
+
+    /// By the digest of a session that Pingora calls "custom", as it does HTTP/2, as we wrap it, and HTTP/3; only the
+    /// former has a TCP socket.
+    pub(crate) fn of_custom(digest: Option<&Digest>) -> Self {
+        match digest.is_some_and(|digest| digest.socket_digest.is_some()) {
+            true => Self::H2,
+            false => Self::H3,
+        }
+    }
 
     /// A short word for logs and metrics.
     #[must_use]

@@ -9,7 +9,6 @@ mod tests;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -204,16 +203,8 @@ async fn end(mut stream: Stream) {
 
 fn from(stream: &Stream) -> From {
     let digest = stream.get_socket_digest();
-    let address = digest.as_ref().and_then(|digest| digest.peer_addr());
-    From {
-        client: address
-            .and_then(|address| address.as_inet())
-            .map(SocketAddr::ip),
-        scheme: match stream.get_ssl_digest() {
-            Some(_) => "https",
-            None => "http",
-        },
-    }
+    let client = digest.as_ref().and_then(|digest| digest.peer_addr());
+    From::connection(client, stream.get_ssl_digest().is_some())
 }
 
 impl Simple {

@@ -17,7 +17,6 @@ use super::{Context, Proxy};
 use crate::cache::Whole;
 use crate::headers::CACHE_STATUS;
 use crate::metrics::CacheUse;
-use crate::protocol::Protocol;
 use crate::status;
 
 /// What becomes of a request before Pingora sees it.
@@ -96,9 +95,7 @@ impl Proxy {
     /// each object.
     pub(crate) fn head_of(&self, answer: &mut AtHand, last: bool) -> Result<BytesMut> {
         let (age, member) = self.moment(answer);
-        if self.access.is_some() {
-            answer.ctx.until_header = Some(answer.ctx.started.elapsed());
-        }
+        self.header_is_made(&mut answer.ctx);
         let ctx = &answer.ctx;
         let lasting = answer.whole.written(|header| self.lasting(header, ctx))?;
         let mut head = BytesMut::with_capacity(lasting.len() + 128);
@@ -146,10 +143,7 @@ impl Proxy {
     /// The fields of a header that stay as they are, as they are written.
     fn lasting(&self, header: &ResponseHeader, ctx: &Context) -> Result<Bytes> {
         let mut header = header.clone();
-        self.tell(&mut header, ctx)?;
-        if let Some(viewers) = &self.viewers {
-            viewers.dress(&mut header, ctx.protocol == Protocol::H3)?;
-        }
+        self.dress(&mut header, ctx)?;
         for name in [header::AGE, CACHE_STATUS, header::CONNECTION] {
             header.remove_header(&name);
         }

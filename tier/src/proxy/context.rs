@@ -184,15 +184,11 @@ fn split_at(bytes: &[u8], space: usize) -> Option<(&[u8], &[u8])> {
     Some((bytes.get(..space)?, bytes.get(space + 1..)?))
 }
 
-/// Pingora calls both HTTP/2, as we wrap it, and HTTP/3 "custom"; only the former has a TCP socket.
 pub(super) fn protocol_of(session: &Session) -> Protocol {
     let downstream = session.as_downstream();
-    let over_tcp = downstream
-        .digest()
-        .is_some_and(|digest| digest.socket_digest.is_some());
-    match (downstream.is_custom(), over_tcp) {
-        (false, _) => Protocol::H1,
-        (true, true) => Protocol::H2,
-        (true, false) => Protocol::H3,
+    if downstream.is_custom() {
+        Protocol::of_custom(downstream.digest())
+    } else {
+        Protocol::H1
     }
 }

@@ -182,20 +182,13 @@ fn errand(session: &Session) -> Option<String> {
 /// Where a request comes from. HTTP/3 is always secured.
 pub(super) fn from(session: &Session, protocol: Protocol) -> From {
     let downstream = session.as_downstream();
-    let address = downstream.client_addr();
     let secured = downstream
         .digest()
         .is_some_and(|digest| digest.ssl_digest.is_some());
-    From {
-        client: address
-            .and_then(|address| address.as_inet())
-            .map(std::net::SocketAddr::ip),
-        scheme: if secured || protocol == Protocol::H3 {
-            "https"
-        } else {
-            "http"
-        },
-    }
+    From::connection(
+        downstream.client_addr(),
+        secured || protocol == Protocol::H3,
+    )
 }
 
 /// The host that is asked: what HTTP/2 and HTTP/3 say in `:authority` counts before `Host` (RFC 9113 §8.3.1).

@@ -45,9 +45,19 @@ impl Proxy {
 
     /// What every answer's header gets last.
     pub(super) fn send_off(&self, response: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+        self.header_is_made(ctx);
+        self.dress(response, ctx)
+    }
+
+    /// Takes the time of an answer's header, for the access log.
+    pub(super) fn header_is_made(&self, ctx: &mut Context) {
         if self.access.is_some() {
             ctx.until_header = Some(ctx.started.elapsed());
         }
+    }
+
+    /// What of that is the same whenever the answer is given.
+    pub(super) fn dress(&self, response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
         self.tell(response, ctx)?;
         if let Some(viewers) = &self.viewers {
             viewers.dress(response, ctx.protocol == Protocol::H3)?;
