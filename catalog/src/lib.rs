@@ -8,7 +8,9 @@
 //! 3. [`sessions`] — who watches what, until when;
 //! 4. [`keys`] — what protected films are encrypted with, sealed;
 //! 5. [`users`], [`logins`], [`api_keys`] — who there is, who is logged in, which backends may call;
-//! 6. [`channels`] — which films belong together, and to whom.
+//! 6. [`channels`] — which films belong together, and to whom;
+//! 7. [`entitlements`], [`rules`] — to whom films are granted, and who may watch each, and where;
+//! 8. [`encodings`] — what published films consist of.
 //!
 //! What always holds: a change of state is atomic; absent is `None`, not an error; a video that is
 //! ready never falls back; progress only rises.
@@ -17,11 +19,14 @@ mod address;
 pub mod api_keys;
 pub mod channels;
 mod digest;
+pub mod encodings;
+pub mod entitlements;
 mod error;
 pub mod keys;
 pub mod logins;
 mod migrations;
 mod open;
+pub mod rules;
 pub mod sessions;
 mod sql;
 pub mod users;

@@ -17,10 +17,13 @@ use sqlx::postgres::PgConnectOptions;
 use crate::address::shown;
 use crate::api_keys::{self, ApiKeys};
 use crate::channels::{self, Channels};
+use crate::encodings::{self, Encodings};
+use crate::entitlements::{self, Entitlements};
 use crate::error::Error;
 use crate::keys::{self, Keys};
 use crate::logins::{self, Logins};
 use crate::migrations::Migrations;
+use crate::rules::{self, FilmRules};
 use crate::sessions::{self, Sessions};
 use crate::sql::statement;
 use crate::users::{self, Users};
@@ -72,6 +75,12 @@ pub struct Catalog {
     pub api_keys: Arc<dyn ApiKeys>,
     /// Channels.
     pub channels: Arc<dyn Channels>,
+    /// What published films consist of.
+    pub encodings: Arc<dyn Encodings>,
+    /// What was granted to whom.
+    pub entitlements: Arc<dyn Entitlements>,
+    /// The rules of single films.
+    pub rules: Arc<dyn FilmRules>,
     db: DatabaseConnection,
     lock: Option<PathBuf>,
 }
@@ -100,6 +109,9 @@ pub async fn open(address: impl AsRef<str>, clock: Arc<dyn Clock>) -> Result<Cat
         logins: Arc::new(logins::sql::Sql::new(db.clone())),
         api_keys: Arc::new(api_keys::sql::Sql::new(db.clone())),
         channels: Arc::new(channels::sql::Sql::new(db.clone())),
+        encodings: Arc::new(encodings::sql::Sql::new(db.clone())),
+        entitlements: Arc::new(entitlements::sql::Sql::new(db.clone())),
+        rules: Arc::new(rules::sql::Sql::new(db.clone())),
         db,
         lock,
     };

@@ -48,7 +48,12 @@ async fn promises(catalog: &Catalog) {
     let (logins, users) = (Arc::clone(&catalog.logins), catalog.users.as_ref());
     catalog::logins::conformance::all(logins, users).await;
     catalog::api_keys::conformance::all(catalog.api_keys.as_ref()).await;
-    catalog::channels::conformance::all(catalog.channels.as_ref(), catalog.videos.as_ref()).await;
+    let (channels, videos) = (catalog.channels.as_ref(), catalog.videos.as_ref());
+    catalog::channels::conformance::all(channels, videos).await;
+    let entitlements = catalog.entitlements.as_ref();
+    catalog::entitlements::conformance::all(entitlements, videos, channels).await;
+    catalog::encodings::conformance::all(catalog.encodings.as_ref()).await;
+    catalog::rules::conformance::all(catalog.rules.as_ref()).await;
 }
 
 #[tokio::test]

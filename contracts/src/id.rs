@@ -116,6 +116,11 @@ id!(
     ApiKeyId, "API key", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
 );
 
+id!(
+    /// One grant: that somebody may watch something for a time.
+    GrantId, "grant", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
+);
+
 macro_rules! drawn {
     ($($name:ident),+) => {$(
         impl $name {
@@ -130,7 +135,7 @@ macro_rules! drawn {
 }
 
 drawn!(
-    VideoId, UploadId, SessionId, UserId, ChannelId, LoginId, ApiKeyId
+    VideoId, UploadId, SessionId, UserId, ChannelId, LoginId, ApiKeyId, GrantId
 );
 
 fn base62(bits: [u8; 16]) -> String {

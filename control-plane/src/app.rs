@@ -26,6 +26,7 @@ use crate::config::Settings;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::people::{People, accounts, api_keys, channels, login};
+use crate::playback::geo::Geo;
 use crate::signer::Signer;
 use crate::{drm, keys, page, playback, problem, status, videos};
 
@@ -44,6 +45,7 @@ pub(crate) struct App {
     pub(crate) catalog: Catalog,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) signer: Signer,
+    pub(crate) geo: Geo,
     pub(crate) operator: Operator,
     pub(crate) people: People,
     pub(crate) keys: Option<Keys>,
@@ -78,6 +80,9 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(playback::stop))
         .routes(routes!(playback::stop_by_post))
         .routes(routes!(playback::streams::show, playback::streams::put))
+        .routes(routes!(playback::grants::create, playback::grants::list))
+        .routes(routes!(playback::grants::show, playback::grants::remove))
+        .routes(routes!(playback::rules::show, playback::rules::put))
         .routes(routes!(status::show))
         .routes(routes!(keys::show))
         .routes(routes!(login::login))
@@ -258,6 +263,9 @@ fn family(path: &str) -> &'static str {
         ["v1", "playback", _] => "/v1/playback/{session}",
         ["v1", "playback", _, "stop"] => "/v1/playback/{session}/stop",
         ["v1", "users", _, "streams"] => "/v1/users/{id}/streams",
+        ["v1", "grants"] => "/v1/grants",
+        ["v1", "grants", _] => "/v1/grants/{id}",
+        ["v1", "videos", _, "rules"] => "/v1/videos/{id}/rules",
         ["v1", "status"] => "/v1/status",
         ["v1", "keys", _] => "/v1/keys/{video}",
         ["v1", "videos", _, "cpix"] => "/v1/videos/{id}/cpix",

@@ -63,11 +63,13 @@ pub(crate) enum Scope {
     Videos,
     /// How the site is.
     Status,
+    /// Who may watch what: grants and films' rules.
+    Grants,
 }
 
 impl Scope {
     /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Playback, Self::Videos, Self::Status];
+    pub(crate) const ALL: [Self; 4] = [Self::Playback, Self::Videos, Self::Status, Self::Grants];
 
     /// The word in the API.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -75,6 +77,7 @@ impl Scope {
             Self::Playback => "playback",
             Self::Videos => "videos",
             Self::Status => "status",
+            Self::Grants => "grants",
         }
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::drm::config::{Adapter, Drm, DrmConfig, HdcpConfig, PolicyConfig, VendorConfig};
 pub use crate::people::config::{Accounts, AccountsConfig, Issuer, IssuerConfig, Jwks, SignUp};
-pub use crate::playback::config::{Playback, PlaybackConfig};
+pub use crate::playback::config::{Bound, Playback, PlaybackConfig};
 
 /// The keys of `config/control.toml`; as environment variables, `MILLRACE_CONTROL__<KEY>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +72,10 @@ pub struct Edge {
     /// The same edge without TLS, for players that do not trust its certificate. Default empty.
     #[serde(default)]
     pub plain: String,
+    /// Whether it is a partner's, which has public keys alone: it gets tokens of `m2` keys. Default
+    /// `false`.
+    #[serde(default)]
+    pub partner: bool,
 }
 
 impl Default for Config {
@@ -288,11 +292,13 @@ mod tests {
                     name: String::new(),
                     base: "edge".into(),
                     plain: String::new(),
+                    partner: false,
                 },
                 Edge {
                     name: String::new(),
                     base: "https://edge/path".into(),
                     plain: String::new(),
+                    partner: false,
                 },
             ],
             ..Config::default()

@@ -10,6 +10,8 @@ use crate::config::Edge;
 pub(crate) struct Place {
     pub(crate) name: String,
     pub(crate) base: String,
+    /// Whether its edge is a partner's, which verifies with public keys alone.
+    pub(crate) partner: bool,
 }
 
 /// The places for a film, the best first: its edges in the order of their rendezvous weights, so
@@ -21,11 +23,13 @@ pub(crate) fn ranked(edges: &[Edge], video: &VideoId) -> Vec<Place> {
     let with_tls = order.iter().map(|edge| Place {
         name: edge.name.clone(),
         base: edge.base.clone(),
+        partner: edge.partner,
     });
     let plain = order.iter().filter(|edge| !edge.plain.is_empty());
     let plain = plain.map(|edge| Place {
         name: edge.name.clone(),
         base: edge.plain.clone(),
+        partner: edge.partner,
     });
     with_tls.chain(plain).collect()
 }
@@ -44,6 +48,7 @@ mod tests {
             name: (*name).to_owned(),
             base: format!("https://{name}"),
             plain: format!("http://{name}"),
+            partner: false,
         };
         names.iter().map(edge).collect()
     }

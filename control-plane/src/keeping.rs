@@ -29,6 +29,7 @@ pub(crate) async fn keep(app: Arc<App>, health: Health, mut shutdown: Shutdown) 
         }
         look(&app, &health).await;
         lapse(&app).await;
+        app.geo.refresh();
         if count.is_multiple_of(LOOKS_A_SWEEP) {
             sweep(&app).await;
         }

@@ -233,6 +233,7 @@ mod tests {
     use crate::config::Config;
     use crate::metrics::Metrics;
     use crate::people::People;
+    use crate::playback::geo::Geo;
     use crate::signer::Signer;
 
     /// Keys before which, each time some are kept, another process gives the film up.
@@ -296,6 +297,7 @@ mod tests {
             catalog,
             clock,
             signer: Signer::load(None).unwrap(),
+            geo: Geo::load(None).unwrap(),
             operator: Operator::anybody(),
             people: People::load(&settings.accounts).unwrap(),
             keys: Keys::load(&settings.drm).unwrap(),

@@ -6,6 +6,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use catalog::sessions::Session;
 use contracts::id::VideoId;
+use contracts::time::UnixSeconds;
 use runtime::problem::Problem;
 
 use crate::drm::Refused;
@@ -31,6 +32,72 @@ pub(crate) fn concurrency_limit(active: &[Session]) -> Problem {
     let active: Vec<_> = active.iter().map(Stream::from).collect();
     Problem::new("concurrency_limit", status, "Too many streams", detail)
         .with("active", serde_json::to_value(active).unwrap_or_default())
+}
+
+/// 403: the film may be known of, and not watched; perhaps later.
+pub(crate) fn not_entitled(from: Option<UnixSeconds>) -> Problem {
+    let detail = match from {
+        Some(from) => format!("This account may watch this film from {from} (Unix seconds) on."),
+        None => "This account may not watch this film.".to_owned(),
+    };
+    let status = StatusCode::FORBIDDEN;
+    let problem = Problem::new("not_entitled", status, "Not entitled", detail);
+    match from {
+        Some(from) => problem.with("from", from.0),
+        None => problem,
+    }
+}
+
+/// 403: where the film may not be watched.
+pub(crate) fn geo_blocked(country: Option<&str>) -> Problem {
+    let detail = "This film may not be watched in this country.";
+    let status = StatusCode::FORBIDDEN;
+    let problem = Problem::new("geo_blocked", status, "Not in this country", detail);
+    problem.with("country", country.unwrap_or("ZZ"))
+}
+
+/// 403: the rules leave a device nothing that it could play.
+pub(crate) fn no_picture() -> Problem {
+    let detail = "The way to this device's screen is not protected as this film asks for.";
+    let status = StatusCode::FORBIDDEN;
+    Problem::new("device_policy", status, "Not on this device", detail).with("reason", "hdcp")
+}
+
+/// 403: a device has no system of DRM that gives it keys here.
+pub(crate) fn no_common_drm<'a>(offered: impl Iterator<Item = &'a str>) -> Problem {
+    let detail = "This film needs a DRM system that this device does not say it has; `systems` lists those that do.";
+    let status = StatusCode::FORBIDDEN;
+    let problem = Problem::new("device_policy", status, "Not on this device", detail);
+    problem
+        .with("reason", "drm")
+        .with("systems", offered.collect::<Vec<_>>())
+}
+
+/// 403: a logical address gives no session, and one is needed.
+pub(crate) fn session_needed() -> Problem {
+    let detail =
+        "What this account watches is counted or granted; begin a session with playback/start.";
+    let status = StatusCode::FORBIDDEN;
+    Problem::new("session-needed", status, "Session needed", detail)
+}
+
+pub(crate) fn no_grant() -> Problem {
+    let detail = "There is no grant with this id.";
+    let status = StatusCode::NOT_FOUND;
+    Problem::new("grant-not-found", status, "No such grant", detail)
+}
+
+pub(crate) fn grant_exists() -> Problem {
+    let detail = "This grant_id stands for another grant; take another.";
+    let status = StatusCode::CONFLICT;
+    Problem::new("grant-exists", status, "Grant exists", detail)
+}
+
+pub(crate) fn film_is_public() -> Problem {
+    let detail =
+        "A public film is given to whoever asks; grants count for unlisted and private ones.";
+    let status = StatusCode::CONFLICT;
+    Problem::new("film-is-public", status, "Film is public", detail)
 }
 
 pub(crate) fn not_ready(

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use contracts::id::{SessionId, VideoId};
 use contracts::time::UnixSeconds;
 use contracts::token::{Claims, KeyRing};
 use runtime::problem::Problem;
 use runtime::secret::Unusable;
 
+use crate::edges::Place;
 use crate::error::Error;
 use crate::problem;
 
@@ -39,37 +39,44 @@ impl Signer {
         })
     }
 
-    /// The path of a manifest behind a token for everything of the film.
+    /// A token that a place's edge verifies.
     pub(crate) fn token(
         &self,
-        video: &VideoId,
-        session: Option<&SessionId>,
+        claims: &Claims,
+        place: &Place,
         now: UnixSeconds,
-        expires: UnixSeconds,
     ) -> Result<String, Problem> {
-        let mut claims = Claims::new(format!("/v/{video}/"), expires);
-        claims.session = session.cloned();
         let ring = self.ring();
-        let key = ring.signer(&claims.path, now, expires).ok_or_else(no_key)?;
-        key.mint(&claims).map_err(|error| {
+        let (path, expires) = (claims.path.as_str(), claims.expires);
+        let key = match place.partner {
+            true => ring.partner_signer(path, now, expires),
+            false => ring.signer(path, now, expires),
+        };
+        key.ok_or_else(no_key)?.mint(claims).map_err(|error| {
             tracing::error!("cannot mint a token: {error}");
             Problem::internal()
         })
     }
 
-    /// A path with its plain signature.
-    pub(crate) fn plain(
+    /// The address of one path at a place: with a plain signature, or a token where its edge verifies with public
+    /// keys alone.
+    pub(crate) fn address(
         &self,
         path: &str,
+        place: &Place,
         now: UnixSeconds,
         expires: UnixSeconds,
     ) -> Option<String> {
+        if place.partner {
+            let token = self.token(&Claims::new(path, expires), place, now).ok()?;
+            return Some(format!("{}/~{token}{path}", place.base));
+        }
         let ring = self.ring();
         let query = ring
             .signer(path, now, expires)?
             .sign_path(path, expires)
             .ok()?;
-        Some(format!("{path}?{query}"))
+        Some(format!("{}{path}?{query}", place.base))
     }
 
     fn ring(&self) -> Arc<KeyRing> {

@@ -22,6 +22,7 @@ use crate::keeping;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::people::{People, first};
+use crate::playback::geo::Geo;
 use crate::signer::Signer;
 
 /// How long stopping waits for answers under way.
@@ -59,6 +60,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let people = People::load(&settings.accounts)?;
     let signer = Signer::load(settings.keys.clone())?;
     let keys = Keys::load(&settings.drm)?;
+    let geo = Geo::load(settings.playback.geo_file.clone())?;
     let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
     let by_account = operator.is_nobody();
     let (listener, listen) = bind(settings.listen).await?;
@@ -74,6 +76,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         catalog,
         clock,
         signer,
+        geo,
         operator,
         people,
         keys,
@@ -116,6 +119,10 @@ pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     problems.take("operator_key", operator(settings));
     People::inspect(&settings.accounts, &mut problems);
     problems.take("keys", Signer::load(settings.keys.clone()));
+    problems.take(
+        "playback.geo_file",
+        Geo::load(settings.playback.geo_file.clone()),
+    );
     Keys::inspect(&settings.drm, &mut problems);
     problems.or(())
 }

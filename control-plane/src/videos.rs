@@ -7,16 +7,19 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use catalog::videos::{State as Life, Video};
+use catalog::videos::Video;
 use contracts::asset::Privacy;
-use contracts::id::VideoId;
+use contracts::id::{UserId, VideoId};
+use contracts::token::Claims;
 use runtime::problem::{Named, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::caller::{Caller, Scope};
+use crate::client::Client;
 use crate::edges::ranked;
+use crate::playback::viewer::Viewer;
 use crate::problem::{self, catalogue};
 
 /// The longest page of a list.
@@ -159,6 +162,7 @@ pub(crate) async fn logical(
     State(app): State<Arc<App>>,
     Named((id, file)): Named<(String, String)>,
     caller: Caller,
+    client: Client,
 ) -> Result<Response, Problem> {
     if !matches!(
         file.as_str(),
@@ -166,13 +170,19 @@ pub(crate) async fn logical(
     ) {
         return Err(Problem::no_route());
     }
-    let video = app.playable(&id, &caller).await?;
+    let viewer = Viewer::of(&caller, client, None, None)?;
+    let admitted = app.admitted(&id, &caller, &viewer).await?;
+    // What is counted, and what may be taken back, is a session's.
+    if admitted.by_grant || app.is_limited(&viewer).await? {
+        return Err(problem::session_needed());
+    }
+    let video = admitted.video;
     let now = app.clock.now();
     let places = ranked(&app.settings.edges, &video.id);
     let place = places.first().ok_or_else(no_edge)?;
-    let token = app
-        .signer
-        .token(&video.id, None, now, app.expiry(&video, now))?;
+    app.here(&admitted.rules, &viewer)?;
+    let claims = Claims::new(format!("/v/{}/", video.id), app.whole(&video, now));
+    let token = app.signer.token(&claims, place, now)?;
     let to = format!("{}/~{token}/v/{}/{file}", place.base, video.id);
     Ok((
         StatusCode::FOUND,
@@ -192,8 +202,8 @@ pub(crate) fn no_edge() -> Problem {
 }
 
 impl App {
-    /// A film that whoever asks may know of: private ones are for operators, backends, and the owner
-    /// of their channel.
+    /// A film that whoever asks may know of: private ones are for operators, backends, the owner of
+    /// their channel, and those to whom they are or were granted.
     pub(crate) async fn visible(&self, id: &str, caller: &Caller) -> Result<Video, Problem> {
         // A text that is no id names no video.
         let id = VideoId::parse(id).map_err(|_| Problem::no_video())?;
@@ -204,36 +214,22 @@ impl App {
             .await
             .map_err(catalogue)?
             .ok_or_else(Problem::no_video)?;
-        let any = caller.may(Scope::Videos) || caller.may(Scope::Playback);
+        let any =
+            caller.may(Scope::Videos) || caller.may(Scope::Playback) || caller.may(Scope::Grants);
+        if any || video.privacy != Privacy::Private {
+            return Ok(video);
+        }
         // As if it did not exist: nothing may tell a private id from one that nobody has.
-        if video.privacy == Privacy::Private && !any && !self.owns(caller, &video.id).await? {
-            return Err(Problem::no_video());
+        match caller.person() {
+            Ok(person) if self.knows(&person.id, &video).await? => Ok(video),
+            _ => Err(Problem::no_video()),
         }
-        Ok(video)
     }
 
-    /// Whether a film is in a channel of the caller's.
-    async fn owns(&self, caller: &Caller, video: &VideoId) -> Result<bool, Problem> {
-        let Ok(person) = caller.person() else {
-            return Ok(false);
-        };
+    /// Whether a film is in a channel of an account's.
+    pub(crate) async fn owns(&self, account: &UserId, video: &VideoId) -> Result<bool, Problem> {
         let channel = self.catalog.channels.of(video).await.map_err(catalogue)?;
-        Ok(channel.is_some_and(|channel| channel.owner == person.id))
-    }
-
-    /// A film that whoever asks may watch now.
-    pub(crate) async fn playable(&self, id: &str, caller: &Caller) -> Result<Video, Problem> {
-        let video = self.visible(id, caller).await?;
-        if video.state != Life::Ready {
-            let reason = video.failure.as_deref();
-            return Err(problem::not_ready(
-                &video.id,
-                video.state.as_str(),
-                video.progress,
-                reason,
-            ));
-        }
-        Ok(video)
+        Ok(channel.is_some_and(|channel| channel.owner == *account))
     }
 
     /// The film's poster at its edge, good as long as a token would be.
@@ -241,10 +237,8 @@ impl App {
         let place = ranked(&self.settings.edges, video).into_iter().next()?;
         let now = self.clock.now();
         let expires = now.plus(self.settings.token_margin.as_secs());
-        let path = self
-            .signer
-            .plain(&format!("/t/{video}/default.jpg"), now, expires)?;
-        Some(format!("{}{path}", place.base))
+        let path = format!("/t/{video}/default.jpg");
+        self.signer.address(&path, &place, now, expires)
     }
 }
 

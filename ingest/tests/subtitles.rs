@@ -64,6 +64,10 @@ async fn languages(house: &House, video: &VideoId) -> Vec<String> {
         assert_eq!(text.sha256.as_deref(), Some(digest.as_str()));
         all.push(text.language.clone().unwrap());
     }
+    // Who plays it is told the same.
+    let told = house.catalog.encodings.of(video).await.unwrap();
+    assert_eq!(told.renditions, asset.renditions);
+    assert_eq!(told.thumbs, asset.thumbs.is_some());
     all
 }
 

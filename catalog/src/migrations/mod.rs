@@ -3,6 +3,8 @@
 //! Steps are noted by their names in `seaql_migrations`: they are only ever added at the end.
 
 mod channels;
+mod encodings;
+mod entitlements;
 mod keys;
 mod people;
 mod sessions;
@@ -26,6 +28,9 @@ impl MigratorTrait for Migrations {
             ("people", &people::TABLES),
             ("channels", &channels::TABLES),
             ("leases", &sessions::LEASES),
+            ("entitlements", &entitlements::TABLES),
+            ("encodings", &encodings::TABLES),
+            ("terms", &sessions::TERMS),
         ];
         let boxed = |(name, statements)| Box::new(Step::new(name, statements)) as _;
         steps.into_iter().map(boxed).collect()

@@ -33,3 +33,6 @@ pub(super) const LEASES: [&str; 12] = [
         account TEXT NOT NULL PRIMARY KEY,
         streams BIGINT NOT NULL)",
 ];
+
+/// Sessions keep what their tokens say.
+pub(super) const TERMS: [&str; 1] = ["ALTER TABLE sessions ADD COLUMN terms TEXT"];

@@ -114,6 +114,7 @@ fn new(name: &str, repeat: Option<Repeat>) -> NewSession {
         expires: UnixSeconds(200),
         lease: UnixSeconds(190),
         position_ms: None,
+        terms: Some("some words".into()),
         revocable: false,
         repeat,
     }
@@ -128,6 +129,7 @@ async fn begin(sessions: &dyn Sessions, name: &str) -> Session {
 
 async fn a_session_lives_until_it_is_stopped(sessions: &dyn Sessions) {
     let begun = begin(sessions, "s1").await;
+    assert_eq!(begun.terms.as_deref(), Some("some words"));
     assert_eq!(sessions.find(&id("s1")).await.expect("find"), Some(begun));
     let beat = async |name, said, now| beat(sessions, name, said, now, 50).await;
     let lives = beat("s1", at(4000), 130).await.expect("it lives");

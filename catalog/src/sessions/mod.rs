@@ -34,6 +34,8 @@ pub struct Session {
     pub ended: Option<(UnixSeconds, Ending)>,
     /// Where the player was then, in milliseconds from the film's start.
     pub position_ms: Option<u64>,
+    /// What its tokens say, in the words of whoever began it.
+    pub terms: Option<String>,
 }
 
 impl Session {
@@ -102,6 +104,8 @@ pub struct NewSession {
     pub lease: UnixSeconds,
     /// Where the player begins, in milliseconds from the film's start.
     pub position_ms: Option<u64>,
+    /// What its tokens say, to be given back as it is.
+    pub terms: Option<String>,
     /// Whether edges are to be told when it ends before its token.
     pub revocable: bool,
     /// By what a repeated wish is known again.

@@ -257,8 +257,8 @@ async fn insert(
     limited: bool,
 ) -> Result<Option<QueryResult>, Error> {
     let sql = "INSERT INTO sessions (id, video, started_unix_s, expires_unix_s, last_beat_unix_s, lease_unix_s, \
-               limited, revocable, position_ms, account, device, idempotency_key, request_digest) \
-               VALUES ($1, $2, $3, $4, $3, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING RETURNING *";
+               limited, revocable, position_ms, account, device, terms, idempotency_key, request_digest) \
+               VALUES ($1, $2, $3, $4, $3, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING RETURNING *";
     let position = new
         .position_ms
         .map(|position| i64::try_from(position).unwrap_or(i64::MAX));
@@ -277,6 +277,7 @@ async fn insert(
             .map(|seat| seat.account.to_string())
             .into(),
         new.device.as_deref().map(words).into(),
+        new.terms.clone().into(),
         repeat.map(|repeat| repeat.key.clone()).into(),
         repeat.map(|repeat| repeat.digest.clone()).into(),
     ];
@@ -369,6 +370,7 @@ fn session(row: &QueryResult) -> Result<Session, Error> {
         limited: row.truth("limited")?,
         ended: row.optional_instant("stopped_unix_s")?.map(|at| (at, why)),
         position_ms: position.map_err(|_| row.corrupt("position_ms"))?,
+        terms: row.optional_text("terms")?,
     })
 }
 

@@ -236,9 +236,25 @@ impl KeyRing {
     /// before it signs, give it a `nbf` that lies ahead.
     #[must_use]
     pub fn signer(&self, path: &str, now: UnixSeconds, until: UnixSeconds) -> Option<&Key> {
+        self.best(path, now, until, |version| version != Version::Cat)
+    }
+
+    /// As [`signer`](Self::signer), of the keys whose tokens partners' nodes verify with a public key.
+    #[must_use]
+    pub fn partner_signer(&self, path: &str, now: UnixSeconds, until: UnixSeconds) -> Option<&Key> {
+        self.best(path, now, until, |version| version == Version::M2)
+    }
+
+    fn best(
+        &self,
+        path: &str,
+        now: UnixSeconds,
+        until: UnixSeconds,
+        wanted: fn(Version) -> bool,
+    ) -> Option<&Key> {
         self.keys
             .values()
-            .filter(|key| key.is_secret() && key.version() != Version::Cat)
+            .filter(|key| key.is_secret() && wanted(key.version()))
             .filter(|key| key.is_alive(now) && key.may_sign(path))
             .max_by_key(|key| (key.expires.min(until), key.not_before, &key.id))
     }

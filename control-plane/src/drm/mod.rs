@@ -17,7 +17,7 @@ pub(crate) mod cpix;
 mod filling;
 mod keyring;
 pub(crate) mod offer;
-mod policy;
+pub(crate) mod policy;
 pub(crate) mod proxy;
 pub(crate) mod speke;
 mod token;
@@ -27,12 +27,13 @@ mod vendor;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use contracts::keys::System;
+use contracts::keys::{System, TrackType};
 
 pub(crate) use self::token::Refused;
 
 use self::config::Drm;
 use self::keyring::Keyring;
+use self::policy::Device;
 use self::uses::Uses;
 use self::vendor::Service;
 use crate::error::Error;
@@ -65,6 +66,11 @@ impl Licensing {
             client: client.build()?,
             drm: drm.clone(),
         })
+    }
+
+    /// The classes of tracks that a device gets keys for.
+    pub(crate) fn tracks(&self, device: Device) -> Vec<TrackType> {
+        self.drm.rules.tracks(device)
     }
 
     /// The systems that may give keys to players.

@@ -97,8 +97,21 @@ pub(crate) fn choose(
     let offered: Vec<System> = keys.licensing.offered().collect();
     let Some(wished) = wished else {
         let said = device.and_then(|device| device.get("drm")?.as_array());
-        let mut said = said.into_iter().flatten().filter_map(Value::as_str);
-        return Ok(said.find_map(|word| named(word).filter(|system| offered.contains(system))));
+        let said: Vec<&str> = said
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let mut known = said.iter().filter_map(|word| named(word));
+        let system = known.find(|system| offered.contains(system));
+        // What it says it has is nothing that gives it these keys.
+        if system.is_none()
+            && !said.is_empty()
+            && !keys.licensing.drm.systems.contains(&System::Identity)
+        {
+            return Err(problem::no_common_drm(offered.into_iter().map(name)));
+        }
+        return Ok(system);
     };
     match named(wished) {
         Some(System::Identity) if keys.licensing.drm.systems.contains(&System::Identity) => {
@@ -148,7 +161,12 @@ async fn make(
     let life = drm.license_ttl.as_secs();
     let licence = grant.licence(kids, random, now, life);
     let signed = keyring.sign(&licence);
-    let renewal = keyring.sign(&grant.renewal(now, session.expires));
+    // A renewal may outlive the session's token, which heartbeats renew; it counts while the session lives.
+    let until = match app.settings.playback.token_ttl {
+        Some(_) => session.expires.plus(app.settings.token_margin.as_secs()),
+        None => session.expires,
+    };
+    let renewal = keyring.sign(&grant.renewal(now, until));
     let (Some(token), Some(next)) = (signed, renewal) else {
         tracing::error!("a licence token cannot be signed");
         return Err(Problem::internal());

@@ -113,7 +113,7 @@ fn secret(mark: &str) -> Result<String, Problem> {
 }
 
 /// 128 random bits, for an id.
-fn random() -> Result<[u8; 16], Problem> {
+pub(crate) fn random() -> Result<[u8; 16], Problem> {
     let mut bits = [0; 16];
     getrandom::fill(&mut bits).map_err(|error| {
         tracing::error!("the system gives no randomness: {error}");

@@ -1,14 +1,26 @@
 //! Playback sessions over HTTP: a session begins, lives by heartbeats, ends.
 //!
 //! 1. [`viewer`] says whose session it is: a person's, or one's whom a backend names;
-//! 2. the catalogue begins it, unless the account has as many streams as it may ([`streams`]);
-//! 3. heartbeats prolong its lease; a session that counts against a limit ends with it.
+//! 2. [`watching`] gathers whether they may watch the film, by its rules ([`rules`]) and what was granted them
+//!    ([`grants`]): `entitlement` decides; `geo` says where they are;
+//! 3. the catalogue begins it, unless the account has as many streams as it may ([`streams`]);
+//! 4. [`addresses`] says where it plays, with tokens that say what [`terms`] decided;
+//! 5. heartbeats prolong its lease, and get it new tokens before the old ones end; a session that counts against a
+//!    limit ends with its lease.
 
+mod addresses;
 pub(crate) mod config;
+mod device;
+mod entitlement;
+pub(crate) mod geo;
+pub(crate) mod grants;
+pub(crate) mod rules;
+mod shapes;
 pub(crate) mod streams;
+mod terms;
 pub(crate) mod viewer;
+mod watching;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -19,141 +31,35 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use catalog::sessions::{Beat as Said, Ending, NewSession, Repeat, Session, Started};
 use catalog::videos::Video;
-use contracts::id::{SessionId, VideoId};
-use contracts::keys::System;
+use contracts::id::SessionId;
 use contracts::time::UnixSeconds;
 use runtime::problem::{Named, Problem};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use utoipa::ToSchema;
 
+use self::entitlement::Verdict;
+use self::shapes::{Answer, Beat, Manifests, Playback, Wish};
+use self::terms::Terms;
 use self::viewer::Viewer;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::client::Client;
-use crate::drm::offer::{self, Offer};
-use crate::edges::{Place, ranked};
+use crate::drm::offer;
+use crate::edges::ranked;
 use crate::problem::{self, catalogue};
 use crate::videos::no_edge;
 
 /// The longest `Idempotency-Key`, in bytes.
 const LONGEST_KEY: usize = 128;
 
+/// How many heartbeats before its token's end a session gets another one.
+const RENEWED_BEATS: u64 = 3;
 /// How much of a device's name is kept, in characters.
 const LONGEST_DEVICE: usize = 100;
-
-/// A wish to watch.
-#[derive(Deserialize, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Wish {
-    video_id: String,
-    /// What the player runs on. `hdcp` and `max_height` decide which keys of a protected film it gets, and the
-    /// first of `drm` that is offered gives them where `drm` wishes none. Lists of streams show its `name`, else its
-    /// `type`, else its `id`; other members are not looked at.
-    #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    device: Option<serde_json::Value>,
-    /// The DRM system whose licences are wished: `clearkey`, `widevine`, `playready`, `fairplay`; `identity` for
-    /// none. It does not count for films that are not protected.
-    #[serde(default)]
-    drm: Option<String>,
-    /// Where the player begins, in seconds.
-    #[serde(default)]
-    position_s: Option<f64>,
-    /// For backends: for whom it asks, by a name of its own of 1 to 255 bytes. Limits count for each viewer.
-    #[serde(default)]
-    viewer: Option<String>,
-    /// For backends: where the viewer is, an IP address.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    viewer_ip: Option<IpAddr>,
-}
-
-/// A session that has begun.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Playback {
-    session_id: String,
-    asset_id: String,
-    /// The manifest that most players take: HLS.
-    manifest_url: String,
-    manifests: Manifests,
-    /// Where licences of a protected film are asked for; `null` where none are needed, or none were wished.
-    drm: Option<Offer>,
-    thumbnails: Thumbnails,
-    subtitles: Vec<String>,
-    /// Content steering is not offered: always `null`.
-    steering_url: Option<String>,
-    heartbeat: Heartbeat,
-    /// When the token ends, in Unix seconds.
-    expires_at: u64,
-    /// Where else the film plays, the best first; those without TLS last.
-    alternatives: Vec<Alternative>,
-}
-
-/// The film's manifests at one edge.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Manifests {
-    /// HLS with fMP4 segments.
-    hls: String,
-    /// HLS with TS segments; absent where a protected film does not come so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hls_ts: Option<String>,
-    /// DASH.
-    dash: String,
-}
-
-/// The film's images.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Thumbnails {
-    poster: Option<String>,
-}
-
-/// Where and how often a player says that it lives.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Heartbeat {
-    url: String,
-    every_s: u64,
-    /// How long the session is believed to be watched after the last one. A session that counts against a limit
-    /// of streams ends then.
-    lease_s: u64,
-}
-
-/// The same film at another edge.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Alternative {
-    name: String,
-    manifests: Manifests,
-}
-
-/// What a player says of itself.
-#[derive(Deserialize, Default, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Beat {
-    /// Where it is, in seconds from the start.
-    position_s: Option<f64>,
-    /// `playing`, `paused`, `buffering` or `ended`.
-    state: Option<String>,
-    /// Which of its heartbeats this is, rising: what an older one says does not count.
-    seq: Option<u64>,
-}
-
-/// What the player shall do.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Answer {
-    /// `continue`, or `stop` where the session was ended here. One that its player stopped, or whose token is over,
-    /// is answered 410.
-    action: &'static str,
-    /// Why the player shall stop: `lease_lost`, `not_entitled`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    /// When the token ends, in Unix seconds.
-    expires_at: u64,
-}
 
 /// Begins a session and gives the addresses of the film's manifests, signed.
 #[utoipa::path(post, path = "/playback/start", request_body = Wish,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 128 printable ASCII characters; the same key with the same body gives the same session")),
-    responses((status = 201, body = Playback), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem, description = "`video-not-ready`, or `concurrency_limit` with `active`"), (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 201, body = Playback), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem, description = "`forbidden`, `not_entitled`, `geo_blocked`, `device_policy`, `drm-not-offered`"), (status = 404, body = Problem), (status = 409, body = Problem, description = "`video-not-ready`, or `concurrency_limit` with `active`"), (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn start(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -165,13 +71,15 @@ pub(crate) async fn start(
     let position_ms = milliseconds(wish.position_s)?;
     let repeat = repeat(&headers, &caller, &wish)?;
     let viewer = Viewer::of(&caller, client, wish.viewer.as_deref(), wish.viewer_ip)?;
-    let video = app.playable(&wish.video_id, &caller).await?;
+    let admitted = app.admitted(&wish.video_id, &caller, &viewer).await?;
+    let video = &admitted.video;
     let places = ranked(&app.settings.edges, &video.id);
     if places.is_empty() {
         return Err(no_edge());
     }
     let device = wish.device.as_ref();
-    let system = offer::choose(&app, &video, wish.drm.as_deref(), device)?;
+    let system = offer::choose(&app, video, wish.drm.as_deref(), device)?;
+    let terms = app.terms(&admitted, &viewer, device, system).await?;
     let now = app.clock.now();
     let new = NewSession {
         id: fresh_id()?,
@@ -179,14 +87,21 @@ pub(crate) async fn start(
         seat: viewer.seat(&app),
         device: label(device),
         started: now,
-        expires: app.expiry(&video, now),
+        expires: sooner(app.expiry(video, now), admitted.until),
         lease: now.plus(app.settings.playback.lease.as_secs()),
         position_ms,
+        terms: terms.written(),
         revocable: caller != Caller::Anonymous,
         repeat,
     };
     let session = begin(&app, new).await?;
-    let mut playback = app.playback(&session, &video, &places, system)?;
+    // What was taken back since it was looked at did not find this session.
+    if admitted.by_grant {
+        app.unless_taken_back(&session).await?;
+    }
+    // What the same wish began keeps what was decided then.
+    let terms = Terms::read(session.terms.as_deref());
+    let mut playback = app.playback(&session, video, &places, &terms).await?;
     if let Some(system) = system {
         playback.drm = offer::begin(&app, &session, system, device).await?;
     }
@@ -238,16 +153,24 @@ pub(crate) async fn heartbeat(
     let session = session
         .map_err(catalogue)?
         .ok_or_else(problem::no_session)?;
-    let (action, reason) = match session.ended {
-        None if now < session.expires => ("continue", None),
-        None | Some((_, Ending::Stopped)) => return Err(problem::session_over()),
-        Some((_, why)) => ("stop", Some(why.as_str())),
-    };
-    Ok(Json(Answer {
-        action,
-        reason,
+    if session.ended.is_none() && now >= session.expires {
+        return Err(problem::session_over());
+    }
+    match session.ended {
+        None => app.renewed(session).await.map(Json),
+        Some((_, Ending::Stopped)) => Err(problem::session_over()),
+        Some((_, why)) => Ok(Json(told_to_stop(&session, why))),
+    }
+}
+
+fn told_to_stop(session: &Session, why: Ending) -> Answer {
+    Answer {
+        action: "stop",
+        reason: Some(why.as_str()),
         expires_at: session.expires.0,
-    }))
+        manifest_url: None,
+        manifests: None,
+    }
 }
 
 /// Ends a session: its heartbeats are answered 410 from now on.
@@ -281,82 +204,64 @@ impl App {
         Ok(StatusCode::NO_CONTENT)
     }
 
-    /// When a token that is made now ends: the film can be watched with pauses.
-    pub(crate) fn expiry(&self, video: &Video, now: UnixSeconds) -> UnixSeconds {
+    /// What the player of a session that lives is told: to go on, with another token when the one that it has is
+    /// about to end, unless it may not watch any more.
+    async fn renewed(&self, mut session: Session) -> Result<Answer, Problem> {
+        let now = self.clock.now();
+        let mut manifests: Option<Manifests> = None;
+        if session.expires <= now.plus(self.settings.heartbeat.as_secs() * RENEWED_BEATS) {
+            let until = match self.still(&session).await? {
+                Verdict::Free => None,
+                Verdict::Granted(until) => until,
+                Verdict::NotEntitled(_) | Verdict::Hidden => {
+                    let why = Ending::NotEntitled;
+                    let ended = self.catalog.sessions.stop(&session.id, why, now).await;
+                    ended.map_err(catalogue)?;
+                    return Ok(told_to_stop(&session, why));
+                }
+            };
+            let video = self.catalog.videos.find(&session.video).await;
+            let video = video
+                .map_err(catalogue)?
+                .ok_or_else(problem::session_over)?;
+            let expires = sooner(self.expiry(&video, now), until);
+            if expires > session.expires {
+                let prolonged = self
+                    .catalog
+                    .sessions
+                    .prolong(&session.id, expires, now)
+                    .await;
+                prolonged.map_err(catalogue)?;
+                session.expires = expires;
+                let terms = Terms::read(session.terms.as_deref());
+                manifests = Some(self.manifests(&session, &video, &terms)?);
+            }
+        }
+        Ok(Answer {
+            action: "continue",
+            reason: None,
+            expires_at: session.expires.0,
+            manifest_url: manifests.as_ref().map(|manifests| manifests.hls.clone()),
+            manifests,
+        })
+    }
+
+    /// When a session's token that is made now ends, unless it is renewed.
+    fn expiry(&self, video: &Video, now: UnixSeconds) -> UnixSeconds {
+        let whole = self.whole(video, now);
+        let ttl = self.settings.playback.token_ttl;
+        ttl.map_or(whole, |ttl| now.plus(ttl.as_secs()))
+    }
+
+    /// When a token ends that nobody renews: the film can be watched with pauses.
+    pub(crate) fn whole(&self, video: &Video, now: UnixSeconds) -> UnixSeconds {
         let film = video.duration_ms.unwrap_or(0).div_ceil(1000);
         now.plus(film).plus(self.settings.token_margin.as_secs())
     }
-
-    /// Without a view, HLS names DRM systems before keys as they are, and those before Clear Key. Transport streams of
-    /// a protected film are opened by keys as they are alone.
-    fn way(&self, video: &Video, system: Option<System>) -> Way {
-        let systems = &self.settings.drm.systems;
-        Way {
-            hls: match system {
-                Some(System::ClearKey) => "@clearkey/master.m3u8",
-                _ => "master.m3u8",
-            },
-            ts: !video.protected || systems.contains(&System::Identity),
-        }
-    }
-
-    fn playback(
-        &self,
-        session: &Session,
-        video: &Video,
-        places: &[Place],
-        system: Option<System>,
-    ) -> Result<Playback, Problem> {
-        let now = self.clock.now();
-        let token = self
-            .signer
-            .token(&video.id, Some(&session.id), now, session.expires)?;
-        let way = self.way(video, system);
-        let mut all = places.iter().map(|place| Alternative {
-            name: place.name.clone(),
-            manifests: Manifests::at(&place.base, &token, &video.id, way),
-        });
-        let first = all.next().ok_or_else(no_edge)?;
-        Ok(Playback {
-            session_id: session.id.to_string(),
-            asset_id: video.id.to_string(),
-            manifest_url: first.manifests.hls.clone(),
-            manifests: first.manifests,
-            drm: None,
-            thumbnails: Thumbnails {
-                poster: self.poster(&video.id),
-            },
-            subtitles: Vec::new(),
-            steering_url: None,
-            heartbeat: Heartbeat {
-                url: format!("{}/v1/playback/{}/heartbeat", self.public_base, session.id),
-                every_s: self.settings.heartbeat.as_secs(),
-                lease_s: self.settings.playback.lease.as_secs(),
-            },
-            expires_at: session.expires.0,
-            alternatives: all.collect(),
-        })
-    }
 }
 
-/// In which ways a film comes.
-#[derive(Clone, Copy)]
-struct Way {
-    /// The manifest of HLS with fMP4 that names the keys as the system wants it.
-    hls: &'static str,
-    /// Whether it comes in transport streams.
-    ts: bool,
-}
-
-impl Manifests {
-    fn at(base: &str, token: &str, video: &VideoId, way: Way) -> Self {
-        let at = |file: &str| format!("{base}/~{token}/v/{video}/{file}");
-        Self {
-            hls: at(way.hls),
-            hls_ts: way.ts.then(|| at("master_ts.m3u8")),
-            dash: at("manifest.mpd"),
-        }
-    }
+fn sooner(instant: UnixSeconds, limit: Option<UnixSeconds>) -> UnixSeconds {
+    limit.map_or(instant, |limit| limit.min(instant))
 }
 
 /// What a device is called where an account's streams are listed.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::config::MOST_STREAMS;
+use super::viewer::Viewer;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::{self, catalogue};
@@ -88,6 +89,16 @@ pub(crate) async fn put(
 }
 
 impl App {
+    /// Whether somebody's streams are counted.
+    pub(crate) async fn is_limited(&self, viewer: &Viewer) -> Result<bool, Problem> {
+        let Some(account) = &viewer.account else {
+            return Ok(false);
+        };
+        let own = self.catalog.sessions.limit(account).await;
+        let own = own.map_err(catalogue)?;
+        Ok(own.map_or(self.settings.playback.streams.is_some(), |own| own > 0))
+    }
+
     async fn streams(&self, account: &UserId) -> Result<Streams, Problem> {
         let sessions = &self.catalog.sessions;
         let own_limit = sessions.limit(account).await.map_err(catalogue)?;

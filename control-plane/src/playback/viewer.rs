@@ -72,6 +72,11 @@ pub(crate) fn account(name: &str) -> Result<UserId, Problem> {
     })
 }
 
+/// Whether an account is that of a viewer whom a backend named.
+pub(crate) fn is_named(account: &UserId) -> bool {
+    account.as_str().starts_with("v-")
+}
+
 /// Whose an `Idempotency-Key` is: two callers may have the same.
 pub(crate) fn owner(caller: &Caller) -> String {
     match caller {

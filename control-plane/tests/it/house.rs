@@ -53,6 +53,7 @@ impl House {
             name: name.into(),
             base: format!("https://127.0.0.1:{port}"),
             plain: String::new(),
+            partner: false,
         };
         let mut config = Config {
             listen: "127.0.0.1:0".into(),

@@ -8,6 +8,7 @@
 mod bad_input;
 mod callers;
 mod drm;
+mod entitlements;
 mod house;
 mod keys;
 mod licences;
@@ -16,6 +17,7 @@ mod packagers;
 mod page;
 mod people;
 mod playback;
+mod rules;
 mod several;
 mod site;
 mod streams;

@@ -58,6 +58,7 @@ async fn every_route_is_in_the_description_and_answers() {
         have,
         [
             "delete /v1/api-keys/{id}",
+            "delete /v1/grants/{id}",
             "delete /v1/playback/{session}",
             "delete /v1/users/{id}",
             "delete /v1/videos/upload/{rest}",
@@ -65,6 +66,8 @@ async fn every_route_is_in_the_description_and_answers() {
             "get /v/{id}/{file}",
             "get /v1/api-keys",
             "get /v1/channels/{id}",
+            "get /v1/grants",
+            "get /v1/grants/{id}",
             "get /v1/keys/{video}",
             "get /v1/openapi.json",
             "get /v1/status",
@@ -75,6 +78,7 @@ async fn every_route_is_in_the_description_and_answers() {
             "get /v1/videos/upload/{rest}",
             "get /v1/videos/{id}",
             "get /v1/videos/{id}/cpix",
+            "get /v1/videos/{id}/rules",
             "get /v1/videos/{id}/status",
             "get /v1/videos/{id}/subtitles",
             "head /v1/videos/upload/{rest}",
@@ -88,6 +92,7 @@ async fn every_route_is_in_the_description_and_answers() {
             "post /v1/drm/playready/license",
             "post /v1/drm/token",
             "post /v1/drm/widevine/license",
+            "post /v1/grants",
             "post /v1/invitations",
             "post /v1/playback/start",
             "post /v1/playback/{session}/heartbeat",
@@ -100,6 +105,7 @@ async fn every_route_is_in_the_description_and_answers() {
             "put /v1/users/{id}/streams",
             "put /v1/videos/upload/{rest}",
             "put /v1/videos/{id}/channel",
+            "put /v1/videos/{id}/rules",
             "put /v1/videos/{id}/subtitles/{lang}",
         ]
     );

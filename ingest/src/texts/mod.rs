@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 use catalog::videos::Video;
+use contracts::asset::Asset;
 use contracts::id::{RenditionId, VideoId};
 use store::Digest;
 
@@ -115,6 +116,12 @@ pub trait Change: Send {
     /// # Errors
     /// [`Error::Database`].
     async fn remove(&mut self, language: &Language) -> Result<bool, Error>;
+
+    /// Tells the catalogue what the film consists of from now on.
+    ///
+    /// # Errors
+    /// [`Error::Catalog`].
+    async fn publish(&mut self, asset: &Asset) -> Result<(), Error>;
 
     /// Makes the change lasting.
     ///

@@ -209,6 +209,8 @@ impl Publishing {
                 ..Rendition::new(id.clone(), Kind::Text)
             });
         }
+        // It counts with the change: should that fail once the file is there, the next one tells it anew.
+        change.publish(asset).await?;
         let json = serde_json::to_vec_pretty(asset)
             .map_err(|fault| Error::Tool(format!("asset.json cannot be written: {fault}")))?;
         let key = layout::asset(&asset.video);

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use catalog::{
-    Catalog,
+    Catalog, encodings,
     videos::{self, Video},
     words,
 };
+use contracts::asset::Asset;
 use contracts::id::VideoId;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
 use store::Digest;
@@ -77,6 +78,10 @@ impl Change for Held {
         let values = vec![self.video.as_str().into(), language.tag().into()];
         let changed = self.within.execute_raw(statement(sql, values)).await?;
         Ok(changed.rows_affected() == 1)
+    }
+
+    async fn publish(&mut self, asset: &Asset) -> Result<(), Error> {
+        Ok(encodings::sql::put(&self.within, asset).await?)
     }
 
     async fn commit(self: Box<Self>) -> Result<(), Error> {

@@ -1,0 +1,163 @@
+//! Where somebody is, and whether a film may be watched there.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use contracts::time::UnixSeconds;
+use contracts::token::{Claims, Countries};
+use maxminddb::{PathElement, Reader};
+use runtime::secret::Unusable;
+
+/// A MaxMind DB file of countries, read again when it changes.
+pub(crate) struct Geo {
+    path: Option<PathBuf>,
+    loaded: Mutex<(Option<SystemTime>, Option<Arc<Reader<Vec<u8>>>>)>,
+}
+
+impl Geo {
+    /// Reads the file; without one every country is unknown.
+    pub(crate) fn load(path: Option<PathBuf>) -> Result<Self, Unusable> {
+        let loaded = match &path {
+            Some(path) => (changed(path), Some(Arc::new(read(path)?))),
+            None => (None, None),
+        };
+        let loaded = Mutex::new(loaded);
+        Ok(Self { path, loaded })
+    }
+
+    /// The country of an address; `None` where the file does not know it.
+    pub(crate) fn country(&self, address: IpAddr) -> Option<String> {
+        let reader = self
+            .loaded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
+            .clone()?;
+        // An IPv4 address in IPv6's clothes has no record of its own.
+        let found = reader.lookup(address.to_canonical()).ok()?;
+        let code: Option<&str> = found.decode_path(&CODE).ok()?;
+        code.filter(|code| is_code(code)).map(str::to_owned)
+    }
+
+    /// Reads the file again if it has changed. One that is not right, caught while it is written, say, leaves what
+    /// was read before.
+    pub(crate) fn refresh(&self) {
+        let Some(path) = &self.path else { return };
+        let now = changed(path);
+        let known = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).0;
+        if now == known {
+            return;
+        }
+        match read(path) {
+            Ok(reader) => {
+                let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+                *loaded = (now, Some(Arc::new(reader)));
+            }
+            Err(error) => tracing::warn!("countries were not read again: {error}"),
+        }
+    }
+}
+
+/// Whether rules of the site and of a film both admit a country; `None` is one that is not known.
+pub(crate) fn admits(rules: &[Option<&Countries>], country: Option<&str>) -> bool {
+    let one = |countries: &Countries| {
+        let mut claims = Claims::new("/", UnixSeconds(1));
+        claims.countries = Some(countries.clone());
+        claims.admits_country(country)
+    };
+    rules.iter().flatten().all(|countries| one(countries))
+}
+
+/// Codes of countries, each once and in order; `ZZ` is one that is not known.
+pub(crate) fn codes(mut codes: Vec<String>) -> Result<Vec<String>, String> {
+    if codes.is_empty() || codes.len() > MOST || !codes.iter().all(|code| is_code(code)) {
+        return Err(format!(
+            "countries must be 1 to {MOST} codes of ISO 3166-1, such as \"DE\""
+        ));
+    }
+    codes.sort();
+    codes.dedup();
+    Ok(codes)
+}
+
+fn is_code(text: &str) -> bool {
+    text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+/// The whole file is checked before a single address is looked up in it.
+fn read(path: &Path) -> Result<Reader<Vec<u8>>, Unusable> {
+    let fault = |fault: String| Unusable::new(path, fault);
+    let size = std::fs::metadata(path).map(|metadata| metadata.len());
+    let size = size.map_err(|error| fault(format!("cannot be read: {error}")))?;
+    if size > MAX_BYTES {
+        return Err(fault(format!("has more than {MAX_BYTES} bytes")));
+    }
+    let bytes = std::fs::read(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
+    let reader = Reader::from_source(bytes).map_err(|error| fault(error.to_string()))?;
+    reader.verify().map_err(|error| fault(error.to_string()))?;
+    Ok(reader)
+}
+
+fn changed(path: &Path) -> Option<SystemTime> {
+    let metadata = std::fs::metadata(path);
+    metadata.and_then(|metadata| metadata.modified()).ok()
+}
+
+const CODE: [PathElement<'static>; 2] = [PathElement::Key("country"), PathElement::Key("iso_code")];
+/// The largest file; of those that are sold, ones with countries have some 10 MB, with cities some 100.
+const MAX_BYTES: u64 = 512 << 20;
+/// There are some 250.
+const MOST: usize = 300;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(codes: &[&str]) -> Vec<String> {
+        codes.iter().map(|code| (*code).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_country_must_be_admitted_by_the_site_and_by_the_film() {
+        let site = Countries::Except(list(&["RU", "ZZ"]));
+        let film = Countries::Only(list(&["AT", "DE", "RU"]));
+        for (country, site_only, both) in [
+            (Some("DE"), true, true),
+            (Some("RU"), false, false),
+            (Some("FR"), true, false),
+            (None, false, false),
+        ] {
+            assert_eq!(
+                admits(&[Some(&site), None], country),
+                site_only,
+                "{country:?}"
+            );
+            assert_eq!(
+                admits(&[Some(&site), Some(&film)], country),
+                both,
+                "{country:?}"
+            );
+            assert!(admits(&[None, None], country));
+        }
+        let unknown = Countries::Only(list(&["DE", "ZZ"]));
+        assert!(admits(&[Some(&unknown)], None));
+    }
+
+    #[test]
+    fn codes_are_codes() {
+        assert_eq!(codes(list(&["DE", "AT", "DE"])).unwrap(), ["AT", "DE"]);
+        for bad in [&["de"][..], &["DEU"], &[""], &["D,"], &[]] {
+            assert!(codes(list(bad)).is_err(), "{bad:?}");
+        }
+        assert!(codes(vec!["DE".to_owned(); 301]).is_err());
+    }
+
+    #[test]
+    fn without_a_file_every_country_is_unknown() {
+        let geo = Geo::load(None).unwrap();
+        assert_eq!(geo.country([198, 51, 100, 7].into()), None);
+        assert!(Geo::load(Some("/no/such/file".into())).is_err());
+    }
+}

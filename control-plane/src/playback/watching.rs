@@ -1,0 +1,171 @@
+//! Who may watch a film now: what is known of them and of it, and what follows.
+
+use catalog::rules::Rules;
+use catalog::sessions::{Cut, Ending, Session};
+use catalog::users::Role;
+use catalog::videos::{State, Video};
+use contracts::asset::Privacy;
+use contracts::id::UserId;
+use contracts::time::UnixSeconds;
+use runtime::problem::Problem;
+
+use super::entitlement::{self, Case, Standing, Verdict};
+use super::viewer::{Viewer, is_named};
+use crate::app::App;
+use crate::caller::{Caller, Scope};
+use crate::problem::{self, catalogue};
+
+/// A film that somebody may watch now.
+pub(crate) struct Admitted {
+    pub(crate) video: Video,
+    pub(crate) rules: Rules,
+    /// When it may be watched no longer, if that is known.
+    pub(crate) until: Option<UnixSeconds>,
+    /// Whether a grant lets them: it may be taken back.
+    pub(crate) by_grant: bool,
+}
+
+impl App {
+    /// A film that is ready and that whoever asks may watch now.
+    pub(crate) async fn admitted(
+        &self,
+        id: &str,
+        caller: &Caller,
+        viewer: &Viewer,
+    ) -> Result<Admitted, Problem> {
+        let video = self.visible(id, caller).await?;
+        let rules = self.catalog.rules.of(&video.id).await.map_err(catalogue)?;
+        let standing = match caller {
+            Caller::User(person) if person.role == Role::Operator => Standing::House,
+            Caller::Operator | Caller::Backend(_) if viewer.account.is_some() => Standing::Named,
+            _ if caller.may(Scope::Videos) || caller.may(Scope::Playback) => Standing::House,
+            _ => Standing::Viewer,
+        };
+        let verdict = self
+            .judge(&video, &rules, standing, viewer.account.as_ref())
+            .await?;
+        let (until, by_grant) = match verdict {
+            Verdict::Free => (None, false),
+            Verdict::Granted(until) => (until, true),
+            Verdict::NotEntitled(from) => return Err(problem::not_entitled(from)),
+            Verdict::Hidden => return Err(Problem::no_video()),
+        };
+        if video.state != State::Ready {
+            let (state, reason) = (video.state.as_str(), video.failure.as_deref());
+            return Err(problem::not_ready(&video.id, state, video.progress, reason));
+        }
+        Ok(Admitted {
+            video,
+            rules,
+            until,
+            by_grant,
+        })
+    }
+
+    /// Refuses a session, and ends it, whose account may not watch its film any more.
+    pub(super) async fn unless_taken_back(&self, session: &Session) -> Result<(), Problem> {
+        match self.still(session).await? {
+            Verdict::Free | Verdict::Granted(_) => Ok(()),
+            Verdict::NotEntitled(_) | Verdict::Hidden => {
+                let (sessions, now) = (&self.catalog.sessions, self.clock.now());
+                let ended = sessions.stop(&session.id, Ending::NotEntitled, now).await;
+                ended.map_err(catalogue)?;
+                Err(problem::not_entitled(None))
+            }
+        }
+    }
+
+    /// Whether a session's account may watch its film still. Who is nobody that is known began by what does not
+    /// change.
+    pub(super) async fn still(&self, session: &Session) -> Result<Verdict, Problem> {
+        let Some(account) = &session.account else {
+            return Ok(Verdict::Free);
+        };
+        let video = self.catalog.videos.find(&session.video).await;
+        let Some(video) = video.map_err(catalogue)? else {
+            return Ok(Verdict::Hidden);
+        };
+        let rules = self.catalog.rules.of(&video.id).await.map_err(catalogue)?;
+        let standing = self.standing(account).await?;
+        self.judge(&video, &rules, standing, Some(account)).await
+    }
+
+    /// Ends an account's sessions of films that it may watch no more; tells how many.
+    pub(crate) async fn end_not_entitled(&self, account: &UserId) -> Result<u64, Problem> {
+        let now = self.clock.now();
+        let watched = self.catalog.sessions.watched(account, now).await;
+        let standing = self.standing(account).await?;
+        let mut videos = Vec::new();
+        for id in watched.map_err(catalogue)? {
+            let Some(video) = self.catalog.videos.find(&id).await.map_err(catalogue)? else {
+                continue;
+            };
+            let rules = self.catalog.rules.of(&id).await.map_err(catalogue)?;
+            let verdict = self.judge(&video, &rules, standing, Some(account)).await?;
+            if matches!(verdict, Verdict::NotEntitled(_) | Verdict::Hidden) {
+                videos.push(id);
+            }
+        }
+        let cut = Cut {
+            account: account.clone(),
+            videos,
+            why: Ending::NotEntitled,
+        };
+        self.catalog
+            .sessions
+            .cut(&cut, now)
+            .await
+            .map_err(catalogue)
+    }
+
+    /// How an account stands to films, by what is kept of it.
+    async fn standing(&self, account: &UserId) -> Result<Standing, Problem> {
+        if is_named(account) {
+            return Ok(Standing::Named);
+        }
+        let user = self.catalog.users.find(account).await.map_err(catalogue)?;
+        Ok(match user {
+            Some(user) if user.role == Role::Operator => Standing::House,
+            _ => Standing::Viewer,
+        })
+    }
+
+    async fn judge(
+        &self,
+        video: &Video,
+        rules: &Rules,
+        standing: Standing,
+        account: Option<&UserId>,
+    ) -> Result<Verdict, Problem> {
+        let (privacy, audience) = (video.privacy, rules.audience);
+        let now = self.clock.now();
+        let mut grants = Vec::new();
+        if entitlement::needs_grant(privacy, audience, standing)
+            && let Some(account) = account
+        {
+            // A film is its publisher's.
+            if standing == Standing::Viewer && self.owns(account, &video.id).await? {
+                return Ok(Verdict::Free);
+            }
+            let of = self.catalog.entitlements.of(account, &video.id, now).await;
+            grants = of.map_err(catalogue)?;
+        }
+        Ok(entitlement::decide(&Case {
+            privacy,
+            audience,
+            standing,
+            grants: &grants,
+            now,
+        }))
+    }
+
+    /// Whether a private film may be known of by an account: it was granted once, or will be.
+    pub(crate) async fn knows(&self, account: &UserId, video: &Video) -> Result<bool, Problem> {
+        if video.privacy != Privacy::Private || self.owns(account, &video.id).await? {
+            return Ok(true);
+        }
+        let now = self.clock.now();
+        let of = self.catalog.entitlements.of(account, &video.id, now).await;
+        Ok(!of.map_err(catalogue)?.is_empty())
+    }
+}
