@@ -18,6 +18,7 @@ use crate::address::shown;
 use crate::api_keys::{self, ApiKeys};
 use crate::channels::{self, Channels};
 use crate::error::Error;
+use crate::feed::{self, Feed};
 use crate::keys::{self, Keys};
 use crate::logins::{self, Logins};
 use crate::migrations::Migrations;
@@ -72,6 +73,8 @@ pub struct Catalog {
     pub api_keys: Arc<dyn ApiKeys>,
     /// Channels.
     pub channels: Arc<dyn Channels>,
+    /// Orders to edges and shields.
+    pub feed: Arc<dyn Feed>,
     db: DatabaseConnection,
     lock: Option<PathBuf>,
 }
@@ -100,6 +103,7 @@ pub async fn open(address: impl AsRef<str>, clock: Arc<dyn Clock>) -> Result<Cat
         logins: Arc::new(logins::sql::Sql::new(db.clone())),
         api_keys: Arc::new(api_keys::sql::Sql::new(db.clone())),
         channels: Arc::new(channels::sql::Sql::new(db.clone())),
+        feed: Arc::new(feed::sql::Sql::new(db.clone())),
         db,
         lock,
     };

@@ -28,11 +28,13 @@ impl Row<'_> {
         self.row.try_get("", column).map_err(engine)
     }
 
-    pub(crate) fn instant(&self, column: &str) -> Result<UnixSeconds, Error> {
+    pub(crate) fn number(&self, column: &str) -> Result<u64, Error> {
         let value: i64 = self.row.try_get("", column).map_err(engine)?;
-        u64::try_from(value)
-            .map(UnixSeconds)
-            .map_err(|_| self.corrupt(column))
+        u64::try_from(value).map_err(|_| self.corrupt(column))
+    }
+
+    pub(crate) fn instant(&self, column: &str) -> Result<UnixSeconds, Error> {
+        self.number(column).map(UnixSeconds)
     }
 
     pub(crate) fn optional_instant(&self, column: &str) -> Result<Option<UnixSeconds>, Error> {

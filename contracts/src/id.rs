@@ -130,7 +130,7 @@ macro_rules! drawn {
 }
 
 drawn!(
-    VideoId, UploadId, SessionId, UserId, ChannelId, LoginId, ApiKeyId
+    VideoId, UploadId, SessionId, UserId, ChannelId, LoginId, ApiKeyId, FeedId
 );
 
 fn base62(bits: [u8; 16]) -> String {

@@ -23,6 +23,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::Settings;
+use crate::fleet::orders::Orders;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::people::{People, accounts, api_keys, channels, login};
@@ -47,6 +48,7 @@ pub(crate) struct App {
     pub(crate) operator: Operator,
     pub(crate) people: People,
     pub(crate) keys: Option<Keys>,
+    pub(crate) orders: Orders,
     pub(crate) metrics: Metrics,
     pub(crate) request_ids: RequestIds,
 }

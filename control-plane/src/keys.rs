@@ -231,6 +231,7 @@ mod tests {
     use super::*;
     use crate::app::RequestIds;
     use crate::config::Config;
+    use crate::fleet::orders::Orders;
     use crate::metrics::Metrics;
     use crate::people::People;
     use crate::signer::Signer;
@@ -291,8 +292,10 @@ mod tests {
             inner: Arc::clone(&kept),
             videos: Arc::clone(&catalog.videos),
         });
+        let orders = Orders::open(Arc::clone(&catalog.feed), Arc::<Fixed>::clone(&clock));
         let app = App {
             public_base: String::new(),
+            orders: orders.await.unwrap(),
             catalog,
             clock,
             signer: Signer::load(None).unwrap(),

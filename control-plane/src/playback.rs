@@ -212,8 +212,8 @@ pub(crate) async fn heartbeat(
     }))
 }
 
-/// Ends a session: its heartbeats are answered 410 from now on. Its token stays good until it
-/// expires, since edges do not hear of ended sessions.
+/// Ends a session: its heartbeats are answered 410 from now on, and edges are ordered to refuse its
+/// tokens.
 #[utoipa::path(delete, path = "/playback/{session}", params(("session" = String, Path)),
     responses((status = 204), (status = 404, body = Problem)))]
 pub(crate) async fn stop(
@@ -221,12 +221,17 @@ pub(crate) async fn stop(
     Named(id): Named<String>,
 ) -> Result<StatusCode, Problem> {
     let id = SessionId::parse(&id).map_err(|_| problem::no_session())?;
-    let stopped = app.catalog.sessions.stop(&id, app.clock.now()).await;
-    if stopped.map_err(catalogue)? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(problem::no_session())
+    let session = app.catalog.sessions.find(&id).await.map_err(catalogue)?;
+    let session = session.ok_or_else(problem::no_session)?;
+    let now = app.clock.now();
+    if session.stopped.is_none() && now < session.expires {
+        // First: whoever is told that the session is over can rely on it, and who is not asks again.
+        let ordered = app.orders.revoke(&id, session.expires).await;
+        ordered.map_err(catalogue)?;
     }
+    let stopped = app.catalog.sessions.stop(&id, now).await;
+    stopped.map_err(catalogue)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 impl App {

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::app::{self, App, RequestIds};
 use crate::config::Settings;
 use crate::error::Error;
+use crate::fleet::orders::Orders;
 use crate::keeping;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
@@ -60,6 +61,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let signer = Signer::load(settings.keys.clone())?;
     let keys = Keys::load(&settings.drm)?;
     let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
+    let orders = Orders::open(Arc::clone(&catalog.feed), Arc::clone(&clock)).await?;
     let by_account = operator.is_nobody();
     let (listener, listen) = bind(settings.listen).await?;
     let (inner, internal_address) = bind(settings.internal).await?;
@@ -77,6 +79,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         operator,
         people,
         keys,
+        orders,
         metrics,
         request_ids: RequestIds::new(format!("{:016x}", getrandom::u64()?)),
     });

@@ -3,6 +3,7 @@
 //! Steps are noted by their names in `seaql_migrations`: they are only ever added at the end.
 
 mod channels;
+mod feed;
 mod keys;
 mod people;
 mod sessions;
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrations {
             ("protected", &videos::PROTECTED),
             ("people", &people::TABLES),
             ("channels", &channels::TABLES),
+            ("feed", &feed::TABLES),
         ];
         let boxed = |(name, statements)| Box::new(Step::new(name, statements)) as _;
         steps.into_iter().map(boxed).collect()

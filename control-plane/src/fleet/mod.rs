@@ -1,0 +1,3 @@
+//! Edges and shields: what they are ordered to purge and to revoke.
+
+pub(crate) mod orders;
