@@ -184,14 +184,15 @@ async fn foldable(
     limit: UnixSeconds,
     now: UnixSeconds,
 ) -> Result<u64, Error> {
-    let sql = "SELECT COALESCE(MIN(seq) - 1, $2) AS through FROM feed_orders \
+    let sql = "SELECT COALESCE(MIN(seq), $2) AS young FROM feed_orders \
                WHERE seq > $3 AND ordered_unix_s >= $1 AND ordered_unix_s <= $4";
-    let (head, folded) = (number(known.head), number(known.folded));
+    let (none, folded) = (number(known.head + 1), number(known.folded));
     // What a clock dated ahead of this one keeps nothing here.
-    let values = vec![seconds(limit), head, folded, seconds(now)];
+    let values = vec![seconds(limit), none, folded, seconds(now)];
     let row = within.query_one_raw(statement(sql, values)).await;
     let row = row.map_err(engine)?.ok_or_else(not_begun)?;
-    let through = of(&row, "feed_orders").number("through")?;
+    let young = of(&row, "feed_orders").number("young")?;
+    let through = last_before(within, known, young).await?;
     let sql = "SELECT seq, CAST(LENGTH(body) AS BIGINT) AS bytes FROM feed_orders \
                WHERE seq <= $1 AND until_unix_s > $2 ORDER BY seq LIMIT $3";
     let most = number(MAX_ENTRIES as u64 + 1);
@@ -202,10 +203,23 @@ async fn foldable(
         let row = of(row, "feed_orders");
         match room.checked_sub(row.number("bytes")? + 1) {
             Some(left) if count < MAX_ENTRIES => room = left,
-            _ => return Ok((row.number("seq")? - 1).max(known.folded)),
+            _ => return last_before(within, known, row.number("seq")?).await,
         }
     }
     Ok(through)
+}
+
+/// The last order before a number: who has applied it misses nothing that is folded away with it.
+async fn last_before(
+    within: &DatabaseTransaction,
+    known: &Extent,
+    seq: u64,
+) -> Result<u64, Error> {
+    let sql = "SELECT COALESCE(MAX(seq), $1) AS last FROM feed_orders WHERE seq > $1 AND seq < $2";
+    let values = vec![number(known.folded), number(seq)];
+    let row = within.query_one_raw(statement(sql, values)).await;
+    let row = row.map_err(engine)?.ok_or_else(not_begun)?;
+    of(&row, "feed_orders").number("last")
 }
 
 async fn insert(
