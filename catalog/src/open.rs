@@ -22,6 +22,7 @@ use crate::feed::{self, Feed};
 use crate::keys::{self, Keys};
 use crate::logins::{self, Logins};
 use crate::migrations::Migrations;
+use crate::nodes::{self, Nodes};
 use crate::sessions::{self, Sessions};
 use crate::sql::statement;
 use crate::users::{self, Users};
@@ -75,6 +76,8 @@ pub struct Catalog {
     pub channels: Arc<dyn Channels>,
     /// Orders to edges and shields.
     pub feed: Arc<dyn Feed>,
+    /// Who follows them.
+    pub nodes: Arc<dyn Nodes>,
     db: DatabaseConnection,
     lock: Option<PathBuf>,
 }
@@ -104,6 +107,7 @@ pub async fn open(address: impl AsRef<str>, clock: Arc<dyn Clock>) -> Result<Cat
         api_keys: Arc::new(api_keys::sql::Sql::new(db.clone())),
         channels: Arc::new(channels::sql::Sql::new(db.clone())),
         feed: Arc::new(feed::sql::Sql::new(db.clone())),
+        nodes: Arc::new(nodes::sql::Sql::new(db.clone())),
         db,
         lock,
     };

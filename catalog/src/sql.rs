@@ -14,7 +14,12 @@ pub(crate) fn statement(sql: impl Into<String>, values: Vec<Value>) -> Statement
 
 /// An instant as databases hold it.
 pub(crate) fn seconds(instant: UnixSeconds) -> Value {
-    i64::try_from(instant.0).unwrap_or(i64::MAX).into()
+    number(instant.0)
+}
+
+/// A number as databases hold it.
+pub(crate) fn number(value: u64) -> Value {
+    i64::try_from(value).unwrap_or(i64::MAX).into()
 }
 
 /// A row of `table`, which is read column by column.

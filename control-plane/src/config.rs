@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use crate::drm::config::{Adapter, Drm, DrmConfig, HdcpConfig, PolicyConfig, VendorConfig};
+pub use crate::fleet::config::{FleetConfig, FleetSettings};
 pub use crate::people::config::{Accounts, AccountsConfig, Issuer, IssuerConfig, Jwks, SignUp};
 
 /// The keys of `config/control.toml`; as environment variables, `MILLRACE_CONTROL__<KEY>`.
@@ -56,6 +57,8 @@ pub struct Config {
     pub accounts: AccountsConfig,
     /// What protected films are encrypted with.
     pub drm: DrmConfig,
+    /// Edges and shields that are given orders.
+    pub fleet: FleetConfig,
 }
 
 /// One entry of `edges`.
@@ -89,6 +92,7 @@ impl Default for Config {
             trusted_hops: Vec::new(),
             accounts: AccountsConfig::default(),
             drm: DrmConfig::default(),
+            fleet: FleetConfig::default(),
         }
     }
 }
@@ -126,6 +130,8 @@ pub struct Settings {
     pub accounts: Accounts,
     /// What protected films are encrypted with.
     pub drm: Drm,
+    /// Edges and shields that are given orders.
+    pub fleet: FleetSettings,
 }
 
 impl Config {
@@ -185,6 +191,7 @@ impl Config {
             trusted_hops: networks(&mut problems, &self.trusted_hops),
             accounts: self.accounts.check(&mut problems),
             drm: self.drm.check(&mut problems),
+            fleet: self.fleet.check(&mut problems),
         };
         problems.or(settings)
     }

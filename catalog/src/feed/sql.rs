@@ -13,7 +13,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, QueryRes
 use super::{Extent, Feed, Ordered};
 use crate::error::Error;
 use crate::open::{begin, engine};
-use crate::sql::{Row, seconds, statement};
+use crate::sql::{Row, number, seconds, statement};
 
 /// The adapter for `SQLite` and PostgreSQL.
 pub(crate) struct Sql {
@@ -210,11 +210,7 @@ async fn foldable(
 }
 
 /// The last order before a number: who has applied it misses nothing that is folded away with it.
-async fn last_before(
-    within: &DatabaseTransaction,
-    known: &Extent,
-    seq: u64,
-) -> Result<u64, Error> {
+async fn last_before(within: &DatabaseTransaction, known: &Extent, seq: u64) -> Result<u64, Error> {
     let sql = "SELECT COALESCE(MAX(seq), $1) AS last FROM feed_orders WHERE seq > $1 AND seq < $2";
     let values = vec![number(known.folded), number(seq)];
     let row = within.query_one_raw(statement(sql, values)).await;
@@ -231,12 +227,12 @@ async fn insert(
     let unreadable = |_| Error::Corrupt("an order that this version cannot read".to_owned());
     let body = serde_json::to_string(order).map_err(unreadable)?;
     let until = match order {
-        Order::Revoke(revocation) => Some(bounded(revocation.until.0)),
-        _ => None,
+        Order::Revoke(revocation) => seconds(revocation.until),
+        _ => None::<i64>.into(),
     };
     let sql = "INSERT INTO feed_orders (seq, ordered_unix_s, body, until_unix_s) \
                VALUES ($1, $2, $3, $4)";
-    let values = vec![number(seq), seconds(now), body.into(), until.into()];
+    let values = vec![number(seq), seconds(now), body.into(), until];
     change(within, sql, values).await.map(drop)
 }
 
@@ -301,14 +297,6 @@ fn millis(now: UnixSeconds) -> u64 {
 /// A number beyond all milliseconds of this second: nodes that follow no feed number their orders so themselves.
 fn beginning(now: UnixSeconds) -> u64 {
     millis(now.plus(1)).max(1)
-}
-
-fn number(value: u64) -> Value {
-    bounded(value).into()
-}
-
-fn bounded(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// Orders of a page: the longest have some 2 KiB each, and a page has 4 MiB.

@@ -5,6 +5,7 @@
 mod channels;
 mod feed;
 mod keys;
+mod nodes;
 mod people;
 mod sessions;
 mod step;
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrations {
             ("people", &people::TABLES),
             ("channels", &channels::TABLES),
             ("feed", &feed::TABLES),
+            ("nodes", &nodes::TABLE),
         ];
         let boxed = |(name, statements)| Box::new(Step::new(name, statements)) as _;
         steps.into_iter().map(boxed).collect()

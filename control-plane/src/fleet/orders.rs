@@ -1,9 +1,10 @@
 //! Orders to the fleet: given here, numbered by the catalogue, and told at once to the nodes that wait.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use catalog::feed::Feed;
-use contracts::feed::{Order, Purge};
+use contracts::feed::{Order, Page, Purge};
 use contracts::id::{FeedId, SessionId};
 use contracts::revocation::{Revocation, Revoked};
 use contracts::time::UnixSeconds;
@@ -17,6 +18,7 @@ pub(crate) struct Orders {
     feed: Arc<dyn Feed>,
     clock: Arc<dyn Clock>,
     newest: watch::Sender<u64>,
+    closed: AtomicBool,
 }
 
 impl Orders {
@@ -28,7 +30,46 @@ impl Orders {
             feed,
             clock,
             newest,
+            closed: AtomicBool::new(false),
         })
+    }
+
+    /// The orders after a number.
+    pub(crate) async fn after(&self, seq: u64) -> Result<Page, catalog::Error> {
+        self.feed.after(seq, self.clock.now()).await
+    }
+
+    /// Changes whenever there is a new order, and once this closes.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.newest.subscribe()
+    }
+
+    /// Looks for orders that another process has given, while anybody waits.
+    pub(crate) async fn look(&self) -> Result<(), catalog::Error> {
+        if self.newest.receiver_count() > 0
+            && let Some(extent) = self.feed.extent().await?
+        {
+            self.heard_of(extent.head);
+        }
+        Ok(())
+    }
+
+    /// Gives the feed another id, because orders may have been lost, and tells its beginning.
+    pub(crate) async fn renew(&self) -> Result<u64, Error> {
+        let begins = self.feed.renew(&fresh_id()?, self.clock.now()).await?;
+        self.heard_of(begins);
+        Ok(begins)
+    }
+
+    /// Lets nobody wait any more.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.newest.send_modify(|_| {});
+    }
+
+    /// Whether nobody may wait any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Gives orders, all or none, and tells the number of the last.
@@ -62,7 +103,6 @@ impl Orders {
     }
 
     /// Has what is cached forgotten.
-    #[expect(dead_code, reason = "for those who change what was published")]
     pub(crate) async fn purge(&self, purge: Purge) -> Result<u64, catalog::Error> {
         self.give(&[Order::Purge(purge)]).await
     }
