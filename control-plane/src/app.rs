@@ -82,6 +82,8 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(playback::start))
         .routes(routes!(playback::heartbeat))
         .routes(routes!(playback::stop))
+        .routes(routes!(playback::stop_by_post))
+        .routes(routes!(playback::streams::show, playback::streams::put))
         .routes(routes!(status::show))
         .routes(routes!(keys::show))
         .routes(routes!(feed::show))
@@ -265,6 +267,8 @@ fn family(path: &str) -> &'static str {
         ["v1", "playback", "start"] => "/v1/playback/start",
         ["v1", "playback", _, "heartbeat"] => "/v1/playback/{session}/heartbeat",
         ["v1", "playback", _] => "/v1/playback/{session}",
+        ["v1", "playback", _, "stop"] => "/v1/playback/{session}/stop",
+        ["v1", "users", _, "streams"] => "/v1/users/{id}/streams",
         ["v1", "status"] => "/v1/status",
         ["v1", "keys", _] => "/v1/keys/{video}",
         ["v1", "fleet", "feed"] => FEED,

@@ -27,6 +27,7 @@ impl MigratorTrait for Migrations {
             ("protected", &videos::PROTECTED),
             ("people", &people::TABLES),
             ("channels", &channels::TABLES),
+            ("leases", &sessions::LEASES),
             ("feed", &feed::TABLES),
             ("nodes", &nodes::TABLE),
         ];
