@@ -9,8 +9,9 @@
 //! 4. [`keys`] — what protected films are encrypted with, sealed;
 //! 5. [`users`], [`logins`], [`api_keys`] — who there is, who is logged in, which backends may call;
 //! 6. [`channels`] — which films belong together, and to whom;
-//! 7. [`entitlements`], [`rules`] — to whom films are granted, and who may watch each, and where;
-//! 8. [`encodings`] — what published films consist of.
+//! 7. [`feed`] — what edges and shields are ordered to purge and to revoke; [`nodes`] — how far those are;
+//! 8. [`entitlements`], [`rules`] — to whom films are granted, and who may watch each, and where;
+//! 9. [`encodings`] — what published films consist of.
 //!
 //! What always holds: a change of state is atomic; absent is `None`, not an error; a video that is
 //! ready never falls back; progress only rises.
@@ -22,9 +23,11 @@ mod digest;
 pub mod encodings;
 pub mod entitlements;
 mod error;
+pub mod feed;
 pub mod keys;
 pub mod logins;
 mod migrations;
+pub mod nodes;
 mod open;
 pub mod rules;
 pub mod sessions;

@@ -20,9 +20,11 @@ use crate::channels::{self, Channels};
 use crate::encodings::{self, Encodings};
 use crate::entitlements::{self, Entitlements};
 use crate::error::Error;
+use crate::feed::{self, Feed};
 use crate::keys::{self, Keys};
 use crate::logins::{self, Logins};
 use crate::migrations::Migrations;
+use crate::nodes::{self, Nodes};
 use crate::rules::{self, FilmRules};
 use crate::sessions::{self, Sessions};
 use crate::sql::statement;
@@ -75,6 +77,10 @@ pub struct Catalog {
     pub api_keys: Arc<dyn ApiKeys>,
     /// Channels.
     pub channels: Arc<dyn Channels>,
+    /// Orders to edges and shields.
+    pub feed: Arc<dyn Feed>,
+    /// Who follows them.
+    pub nodes: Arc<dyn Nodes>,
     /// What published films consist of.
     pub encodings: Arc<dyn Encodings>,
     /// What was granted to whom.
@@ -109,6 +115,8 @@ pub async fn open(address: impl AsRef<str>, clock: Arc<dyn Clock>) -> Result<Cat
         logins: Arc::new(logins::sql::Sql::new(db.clone())),
         api_keys: Arc::new(api_keys::sql::Sql::new(db.clone())),
         channels: Arc::new(channels::sql::Sql::new(db.clone())),
+        feed: Arc::new(feed::sql::Sql::new(db.clone())),
+        nodes: Arc::new(nodes::sql::Sql::new(db.clone())),
         encodings: Arc::new(encodings::sql::Sql::new(db.clone())),
         entitlements: Arc::new(entitlements::sql::Sql::new(db.clone())),
         rules: Arc::new(rules::sql::Sql::new(db.clone())),

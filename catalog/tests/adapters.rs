@@ -54,6 +54,8 @@ async fn promises(catalog: &Catalog) {
     catalog::entitlements::conformance::all(entitlements, videos, channels).await;
     catalog::encodings::conformance::all(catalog.encodings.as_ref()).await;
     catalog::rules::conformance::all(catalog.rules.as_ref()).await;
+    catalog::feed::conformance::all(catalog.feed.as_ref()).await;
+    catalog::nodes::conformance::all(catalog.nodes.as_ref()).await;
 }
 
 #[tokio::test]

@@ -65,11 +65,19 @@ pub(crate) enum Scope {
     Status,
     /// Who may watch what: grants and films' rules.
     Grants,
+    /// What caches hold.
+    Purge,
 }
 
 impl Scope {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] = [Self::Playback, Self::Videos, Self::Status, Self::Grants];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Playback,
+        Self::Videos,
+        Self::Status,
+        Self::Grants,
+        Self::Purge,
+    ];
 
     /// The word in the API.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -78,6 +86,7 @@ impl Scope {
             Self::Videos => "videos",
             Self::Status => "status",
             Self::Grants => "grants",
+            Self::Purge => "purge",
         }
     }
 
@@ -124,7 +133,8 @@ impl Caller {
         }
     }
 
-    fn refused(&self) -> Problem {
+    /// How whoever may not do something is refused.
+    pub(crate) fn refused(&self) -> Problem {
         match self {
             Self::Anonymous => problem::credentials_needed(),
             _ => problem::not_allowed(),

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::app::{self, App, RequestIds};
 use crate::config::Settings;
 use crate::error::Error;
+use crate::fleet::{self, Fleet, orders::Orders};
 use crate::keeping;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
@@ -62,6 +63,8 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let keys = Keys::load(&settings.drm)?;
     let geo = Geo::load(settings.playback.geo_file.clone())?;
     let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
+    let orders = Orders::open(Arc::clone(&catalog.feed), Arc::clone(&clock)).await?;
+    let fleet = Fleet::load(&settings.fleet, Arc::clone(&catalog.nodes))?;
     let by_account = operator.is_nobody();
     let (listener, listen) = bind(settings.listen).await?;
     let (inner, internal_address) = bind(settings.internal).await?;
@@ -80,6 +83,8 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         operator,
         people,
         keys,
+        orders,
+        fleet,
         metrics,
         request_ids: RequestIds::new(format!("{:016x}", getrandom::u64()?)),
     });
@@ -89,6 +94,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let (trigger, shutdown) = Trigger::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::serve(listener, router, LIMITS, shutdown.clone()));
+    tasks.spawn(fleet::attend(Arc::clone(&app), shutdown.clone()));
     tasks.spawn(keeping::keep(app, health.clone(), shutdown.clone()));
     tasks.spawn(async move {
         if let Err(error) = internal::serve(inner, registry, health, shutdown).await {
@@ -124,6 +130,7 @@ pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
         Geo::load(settings.playback.geo_file.clone()),
     );
     Keys::inspect(&settings.drm, &mut problems);
+    problems.take("fleet.hop_secrets", fleet::hops(&settings.fleet));
     problems.or(())
 }
 

@@ -7,6 +7,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use catalog::users::Role;
 use catalog::videos::Video;
 use contracts::asset::Privacy;
 use contracts::id::{UserId, VideoId};
@@ -230,6 +231,18 @@ impl App {
     pub(crate) async fn owns(&self, account: &UserId, video: &VideoId) -> Result<bool, Problem> {
         let channel = self.catalog.channels.of(video).await.map_err(catalogue)?;
         Ok(channel.is_some_and(|channel| channel.owner == *account))
+    }
+
+    /// Whether a film is in a channel of the caller's, who is a publisher.
+    pub(crate) async fn owns_to_publish(
+        &self,
+        caller: &Caller,
+        video: &VideoId,
+    ) -> Result<bool, Problem> {
+        match caller.person() {
+            Ok(person) if person.role >= Role::Publisher => self.owns(&person.id, video).await,
+            _ => Ok(false),
+        }
     }
 
     /// The film's poster at its edge, good as long as a token would be.

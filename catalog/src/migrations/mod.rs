@@ -5,7 +5,9 @@
 mod channels;
 mod encodings;
 mod entitlements;
+mod feed;
 mod keys;
+mod nodes;
 mod people;
 mod sessions;
 mod step;
@@ -28,6 +30,8 @@ impl MigratorTrait for Migrations {
             ("people", &people::TABLES),
             ("channels", &channels::TABLES),
             ("leases", &sessions::LEASES),
+            ("feed", &feed::TABLES),
+            ("nodes", &nodes::TABLE),
             ("entitlements", &entitlements::TABLES),
             ("encodings", &encodings::TABLES),
             ("terms", &sessions::TERMS),

@@ -30,7 +30,7 @@ pub(crate) const API_KEY: &str = "mk_";
 pub(crate) struct Wish {
     /// What it is for, 1 to 100 characters.
     name: String,
-    /// What it may be used for: `playback`, `videos`, `status`, `grants`; at least one.
+    /// What it may be used for: `playback`, `videos`, `status`, `grants`, `purge`; at least one.
     scopes: Vec<String>,
     /// When it ends, in Unix seconds; never without it.
     #[serde(default)]

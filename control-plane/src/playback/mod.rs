@@ -6,11 +6,13 @@
 //! 3. the catalogue begins it, unless the account has as many streams as it may ([`streams`]);
 //! 4. [`addresses`] says where it plays, with tokens that say what [`terms`] decided;
 //! 5. heartbeats prolong its lease, and get it new tokens before the old ones end; a session that counts against a
-//!    limit ends with its lease.
+//!    limit ends with its lease;
+//! 6. of what ended before its tokens, `ending` tells the edges.
 
 mod addresses;
 pub(crate) mod config;
 mod device;
+mod ending;
 mod entitlement;
 pub(crate) mod geo;
 pub(crate) mod grants;
@@ -173,7 +175,8 @@ fn told_to_stop(session: &Session, why: Ending) -> Answer {
     }
 }
 
-/// Ends a session: its heartbeats are answered 410 from now on.
+/// Ends a session: its heartbeats are answered 410 from now on, and edges are ordered to refuse its
+/// tokens.
 #[utoipa::path(delete, path = "/playback/{session}", params(("session" = String, Path)),
     responses((status = 204, description = "it is over"), (status = 404, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn stop(
@@ -201,6 +204,8 @@ impl App {
         stopped
             .map_err(catalogue)?
             .ok_or_else(problem::no_session)?;
+        // Whoever is told that the session is over can rely on it, and who is not asks again.
+        self.tell_of_ended().await?;
         Ok(StatusCode::NO_CONTENT)
     }
 
@@ -217,6 +222,7 @@ impl App {
                     let why = Ending::NotEntitled;
                     let ended = self.catalog.sessions.stop(&session.id, why, now).await;
                     ended.map_err(catalogue)?;
+                    self.tell_of_ended().await?;
                     return Ok(told_to_stop(&session, why));
                 }
             };

@@ -111,11 +111,10 @@ impl App {
             videos,
             why: Ending::NotEntitled,
         };
-        self.catalog
-            .sessions
-            .cut(&cut, now)
-            .await
-            .map_err(catalogue)
+        let ended = self.catalog.sessions.cut(&cut, now).await;
+        let ended = ended.map_err(catalogue)?;
+        self.tell_of_ended().await?;
+        Ok(ended)
     }
 
     /// How an account stands to films, by what is kept of it.

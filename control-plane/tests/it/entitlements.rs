@@ -102,11 +102,11 @@ async fn a_private_film_is_there_for_whom_it_was_granted_and_in_its_time() {
             let shown = ask(&house, Method::GET, "/v1/videos/film", token).await;
             problem(shown, 404, "video-not-found").await;
         }
-        let wish = json!({"user_id": id(&house, &ann).await, "video_id": "film", "from": NOW + 100, "until": NOW + 700});
+        let wish = json!({"user_id": id(&house, &ann).await, "video_id": "film", "from": NOW + 100, "until": NOW + 500});
         let made = grant(&house, OPERATOR, wish).await;
         assert_eq!(
             (&made["site"], &made["until"]),
-            (&json!(false), &json!(NOW + 700))
+            (&json!(false), &json!(NOW + 500))
         );
         // She may know of it, and watch it later.
         json(ask(&house, Method::GET, "/v1/videos/film", &ann).await, 200).await;
@@ -120,7 +120,7 @@ async fn a_private_film_is_there_for_whom_it_was_granted_and_in_its_time() {
             NOW + 700,
             "no token outlives the grant"
         );
-        house.clock.advance(600);
+        house.clock.advance(400);
         let late = problem(start(&house, &ann, "film").await, 403, "not_entitled").await;
         assert!(late.get("from").is_none());
     }

@@ -113,16 +113,25 @@ async fn a_film_is_watched_where_the_site_and_its_own_rule_let_it_be() {
     problem(house.get("/v/film/master.m3u8").await, 403, "geo_blocked").await;
     let rule = async |countries: Value| {
         let rules = json!({"audience": "everybody", "countries": countries});
-        let put = house.request(Method::PUT, "/v1/videos/film/rules").json(&rules);
+        let put = house
+            .request(Method::PUT, "/v1/videos/film/rules")
+            .json(&rules);
         put.bearer_auth(OPERATOR).send().await.unwrap()
     };
     json(rule(json!({"only": ["US", "FR"]})).await, 200).await;
     problem(at("198.51.100.7").await, 403, "geo_blocked").await;
     problem(at("192.0.2.7").await, 403, "geo_blocked").await;
     let told = json(rule(json!({"except": ["FR"]})).await, 200).await;
-    assert_eq!(told, json!({"audience": "everybody", "countries": {"except": ["FR"]}}));
+    assert_eq!(
+        told,
+        json!({"audience": "everybody", "countries": {"except": ["FR"]}})
+    );
     json(at("198.51.100.7").await, 201).await;
-    for wrong in [json!({"only": ["de"]}), json!({"only": []}), json!({"never": ["DE"]})] {
+    for wrong in [
+        json!({"only": ["de"]}),
+        json!({"only": []}),
+        json!({"never": ["DE"]}),
+    ] {
         problem(rule(wrong).await, 400, "bad-request").await;
     }
 }
@@ -190,7 +199,11 @@ async fn a_token_is_for_the_renditions_that_the_device_shows() {
         let at = url.replace("master.m3u8", file);
         assert_eq!(at_the_edge(KEYS, &at, NOW).map(drop), wanted, "{file}");
     }
-    assert!(claims(&on(json!({"max_height": 2160})).await).renditions.is_empty());
+    assert!(
+        claims(&on(json!({"max_height": 2160})).await)
+            .renditions
+            .is_empty()
+    );
     let smallest = claims(&on(json!({"max_height": 1})).await);
     assert_eq!(smallest.renditions[0].as_str(), "360p");
 }
@@ -212,7 +225,10 @@ async fn a_device_that_can_play_nothing_is_told_so() {
     let bare = problem(on(json!({"drm": ["clearkey"]})).await, 403, "device_policy").await;
     assert_eq!(bare["reason"], "hdcp");
     let other = problem(on(json!({"drm": ["widevine"]})).await, 403, "device_policy").await;
-    assert_eq!((&other["reason"], &other["systems"]), (&json!("drm"), &json!(["clearkey"])));
+    assert_eq!(
+        (&other["reason"], &other["systems"]),
+        (&json!("drm"), &json!(["clearkey"]))
+    );
     let good = json!({"drm": ["clearkey"], "hdcp": "1.4"});
     let names = claims(&json(on(good).await, 201).await).renditions;
     let names: Vec<&str> = names.iter().map(RenditionId::as_str).collect();
@@ -248,7 +264,10 @@ async fn a_heartbeat_near_the_end_of_a_token_gets_the_next_one() {
         };
         assert_eq!(answer["manifest_url"], answer["manifests"]["hls"]);
         let (before, fresh) = (last.1.clone(), claims(&answer));
-        assert_eq!((&fresh.session, &fresh.networks), (&before.session, &before.networks));
+        assert_eq!(
+            (&fresh.session, &fresh.networks),
+            (&before.session, &before.networks)
+        );
         assert!(fresh.expires > before.expires);
         assert_eq!(answer["expires_at"], fresh.expires.0);
         assert!(url.ends_with("/v/film/master.m3u8"), "{url}");
@@ -269,19 +288,28 @@ async fn a_grant_that_ends_is_the_end_whatever_the_heartbeats() {
     })
     .await;
     let rules = json!({"audience": "granted"});
-    let put = house.request(Method::PUT, "/v1/videos/film/rules").json(&rules);
+    let put = house
+        .request(Method::PUT, "/v1/videos/film/rules")
+        .json(&rules);
     json(put.bearer_auth(OPERATOR).send().await.unwrap(), 200).await;
     let wish = json!({"viewer": "customer 7", "video_id": "film", "until": NOW + 400});
     let granted = house.post("/v1/grants", &wish).bearer_auth(OPERATOR);
     json(granted.send().await.unwrap(), 201).await;
-    let playback = json(start(&house, &secret, json!({"viewer": "customer 7"})).await, 201).await;
+    let playback = json(
+        start(&house, &secret, json!({"viewer": "customer 7"})).await,
+        201,
+    )
+    .await;
     let url = playback["heartbeat"]["url"].as_str().unwrap();
     let beat = async || house.post(url, &json!({})).send().await.unwrap();
     house.clock.advance(250);
     assert_eq!(json(beat().await, 200).await["expires_at"], NOW + 400);
     house.clock.advance(149);
     let last = json(beat().await, 200).await;
-    assert_eq!((&last["expires_at"], last.get("manifest_url")), (&json!(NOW + 400), None));
+    assert_eq!(
+        (&last["expires_at"], last.get("manifest_url")),
+        (&json!(NOW + 400), None)
+    );
     house.clock.advance(1);
     problem(beat().await, 410, "session-over").await;
 }
@@ -319,5 +347,10 @@ async fn a_partner_s_edge_gets_tokens_that_it_cannot_make() {
     house.film("film", Privacy::Public).await;
     let playback = json(start(&house, "", json!({})).await, 201).await;
     assert_eq!(playback["alternatives"], json!([]));
-    assert!(playback["manifest_url"].as_str().unwrap().contains(":8443/"));
+    assert!(
+        playback["manifest_url"]
+            .as_str()
+            .unwrap()
+            .contains(":8443/")
+    );
 }
