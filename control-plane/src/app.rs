@@ -54,6 +54,8 @@ pub(crate) struct App {
     pub(crate) people: People,
     pub(crate) keys: Option<Keys>,
     pub(crate) orders: Orders,
+    /// Held while edges are told of what ended, so that they are told once.
+    pub(crate) telling: tokio::sync::Mutex<()>,
     pub(crate) fleet: Fleet,
     pub(crate) metrics: Metrics,
     pub(crate) request_ids: RequestIds,

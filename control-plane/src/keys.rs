@@ -299,6 +299,7 @@ mod tests {
         let app = App {
             public_base: String::new(),
             orders: orders.await.unwrap(),
+            telling: tokio::sync::Mutex::default(),
             fleet: Fleet::load(&settings.fleet, Arc::clone(&catalog.nodes)).unwrap(),
             catalog,
             clock,

@@ -79,17 +79,8 @@ impl Orders {
         Ok(last)
     }
 
-    /// Takes a session's tokens back, the last of which ends at `until`. Again, it changes nothing but costs an order:
-    /// ask first whether the session was stopped.
-    pub(crate) async fn revoke(
-        &self,
-        session: &SessionId,
-        until: UnixSeconds,
-    ) -> Result<u64, catalog::Error> {
-        self.revoke_all([(session.clone(), until)]).await
-    }
-
-    /// The same for several at once, in one step.
+    /// Takes the tokens of sessions back, the last of which end at these instants, in one step. Again, it changes
+    /// nothing but costs an order each.
     pub(crate) async fn revoke_all(
         &self,
         sessions: impl IntoIterator<Item = (SessionId, UnixSeconds)> + Send,

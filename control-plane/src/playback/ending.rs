@@ -14,6 +14,7 @@ impl App {
     ///
     /// Sessions that nobody in particular began are let be: who begins one of those anew gets the same again.
     pub(crate) async fn tell_of_ended(&self) -> Result<(), Problem> {
+        let _alone = self.telling.lock().await;
         loop {
             let sessions = &self.catalog.sessions;
             let untold = sessions.untold(self.clock.now(), AT_ONCE).await;

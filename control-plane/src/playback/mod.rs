@@ -34,6 +34,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use catalog::sessions::{Beat as Said, Ending, NewSession, Repeat, Session, Started};
 use catalog::videos::Video;
 use contracts::id::SessionId;
+use contracts::keys::System;
 use contracts::time::UnixSeconds;
 use runtime::problem::{Named, Problem};
 use sha2::{Digest as _, Sha256};
@@ -42,6 +43,7 @@ use self::entitlement::Verdict;
 use self::shapes::{Answer, Beat, Manifests, Playback, Wish};
 use self::terms::Terms;
 use self::viewer::Viewer;
+use self::watching::Admitted;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::client::Client;
@@ -61,7 +63,7 @@ const LONGEST_DEVICE: usize = 100;
 /// Begins a session and gives the addresses of the film's manifests, signed.
 #[utoipa::path(post, path = "/playback/start", request_body = Wish,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 128 printable ASCII characters; the same key with the same body gives the same session")),
-    responses((status = 201, body = Playback), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem, description = "`forbidden`, `not_entitled`, `geo_blocked`, `device_policy`, `drm-not-offered`"), (status = 404, body = Problem), (status = 409, body = Problem, description = "`video-not-ready`, or `concurrency_limit` with `active`"), (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 201, body = Playback), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem, description = "`forbidden`, `not_entitled`, `geo_blocked`, `device_policy`, `drm-not-offered`"), (status = 404, body = Problem), (status = 409, body = Problem, description = "`video-not-ready`, or `concurrency_limit` with `active`"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn start(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -75,8 +77,7 @@ pub(crate) async fn start(
     let viewer = Viewer::of(&caller, client, wish.viewer.as_deref(), wish.viewer_ip)?;
     let admitted = app.admitted(&wish.video_id, &caller, &viewer).await?;
     let video = &admitted.video;
-    let places = ranked(&app.settings.edges, &video.id);
-    if places.is_empty() {
+    if app.settings.edges.is_empty() {
         return Err(no_edge());
     }
     let device = wish.device.as_ref();
@@ -96,18 +97,37 @@ pub(crate) async fn start(
         revocable: caller != Caller::Anonymous,
         repeat,
     };
+    let id = new.id.clone();
     let session = begin(&app, new).await?;
+    let told = told_to_play(&app, &session, &admitted, system, device).await;
+    // One of which nobody learns holds no stream.
+    if told.is_err() && session.id == id {
+        app.stop(id.as_str()).await?;
+    }
+    told.map(|playback| (StatusCode::CREATED, Json(playback)))
+}
+
+async fn told_to_play(
+    app: &App,
+    session: &Session,
+    admitted: &Admitted,
+    system: Option<System>,
+    device: Option<&serde_json::Value>,
+) -> Result<Playback, Problem> {
     // What was taken back since it was looked at did not find this session.
     if admitted.by_grant {
-        app.unless_taken_back(&session).await?;
+        app.unless_taken_back(session).await?;
     }
     // What the same wish began keeps what was decided then.
     let terms = Terms::read(session.terms.as_deref());
-    let mut playback = app.playback(&session, video, &places, &terms).await?;
+    let places = ranked(&app.settings.edges, &session.video);
+    let mut playback = app
+        .playback(session, &admitted.video, &places, &terms)
+        .await?;
     if let Some(system) = system {
-        playback.drm = offer::begin(&app, &session, system, device).await?;
+        playback.drm = offer::begin(app, session, system, device).await?;
     }
-    Ok((StatusCode::CREATED, Json(playback)))
+    Ok(playback)
 }
 
 async fn begin(app: &App, new: NewSession) -> Result<Session, Problem> {
@@ -126,7 +146,7 @@ async fn begin(app: &App, new: NewSession) -> Result<Session, Problem> {
 
 /// Says that the player lives.
 #[utoipa::path(post, path = "/playback/{session}/heartbeat", request_body = Beat, params(("session" = String, Path)),
-    responses((status = 200, body = Answer), (status = 400, body = Problem), (status = 404, body = Problem), (status = 410, body = Problem)))]
+    responses((status = 200, body = Answer), (status = 400, body = Problem), (status = 404, body = Problem), (status = 410, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn heartbeat(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,

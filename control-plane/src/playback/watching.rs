@@ -86,7 +86,7 @@ impl App {
             return Ok(Verdict::Hidden);
         };
         let rules = self.catalog.rules.of(&video.id).await.map_err(catalogue)?;
-        let standing = self.standing(account).await?;
+        let standing = self.standing_of(account).await?;
         self.judge(&video, &rules, standing, Some(account)).await
     }
 
@@ -94,7 +94,7 @@ impl App {
     pub(crate) async fn end_not_entitled(&self, account: &UserId) -> Result<u64, Problem> {
         let now = self.clock.now();
         let watched = self.catalog.sessions.watched(account, now).await;
-        let standing = self.standing(account).await?;
+        let standing = self.standing_of(account).await?;
         let mut videos = Vec::new();
         for id in watched.map_err(catalogue)? {
             let Some(video) = self.catalog.videos.find(&id).await.map_err(catalogue)? else {
@@ -118,7 +118,7 @@ impl App {
     }
 
     /// How an account stands to films, by what is kept of it.
-    async fn standing(&self, account: &UserId) -> Result<Standing, Problem> {
+    async fn standing_of(&self, account: &UserId) -> Result<Standing, Problem> {
         if is_named(account) {
             return Ok(Standing::Named);
         }

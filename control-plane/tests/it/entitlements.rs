@@ -117,7 +117,7 @@ async fn a_private_film_is_there_for_whom_it_was_granted_and_in_its_time() {
         let playback = json(start(&house, &ann, "film").await, 201).await;
         assert_eq!(
             playback["expires_at"],
-            NOW + 700,
+            NOW + 500,
             "no token outlives the grant"
         );
         house.clock.advance(400);
@@ -166,6 +166,9 @@ async fn what_is_taken_back_ends_what_it_let_be_watched() {
             actions
         };
         assert_eq!(actions().await, ["not_entitled", "lives", "lives"]);
+        let told = house.revoked().await;
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].0, begun[0]["session_id"].as_str().unwrap());
         problem(start(&house, &ann, "one").await, 404, "video-not-found").await;
         // Another grant for the same: taking one back takes nothing away.
         let all = grant(&house, OPERATOR, json!({"user_id": user, "site": true})).await;

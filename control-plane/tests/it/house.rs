@@ -5,7 +5,9 @@ use std::sync::Arc;
 use catalog::Catalog;
 use catalog::videos::{Event, NewVideo};
 use contracts::asset::Privacy;
+use contracts::feed::{Entry, Order};
 use contracts::id::VideoId;
+use contracts::revocation::Revoked;
 use contracts::time::UnixSeconds;
 use contracts::token::{Accepted, KeyRing, Request, verify};
 use control_plane::config::{Config, Edge};
@@ -138,6 +140,21 @@ impl House {
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> RequestBuilder {
         self.request(Method::POST, path).json(body)
+    }
+
+    /// The sessions that edges were ordered to refuse, with until when, oldest first.
+    pub(crate) async fn revoked(&self) -> Vec<(String, u64)> {
+        let page = self.catalog.feed.after(0, UnixSeconds(NOW)).await.unwrap();
+        let session = |entry: &Entry| match &entry.order {
+            Order::Revoke(revocation) => match &revocation.what {
+                Revoked::Session(id) => Some((id.to_string(), revocation.until.0)),
+                _ => None,
+            },
+            _ => None,
+        };
+        let gap = page.gap.map(|gap| gap.revocations.len());
+        assert_eq!(gap.unwrap_or(0), 0, "all orders are told one by one");
+        page.entries.iter().filter_map(session).collect()
     }
 
     /// What the internal port says of a counter.

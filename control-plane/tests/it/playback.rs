@@ -163,9 +163,10 @@ async fn a_session_whose_token_has_ended_is_over() {
     house.film("film1", Privacy::Public).await;
     let playback = start(&house, "film1").await;
     let beat = playback["heartbeat"]["url"].as_str().unwrap();
-    house.clock.advance(11 + 4 * 3600 - 1);
-    json(house.post(beat, &json!({})).send().await.unwrap(), 200).await;
-    house.clock.advance(1);
+    house.clock.advance(11 + 4 * 3600 - 91);
+    let lives = json(house.post(beat, &json!({})).send().await.unwrap(), 200).await;
+    assert_eq!(lives["expires_at"], playback["expires_at"]);
+    house.clock.advance(91);
     problem(
         house.post(beat, &json!({})).send().await.unwrap(),
         410,

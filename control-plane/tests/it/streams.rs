@@ -270,3 +270,25 @@ async fn over_the_limit_there_is_no_licence() {
     licences::refused(&house, &token(&first), &kids, "session-over").await;
     json(licences::ask(&house, &token(&second), &kids).await, 200).await;
 }
+
+#[tokio::test]
+async fn edges_are_told_once_of_what_ended_before_its_token() {
+    let house = house(1, None).await;
+    let ann = somebody(&house, "ann", "viewer").await;
+    let lost = begins(&house, &ann).await;
+    house.clock.advance(90);
+    let second = begins(&house, &ann).await;
+    let nobody = house.post(START, &json!({"video_id": "film"}));
+    let nobody = json(nobody.send().await.unwrap(), 201).await;
+    assert_eq!(house.revoked().await.len(), 0);
+    for playback in [&nobody, &second, &second] {
+        stop(&house, playback).await;
+    }
+    let told = house.revoked().await;
+    let mut wanted = Vec::new();
+    for playback in [&lost, &second] {
+        let id = playback["session_id"].as_str().unwrap().to_owned();
+        wanted.push((id, playback["expires_at"].as_u64().unwrap()));
+    }
+    assert_eq!(told, wanted);
+}
