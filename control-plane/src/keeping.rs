@@ -30,7 +30,7 @@ pub(crate) async fn keep(app: Arc<App>, health: Health, mut shutdown: Shutdown) 
         }
         look(&app, &health).await;
         lapse(&app).await;
-        app.geo.refresh();
+        refresh(&app).await;
         if count.is_multiple_of(LOOKS_A_SWEEP) {
             sweep(&app).await;
         }
@@ -42,6 +42,15 @@ async fn look(app: &App, health: &Health) {
     match app.catalog.ping().await {
         Ok(()) => health.recover(),
         Err(error) => health.ail(error.to_string()),
+    }
+}
+
+/// Reads the file of countries again if it has changed; it may be large.
+async fn refresh(app: &Arc<App>) {
+    let app = Arc::clone(app);
+    let read = tokio::task::spawn_blocking(move || app.geo.refresh());
+    if let Err(error) = read.await {
+        tracing::warn!("countries were not read again: {error}");
     }
 }
 

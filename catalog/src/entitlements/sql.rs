@@ -39,7 +39,7 @@ impl Entitlements for Sql {
             kind.into(),
             target.into(),
             seconds(grant.from),
-            until.map_or(NEVER.into(), seconds),
+            until.map_or_else(|| NEVER.into(), seconds),
             seconds(grant.created),
         ];
         let made = self.db.execute_raw(statement(sql, values)).await;

@@ -13,15 +13,24 @@ use runtime::secret::Unusable;
 /// A MaxMind DB file of countries, read again when it changes.
 pub(crate) struct Geo {
     path: Option<PathBuf>,
-    loaded: Mutex<(Option<SystemTime>, Option<Arc<Reader<Vec<u8>>>>)>,
+    loaded: Mutex<Loaded>,
+}
+
+#[derive(Clone, Default)]
+struct Loaded {
+    changed: Option<SystemTime>,
+    reader: Option<Arc<Reader<Vec<u8>>>>,
 }
 
 impl Geo {
     /// Reads the file; without one every country is unknown.
     pub(crate) fn load(path: Option<PathBuf>) -> Result<Self, Unusable> {
         let loaded = match &path {
-            Some(path) => (changed(path), Some(Arc::new(read(path)?))),
-            None => (None, None),
+            Some(path) => Loaded {
+                changed: changed(path),
+                reader: Some(Arc::new(read(path)?)),
+            },
+            None => Loaded::default(),
         };
         let loaded = Mutex::new(loaded);
         Ok(Self { path, loaded })
@@ -29,12 +38,7 @@ impl Geo {
 
     /// The country of an address; `None` where the file does not know it.
     pub(crate) fn country(&self, address: IpAddr) -> Option<String> {
-        let reader = self
-            .loaded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .1
-            .clone()?;
+        let reader = self.now().reader?;
         // An IPv4 address in IPv6's clothes has no record of its own.
         let found = reader.lookup(address.to_canonical()).ok()?;
         let code: Option<&str> = found.decode_path(&CODE).ok()?;
@@ -46,17 +50,21 @@ impl Geo {
     pub(crate) fn refresh(&self) {
         let Some(path) = &self.path else { return };
         let now = changed(path);
-        let known = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).0;
-        if now == known {
+        if now == self.now().changed {
             return;
         }
-        match read(path) {
-            Ok(reader) => {
-                let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-                *loaded = (now, Some(Arc::new(reader)));
-            }
+        let read = read(path);
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.changed = now;
+        match read {
+            Ok(reader) => loaded.reader = Some(Arc::new(reader)),
             Err(error) => tracing::warn!("countries were not read again: {error}"),
         }
+    }
+
+    fn now(&self) -> Loaded {
+        let loaded = self.loaded.lock();
+        loaded.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -96,7 +96,8 @@ impl App {
         };
         let own = self.catalog.sessions.limit(account).await;
         let own = own.map_err(catalogue)?;
-        Ok(own.map_or(self.settings.playback.streams.is_some(), |own| own > 0))
+        let site = self.settings.playback.streams.is_some();
+        Ok(own.map_or(site, |own| own > 0))
     }
 
     async fn streams(&self, account: &UserId) -> Result<Streams, Problem> {
