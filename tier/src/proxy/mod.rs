@@ -265,7 +265,7 @@ impl ProxyHttp for Phases {
         ctx.attempts += 1;
         let (mut peer, busy) = ctx.parents.next(key, &mut ctx.tried).await?;
         ctx.busy = Some(busy);
-        if std::mem::take(&mut ctx.wants_new_connection) {
+        if ctx.wants_new_connection {
             parent::to_connect_anew(&mut peer);
         }
         Ok(peer)
