@@ -42,13 +42,15 @@ async fn on_both(test: impl AsyncFn(&str)) {
 
 async fn promises(catalog: &Catalog) {
     catalog::videos::conformance::all(catalog.videos.as_ref()).await;
-    catalog::sessions::conformance::all(catalog.sessions.as_ref()).await;
+    catalog::sessions::conformance::all(Arc::clone(&catalog.sessions)).await;
     catalog::keys::conformance::all(catalog.keys.as_ref()).await;
     catalog::users::conformance::all(Arc::clone(&catalog.users)).await;
     let (logins, users) = (Arc::clone(&catalog.logins), catalog.users.as_ref());
     catalog::logins::conformance::all(logins, users).await;
     catalog::api_keys::conformance::all(catalog.api_keys.as_ref()).await;
     catalog::channels::conformance::all(catalog.channels.as_ref(), catalog.videos.as_ref()).await;
+    catalog::feed::conformance::all(catalog.feed.as_ref()).await;
+    catalog::nodes::conformance::all(catalog.nodes.as_ref()).await;
 }
 
 #[tokio::test]

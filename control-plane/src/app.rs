@@ -23,6 +23,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::Settings;
+use crate::fleet::{Fleet, feed, orders::Orders, purges};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::people::{People, accounts, api_keys, channels, login};
@@ -33,6 +34,9 @@ use crate::{drm, keys, page, playback, problem, status, videos};
 const BODY: usize = 64 * 1024;
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(20);
+/// The route whose answers are held back, and how long those may take.
+const FEED: &str = "/v1/fleet/feed";
+const FEED_ANSWER: Duration = Duration::from_secs(45);
 /// The request's name, told to the client.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -47,6 +51,8 @@ pub(crate) struct App {
     pub(crate) operator: Operator,
     pub(crate) people: People,
     pub(crate) keys: Option<Keys>,
+    pub(crate) orders: Orders,
+    pub(crate) fleet: Fleet,
     pub(crate) metrics: Metrics,
     pub(crate) request_ids: RequestIds,
 }
@@ -76,8 +82,14 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(playback::start))
         .routes(routes!(playback::heartbeat))
         .routes(routes!(playback::stop))
+        .routes(routes!(playback::stop_by_post))
+        .routes(routes!(playback::streams::show, playback::streams::put))
         .routes(routes!(status::show))
         .routes(routes!(keys::show))
+        .routes(routes!(feed::show))
+        .routes(routes!(feed::renew))
+        .routes(routes!(purges::order))
+        .routes(routes!(purges::show))
         .routes(routes!(login::login))
         .routes(routes!(login::refresh))
         .routes(routes!(login::logout))
@@ -189,7 +201,8 @@ async fn watched(State(app): State<Arc<App>>, request: Request<Body>, next: Next
     let method = request.method().clone();
     let route = family(request.uri().path());
     let began = Instant::now();
-    let answered = tokio::time::timeout(ANSWER, next.run(request)).await;
+    let limit = if route == FEED { FEED_ANSWER } else { ANSWER };
+    let answered = tokio::time::timeout(limit, next.run(request)).await;
     let mut response = answered.unwrap_or_else(|_| {
         problem::unavailable("The answer took too long; try again in a moment.").into_response()
     });
@@ -254,8 +267,14 @@ fn family(path: &str) -> &'static str {
         ["v1", "playback", "start"] => "/v1/playback/start",
         ["v1", "playback", _, "heartbeat"] => "/v1/playback/{session}/heartbeat",
         ["v1", "playback", _] => "/v1/playback/{session}",
+        ["v1", "playback", _, "stop"] => "/v1/playback/{session}/stop",
+        ["v1", "users", _, "streams"] => "/v1/users/{id}/streams",
         ["v1", "status"] => "/v1/status",
         ["v1", "keys", _] => "/v1/keys/{video}",
+        ["v1", "fleet", "feed"] => FEED,
+        ["v1", "fleet", "feed", "renew"] => "/v1/fleet/feed/renew",
+        ["v1", "purge"] => "/v1/purge",
+        ["v1", "purge", _] => "/v1/purge/{seq}",
         ["v1", "videos", _, "cpix"] => "/v1/videos/{id}/cpix",
         ["v1", "speke"] => "/v1/speke",
         ["v1", "videos", _, "channel"] => "/v1/videos/{id}/channel",

@@ -10,7 +10,9 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use crate::drm::config::{Adapter, Drm, DrmConfig, HdcpConfig, PolicyConfig, VendorConfig};
+pub use crate::fleet::config::{FleetConfig, FleetSettings};
 pub use crate::people::config::{Accounts, AccountsConfig, Issuer, IssuerConfig, Jwks, SignUp};
+pub use crate::playback::config::{Playback, PlaybackConfig};
 
 /// The keys of `config/control.toml`; as environment variables, `MILLRACE_CONTROL__<KEY>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,8 +56,12 @@ pub struct Config {
     pub trusted_hops: Vec<String>,
     /// Accounts, and whose tokens count.
     pub accounts: AccountsConfig,
+    /// How long sessions live, and how many at once.
+    pub playback: PlaybackConfig,
     /// What protected films are encrypted with.
     pub drm: DrmConfig,
+    /// Edges and shields that are given orders.
+    pub fleet: FleetConfig,
 }
 
 /// One entry of `edges`.
@@ -88,7 +94,9 @@ impl Default for Config {
             heartbeat: Span::seconds(30),
             trusted_hops: Vec::new(),
             accounts: AccountsConfig::default(),
+            playback: PlaybackConfig::default(),
             drm: DrmConfig::default(),
+            fleet: FleetConfig::default(),
         }
     }
 }
@@ -124,8 +132,12 @@ pub struct Settings {
     pub trusted_hops: Vec<IpNet>,
     /// Accounts, and whose tokens count.
     pub accounts: Accounts,
+    /// How long sessions live, and how many at once.
+    pub playback: Playback,
     /// What protected films are encrypted with.
     pub drm: Drm,
+    /// Edges and shields that are given orders.
+    pub fleet: FleetSettings,
 }
 
 impl Config {
@@ -184,7 +196,9 @@ impl Config {
             heartbeat: self.heartbeat.0,
             trusted_hops: networks(&mut problems, &self.trusted_hops),
             accounts: self.accounts.check(&mut problems),
+            playback: self.playback.check(self.heartbeat, &mut problems),
             drm: self.drm.check(&mut problems),
+            fleet: self.fleet.check(&mut problems),
         };
         problems.or(settings)
     }

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::app::{self, App, RequestIds};
 use crate::config::Settings;
 use crate::error::Error;
+use crate::fleet::{self, Fleet, orders::Orders};
 use crate::keeping;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
@@ -60,6 +61,8 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let signer = Signer::load(settings.keys.clone())?;
     let keys = Keys::load(&settings.drm)?;
     let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
+    let orders = Orders::open(Arc::clone(&catalog.feed), Arc::clone(&clock)).await?;
+    let fleet = Fleet::load(&settings.fleet, Arc::clone(&catalog.nodes))?;
     let by_account = operator.is_nobody();
     let (listener, listen) = bind(settings.listen).await?;
     let (inner, internal_address) = bind(settings.internal).await?;
@@ -77,6 +80,8 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         operator,
         people,
         keys,
+        orders,
+        fleet,
         metrics,
         request_ids: RequestIds::new(format!("{:016x}", getrandom::u64()?)),
     });
@@ -86,6 +91,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let (trigger, shutdown) = Trigger::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::serve(listener, router, LIMITS, shutdown.clone()));
+    tasks.spawn(fleet::attend(Arc::clone(&app), shutdown.clone()));
     tasks.spawn(keeping::keep(app, health.clone(), shutdown.clone()));
     tasks.spawn(async move {
         if let Err(error) = internal::serve(inner, registry, health, shutdown).await {
@@ -117,6 +123,7 @@ pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     People::inspect(&settings.accounts, &mut problems);
     problems.take("keys", Signer::load(settings.keys.clone()));
     Keys::inspect(&settings.drm, &mut problems);
+    problems.take("fleet.hop_secrets", fleet::hops(&settings.fleet));
     problems.or(())
 }
 
