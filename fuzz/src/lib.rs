@@ -26,3 +26,4 @@ pub mod sample_aes;
 pub mod slices;
 pub mod speke;
 pub mod text;
+pub mod token;

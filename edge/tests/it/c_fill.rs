@@ -86,7 +86,7 @@ async fn a_slow_first_viewer_holds_nobody_back() {
         let fast = house.client(Protocol::H1);
         let target = signed(PATH);
         let read = fast.get(&target, &[]);
-        let got = tokio::time::timeout(std::time::Duration::from_secs(30), read).await;
+        let got = tokio::time::timeout(Duration::from_secs(30), read).await;
         let got = got.unwrap_or_else(|_| panic!("held back by a viewer on {slow}"));
         assert_eq!(got.bytes().len(), LENGTH);
         assert_eq!(origin.requests(), 1);
@@ -183,7 +183,7 @@ async fn a_fill_ends_when_its_last_viewer_leaves_and_much_of_it_is_missing() {
                 gate.step();
             }
         };
-        let in_time = tokio::time::timeout(std::time::Duration::from_secs(20), stopped).await;
+        let in_time = tokio::time::timeout(Duration::from_secs(20), stopped).await;
         assert!(in_time.is_ok(), "{protocol}: it goes on for nobody");
         assert_eq!(house.metric("millrace_tier_fill_failures_total").await, 0);
         let third = house.client(protocol).open("GET", &signed(PATH), &[]).await;
