@@ -49,7 +49,7 @@ fn ends_there(parsed: &httparse::Request<'_, '_>) -> bool {
         let empty = field.value == b"0" && is(field, &header::CONTENT_LENGTH);
         !empty && LEADING_ON.iter().any(|name| is(field, name))
     };
-    parsed.method != Some("CONNECT") && !parsed.headers.iter().any(|field| leads_on(field))
+    parsed.method != Some("CONNECT") && !parsed.headers.iter().any(leads_on)
 }
 
 fn simple(length: usize, heard: &[u8], parsed: &httparse::Request<'_, '_>) -> Option<Simple> {
