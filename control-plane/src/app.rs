@@ -26,6 +26,7 @@ use crate::config::Settings;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::people::{People, accounts, api_keys, channels, login};
+use crate::routing::Routing;
 use crate::signer::Signer;
 use crate::{drm, keys, page, playback, problem, status, videos};
 
@@ -44,6 +45,7 @@ pub(crate) struct App {
     pub(crate) catalog: Catalog,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) signer: Signer,
+    pub(crate) routing: Arc<Routing>,
     pub(crate) operator: Operator,
     pub(crate) people: People,
     pub(crate) keys: Option<Keys>,

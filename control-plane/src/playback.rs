@@ -1,5 +1,6 @@
 //! Playback sessions over HTTP.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use axum::Json;
@@ -20,9 +21,10 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::caller::Caller;
+use crate::client::Client;
 use crate::drm::offer::{self, Offer};
-use crate::edges::{Place, ranked};
 use crate::problem::{self, catalogue};
+use crate::routing::{Place, Viewer};
 use crate::videos::no_edge;
 
 /// The longest `Idempotency-Key`, in bytes.
@@ -126,6 +128,7 @@ pub(crate) struct Answer {
 pub(crate) async fn start(
     State(app): State<Arc<App>>,
     caller: Caller,
+    client: Client,
     headers: HeaderMap,
     wish: Result<Json<Wish>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Playback>), Problem> {
@@ -133,14 +136,14 @@ pub(crate) async fn start(
     let position = milliseconds(wish.position_s)?;
     let repeat = repeat(&headers, &wish)?;
     let video = app.playable(&wish.video_id, &caller).await?;
-    let places = ranked(&app.settings.edges, &video.id);
+    let places = app.places(&video, Viewer::at(client.address));
     if places.is_empty() {
         return Err(no_edge());
     }
     let device = wish.device.as_ref();
     let system = offer::choose(&app, &video, wish.drm.as_deref(), device)?;
     let session = begin(&app, &video, position, repeat).await?;
-    let mut playback = app.playback(&session, &video, &places, system)?;
+    let mut playback = app.playback(&session, &video, &places, (system, client))?;
     if let Some(system) = system {
         playback.drm = offer::begin(&app, &session, system, device).await?;
     }
@@ -254,18 +257,21 @@ impl App {
         session: &Session,
         video: &Video,
         places: &[Place],
-        system: Option<System>,
+        (system, client): (Option<System>, Client),
     ) -> Result<Playback, Problem> {
         let now = self.clock.now();
-        let token = self
+        let tokens = self
             .signer
-            .token(&video.id, Some(&session.id), now, session.expires)?;
+            .tokens(&video.id, Some(&session.id), now, session.expires)?;
         let way = self.way(video, system);
-        let mut all = places.iter().map(|place| Alternative {
-            name: place.name.clone(),
-            manifests: Manifests::at(&place.base, &token, &video.id, way),
+        let all = places.iter().map(|place| {
+            Ok(Alternative {
+                name: place.name.clone(),
+                manifests: Manifests::at(&place.base, tokens.of(place)?, &video.id, way),
+            })
         });
-        let first = all.next().ok_or_else(no_edge)?;
+        let mut all = all.collect::<Result<VecDeque<_>, Problem>>()?;
+        let first = all.pop_front().ok_or_else(no_edge)?;
         Ok(Playback {
             session_id: session.id.to_string(),
             asset_id: video.id.to_string(),
@@ -273,7 +279,7 @@ impl App {
             manifests: first.manifests,
             drm: None,
             thumbnails: Thumbnails {
-                poster: self.poster(&video.id),
+                poster: self.poster(video, client),
             },
             subtitles: Vec::new(),
             steering_url: None,
@@ -282,7 +288,7 @@ impl App {
                 every_s: self.settings.heartbeat.as_secs(),
             },
             expires_at: session.expires.0,
-            alternatives: all.collect(),
+            alternatives: all.into(),
         })
     }
 }

@@ -6,17 +6,35 @@ use std::time::SystemTime;
 
 use contracts::id::{SessionId, VideoId};
 use contracts::time::UnixSeconds;
-use contracts::token::{Claims, KeyRing};
+use contracts::token::{Claims, Key, KeyRing};
 use runtime::problem::Problem;
 use runtime::secret::Unusable;
 
 use crate::error::Error;
 use crate::problem;
+use crate::routing::Place;
 
 /// The keyring, read again when its file changes.
 pub(crate) struct Signer {
     path: Option<PathBuf>,
     loaded: Mutex<Loaded>,
+}
+
+/// One claim, signed for each kind of edge.
+pub(crate) struct Tokens {
+    ours: String,
+    partners: Option<String>,
+}
+
+impl Tokens {
+    /// The token to show at a place.
+    pub(crate) fn of(&self, place: &Place) -> Result<&str, Problem> {
+        match place.partner {
+            false => Ok(&self.ours),
+            // The keyring may have changed since the place was chosen.
+            true => self.partners.as_deref().ok_or_else(no_key),
+        }
+    }
 }
 
 struct Loaded {
@@ -39,22 +57,35 @@ impl Signer {
         })
     }
 
-    /// The path of a manifest behind a token for everything of the film.
-    pub(crate) fn token(
+    /// Tokens for everything of the film.
+    pub(crate) fn tokens(
         &self,
         video: &VideoId,
         session: Option<&SessionId>,
         now: UnixSeconds,
         expires: UnixSeconds,
-    ) -> Result<String, Problem> {
-        let mut claims = Claims::new(format!("/v/{video}/"), expires);
+    ) -> Result<Tokens, Problem> {
+        let mut claims = Claims::new(scope(video), expires);
         claims.session = session.cloned();
         let ring = self.ring();
+        let mint = |key: &Key| {
+            key.mint(&claims).map_err(|error| {
+                tracing::error!("cannot mint a token: {error}");
+                Problem::internal()
+            })
+        };
         let key = ring.signer(&claims.path, now, expires).ok_or_else(no_key)?;
-        key.mint(&claims).map_err(|error| {
-            tracing::error!("cannot mint a token: {error}");
-            Problem::internal()
+        let partners = ring.partner_signer(&claims.path, now, expires);
+        Ok(Tokens {
+            ours: mint(key)?,
+            partners: partners.map(mint).transpose()?,
         })
+    }
+
+    /// Whether there is a key of `m2` that may sign the film's addresses now.
+    pub(crate) fn mints_for_partners(&self, video: &VideoId, now: UnixSeconds) -> bool {
+        let ring = self.ring();
+        ring.partner_signer(&scope(video), now, now).is_some()
     }
 
     /// A path with its plain signature.
@@ -85,6 +116,11 @@ impl Signer {
         }
         Arc::clone(&loaded.ring)
     }
+}
+
+/// What a token of a film is for.
+fn scope(video: &VideoId) -> String {
+    format!("/v/{video}/")
 }
 
 fn no_key() -> Problem {

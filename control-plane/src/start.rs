@@ -11,7 +11,7 @@ use runtime::internal::{self, Health};
 use runtime::listen::{self, Limits};
 use runtime::operator::Operator;
 use runtime::secret::Unusable;
-use runtime::shutdown::Trigger;
+use runtime::shutdown::{Shutdown, Trigger};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -22,6 +22,7 @@ use crate::keeping;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::people::{People, first};
+use crate::routing::{Routing, file, probe};
 use crate::signer::Signer;
 
 /// How long stopping waits for answers under way.
@@ -59,6 +60,9 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let people = People::load(&settings.accounts)?;
     let signer = Signer::load(settings.keys.clone())?;
     let keys = Keys::load(&settings.drm)?;
+    let loaded = file::read(settings.prefixes.as_deref())?;
+    let stamp = loaded.stamp();
+    let routing = Arc::new(Routing::new(settings.edges.clone(), loaded.prefixes));
     let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
     let by_account = operator.is_nobody();
     let (listener, listen) = bind(settings.listen).await?;
@@ -74,6 +78,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         catalog,
         clock,
         signer,
+        routing,
         operator,
         people,
         keys,
@@ -86,6 +91,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let (trigger, shutdown) = Trigger::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::serve(listener, router, LIMITS, shutdown.clone()));
+    tend_routing(&mut tasks, &app, stamp, &health, &shutdown)?;
     tasks.spawn(keeping::keep(app, health.clone(), shutdown.clone()));
     tasks.spawn(async move {
         if let Err(error) = internal::serve(inner, registry, health, shutdown).await {
@@ -116,8 +122,34 @@ pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     problems.take("operator_key", operator(settings));
     People::inspect(&settings.accounts, &mut problems);
     problems.take("keys", Signer::load(settings.keys.clone()));
+    problems.take("prefixes", file::read(settings.prefixes.as_deref()));
     Keys::inspect(&settings.drm, &mut problems);
     problems.or(())
+}
+
+/// What keeps routing up to date: the file with the prefixes, and the probes of edges.
+fn tend_routing(
+    tasks: &mut JoinSet<()>,
+    app: &App,
+    seen: Option<file::Stamp>,
+    health: &Health,
+    shutdown: &Shutdown,
+) -> Result<(), Error> {
+    let routing = || Arc::clone(&app.routing);
+    if let Some(path) = app.settings.prefixes.clone() {
+        let (health, shutdown) = (health.clone(), shutdown.clone());
+        tasks.spawn(file::follow(path, seen, routing(), health, shutdown));
+    }
+    let client = runtime::http::client().build()?;
+    let (gauge, every) = (app.metrics.edges_well.clone(), app.settings.probe_every);
+    tasks.spawn(probe::watch(
+        routing(),
+        gauge,
+        client,
+        every,
+        shutdown.clone(),
+    ));
+    Ok(())
 }
 
 /// Who is the operator without an account: whoever has the key; everybody where only this machine

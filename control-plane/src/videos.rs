@@ -16,8 +16,9 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::caller::{Caller, Scope};
-use crate::edges::ranked;
+use crate::client::Client;
 use crate::problem::{self, catalogue};
+use crate::routing::Viewer;
 
 /// The longest page of a list.
 const PAGE: u32 = 100;
@@ -85,6 +86,7 @@ pub(crate) struct Page {
 #[utoipa::path(get, path = "/videos", params(Page), responses((status = 200, body = Films), (status = 400, body = Problem)))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
+    client: Client,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<Films>, Problem> {
     let Query(page) = page.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
@@ -108,7 +110,7 @@ pub(crate) async fn list(
         video_id: video.id.to_string(),
         title: video.title.clone(),
         duration_s: seconds(video),
-        poster: app.poster(&video.id),
+        poster: app.poster(video, client),
     });
     Ok(Json(Films {
         videos: videos.collect(),
@@ -158,6 +160,7 @@ pub(crate) async fn status(
 pub(crate) async fn logical(
     State(app): State<Arc<App>>,
     Named((id, file)): Named<(String, String)>,
+    client: Client,
     caller: Caller,
 ) -> Result<Response, Problem> {
     if !matches!(
@@ -168,11 +171,11 @@ pub(crate) async fn logical(
     }
     let video = app.playable(&id, &caller).await?;
     let now = app.clock.now();
-    let places = ranked(&app.settings.edges, &video.id);
+    let places = app.places(&video, Viewer::at(client.address));
     let place = places.first().ok_or_else(no_edge)?;
-    let token = app
-        .signer
-        .token(&video.id, None, now, app.expiry(&video, now))?;
+    let expires = app.expiry(&video, now);
+    let tokens = app.signer.tokens(&video.id, None, now, expires)?;
+    let token = tokens.of(place)?;
     let to = format!("{}/~{token}/v/{}/{file}", place.base, video.id);
     Ok((
         StatusCode::FOUND,
@@ -187,7 +190,7 @@ pub(crate) async fn logical(
 
 pub(crate) fn no_edge() -> Problem {
     problem::unavailable(
-        "No edge carries films yet; the operator must name one in the configuration.",
+        "No edge may carry this film now; the operator must name one that can in the configuration.",
     )
 }
 
@@ -237,13 +240,13 @@ impl App {
     }
 
     /// The film's poster at its edge, good as long as a token would be.
-    pub(crate) fn poster(&self, video: &VideoId) -> Option<String> {
-        let place = ranked(&self.settings.edges, video).into_iter().next()?;
+    pub(crate) fn poster(&self, video: &Video, client: Client) -> Option<String> {
+        let place = self.place_for_signed(video, Viewer::at(client.address))?;
         let now = self.clock.now();
         let expires = now.plus(self.settings.token_margin.as_secs());
         let path = self
             .signer
-            .plain(&format!("/t/{video}/default.jpg"), now, expires)?;
+            .plain(&format!("/t/{}/default.jpg", video.id), now, expires)?;
         Some(format!("{}{path}", place.base))
     }
 }

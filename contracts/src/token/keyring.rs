@@ -236,9 +236,25 @@ impl KeyRing {
     /// before it signs, give it a `nbf` that lies ahead.
     #[must_use]
     pub fn signer(&self, path: &str, now: UnixSeconds, until: UnixSeconds) -> Option<&Key> {
+        self.youngest(path, now, until, |version| version != Version::Cat)
+    }
+
+    /// The key to sign a path with for partners' edges, which hold public keys only: the same among keys of `m2`.
+    #[must_use]
+    pub fn partner_signer(&self, path: &str, now: UnixSeconds, until: UnixSeconds) -> Option<&Key> {
+        self.youngest(path, now, until, |version| version == Version::M2)
+    }
+
+    fn youngest(
+        &self,
+        path: &str,
+        now: UnixSeconds,
+        until: UnixSeconds,
+        version: impl Fn(Version) -> bool,
+    ) -> Option<&Key> {
         self.keys
             .values()
-            .filter(|key| key.is_secret() && key.version() != Version::Cat)
+            .filter(|key| key.is_secret() && version(key.version()))
             .filter(|key| key.is_alive(now) && key.may_sign(path))
             .max_by_key(|key| (key.expires.min(until), key.not_before, &key.id))
     }

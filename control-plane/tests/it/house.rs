@@ -52,7 +52,7 @@ impl House {
         let edge = |name: &str, port| Edge {
             name: name.into(),
             base: format!("https://127.0.0.1:{port}"),
-            plain: String::new(),
+            ..Edge::default()
         };
         let mut config = Config {
             listen: "127.0.0.1:0".into(),
