@@ -28,6 +28,14 @@ impl Row<'_> {
         self.row.try_get("", column).map_err(engine)
     }
 
+    pub(crate) fn optional_text(&self, column: &str) -> Result<Option<String>, Error> {
+        self.row.try_get("", column).map_err(engine)
+    }
+
+    pub(crate) fn truth(&self, column: &str) -> Result<bool, Error> {
+        self.row.try_get("", column).map_err(engine)
+    }
+
     pub(crate) fn instant(&self, column: &str) -> Result<UnixSeconds, Error> {
         let value: i64 = self.row.try_get("", column).map_err(engine)?;
         u64::try_from(value)

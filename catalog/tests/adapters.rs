@@ -42,7 +42,7 @@ async fn on_both(test: impl AsyncFn(&str)) {
 
 async fn promises(catalog: &Catalog) {
     catalog::videos::conformance::all(catalog.videos.as_ref()).await;
-    catalog::sessions::conformance::all(catalog.sessions.as_ref()).await;
+    catalog::sessions::conformance::all(Arc::clone(&catalog.sessions)).await;
     catalog::keys::conformance::all(catalog.keys.as_ref()).await;
     catalog::users::conformance::all(Arc::clone(&catalog.users)).await;
     let (logins, users) = (Arc::clone(&catalog.logins), catalog.users.as_ref());

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::drm::config::{Adapter, Drm, DrmConfig, HdcpConfig, PolicyConfig, VendorConfig};
 pub use crate::people::config::{Accounts, AccountsConfig, Issuer, IssuerConfig, Jwks, SignUp};
+pub use crate::playback::config::{Playback, PlaybackConfig};
 use crate::routing::config as routing;
 pub use crate::routing::config::Edge;
 
@@ -43,6 +44,8 @@ pub struct Config {
     pub prefixes: String,
     /// How often edges that name a `probe` are asked, 1 s to 1 h. Default `10s`.
     pub probe_every: Span,
+    /// After how long players ask again which edge to take, 5 s to 5 m. Default `30s`.
+    pub steering_ttl: Span,
     /// The folder of the built watch page. Empty: `/` says what to do. Default empty.
     pub web_root: String,
     /// File with the key that operators show as `Authorization: Bearer`. Empty: operator calls are
@@ -61,6 +64,8 @@ pub struct Config {
     pub trusted_hops: Vec<String>,
     /// Accounts, and whose tokens count.
     pub accounts: AccountsConfig,
+    /// How long sessions live, and how many at once.
+    pub playback: PlaybackConfig,
     /// What protected films are encrypted with.
     pub drm: DrmConfig,
 }
@@ -77,6 +82,7 @@ impl Default for Config {
             edges: Vec::new(),
             prefixes: String::new(),
             probe_every: Span::seconds(10),
+            steering_ttl: Span::seconds(30),
             web_root: String::new(),
             operator_key: String::new(),
             allowed_origins: Vec::new(),
@@ -84,6 +90,7 @@ impl Default for Config {
             heartbeat: Span::seconds(30),
             trusted_hops: Vec::new(),
             accounts: AccountsConfig::default(),
+            playback: PlaybackConfig::default(),
             drm: DrmConfig::default(),
         }
     }
@@ -110,6 +117,8 @@ pub struct Settings {
     pub prefixes: Option<PathBuf>,
     /// How often edges are asked how they are.
     pub probe_every: Duration,
+    /// After how long players ask again which edge to take.
+    pub steering_ttl: Duration,
     /// The folder of the watch page.
     pub web_root: Option<PathBuf>,
     /// The file of the operator key.
@@ -124,6 +133,8 @@ pub struct Settings {
     pub trusted_hops: Vec<IpNet>,
     /// Accounts, and whose tokens count.
     pub accounts: Accounts,
+    /// How long sessions live, and how many at once.
+    pub playback: Playback,
     /// What protected films are encrypted with.
     pub drm: Drm,
 }
@@ -151,6 +162,7 @@ impl Config {
         let mut edges = self.edges;
         routing::check(&mut edges, &mut problems);
         span(&mut problems, "probe_every", self.probe_every, 1..=3600);
+        span(&mut problems, "steering_ttl", self.steering_ttl, 5..=300);
         let allowed_origins = self.allowed_origins.iter();
         let allowed_origins = allowed_origins
             .map(|text| origin(&mut problems, "allowed_origins", text))
@@ -167,6 +179,7 @@ impl Config {
             edges,
             prefixes: file(self.prefixes),
             probe_every: self.probe_every.0,
+            steering_ttl: self.steering_ttl.0,
             web_root: file(self.web_root),
             operator_key: file(self.operator_key),
             allowed_origins,
@@ -174,6 +187,7 @@ impl Config {
             heartbeat: self.heartbeat.0,
             trusted_hops: networks(&mut problems, &self.trusted_hops),
             accounts: self.accounts.check(&mut problems),
+            playback: self.playback.check(self.heartbeat, &mut problems),
             drm: self.drm.check(&mut problems),
         };
         problems.or(settings)

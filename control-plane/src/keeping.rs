@@ -1,4 +1,5 @@
-//! What the control plane does by itself: looking whether the catalogue answers, forgetting sessions.
+//! What the control plane does by itself: looking whether the catalogue answers, ending sessions whose lease is
+//! lost, forgetting those that are over.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub(crate) async fn keep(app: Arc<App>, health: Health, mut shutdown: Shutdown) 
             _ = looks.tick() => {}
         }
         look(&app, &health).await;
+        lapse(&app).await;
         if count.is_multiple_of(LOOKS_A_SWEEP) {
             sweep(&app).await;
         }
@@ -38,6 +40,15 @@ async fn look(app: &App, health: &Health) {
     match app.catalog.ping().await {
         Ok(()) => health.recover(),
         Err(error) => health.ail(error.to_string()),
+    }
+}
+
+/// Ends sessions that count against a limit and whose player is gone.
+async fn lapse(app: &App) {
+    match app.catalog.sessions.lapse(app.clock.now()).await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "{count} sessions have lost their lease"),
+        Err(error) => tracing::warn!("sessions whose lease is lost stay for now: {error}"),
     }
 }
 

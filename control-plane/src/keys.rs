@@ -233,7 +233,10 @@ mod tests {
     use crate::config::Config;
     use crate::metrics::Metrics;
     use crate::people::People;
+    use crate::routing::Routing;
+    use crate::routing::prefixes::Prefixes;
     use crate::signer::Signer;
+    use crate::steering::template::Templates;
 
     /// Keys before which, each time some are kept, another process gives the film up.
     struct GivenUp {
@@ -296,6 +299,8 @@ mod tests {
             catalog,
             clock,
             signer: Signer::load(None).unwrap(),
+            routing: Arc::new(Routing::new(Vec::new(), Prefixes::default())),
+            templates: Templates::new().unwrap(),
             operator: Operator::anybody(),
             people: People::load(&settings.accounts).unwrap(),
             keys: Keys::load(&settings.drm).unwrap(),

@@ -4,6 +4,7 @@
 //! 1. [`start()`] opens the catalogue, reads the keyring, and listens;
 //! 2. `app` holds the routes: the same router under `/v1` and `/api/v1`;
 //! 3. `playback` starts a session: `signer` mints its token, [`routing`] chooses where it plays;
+//!    `steering` tells players while they play;
 //! 4. `keys` hands protected films' keys to origins: drawn once, sealed in the catalogue by `vault`;
 //! 5. `drm` gives players licences of those keys, for as long as their session lives;
 //! 6. `videos` tells what the site has; `page` serves the watch page;
@@ -31,6 +32,7 @@ pub mod routing;
 mod signer;
 mod start;
 mod status;
+mod steering;
 mod vault;
 mod videos;
 

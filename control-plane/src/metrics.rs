@@ -13,6 +13,8 @@ pub(crate) struct Metrics {
     pub(crate) sessions: IntCounter,
     /// Licences given, by system.
     pub(crate) licences: IntCounterVec,
+    /// Answers to players that ask where to go, by kind of player and whether they may stay.
+    pub(crate) steered: IntCounterVec,
     /// Whether edges answer their probes.
     pub(crate) edges_well: IntGaugeVec,
 }
@@ -31,6 +33,10 @@ impl Metrics {
             "millrace_control_licenses_total",
             "Licences given, or asked of a vendor, by system.",
         );
+        let steered = Opts::new(
+            "millrace_control_steered_total",
+            "Answers of content steering, by format of the player and whether it may stay where it is.",
+        );
         let edges_well = Opts::new(
             "millrace_control_edge_up",
             "Whether an edge answers its probe, 1 or 0, by edge.",
@@ -43,12 +49,14 @@ impl Metrics {
                 "Playback sessions begun.",
             )?,
             licences: IntCounterVec::new(licences, &["system"])?,
+            steered: IntCounterVec::new(steered, &["format", "action"])?,
             edges_well: IntGaugeVec::new(edges_well, &["edge"])?,
         };
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.refusals.clone()))?;
         registry.register(Box::new(metrics.sessions.clone()))?;
         registry.register(Box::new(metrics.licences.clone()))?;
+        registry.register(Box::new(metrics.steered.clone()))?;
         registry.register(Box::new(metrics.edges_well.clone()))?;
         Ok(metrics)
     }

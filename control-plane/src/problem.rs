@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
+use catalog::sessions::Session;
 use contracts::id::VideoId;
 use runtime::problem::Problem;
 
 use crate::drm::Refused;
+use crate::playback::streams::Stream;
 
 pub(crate) fn no_session() -> Problem {
     let detail = "There is no playback session with this id.";
@@ -19,6 +21,16 @@ pub(crate) fn session_over() -> Problem {
     let detail = "The playback session was stopped or has expired; start a new one.";
     let problem = Problem::new("session-over", StatusCode::GONE, "Session over", detail);
     problem.with("action", "stop")
+}
+
+/// 409: the account watches as many streams as it may. What it watches is told, and nothing that plays it.
+pub(crate) fn concurrency_limit(active: &[Session]) -> Problem {
+    let detail =
+        "This account watches as many films at once as it may; stop one of `active` first.";
+    let status = StatusCode::CONFLICT;
+    let active: Vec<_> = active.iter().map(Stream::from).collect();
+    Problem::new("concurrency_limit", status, "Too many streams", detail)
+        .with("active", serde_json::to_value(active).unwrap_or_default())
 }
 
 pub(crate) fn not_ready(

@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::people::{People, first};
 use crate::routing::{Routing, file, probe};
 use crate::signer::Signer;
+use crate::steering::template::Templates;
 
 /// How long stopping waits for answers under way.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -79,6 +80,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         clock,
         signer,
         routing,
+        templates: Templates::new()?,
         operator,
         people,
         keys,

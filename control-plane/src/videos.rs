@@ -1,5 +1,6 @@
 //! The catalogue over HTTP: films, their state, and their logical addresses.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -18,7 +19,7 @@ use crate::app::App;
 use crate::caller::{Caller, Scope};
 use crate::client::Client;
 use crate::problem::{self, catalogue};
-use crate::routing::Viewer;
+use crate::routing::Watcher;
 
 /// The longest page of a list.
 const PAGE: u32 = 100;
@@ -110,7 +111,7 @@ pub(crate) async fn list(
         video_id: video.id.to_string(),
         title: video.title.clone(),
         duration_s: seconds(video),
-        poster: app.poster(video, client),
+        poster: app.poster(video, client.address),
     });
     Ok(Json(Films {
         videos: videos.collect(),
@@ -171,7 +172,7 @@ pub(crate) async fn logical(
     }
     let video = app.playable(&id, &caller).await?;
     let now = app.clock.now();
-    let places = app.places(&video, Viewer::at(client.address));
+    let places = app.places(&video, Watcher::at(client.address));
     let place = places.first().ok_or_else(no_edge)?;
     let expires = app.expiry(&video, now);
     let tokens = app.signer.tokens(&video.id, None, now, expires)?;
@@ -240,8 +241,8 @@ impl App {
     }
 
     /// The film's poster at its edge, good as long as a token would be.
-    pub(crate) fn poster(&self, video: &Video, client: Client) -> Option<String> {
-        let place = self.place_for_signed(video, Viewer::at(client.address))?;
+    pub(crate) fn poster(&self, video: &Video, at: IpAddr) -> Option<String> {
+        let place = self.place_for_signed(video, Watcher::at(at))?;
         let now = self.clock.now();
         let expires = now.plus(self.settings.token_margin.as_secs());
         let path = self

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp as _};
 use pingora::http::ResponseHeader;
 use pingora::prelude::{Error, Result};
-use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::custom::server::Session;
 use pingora::protocols::http::v2::server::H2Options;
+use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::{ALPN, Stream};
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::ShutdownWatch;
@@ -183,17 +183,19 @@ impl App {
     }
 }
 
+/// Hands all of it over at once: what is written piece by piece wakes the connection for each.
 async fn give(
     session: &mut dyn Session,
     header: Box<ResponseHeader>,
     answer: &AtHand,
 ) -> Result<()> {
+    let mut tasks = vec![HttpTask::Header(header, false)];
+    let mut pieces = answer.pieces().peekable();
+    while let Some(piece) = pieces.next() {
+        tasks.push(HttpTask::Body(Some(piece), pieces.peek().is_none()));
+    }
     let given = async {
-        session.write_response_header(header, false).await?;
-        let mut pieces = answer.pieces().peekable();
-        while let Some(piece) = pieces.next() {
-            session.write_body(piece, pieces.peek().is_none()).await?;
-        }
+        session.response_duplex_vec(tasks).await?;
         session.finish().await
     };
     given.await.map_err(Error::into_down)

@@ -25,6 +25,7 @@ impl MigratorTrait for Migrations {
             ("protected", &videos::PROTECTED),
             ("people", &people::TABLES),
             ("channels", &channels::TABLES),
+            ("leases", &sessions::LEASES),
         ];
         let boxed = |(name, statements)| Box::new(Step::new(name, statements)) as _;
         steps.into_iter().map(boxed).collect()

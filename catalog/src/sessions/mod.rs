@@ -4,7 +4,7 @@ pub mod conformance;
 pub mod sql;
 
 use async_trait::async_trait;
-use contracts::id::{SessionId, VideoId};
+use contracts::id::{SessionId, UserId, VideoId};
 use contracts::time::UnixSeconds;
 
 use crate::error::Error;
@@ -16,16 +16,71 @@ pub struct Session {
     pub id: SessionId,
     /// The film.
     pub video: VideoId,
+    /// Whose it is; none where somebody watches who is not known.
+    pub account: Option<UserId>,
+    /// What it plays on, in words for its account.
+    pub device: Option<String>,
     /// When it began.
     pub started: UnixSeconds,
     /// When its token ends.
     pub expires: UnixSeconds,
     /// When the player was last heard of.
     pub last_beat: UnixSeconds,
-    /// When it was stopped, if it was.
-    pub stopped: Option<UnixSeconds>,
+    /// Until when its lease runs: the next heartbeat must come before.
+    pub lease: UnixSeconds,
+    /// Whether it ends with its lease: it counts against a limit.
+    pub limited: bool,
+    /// When and why it ended before its token, if it did.
+    pub ended: Option<(UnixSeconds, Ending)>,
     /// Where the player was then, in milliseconds from the film's start.
     pub position_ms: Option<u64>,
+}
+
+impl Session {
+    /// Whether it may be played.
+    #[must_use]
+    pub fn lives(&self, now: UnixSeconds) -> bool {
+        self.ended.is_none() && now < self.expires && (!self.limited || now < self.lease)
+    }
+}
+
+/// Why a session ended before its token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its player, or whoever else knows it, said so.
+    Stopped,
+    /// No heartbeat came in time, and it counted against a limit.
+    LeaseLost,
+    /// Its account may not watch the film any more.
+    NotEntitled,
+}
+
+impl Ending {
+    /// The word in the catalogue and in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::LeaseLost => "lease_lost",
+            Self::NotEntitled => "not_entitled",
+        }
+    }
+
+    /// The ending of that word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [Self::Stopped, Self::LeaseLost, Self::NotEntitled];
+        all.into_iter().find(|ending| ending.as_str() == word)
+    }
+}
+
+/// Whose streams a session counts among.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// The account.
+    pub account: UserId,
+    /// How many streams it may have at once where it has no limit of its own; `None`: any number.
+    pub limit: Option<u32>,
 }
 
 /// A session that is to begin.
@@ -35,12 +90,20 @@ pub struct NewSession {
     pub id: SessionId,
     /// The film.
     pub video: VideoId,
+    /// Whose it is; none where somebody watches who is not known.
+    pub seat: Option<Seat>,
+    /// What it plays on.
+    pub device: Option<String>,
     /// Now.
     pub started: UnixSeconds,
     /// When its token ends.
     pub expires: UnixSeconds,
+    /// Until when the first heartbeat must come.
+    pub lease: UnixSeconds,
     /// Where the player begins, in milliseconds from the film's start.
     pub position_ms: Option<u64>,
+    /// Whether edges are to be told when it ends before its token.
+    pub revocable: bool,
     /// By what a repeated wish is known again.
     pub repeat: Option<Repeat>,
 }
@@ -48,7 +111,7 @@ pub struct NewSession {
 /// A wish that can be told from another: the client's key for it, and the digest of what it wished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repeat {
-    /// `Idempotency-Key`, bounded by the caller.
+    /// `Idempotency-Key`, with whose it is, bounded by the caller.
     pub key: String,
     /// A digest of the request's body.
     pub digest: String,
@@ -63,30 +126,97 @@ pub enum Started {
     Same(Session),
     /// The same key stood for another wish.
     Conflict,
+    /// The account has as many streams as it may, these.
+    Full(Vec<Session>),
+}
+
+/// What a player says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beat {
+    /// Where it is, in milliseconds from the film's start.
+    pub position_ms: Option<u64>,
+    /// Which of its heartbeats this is: what an older one says does not count.
+    pub seq: Option<u64>,
+}
+
+/// What ends sessions of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Whose sessions.
+    pub account: UserId,
+    /// Of which films.
+    pub videos: Vec<VideoId>,
+    /// Why.
+    pub why: Ending,
 }
 
 /// The playback sessions of a site.
 #[async_trait]
 pub trait Sessions: Send + Sync {
     /// Begins a session, once a repeat key: of two equal wishes at once, one begins it and both
-    /// get it. A key is free again when the session that it began has expired.
+    /// get it. A key is free again when the session that it began is over.
+    ///
+    /// Of an account's sessions, as many have a stream at once as its limit says, wherever and
+    /// however many begin at once; one whose lease has run out counts no more, and ends for good
+    /// when it was limited.
     async fn start(&self, new: NewSession) -> Result<Started, Error>;
 
     /// The session of that id.
     async fn find(&self, id: &SessionId) -> Result<Option<Session>, Error>;
 
-    /// Notes that the player lives, and where it is. A stopped session is given as it is.
+    /// Notes that the player lives, and where it is, and prolongs its lease to `lease`. A session
+    /// that lives no more stays as it is; one that was limited and whose lease has run out ends.
     async fn beat(
         &self,
         id: &SessionId,
-        position_ms: Option<u64>,
+        beat: Beat,
+        now: UnixSeconds,
+        lease: UnixSeconds,
+    ) -> Result<Option<Session>, Error>;
+
+    /// Puts off the end of a session that lives; it is never put forward.
+    async fn prolong(
+        &self,
+        id: &SessionId,
+        expires: UnixSeconds,
+        now: UnixSeconds,
+    ) -> Result<(), Error>;
+
+    /// Ends a session and frees its repeat key; ending it again changes nothing. Gives it as it is
+    /// then, if there is one.
+    async fn stop(
+        &self,
+        id: &SessionId,
+        why: Ending,
         now: UnixSeconds,
     ) -> Result<Option<Session>, Error>;
 
-    /// Ends a session and frees its repeat key; ending it again changes nothing. Tells whether there is one.
-    async fn stop(&self, id: &SessionId, now: UnixSeconds) -> Result<bool, Error>;
+    /// Ends an account's sessions of some films; tells how many.
+    async fn cut(&self, cut: &Cut, now: UnixSeconds) -> Result<u64, Error>;
 
-    /// How many sessions are neither stopped nor expired.
+    /// The films that an account has living sessions of.
+    async fn watched(&self, account: &UserId, now: UnixSeconds) -> Result<Vec<VideoId>, Error>;
+
+    /// An account's sessions that have a stream now, oldest first.
+    async fn streams(&self, account: &UserId, now: UnixSeconds) -> Result<Vec<Session>, Error>;
+
+    /// Ends the limited sessions whose lease has run out; tells how many.
+    async fn lapse(&self, now: UnixSeconds) -> Result<u64, Error>;
+
+    /// Sessions that ended before their token, and of which edges have not been told, at most
+    /// `limit`, the ones that ended first before the others.
+    async fn untold(&self, now: UnixSeconds, limit: u32) -> Result<Vec<Session>, Error>;
+
+    /// Notes that edges were told of a session's end.
+    async fn told(&self, id: &SessionId) -> Result<(), Error>;
+
+    /// The limit of an account's own, if it has one; 0 is any number.
+    async fn limit(&self, account: &UserId) -> Result<Option<u32>, Error>;
+
+    /// Gives an account a limit of its own, or takes it away. It counts from the next start on.
+    async fn set_limit(&self, account: &UserId, limit: Option<u32>) -> Result<(), Error>;
+
+    /// How many sessions have neither ended nor expired.
     async fn count(&self, now: UnixSeconds) -> Result<u64, Error>;
 
     /// Forgets the sessions that expired before `limit`, and tells how many.

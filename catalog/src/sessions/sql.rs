@@ -1,44 +1,15 @@
 //! Playback sessions in the catalogue's database.
 
 use async_trait::async_trait;
-use contracts::id::{SessionId, VideoId};
+use contracts::id::{SessionId, UserId, VideoId};
 use contracts::time::UnixSeconds;
-use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, PaginatorTrait as _, QueryFilter};
+use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Value};
 
-use super::{NewSession, Session, Sessions, Started};
+use super::{Beat, Cut, Ending, NewSession, Repeat, Seat, Session, Sessions, Started};
 use crate::error::Error;
-use crate::open::engine;
-
-mod rows {
-    //! The table's shape.
-    #![expect(unreachable_pub, reason = "the derive makes public items")]
-
-    use sea_orm::entity::prelude::*;
-
-    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
-    #[sea_orm(table_name = "sessions")]
-    pub struct Model {
-        #[sea_orm(primary_key, auto_increment = false)]
-        pub id: String,
-        pub video: String,
-        pub started_unix_s: i64,
-        pub expires_unix_s: i64,
-        pub last_beat_unix_s: i64,
-        pub stopped_unix_s: Option<i64>,
-        pub position_ms: Option<i64>,
-        pub idempotency_key: Option<String>,
-        pub request_digest: Option<String>,
-    }
-
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
-}
-
-use rows::{Column, Entity};
+use crate::open::{begin, begin_alone, engine};
+use crate::sql::{Row, seconds, statement};
+use crate::words;
 
 /// The adapter for `SQLite` and PostgreSQL.
 pub(crate) struct Sql {
@@ -49,167 +20,358 @@ impl Sql {
     pub(crate) const fn new(db: DatabaseConnection) -> Self {
         Self { db }
     }
-
-    /// The session that a key began, unless it has expired: then the key is set free.
-    async fn begun_by(&self, key: &str, now: UnixSeconds) -> Result<Option<rows::Model>, Error> {
-        Entity::update_many()
-            .col_expr(Column::IdempotencyKey, Expr::value(None::<String>))
-            .filter(Column::IdempotencyKey.eq(key))
-            .filter(Column::ExpiresUnixS.lte(seconds(now)))
-            .exec(&self.db)
-            .await
-            .map_err(engine)?;
-        Entity::find()
-            .filter(Column::IdempotencyKey.eq(key))
-            .one(&self.db)
-            .await
-            .map_err(engine)
-    }
-
-    /// Writes the row; `false` when its id or its key is taken.
-    async fn insert(&self, new: &NewSession) -> Result<bool, Error> {
-        let repeat = new.repeat.as_ref();
-        let row = rows::ActiveModel {
-            id: Set(new.id.to_string()),
-            video: Set(new.video.to_string()),
-            started_unix_s: Set(seconds(new.started)),
-            expires_unix_s: Set(seconds(new.expires)),
-            last_beat_unix_s: Set(seconds(new.started)),
-            stopped_unix_s: Set(None),
-            position_ms: Set(new.position_ms.map(bounded)),
-            idempotency_key: Set(repeat.map(|repeat| repeat.key.clone())),
-            request_digest: Set(repeat.map(|repeat| repeat.digest.clone())),
-        };
-        let first_wins = OnConflict::new().do_nothing().to_owned();
-        let made = Entity::insert(row)
-            .on_conflict(first_wins)
-            .exec_without_returning(&self.db)
-            .await
-            .map_err(engine)?;
-        Ok(made == 1)
-    }
 }
 
 #[async_trait]
 impl Sessions for Sql {
     async fn start(&self, new: NewSession) -> Result<Started, Error> {
-        if let Some(repeat) = &new.repeat
-            && let Some(row) = self.begun_by(&repeat.key, new.started).await?
-        {
-            return repeated(row, &repeat.digest);
-        }
-        if self.insert(&new).await? {
-            return Ok(Started::New(begun(new)));
-        }
-        // The unique key decided between two equal wishes; this is the one that came second.
-        if let Some(repeat) = &new.repeat
-            && let Some(row) = self.begun_by(&repeat.key, new.started).await?
-        {
-            return repeated(row, &repeat.digest);
-        }
-        Err(Error::Exists {
-            what: format!("session {}", new.id),
-        })
+        // Of those who begin for one account at once, each counts what the one before it began.
+        let within = match &new.seat {
+            Some(seat) => begin_alone(&self.db, &format!("sessions/{}", seat.account)).await?,
+            None => begin(&self.db).await?,
+        };
+        let started = start(&within, new).await?;
+        within.commit().await.map_err(engine)?;
+        Ok(started)
     }
 
     async fn find(&self, id: &SessionId) -> Result<Option<Session>, Error> {
-        let row = Entity::find_by_id(id.as_str())
-            .one(&self.db)
-            .await
-            .map_err(engine)?;
-        row.map(session).transpose()
+        find(&self.db, id).await
     }
 
     async fn beat(
         &self,
         id: &SessionId,
-        position_ms: Option<u64>,
+        beat: Beat,
         now: UnixSeconds,
+        lease: UnixSeconds,
     ) -> Result<Option<Session>, Error> {
-        let mut update = Entity::update_many()
-            .col_expr(Column::LastBeatUnixS, Expr::value(seconds(now)))
-            .filter(Column::Id.eq(id.as_str()))
-            .filter(Column::StoppedUnixS.is_null());
-        if let Some(position) = position_ms {
-            update = update.col_expr(Column::PositionMs, Expr::value(bounded(position)));
+        let sql = format!(
+            "UPDATE sessions SET last_beat_unix_s = $2, lease_unix_s = $3 WHERE id = $1 AND {LIVES}"
+        );
+        let values = vec![id.as_str().into(), seconds(now), seconds(lease)];
+        if changed(&self.db, &sql, values).await? == 0 {
+            let lapsed = "id = $3 AND limited AND lease_unix_s <= $1";
+            end(&self.db, lapsed, id.as_str(), Ending::LeaseLost, now).await?;
+            return find(&self.db, id).await;
         }
-        update.exec(&self.db).await.map_err(engine)?;
-        self.find(id).await
+        let newer = "WHERE id = $1 AND (seq IS NULL OR seq < $2)";
+        let (sql, values) = match (beat.seq, beat.position_ms) {
+            (None, None) => return find(&self.db, id).await,
+            (None, Some(position)) => {
+                let sql = "UPDATE sessions SET position_ms = $2 WHERE id = $1";
+                (sql.to_owned(), vec![bounded(position)])
+            }
+            (Some(seq), None) => {
+                let sql = format!("UPDATE sessions SET seq = $2 {newer}");
+                (sql, vec![bounded(seq)])
+            }
+            (Some(seq), Some(position)) => {
+                let sql = format!("UPDATE sessions SET seq = $2, position_ms = $3 {newer}");
+                (sql, vec![bounded(seq), bounded(position)])
+            }
+        };
+        let values = [vec![id.as_str().into()], values].concat();
+        changed(&self.db, &sql, values).await?;
+        find(&self.db, id).await
     }
 
-    async fn stop(&self, id: &SessionId, now: UnixSeconds) -> Result<bool, Error> {
-        Entity::update_many()
-            .col_expr(Column::StoppedUnixS, Expr::value(seconds(now)))
-            .col_expr(Column::IdempotencyKey, Expr::value(None::<String>))
-            .filter(Column::Id.eq(id.as_str()))
-            .filter(Column::StoppedUnixS.is_null())
-            .exec(&self.db)
+    async fn prolong(
+        &self,
+        id: &SessionId,
+        expires: UnixSeconds,
+        now: UnixSeconds,
+    ) -> Result<(), Error> {
+        let sql = format!(
+            "UPDATE sessions SET expires_unix_s = $3 WHERE id = $1 AND expires_unix_s < $3 AND {LIVES}"
+        );
+        let values = vec![id.as_str().into(), seconds(now), seconds(expires)];
+        changed(&self.db, &sql, values).await.map(drop)
+    }
+
+    async fn stop(
+        &self,
+        id: &SessionId,
+        why: Ending,
+        now: UnixSeconds,
+    ) -> Result<Option<Session>, Error> {
+        end(&self.db, "id = $3", id.as_str(), why, now).await?;
+        find(&self.db, id).await
+    }
+
+    async fn cut(&self, cut: &Cut, now: UnixSeconds) -> Result<u64, Error> {
+        let mut count = 0;
+        for video in &cut.videos {
+            let sql = format!(
+                "{END} WHERE stopped_unix_s IS NULL AND expires_unix_s > $1 AND account = $3 AND video = $4"
+            );
+            let values = vec![
+                seconds(now),
+                cut.why.as_str().into(),
+                cut.account.as_str().into(),
+                video.as_str().into(),
+            ];
+            count += changed(&self.db, &sql, values).await?;
+        }
+        Ok(count)
+    }
+
+    async fn watched(&self, account: &UserId, now: UnixSeconds) -> Result<Vec<VideoId>, Error> {
+        let sql = "SELECT DISTINCT video FROM sessions WHERE account = $1 AND stopped_unix_s IS NULL AND expires_unix_s > $2";
+        let values = vec![account.as_str().into(), seconds(now)];
+        let rows = self.db.query_all_raw(statement(sql, values)).await;
+        let rows = rows.map_err(engine)?;
+        let video = |row| sessions(row).parsed("video", VideoId::parse);
+        rows.iter().map(video).collect()
+    }
+
+    async fn streams(&self, account: &UserId, now: UnixSeconds) -> Result<Vec<Session>, Error> {
+        streams(&self.db, account, now).await
+    }
+
+    async fn lapse(&self, now: UnixSeconds) -> Result<u64, Error> {
+        let sql = format!("{END} WHERE stopped_unix_s IS NULL AND limited AND lease_unix_s <= $1");
+        let values = vec![seconds(now), Ending::LeaseLost.as_str().into()];
+        changed(&self.db, &sql, values).await
+    }
+
+    async fn untold(&self, now: UnixSeconds, limit: u32) -> Result<Vec<Session>, Error> {
+        let sql = "SELECT * FROM sessions WHERE untold AND expires_unix_s > $1 ORDER BY stopped_unix_s, id LIMIT $2";
+        let rows = statement(sql, vec![seconds(now), i64::from(limit).into()]);
+        let rows = self.db.query_all_raw(rows).await.map_err(engine)?;
+        rows.iter().map(session).collect()
+    }
+
+    async fn told(&self, id: &SessionId) -> Result<(), Error> {
+        let sql = "UPDATE sessions SET untold = FALSE WHERE id = $1";
+        changed(&self.db, sql, vec![id.as_str().into()])
             .await
-            .map_err(engine)?;
-        Ok(self.find(id).await?.is_some())
+            .map(drop)
+    }
+
+    async fn limit(&self, account: &UserId) -> Result<Option<u32>, Error> {
+        limit(&self.db, account).await
+    }
+
+    async fn set_limit(&self, account: &UserId, limit: Option<u32>) -> Result<(), Error> {
+        let account: Value = account.as_str().into();
+        let Some(limit) = limit else {
+            let sql = "DELETE FROM stream_limits WHERE account = $1";
+            return changed(&self.db, sql, vec![account]).await.map(drop);
+        };
+        let sql = "INSERT INTO stream_limits (account, streams) VALUES ($1, $2) ON CONFLICT (account) DO UPDATE SET streams = excluded.streams";
+        let values = vec![account, i64::from(limit).into()];
+        changed(&self.db, sql, values).await.map(drop)
     }
 
     async fn count(&self, now: UnixSeconds) -> Result<u64, Error> {
-        Entity::find()
-            .filter(Column::ExpiresUnixS.gt(seconds(now)))
-            .filter(Column::StoppedUnixS.is_null())
-            .count(&self.db)
-            .await
-            .map_err(engine)
+        let sql = "SELECT COUNT(*) AS many FROM sessions WHERE expires_unix_s > $1 AND stopped_unix_s IS NULL";
+        let row = statement(sql, vec![seconds(now)]);
+        let row = self.db.query_one_raw(row).await.map_err(engine)?;
+        let many = row.map(|row| row.try_get::<i64>("", "many")).transpose();
+        Ok(many
+            .map_err(engine)?
+            .and_then(|many| many.try_into().ok())
+            .unwrap_or(0))
     }
 
     async fn forget(&self, limit: UnixSeconds) -> Result<u64, Error> {
-        Entity::delete_many()
-            .filter(Column::ExpiresUnixS.lt(seconds(limit)))
-            .exec(&self.db)
-            .await
-            .map(|deleted| deleted.rows_affected)
-            .map_err(engine)
+        let sql = "DELETE FROM sessions WHERE expires_unix_s < $1";
+        changed(&self.db, sql, vec![seconds(limit)]).await
     }
 }
 
-fn begun(new: NewSession) -> Session {
-    Session {
-        id: new.id,
-        video: new.video,
-        started: new.started,
-        expires: new.expires,
-        last_beat: new.started,
-        stopped: None,
-        position_ms: new.position_ms,
-    }
-}
+/// That a session may be played at the instant `$2`; the row's own words for [`Session::lives`].
+const LIVES: &str =
+    "stopped_unix_s IS NULL AND expires_unix_s > $2 AND (NOT limited OR lease_unix_s > $2)";
+/// Ends sessions at the instant `$1` because of `$2`.
+const END: &str = "UPDATE sessions SET stopped_unix_s = $1, ending = $2, untold = revocable, idempotency_key = NULL";
 
-fn repeated(row: rows::Model, digest: &str) -> Result<Started, Error> {
-    if row.request_digest.as_deref() == Some(digest) {
-        session(row).map(Started::Same)
-    } else {
-        Ok(Started::Conflict)
+async fn start(db: &impl ConnectionTrait, new: NewSession) -> Result<Started, Error> {
+    if let Some(repeat) = &new.repeat {
+        free(db, &repeat.key, new.started).await?;
+        if let Some(before) = begun_by(db, repeat).await? {
+            return Ok(before);
+        }
     }
-}
-
-fn session(row: rows::Model) -> Result<Session, Error> {
-    let corrupt = || Error::Corrupt(format!("the row of session {:?}", row.id));
-    let instant = |value: i64| u64::try_from(value).map(UnixSeconds).map_err(|_| corrupt());
-    Ok(Session {
-        id: SessionId::parse(&row.id).map_err(|_| corrupt())?,
-        video: VideoId::parse(&row.video).map_err(|_| corrupt())?,
-        started: instant(row.started_unix_s)?,
-        expires: instant(row.expires_unix_s)?,
-        last_beat: instant(row.last_beat_unix_s)?,
-        stopped: row.stopped_unix_s.map(instant).transpose()?,
-        position_ms: row
-            .position_ms
-            .map(u64::try_from)
-            .transpose()
-            .map_err(|_| corrupt())?,
+    let mut limited = false;
+    if let Some(seat) = &new.seat {
+        let rule = "account = $3 AND limited AND lease_unix_s <= $1";
+        end(
+            db,
+            rule,
+            seat.account.as_str(),
+            Ending::LeaseLost,
+            new.started,
+        )
+        .await?;
+        if let Some(most) = most(db, seat).await? {
+            limited = true;
+            let streams = streams(db, &seat.account, new.started).await?;
+            if streams.len() >= usize::try_from(most).unwrap_or(usize::MAX) {
+                return Ok(Started::Full(streams));
+            }
+        }
+    }
+    if let Some(row) = insert(db, &new, limited).await? {
+        return session(&row).map(Started::New);
+    }
+    // The unique key decided between two equal wishes; this is the one that came second.
+    let before = match &new.repeat {
+        Some(repeat) => begun_by(db, repeat).await?,
+        None => None,
+    };
+    before.ok_or_else(|| Error::Exists {
+        what: format!("session {}", new.id),
     })
 }
 
-fn seconds(instant: UnixSeconds) -> i64 {
-    bounded(instant.0)
+/// Sets a key free whose session is over.
+async fn free(db: &impl ConnectionTrait, key: &str, now: UnixSeconds) -> Result<(), Error> {
+    let lapsed = "idempotency_key = $3 AND limited AND lease_unix_s <= $1";
+    end(db, lapsed, key, Ending::LeaseLost, now).await?;
+    let sql = "UPDATE sessions SET idempotency_key = NULL WHERE idempotency_key = $1 AND expires_unix_s <= $2";
+    changed(db, sql, vec![key.into(), seconds(now)])
+        .await
+        .map(drop)
 }
 
-fn bounded(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
+/// The session that an equal wish began.
+async fn begun_by(db: &impl ConnectionTrait, repeat: &Repeat) -> Result<Option<Started>, Error> {
+    let sql = "SELECT * FROM sessions WHERE idempotency_key = $1";
+    let row = statement(sql, vec![repeat.key.as_str().into()]);
+    let Some(row) = db.query_one_raw(row).await.map_err(engine)? else {
+        return Ok(None);
+    };
+    let digest = sessions(&row).optional_text("request_digest")?;
+    if digest.as_deref() != Some(repeat.digest.as_str()) {
+        return Ok(Some(Started::Conflict));
+    }
+    session(&row).map(Started::Same).map(Some)
+}
+
+/// Writes the row; none when its id or its key is taken.
+async fn insert(
+    db: &impl ConnectionTrait,
+    new: &NewSession,
+    limited: bool,
+) -> Result<Option<QueryResult>, Error> {
+    let sql = "INSERT INTO sessions (id, video, started_unix_s, expires_unix_s, last_beat_unix_s, lease_unix_s, \
+               limited, revocable, position_ms, account, device, idempotency_key, request_digest) \
+               VALUES ($1, $2, $3, $4, $3, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING RETURNING *";
+    let position = new
+        .position_ms
+        .map(|position| i64::try_from(position).unwrap_or(i64::MAX));
+    let repeat = new.repeat.as_ref();
+    let values = vec![
+        new.id.as_str().into(),
+        new.video.as_str().into(),
+        seconds(new.started),
+        seconds(new.expires),
+        seconds(new.lease),
+        limited.into(),
+        new.revocable.into(),
+        position.into(),
+        new.seat
+            .as_ref()
+            .map(|seat| seat.account.to_string())
+            .into(),
+        new.device.as_deref().map(words).into(),
+        repeat.map(|repeat| repeat.key.clone()).into(),
+        repeat.map(|repeat| repeat.digest.clone()).into(),
+    ];
+    db.query_one_raw(statement(sql, values))
+        .await
+        .map_err(engine)
+}
+
+/// How many streams an account may have at once.
+async fn most(db: &impl ConnectionTrait, seat: &Seat) -> Result<Option<u32>, Error> {
+    let own = limit(db, &seat.account).await?;
+    Ok(own.map_or(seat.limit, |own| (own > 0).then_some(own)))
+}
+
+async fn limit(db: &impl ConnectionTrait, account: &UserId) -> Result<Option<u32>, Error> {
+    let sql = "SELECT streams FROM stream_limits WHERE account = $1";
+    let row = statement(sql, vec![account.as_str().into()]);
+    let Some(row) = db.query_one_raw(row).await.map_err(engine)? else {
+        return Ok(None);
+    };
+    let streams: i64 = row.try_get("", "streams").map_err(engine)?;
+    let table = "stream_limits";
+    let corrupt = |_| Row { row: &row, table }.corrupt("streams");
+    u32::try_from(streams).map(Some).map_err(corrupt)
+}
+
+async fn streams(
+    db: &impl ConnectionTrait,
+    account: &UserId,
+    now: UnixSeconds,
+) -> Result<Vec<Session>, Error> {
+    let sql = "SELECT * FROM sessions WHERE account = $1 AND stopped_unix_s IS NULL AND expires_unix_s > $2 \
+               AND lease_unix_s > $2 ORDER BY started_unix_s, id";
+    let values = vec![account.as_str().into(), seconds(now)];
+    let rows = db.query_all_raw(statement(sql, values)).await;
+    rows.map_err(engine)?.iter().map(session).collect()
+}
+
+/// Ends those sessions that the rule, of which `$3` is `of`, names.
+async fn end(
+    db: &impl ConnectionTrait,
+    rule: &str,
+    of: &str,
+    why: Ending,
+    now: UnixSeconds,
+) -> Result<u64, Error> {
+    let sql = format!("{END} WHERE stopped_unix_s IS NULL AND {rule}");
+    let values = vec![seconds(now), why.as_str().into(), of.into()];
+    changed(db, &sql, values).await
+}
+
+async fn find(db: &impl ConnectionTrait, id: &SessionId) -> Result<Option<Session>, Error> {
+    let sql = "SELECT * FROM sessions WHERE id = $1";
+    let row = statement(sql, vec![id.as_str().into()]);
+    let row = db.query_one_raw(row).await.map_err(engine)?;
+    row.map(|row| session(&row)).transpose()
+}
+
+/// Runs a statement and tells how many rows it changed.
+async fn changed(db: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> Result<u64, Error> {
+    let done = db.execute_raw(statement(sql, values)).await;
+    done.map(|done| done.rows_affected()).map_err(engine)
+}
+
+const fn sessions(row: &QueryResult) -> Row<'_> {
+    let table = "sessions";
+    Row { row, table }
+}
+
+fn session(row: &QueryResult) -> Result<Session, Error> {
+    let row = sessions(row);
+    let account = row.optional_text("account")?;
+    let account = account.map(|account| UserId::parse(&account)).transpose();
+    let position: Option<i64> = row.row.try_get("", "position_ms").map_err(engine)?;
+    let position = position.map(u64::try_from).transpose();
+    // Before there were reasons, sessions were stopped by their players alone.
+    let why = match row.optional_text("ending")? {
+        Some(word) => Ending::parse(&word).ok_or_else(|| row.corrupt("ending"))?,
+        None => Ending::Stopped,
+    };
+    Ok(Session {
+        id: row.parsed("id", SessionId::parse)?,
+        video: row.parsed("video", VideoId::parse)?,
+        account: account.map_err(|_| row.corrupt("account"))?,
+        device: row.optional_text("device")?,
+        started: row.instant("started_unix_s")?,
+        expires: row.instant("expires_unix_s")?,
+        last_beat: row.instant("last_beat_unix_s")?,
+        lease: row.instant("lease_unix_s")?,
+        limited: row.truth("limited")?,
+        ended: row.optional_instant("stopped_unix_s")?.map(|at| (at, why)),
+        position_ms: position.map_err(|_| row.corrupt("position_ms"))?,
+    })
+}
+
+fn bounded(value: u64) -> Value {
+    i64::try_from(value).unwrap_or(i64::MAX).into()
 }

@@ -75,9 +75,7 @@ pub(crate) async fn live(
 ) -> Result<Session, Problem> {
     let session = app.catalog.sessions.find(session).await;
     let session = session.map_err(catalogue)?;
-    let lives = |session: &Session| {
-        session.stopped.is_none() && session.expires > app.clock.now() && session.video == *video
-    };
+    let lives = |session: &Session| session.lives(app.clock.now()) && session.video == *video;
     let session = session.filter(lives);
     session.ok_or_else(|| problem::license_refused("session-over"))
 }

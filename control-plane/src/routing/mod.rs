@@ -5,7 +5,7 @@
 //! 3. [`probe`] asks edges how they are; who else knows tells [`Routing::tell`].
 
 pub(crate) mod config;
-pub(crate) mod file;
+pub mod file;
 pub mod prefixes;
 pub(crate) mod probe;
 pub mod rank;
@@ -32,7 +32,7 @@ pub(crate) struct Place {
 
 /// Whose film plays where.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Viewer<'a> {
+pub(crate) struct Watcher<'a> {
     pub(crate) address: IpAddr,
     /// By what it is drawn whether an overloaded edge gives this viewer up.
     pub(crate) draw: u64,
@@ -97,7 +97,7 @@ impl Routing {
     pub(crate) fn places(
         &self,
         film: Film<'_>,
-        viewer: Viewer<'_>,
+        viewer: Watcher<'_>,
         now: UnixSeconds,
     ) -> Vec<Place> {
         let ranked = self.ranked(film, viewer, now);
@@ -108,7 +108,7 @@ impl Routing {
     pub(crate) fn all_places(
         &self,
         film: Film<'_>,
-        viewer: Viewer<'_>,
+        viewer: Watcher<'_>,
         now: UnixSeconds,
     ) -> Vec<Place> {
         let ranked = self.ranked(film, viewer, now);
@@ -118,7 +118,7 @@ impl Routing {
         secure.chain(plain).collect()
     }
 
-    fn ranked(&self, film: Film<'_>, viewer: Viewer<'_>, now: UnixSeconds) -> Vec<&Edge> {
+    fn ranked(&self, film: Film<'_>, viewer: Watcher<'_>, now: UnixSeconds) -> Vec<&Edge> {
         let prefixes = self.prefixes.load();
         let ask = Ask {
             site: prefixes.site(viewer.address),

@@ -6,9 +6,9 @@ use catalog::videos::Video;
 use contracts::time::UnixSeconds;
 
 use crate::app::App;
-use crate::routing::{Film, Place, Viewer};
+use crate::routing::{Film, Place, Watcher};
 
-impl<'a> Viewer<'a> {
+impl<'a> Watcher<'a> {
     /// Somebody of whom nothing is known but the address.
     pub(crate) fn at(address: IpAddr) -> Self {
         Self {
@@ -22,20 +22,20 @@ impl<'a> Viewer<'a> {
 
 impl App {
     /// The edges that a film plays from with a token, the best first; after them the same ones without TLS.
-    pub(crate) fn places(&self, video: &Video, viewer: Viewer<'_>) -> Vec<Place> {
+    pub(crate) fn places(&self, video: &Video, viewer: Watcher<'_>) -> Vec<Place> {
         let now = self.clock.now();
         let film = self.film(video, now);
         self.routing.all_places(film, viewer, now)
     }
 
     /// The edges among which a player may be steered.
-    pub(crate) fn pathways(&self, video: &Video, viewer: Viewer<'_>) -> Vec<Place> {
+    pub(crate) fn pathways(&self, video: &Video, viewer: Watcher<'_>) -> Vec<Place> {
         let now = self.clock.now();
         self.routing.places(self.film(video, now), viewer, now)
     }
 
     /// The edge for what is signed without a token, which partners cannot check.
-    pub(crate) fn place_for_signed(&self, video: &Video, viewer: Viewer<'_>) -> Option<Place> {
+    pub(crate) fn place_for_signed(&self, video: &Video, viewer: Watcher<'_>) -> Option<Place> {
         let now = self.clock.now();
         let film = Film {
             partners: false,

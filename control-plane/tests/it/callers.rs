@@ -22,7 +22,7 @@ async fn ask(house: &House, method: Method, path: &str, token: &str) -> Response
     request.send().await.unwrap()
 }
 
-async fn key(house: &House, scopes: Value, more: Value) -> Value {
+pub(crate) async fn key(house: &House, scopes: Value, more: Value) -> Value {
     let mut wish = json!({"name": "a backend", "scopes": scopes});
     if let Some(at) = more.as_u64() {
         wish["expires_at"] = at.into();

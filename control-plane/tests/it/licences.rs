@@ -16,9 +16,23 @@ const LICENSE: &str = "/v1/drm/clearkey/license";
 
 /// A house that gives Clear Key licences, and a protected film in it.
 pub(crate) async fn house() -> House {
-    let house = House::with(configure).await;
+    with(|_| {}).await
+}
+
+/// The same with a configuration of its own.
+pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> House {
+    let house = House::with(|config, dir| {
+        configure(config, dir);
+        change(config);
+    })
+    .await;
     house.protected_film("film").await;
     house
+}
+
+/// The keys of the film, as they are asked for.
+pub(crate) async fn film_kids(house: &House) -> Vec<String> {
+    names(&film_keys(house).await)
 }
 
 fn configure(config: &mut Config, dir: &TempDir) {
@@ -40,13 +54,13 @@ fn token(playback: &Value) -> &str {
     playback["drm"]["token"].as_str().unwrap()
 }
 
-async fn ask(house: &House, token: &str, kids: &[String]) -> Response {
+pub(crate) async fn ask(house: &House, token: &str, kids: &[String]) -> Response {
     let wanted = json!({"kids": kids, "type": "temporary"});
     let request = house.post(LICENSE, &wanted).bearer_auth(token);
     request.send().await.unwrap()
 }
 
-async fn refused(house: &House, token: &str, kids: &[String], reason: &str) {
+pub(crate) async fn refused(house: &House, token: &str, kids: &[String], reason: &str) {
     let answer = problem(ask(house, token, kids).await, 403, "license-refused").await;
     assert_eq!(answer["reason"], reason);
 }

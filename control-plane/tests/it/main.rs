@@ -18,5 +18,6 @@ mod people;
 mod playback;
 mod several;
 mod site;
+mod streams;
 mod vendors;
 mod videos;

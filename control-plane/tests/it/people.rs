@@ -1,5 +1,6 @@
 //! Accounts: making one, logging in, staying so, logging out; what guesses and floods get.
 
+use control_plane::config::Config;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
@@ -12,6 +13,11 @@ pub(crate) async fn house() -> House {
 
 /// The same with a catalogue elsewhere.
 pub(crate) async fn on(catalog: Option<&str>) -> House {
+    configured(catalog, |_| {}).await
+}
+
+/// The same with a configuration of its own.
+pub(crate) async fn configured(catalog: Option<&str>, change: impl FnOnce(&mut Config)) -> House {
     House::with(|config, dir| {
         let file = |name: &str, text: &str| {
             let path = dir.path().join(name);
@@ -24,6 +30,7 @@ pub(crate) async fn on(catalog: Option<&str>) -> House {
         if let Some(catalog) = catalog {
             config.catalog = catalog.into();
         }
+        change(config);
     })
     .await
 }
@@ -329,7 +336,7 @@ async fn the_first_start_without_an_operator_tells_how_to_become_one() {
         let key = dir.path().join("token.key");
         std::fs::write(&key, "5a".repeat(32)).unwrap();
         let file = format!("sqlite://{}", dir.path().join("catalog.db").display());
-        let config = || control_plane::config::Config {
+        let config = || Config {
             listen: "0.0.0.0:0".into(),
             internal: "127.0.0.1:0".into(),
             catalog: address.as_deref().unwrap_or(&file).into(),

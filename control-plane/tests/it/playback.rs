@@ -150,6 +150,21 @@ async fn a_session_whose_token_has_ended_is_over() {
 }
 
 #[tokio::test]
+async fn a_page_that_is_closed_stops_its_session_by_a_post() {
+    let house = House::start().await;
+    house.film("film1", Privacy::Public).await;
+    let playback = start(&house, "film1").await;
+    let beat = playback["heartbeat"]["url"].as_str().unwrap();
+    let stop = beat.replace("/heartbeat", "/stop");
+    for _ in 0..2 {
+        let stopped = house.request(Method::POST, &stop).send().await.unwrap();
+        assert_eq!(stopped.status(), 204);
+    }
+    let late = house.post(beat, &json!({})).send().await.unwrap();
+    problem(late, 410, "session-over").await;
+}
+
+#[tokio::test]
 async fn a_film_that_is_not_ready_says_how_far_it_is() {
     let house = House::start().await;
     house.upload("film1", Privacy::Public).await;

@@ -1,10 +1,12 @@
 //! One client's connection: its critical streams, its requests, and its orderly end.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use pingora::apps::HttpServerApp;
+use pingora::protocols::tls::SslDigest;
 use quinn::{RecvStream, SendStream, VarInt, ZeroRttAccepted};
 use runtime::shutdown::Shutdown;
 use tokio::task::JoinSet;
@@ -51,6 +53,8 @@ pub(super) struct Context<A> {
     pub(super) settings: Settings,
     pub(super) metrics: Metrics,
     pub(super) server: std::net::SocketAddr,
+    /// What is told of TLS: the same of every connection.
+    pub(super) tls: Arc<SslDigest>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,14 +190,24 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
         }
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // kept from one round to the next: each would queue up and leave the queue again for every request
+        let mut bidi = pin!(quic.accept_bi());
+        let mut uni = pin!(quic.accept_uni());
+        let mut asked = pin!(shutdown.requested());
+        let mut timer = pin!(tokio::time::sleep(self.context.settings.idle));
         while self.phase != Phase::Draining || !requests.is_empty() {
-            let deadline = self.deadline(requests);
+            let due = self.due(requests);
+            if due.is_some_and(|due| due < timer.deadline()) {
+                timer.set(tokio::time::sleep_until(due.unwrap_or_else(Instant::now)));
+            }
             tokio::select! {
-                stream = quic.accept_bi(), if requests.len() < at_once => {
+                stream = &mut bidi, if requests.len() < at_once => {
+                    bidi.set(quic.accept_bi());
                     let Ok((send, recv)) = stream else { return Ok(()) };
                     self.accept(send, recv, requests);
                 }
-                stream = quic.accept_uni() => {
+                stream = &mut uni => {
+                    uni.set(quic.accept_uni());
                     let Ok(stream) = stream else { return Ok(()) };
                     self.account.noise(1)?;
                     let (account, wishes) = (self.account.clone(), Arc::clone(&self.wishes));
@@ -209,12 +223,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
                 Some(done) = unis.join_next() => if let Ok(Err(fault)) = done {
                     return Err(fault);
                 },
-                () = shutdown.requested(), if self.phase == Phase::Open => {
+                () = &mut asked, if self.phase == Phase::Open => {
                     self.announce(&mut streams).await?;
                 }
-                () = tokio::time::sleep_until(deadline) => match self.phase {
-                    Phase::Announced(_) => self.drain(&mut streams).await?,
-                    _ => self.announce(&mut streams).await?,
+                () = &mut timer => match due {
+                    Some(due) if due <= Instant::now() => self.go_on(&mut streams).await?,
+                    // what was due when it was set no longer is
+                    due => timer.set(tokio::time::sleep_until(due.unwrap_or_else(far))),
                 },
             }
         }
@@ -267,11 +282,21 @@ impl<A: HttpServerApp + Send + Sync + 'static> Connection<A> {
     }
 
     /// When something is due without anybody's doing.
-    fn deadline(&self, requests: &JoinSet<bool>) -> Instant {
+    fn due(&self, requests: &JoinSet<bool>) -> Option<Instant> {
         match self.phase {
-            Phase::Announced(until) => until,
-            Phase::Open if requests.is_empty() => self.idle_since + self.context.settings.idle,
-            _ => Instant::now() + FAR_AWAY,
+            Phase::Announced(until) => Some(until),
+            Phase::Open if requests.is_empty() => {
+                Some(self.idle_since + self.context.settings.idle)
+            }
+            _ => None,
+        }
+    }
+
+    /// Does what was due.
+    async fn go_on(&mut self, streams: &mut Streams) -> Result<(), Fault> {
+        match self.phase {
+            Phase::Announced(_) => self.drain(streams).await,
+            _ => self.announce(streams).await,
         }
     }
 
@@ -333,5 +358,7 @@ const GRACE_MAX: Duration = Duration::from_secs(1);
 /// How often the frames of QUIC are counted.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// A time that does not come.
-const FAR_AWAY: Duration = Duration::from_secs(24 * 3600);
+/// A time that is nobody's.
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(24 * 3600)
+}

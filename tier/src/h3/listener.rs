@@ -17,6 +17,7 @@ use super::batch::Gathering;
 use super::code::Code;
 use super::connection::{Connection, Context, Early};
 use super::metrics::Metrics;
+use super::session;
 use super::settings::Settings;
 use super::steering::{Steering, Tag, Tagged};
 
@@ -114,12 +115,14 @@ where
         ..
     } = listener;
     let mut settings = settings.subscribe();
+    let tls = session::Connection::tls();
     let of = |settings: &Settings| {
         Arc::new(Context {
             app: Arc::clone(&app),
             settings: settings.clone(),
             metrics: metrics.clone(),
             server: local_addr,
+            tls: Arc::clone(&tls),
         })
     };
     let mut context = of(&settings.borrow_and_update());

@@ -1,13 +1,20 @@
 //! What the HTTP/3 front counts.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::metrics::Cut;
 
-/// The counters of one listener. Clones count into the same cells.
+/// The counters of one listener. Clones are the same ones.
 #[derive(Debug, Clone)]
+pub struct Metrics(Arc<Counters>);
+
+/// What is counted.
+#[derive(Debug)]
 #[non_exhaustive]
-pub struct Metrics {
+pub struct Counters {
     /// Connections whose handshake was completed.
     pub connections: IntCounter,
     /// Connections that are open now.
@@ -40,7 +47,7 @@ impl Metrics {
         for cause in Cut::ALL {
             cut.with_label_values(&[cause.as_str()]);
         }
-        Self {
+        Self(Arc::new(Counters {
             cut,
             connections: counter(
                 "h3_connections_total",
@@ -71,7 +78,7 @@ impl Metrics {
                 "h3_resets_total",
                 "HTTP/3 responses that did not reach their end",
             ),
-        }
+        }))
     }
 
     /// Counts a client that is cut off.
@@ -109,6 +116,14 @@ impl Metrics {
         ]
         .into_iter()
         .try_for_each(|counter| registry.register(Box::new(counter.clone())))
+    }
+}
+
+impl Deref for Metrics {
+    type Target = Counters;
+
+    fn deref(&self) -> &Counters {
+        &self.0
     }
 }
 

@@ -42,6 +42,6 @@ mod varint;
 #[doc(hidden)]
 pub use code::{Code, Fault};
 pub use listener::{Listener, bind, bind_beside, serve};
-pub use metrics::Metrics;
+pub use metrics::{Counters, Metrics};
 pub use settings::Settings;
 pub use steering::{Steering, Tag};

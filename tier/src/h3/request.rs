@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 use pingora::apps::HttpServerApp;
+use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::socket::SocketAddr;
 use tokio::sync::watch;
@@ -90,7 +91,10 @@ impl Streams {
         let connection = session::Connection {
             client: SocketAddr::Inet(quic.remote_address()),
             server: Some(SocketAddr::Inet(local(&quic, *server))),
-            digest: session::Connection::digest(),
+            digest: Digest {
+                ssl_digest: Some(Arc::clone(&context.tls)),
+                ..Digest::default()
+            },
             metrics: metrics.clone(),
             quic: quic.clone(),
         };

@@ -63,12 +63,8 @@ struct Retry {
 
 impl Connection {
     /// What pingora's filters read to learn that a request came over TLS.
-    pub(super) fn digest() -> Digest {
-        let tls = SslDigest::new("", "TLSv1.3", None, None, Vec::new());
-        Digest {
-            ssl_digest: Some(Arc::new(tls)),
-            ..Digest::default()
-        }
+    pub(super) fn tls() -> Arc<SslDigest> {
+        Arc::new(SslDigest::new("", "TLSv1.3", None, None, Vec::new()))
     }
 }
 

@@ -1,6 +1,15 @@
-//! Playback sessions over HTTP.
+//! Playback sessions over HTTP: a session begins, lives by heartbeats, ends.
+//!
+//! 1. [`viewer`] says whose session it is: a person's, or one's whom a backend names;
+//! 2. the catalogue begins it, unless the account has as many streams as it may ([`streams`]);
+//! 3. heartbeats prolong its lease; a session that counts against a limit ends with it.
+
+pub(crate) mod config;
+pub(crate) mod streams;
+pub(crate) mod viewer;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,7 +18,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
-use catalog::sessions::{NewSession, Repeat, Session, Started};
+use catalog::sessions::{Beat as Said, Ending, NewSession, Repeat, Session, Started};
 use catalog::videos::Video;
 use contracts::id::{SessionId, VideoId};
 use contracts::keys::System;
@@ -19,16 +28,20 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
+use self::viewer::Viewer;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::client::Client;
 use crate::drm::offer::{self, Offer};
 use crate::problem::{self, catalogue};
-use crate::routing::{Place, Viewer};
+use crate::routing::{Place, Watcher};
 use crate::videos::no_edge;
 
 /// The longest `Idempotency-Key`, in bytes.
 const LONGEST_KEY: usize = 128;
+
+/// How much of a device's name is kept, in characters.
+const LONGEST_DEVICE: usize = 100;
 
 /// A wish to watch.
 #[derive(Deserialize, Serialize, ToSchema)]
@@ -36,7 +49,8 @@ const LONGEST_KEY: usize = 128;
 pub(crate) struct Wish {
     video_id: String,
     /// What the player runs on. `hdcp` and `max_height` decide which keys of a protected film it gets, and the
-    /// first of `drm` that is offered gives them where `drm` wishes none; other members are not looked at.
+    /// first of `drm` that is offered gives them where `drm` wishes none. Lists of streams show its `name`, else its
+    /// `type`, else its `id`; other members are not looked at.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     device: Option<serde_json::Value>,
@@ -47,6 +61,13 @@ pub(crate) struct Wish {
     /// Where the player begins, in seconds.
     #[serde(default)]
     position_s: Option<f64>,
+    /// For backends: for whom it asks, by a name of its own of 1 to 255 bytes. Limits count for each viewer.
+    #[serde(default)]
+    viewer: Option<String>,
+    /// For backends: where the viewer is, an IP address.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    viewer_ip: Option<IpAddr>,
 }
 
 /// A session that has begun.
@@ -61,8 +82,11 @@ pub(crate) struct Playback {
     drm: Option<Offer>,
     thumbnails: Thumbnails,
     subtitles: Vec<String>,
-    /// Content steering is not offered: always `null`.
+    /// Where a player asks, while it plays, which edge to take; `null` where fewer than two can play the film. The
+    /// manifests of `steered` name it.
     steering_url: Option<String>,
+    /// The film's manifests with a pathway for each edge, for players that can be steered; `null` as `steering_url`.
+    steered: Option<Manifests>,
     heartbeat: Heartbeat,
     /// When the token ends, in Unix seconds.
     expires_at: u64,
@@ -93,6 +117,9 @@ pub(crate) struct Thumbnails {
 pub(crate) struct Heartbeat {
     url: String,
     every_s: u64,
+    /// How long the session is believed to be watched after the last one. A session that counts against a limit
+    /// of streams ends then.
+    lease_s: u64,
 }
 
 /// The same film at another edge.
@@ -110,13 +137,19 @@ pub(crate) struct Beat {
     position_s: Option<f64>,
     /// `playing`, `paused`, `buffering` or `ended`.
     state: Option<String>,
+    /// Which of its heartbeats this is, rising: what an older one says does not count.
+    seq: Option<u64>,
 }
 
 /// What the player shall do.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Answer {
-    /// `continue`; a session that is over is answered 410.
+    /// `continue`, or `stop` where the session was ended here. One that its player stopped, or whose token is over,
+    /// is answered 410.
     action: &'static str,
+    /// Why the player shall stop: `lease_lost`, `not_entitled`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     /// When the token ends, in Unix seconds.
     expires_at: u64,
 }
@@ -124,7 +157,7 @@ pub(crate) struct Answer {
 /// Begins a session and gives the addresses of the film's manifests, signed.
 #[utoipa::path(post, path = "/playback/start", request_body = Wish,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 128 printable ASCII characters; the same key with the same body gives the same session")),
-    responses((status = 201, body = Playback), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 201, body = Playback), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem, description = "`video-not-ready`, or `concurrency_limit` with `active`"), (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn start(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -133,46 +166,49 @@ pub(crate) async fn start(
     wish: Result<Json<Wish>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Playback>), Problem> {
     let Json(wish) = wish?;
-    let position = milliseconds(wish.position_s)?;
-    let repeat = repeat(&headers, &wish)?;
+    let position_ms = milliseconds(wish.position_s)?;
+    let repeat = repeat(&headers, &caller, &wish)?;
+    let viewer = Viewer::of(&caller, client, wish.viewer.as_deref(), wish.viewer_ip)?;
     let video = app.playable(&wish.video_id, &caller).await?;
-    let places = app.places(&video, Viewer::at(client.address));
+    let at = viewer.address;
+    let places = app.places(&video, Watcher::at(at));
     if places.is_empty() {
         return Err(no_edge());
     }
     let device = wish.device.as_ref();
     let system = offer::choose(&app, &video, wish.drm.as_deref(), device)?;
-    let session = begin(&app, &video, position, repeat).await?;
-    let mut playback = app.playback(&session, &video, &places, (system, client))?;
+    let now = app.clock.now();
+    let new = NewSession {
+        id: fresh_id()?,
+        video: video.id.clone(),
+        seat: viewer.seat(&app),
+        device: label(device),
+        started: now,
+        expires: app.expiry(&video, now),
+        lease: now.plus(app.settings.playback.lease.as_secs()),
+        position_ms,
+        revocable: caller != Caller::Anonymous,
+        repeat,
+    };
+    let session = begin(&app, new).await?;
+    let mut playback = app.playback(&session, &video, &places, (system, at))?;
     if let Some(system) = system {
         playback.drm = offer::begin(&app, &session, system, device).await?;
     }
     Ok((StatusCode::CREATED, Json(playback)))
 }
 
-async fn begin(
-    app: &App,
-    video: &Video,
-    position_ms: Option<u64>,
-    repeat: Option<Repeat>,
-) -> Result<Session, Problem> {
-    let now = app.clock.now();
-    let new = NewSession {
-        id: fresh_id()?,
-        video: video.id.clone(),
-        started: now,
-        expires: app.expiry(video, now),
-        position_ms,
-        repeat,
-    };
-    match app.catalog.sessions.start(new).await.map_err(catalogue)? {
+async fn begin(app: &App, new: NewSession) -> Result<Session, Problem> {
+    let started = app.catalog.sessions.start(new).await;
+    match started.map_err(catalogue)? {
         Started::New(session) => {
             app.metrics.sessions.inc();
-            tracing::info!(session.id = %session.id, video.id = %video.id, "session {} begins for video {}", session.id, video.id);
+            tracing::info!(session.id = %session.id, video.id = %session.video, "session {} begins for video {}", session.id, session.video);
             Ok(session)
         }
         Started::Same(session) => Ok(session),
         Started::Conflict => Err(problem::repeated_key()),
+        Started::Full(active) => Err(problem::concurrency_limit(&active)),
     }
 }
 
@@ -196,43 +232,60 @@ pub(crate) async fn heartbeat(
             known.join(", ")
         )));
     }
-    let position = milliseconds(beat.position_s)?;
+    let said = Said {
+        position_ms: milliseconds(beat.position_s)?,
+        seq: beat.seq,
+    };
     let id = SessionId::parse(&id).map_err(|_| problem::no_session())?;
     let now = app.clock.now();
-    let session = app
-        .catalog
-        .sessions
-        .beat(&id, position, now)
-        .await
+    let lease = now.plus(app.settings.playback.lease.as_secs());
+    let session = app.catalog.sessions.beat(&id, said, now, lease).await;
+    let session = session
         .map_err(catalogue)?
         .ok_or_else(problem::no_session)?;
-    if session.stopped.is_some() || session.expires <= now {
-        return Err(problem::session_over());
-    }
+    let (action, reason) = match session.ended {
+        None if now < session.expires => ("continue", None),
+        None | Some((_, Ending::Stopped)) => return Err(problem::session_over()),
+        Some((_, why)) => ("stop", Some(why.as_str())),
+    };
     Ok(Json(Answer {
-        action: "continue",
+        action,
+        reason,
         expires_at: session.expires.0,
     }))
 }
 
-/// Ends a session: its heartbeats are answered 410 from now on. Its token stays good until it
-/// expires, since edges do not hear of ended sessions.
+/// Ends a session: its heartbeats are answered 410 from now on.
 #[utoipa::path(delete, path = "/playback/{session}", params(("session" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem)))]
+    responses((status = 204, description = "it is over"), (status = 404, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn stop(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
 ) -> Result<StatusCode, Problem> {
-    let id = SessionId::parse(&id).map_err(|_| problem::no_session())?;
-    let stopped = app.catalog.sessions.stop(&id, app.clock.now()).await;
-    if stopped.map_err(catalogue)? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(problem::no_session())
-    }
+    app.stop(&id).await
+}
+
+/// The same, for pages that are being closed: `navigator.sendBeacon` posts.
+#[utoipa::path(post, path = "/playback/{session}/stop", params(("session" = String, Path)),
+    responses((status = 204, description = "it is over"), (status = 404, body = Problem), (status = 503, body = Problem)))]
+pub(crate) async fn stop_by_post(
+    State(app): State<Arc<App>>,
+    Named(id): Named<String>,
+) -> Result<StatusCode, Problem> {
+    app.stop(&id).await
 }
 
 impl App {
+    async fn stop(&self, id: &str) -> Result<StatusCode, Problem> {
+        let id = SessionId::parse(id).map_err(|_| problem::no_session())?;
+        let now = self.clock.now();
+        let stopped = self.catalog.sessions.stop(&id, Ending::Stopped, now).await;
+        stopped
+            .map_err(catalogue)?
+            .ok_or_else(problem::no_session)?;
+        Ok(StatusCode::NO_CONTENT)
+    }
+
     /// When a token that is made now ends: the film can be watched with pauses.
     pub(crate) fn expiry(&self, video: &Video, now: UnixSeconds) -> UnixSeconds {
         let film = video.duration_ms.unwrap_or(0).div_ceil(1000);
@@ -257,7 +310,7 @@ impl App {
         session: &Session,
         video: &Video,
         places: &[Place],
-        (system, client): (Option<System>, Client),
+        (system, at): (Option<System>, IpAddr),
     ) -> Result<Playback, Problem> {
         let now = self.clock.now();
         let tokens = self
@@ -272,6 +325,8 @@ impl App {
         });
         let mut all = all.collect::<Result<VecDeque<_>, Problem>>()?;
         let first = all.pop_front().ok_or_else(no_edge)?;
+        let steering = self.can_steer(session, video, at);
+        let steering = steering.then(|| self.steering_url(&session.id));
         Ok(Playback {
             session_id: session.id.to_string(),
             asset_id: video.id.to_string(),
@@ -279,13 +334,17 @@ impl App {
             manifests: first.manifests,
             drm: None,
             thumbnails: Thumbnails {
-                poster: self.poster(video, client),
+                poster: self.poster(video, at),
             },
             subtitles: Vec::new(),
-            steering_url: None,
+            steered: steering
+                .as_deref()
+                .map(|room| Manifests::in_room(room, way)),
+            steering_url: steering,
             heartbeat: Heartbeat {
                 url: format!("{}/v1/playback/{}/heartbeat", self.public_base, session.id),
                 every_s: self.settings.heartbeat.as_secs(),
+                lease_s: self.settings.playback.lease.as_secs(),
             },
             expires_at: session.expires.0,
             alternatives: all.into(),
@@ -304,7 +363,11 @@ struct Way {
 
 impl Manifests {
     fn at(base: &str, token: &str, video: &VideoId, way: Way) -> Self {
-        let at = |file: &str| format!("{base}/~{token}/v/{video}/{file}");
+        Self::in_room(&format!("{base}/~{token}/v/{video}"), way)
+    }
+
+    fn in_room(room: &str, way: Way) -> Self {
+        let at = |file: &str| format!("{room}/{file}");
         Self {
             hls: at(way.hls),
             hls_ts: way.ts.then(|| at("master_ts.m3u8")),
@@ -313,8 +376,18 @@ impl Manifests {
     }
 }
 
-/// By what a repeated wish is known: the client's key and a digest of what was wished.
-fn repeat(headers: &HeaderMap, wish: &Wish) -> Result<Option<Repeat>, Problem> {
+/// What a device is called where an account's streams are listed.
+fn label(device: Option<&serde_json::Value>) -> Option<String> {
+    let said = |name| device?.get(name)?.as_str().filter(|text| !text.is_empty());
+    let text = said("name")
+        .or_else(|| said("type"))
+        .or_else(|| said("id"))?;
+    let shown = text.chars().filter(|one| !one.is_control());
+    Some(shown.take(LONGEST_DEVICE).collect())
+}
+
+/// By what a repeated wish is known: whose it is, the client's key, and a digest of what was wished.
+fn repeat(headers: &HeaderMap, caller: &Caller, wish: &Wish) -> Result<Option<Repeat>, Problem> {
     let Some(value) = headers.get("idempotency-key") else {
         return Ok(None);
     };
@@ -329,7 +402,7 @@ fn repeat(headers: &HeaderMap, wish: &Wish) -> Result<Option<Repeat>, Problem> {
     })?;
     let body = serde_json::to_vec(wish).map_err(|_| Problem::internal())?;
     Ok(Some(Repeat {
-        key: key.to_owned(),
+        key: format!("{}\n{key}", viewer::owner(caller)),
         digest: B64.encode(Sha256::digest(body)),
     }))
 }
