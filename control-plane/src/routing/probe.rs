@@ -102,3 +102,82 @@ impl Probed {
         gauge.with_label_values(&[edge]).set(well.into());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::atomic::{AtomicU16, Ordering};
+
+    use axum::Router;
+    use axum::http::StatusCode;
+    use axum::routing::get;
+    use contracts::time::UnixSeconds;
+    use prometheus::Opts;
+
+    use super::*;
+    use crate::routing::config::Edge;
+    use crate::routing::prefixes::Prefixes;
+    use crate::routing::{Film, Watcher};
+
+    /// An edge whose `/healthz` answers what it is told to.
+    async fn edge() -> (String, Arc<AtomicU16>) {
+        let status = Arc::new(AtomicU16::new(200));
+        let told = Arc::clone(&status);
+        let healthz = move || {
+            let status = told.load(Ordering::Relaxed);
+            async move { StatusCode::from_u16(status).unwrap() }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/healthz", listener.local_addr().unwrap());
+        let app = Router::new().route("/healthz", get(healthz));
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        (url, status)
+    }
+
+    fn first(routing: &Routing) -> Vec<String> {
+        let film = Film {
+            id: "film",
+            protected: false,
+            partners: false,
+        };
+        let watcher = Watcher {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            draw: 0,
+            current: None,
+        };
+        let places = routing.places(film, watcher, UnixSeconds(0));
+        places.into_iter().map(|place| place.name).collect()
+    }
+
+    #[tokio::test]
+    async fn an_edge_is_left_after_two_failures_and_taken_back_at_the_first_answer() {
+        let (url, status) = edge().await;
+        let named = |name: &str, priority| Edge {
+            name: name.to_owned(),
+            priority,
+            ..Edge::default()
+        };
+        let edges = vec![named("probed", 0), named("other", 1)];
+        let routing = Routing::new(edges, Prefixes::default());
+        let gauge = IntGaugeVec::new(Opts::new("up", "up"), &["edge"]).unwrap();
+        let client = runtime::http::client().build().unwrap();
+        let mut probed = vec![Probed {
+            edge: "probed".to_owned(),
+            url,
+            failures: 0,
+        }];
+        for (says, want) in [
+            (200, vec!["probed", "other"]),
+            (503, vec!["probed", "other"]),
+            (503, vec!["other"]),
+            (404, vec!["other"]),
+            (204, vec!["probed", "other"]),
+        ] {
+            status.store(says, Ordering::Relaxed);
+            probed = round(probed, &client).await;
+            probed[0].tell(&routing, &gauge);
+            assert_eq!(first(&routing), want, "after {says}");
+        }
+        assert_eq!(gauge.with_label_values(&["probed"]).get(), 1);
+    }
+}
