@@ -8,7 +8,8 @@
 //! 3. [`sessions`] — who watches what, until when;
 //! 4. [`keys`] — what protected films are encrypted with, sealed;
 //! 5. [`users`], [`logins`], [`api_keys`] — who there is, who is logged in, which backends may call;
-//! 6. [`channels`] — which films belong together, and to whom.
+//! 6. [`channels`] — which films belong together, and to whom;
+//! 7. [`feed`] — what edges and shields are ordered to purge and to revoke; [`nodes`] — how far those are.
 //!
 //! What always holds: a change of state is atomic; absent is `None`, not an error; a video that is
 //! ready never falls back; progress only rises.
@@ -18,9 +19,11 @@ pub mod api_keys;
 pub mod channels;
 mod digest;
 mod error;
+pub mod feed;
 pub mod keys;
 pub mod logins;
 mod migrations;
+pub mod nodes;
 mod open;
 pub mod sessions;
 mod sql;

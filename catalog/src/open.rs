@@ -18,9 +18,11 @@ use crate::address::shown;
 use crate::api_keys::{self, ApiKeys};
 use crate::channels::{self, Channels};
 use crate::error::Error;
+use crate::feed::{self, Feed};
 use crate::keys::{self, Keys};
 use crate::logins::{self, Logins};
 use crate::migrations::Migrations;
+use crate::nodes::{self, Nodes};
 use crate::sessions::{self, Sessions};
 use crate::sql::statement;
 use crate::users::{self, Users};
@@ -72,6 +74,10 @@ pub struct Catalog {
     pub api_keys: Arc<dyn ApiKeys>,
     /// Channels.
     pub channels: Arc<dyn Channels>,
+    /// Orders to edges and shields.
+    pub feed: Arc<dyn Feed>,
+    /// Who follows them.
+    pub nodes: Arc<dyn Nodes>,
     db: DatabaseConnection,
     lock: Option<PathBuf>,
 }
@@ -100,6 +106,8 @@ pub async fn open(address: impl AsRef<str>, clock: Arc<dyn Clock>) -> Result<Cat
         logins: Arc::new(logins::sql::Sql::new(db.clone())),
         api_keys: Arc::new(api_keys::sql::Sql::new(db.clone())),
         channels: Arc::new(channels::sql::Sql::new(db.clone())),
+        feed: Arc::new(feed::sql::Sql::new(db.clone())),
+        nodes: Arc::new(nodes::sql::Sql::new(db.clone())),
         db,
         lock,
     };

@@ -14,7 +14,12 @@ pub(crate) fn statement(sql: impl Into<String>, values: Vec<Value>) -> Statement
 
 /// An instant as databases hold it.
 pub(crate) fn seconds(instant: UnixSeconds) -> Value {
-    i64::try_from(instant.0).unwrap_or(i64::MAX).into()
+    number(instant.0)
+}
+
+/// A number as databases hold it.
+pub(crate) fn number(value: u64) -> Value {
+    i64::try_from(value).unwrap_or(i64::MAX).into()
 }
 
 /// A row of `table`, which is read column by column.
@@ -36,11 +41,13 @@ impl Row<'_> {
         self.row.try_get("", column).map_err(engine)
     }
 
-    pub(crate) fn instant(&self, column: &str) -> Result<UnixSeconds, Error> {
+    pub(crate) fn number(&self, column: &str) -> Result<u64, Error> {
         let value: i64 = self.row.try_get("", column).map_err(engine)?;
-        u64::try_from(value)
-            .map(UnixSeconds)
-            .map_err(|_| self.corrupt(column))
+        u64::try_from(value).map_err(|_| self.corrupt(column))
+    }
+
+    pub(crate) fn instant(&self, column: &str) -> Result<UnixSeconds, Error> {
+        self.number(column).map(UnixSeconds)
     }
 
     pub(crate) fn optional_instant(&self, column: &str) -> Result<Option<UnixSeconds>, Error> {

@@ -49,6 +49,8 @@ async fn promises(catalog: &Catalog) {
     catalog::logins::conformance::all(logins, users).await;
     catalog::api_keys::conformance::all(catalog.api_keys.as_ref()).await;
     catalog::channels::conformance::all(catalog.channels.as_ref(), catalog.videos.as_ref()).await;
+    catalog::feed::conformance::all(catalog.feed.as_ref()).await;
+    catalog::nodes::conformance::all(catalog.nodes.as_ref()).await;
 }
 
 #[tokio::test]

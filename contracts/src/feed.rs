@@ -1,7 +1,7 @@
 //! The feed: numbered orders to purge and to revoke, which every edge and shield follows.
 //!
-//! A node asks `GET {feed}?after={seq}&wait={seconds}` and shows its hop credential. The answer is a [`Page`]: the
-//! orders after that number, oldest first, as many as the server likes; an empty one may be held back for as long as
+//! A node asks `GET {feed}?after={seq}&wait={seconds}`, says who it is ([`crate::fleet::Question`]), and shows its hop
+//! credential. The answer is a [`Page`]: the orders after that number, oldest first, as many as the server likes; an empty one may be held back for as long as
 //! the node is willing to wait. Orders are idempotent: one that comes again changes nothing.
 //!
 //! What a server promises:

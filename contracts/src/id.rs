@@ -92,6 +92,11 @@ id!(
 );
 
 id!(
+    /// An edge or a shield, as it calls itself.
+    NodeId, "node", 32, "1 to 32 of a-z 0-9 -", |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
+);
+
+id!(
     /// A feed of orders. One that begins anew has another.
     FeedId, "feed", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
 );
@@ -130,7 +135,7 @@ macro_rules! drawn {
 }
 
 drawn!(
-    VideoId, UploadId, SessionId, UserId, ChannelId, LoginId, ApiKeyId
+    VideoId, UploadId, SessionId, UserId, ChannelId, LoginId, ApiKeyId, FeedId
 );
 
 fn base62(bits: [u8; 16]) -> String {

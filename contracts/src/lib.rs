@@ -8,7 +8,8 @@
 //!    takes them back;
 //! 3. [`address`] — what it names: a playlist, a segment, an image, and in which view of the film;
 //! 4. [`reason`] — why it was refused, and what every tier may do about it;
-//! 5. [`header`] — the private headers that tiers exchange; [`feed`] — the orders that they follow.
+//! 5. [`header`] — the private headers that tiers exchange; [`feed`] — the orders that they follow,
+//!    and [`fleet`], how they say who they are.
 //!
 //! [`asset`] is what ingest publishes and the origin reads, [`keys`] what protected films are encrypted with; [`id`]
 //! and [`time`] are their atoms.
@@ -19,6 +20,7 @@
 pub mod address;
 pub mod asset;
 pub mod feed;
+pub mod fleet;
 pub mod header;
 pub mod id;
 pub mod keys;

@@ -23,6 +23,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::Settings;
+use crate::fleet::{Fleet, feed, orders::Orders, purges};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::people::{People, accounts, api_keys, channels, login};
@@ -35,6 +36,9 @@ use crate::{drm, keys, page, playback, problem, status, steering, videos};
 const BODY: usize = 64 * 1024;
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(20);
+/// The route whose answers are held back, and how long those may take.
+const FEED: &str = "/v1/fleet/feed";
+const FEED_ANSWER: Duration = Duration::from_secs(45);
 /// The request's name, told to the client.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -51,6 +55,8 @@ pub(crate) struct App {
     pub(crate) operator: Operator,
     pub(crate) people: People,
     pub(crate) keys: Option<Keys>,
+    pub(crate) orders: Orders,
+    pub(crate) fleet: Fleet,
     pub(crate) metrics: Metrics,
     pub(crate) request_ids: RequestIds,
 }
@@ -87,6 +93,10 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(steering::manifest_of_view))
         .routes(routes!(status::show))
         .routes(routes!(keys::show))
+        .routes(routes!(feed::show))
+        .routes(routes!(feed::renew))
+        .routes(routes!(purges::order))
+        .routes(routes!(purges::show))
         .routes(routes!(login::login))
         .routes(routes!(login::refresh))
         .routes(routes!(login::logout))
@@ -201,7 +211,8 @@ async fn watched(State(app): State<Arc<App>>, request: Request<Body>, next: Next
     let method = request.method().clone();
     let route = family(request.uri().path());
     let began = Instant::now();
-    let answered = tokio::time::timeout(ANSWER, next.run(request)).await;
+    let limit = if route == FEED { FEED_ANSWER } else { ANSWER };
+    let answered = tokio::time::timeout(limit, next.run(request)).await;
     let mut response = answered.unwrap_or_else(|_| {
         problem::unavailable("The answer took too long; try again in a moment.").into_response()
     });
@@ -273,6 +284,10 @@ fn family(path: &str) -> &'static str {
         ["v1", "steering", _, _, _] => "/v1/steering/{session}/{view}/{file}",
         ["v1", "status"] => "/v1/status",
         ["v1", "keys", _] => "/v1/keys/{video}",
+        ["v1", "fleet", "feed"] => FEED,
+        ["v1", "fleet", "feed", "renew"] => "/v1/fleet/feed/renew",
+        ["v1", "purge"] => "/v1/purge",
+        ["v1", "purge", _] => "/v1/purge/{seq}",
         ["v1", "videos", _, "cpix"] => "/v1/videos/{id}/cpix",
         ["v1", "speke"] => "/v1/speke",
         ["v1", "videos", _, "channel"] => "/v1/videos/{id}/channel",

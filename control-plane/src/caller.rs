@@ -63,11 +63,13 @@ pub(crate) enum Scope {
     Videos,
     /// How the site is.
     Status,
+    /// What caches hold.
+    Purge,
 }
 
 impl Scope {
     /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Playback, Self::Videos, Self::Status];
+    pub(crate) const ALL: [Self; 4] = [Self::Playback, Self::Videos, Self::Status, Self::Purge];
 
     /// The word in the API.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -75,6 +77,7 @@ impl Scope {
             Self::Playback => "playback",
             Self::Videos => "videos",
             Self::Status => "status",
+            Self::Purge => "purge",
         }
     }
 
@@ -121,7 +124,8 @@ impl Caller {
         }
     }
 
-    fn refused(&self) -> Problem {
+    /// How whoever may not do something is refused.
+    pub(crate) fn refused(&self) -> Problem {
         match self {
             Self::Anonymous => problem::credentials_needed(),
             _ => problem::not_allowed(),

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use crate::drm::config::{Adapter, Drm, DrmConfig, HdcpConfig, PolicyConfig, VendorConfig};
+pub use crate::fleet::config::{FleetConfig, FleetSettings};
 pub use crate::people::config::{Accounts, AccountsConfig, Issuer, IssuerConfig, Jwks, SignUp};
 pub use crate::playback::config::{Playback, PlaybackConfig};
 use crate::routing::config as routing;
@@ -68,6 +69,8 @@ pub struct Config {
     pub playback: PlaybackConfig,
     /// What protected films are encrypted with.
     pub drm: DrmConfig,
+    /// Edges and shields that are given orders.
+    pub fleet: FleetConfig,
 }
 
 impl Default for Config {
@@ -92,6 +95,7 @@ impl Default for Config {
             accounts: AccountsConfig::default(),
             playback: PlaybackConfig::default(),
             drm: DrmConfig::default(),
+            fleet: FleetConfig::default(),
         }
     }
 }
@@ -137,6 +141,8 @@ pub struct Settings {
     pub playback: Playback,
     /// What protected films are encrypted with.
     pub drm: Drm,
+    /// Edges and shields that are given orders.
+    pub fleet: FleetSettings,
 }
 
 impl Config {
@@ -189,6 +195,7 @@ impl Config {
             accounts: self.accounts.check(&mut problems),
             playback: self.playback.check(self.heartbeat, &mut problems),
             drm: self.drm.check(&mut problems),
+            fleet: self.fleet.check(&mut problems),
         };
         problems.or(settings)
     }

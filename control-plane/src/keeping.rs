@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use contracts::time::UnixSeconds;
 use runtime::internal::Health;
 use runtime::shutdown::Shutdown;
 use tokio::time::MissedTickBehavior;
@@ -55,15 +56,25 @@ async fn lapse(app: &App) {
 /// Forgets sessions that ended long ago, so that the catalogue does not grow with every play.
 async fn sweep(app: &App) {
     let limit = app.clock.now().0.saturating_sub(REMEMBERED_S);
-    let forgotten = app
-        .catalog
-        .sessions
-        .forget(contracts::time::UnixSeconds(limit))
-        .await;
+    let forgotten = app.catalog.sessions.forget(UnixSeconds(limit)).await;
     match forgotten {
         Ok(0) => {}
         Ok(count) => tracing::info!(count, "{count} sessions that ended long ago are forgotten"),
         Err(error) => tracing::warn!("sessions that ended long ago stay for now: {error}"),
+    }
+    let now = app.clock.now();
+    let before = |span: Duration| UnixSeconds(now.0.saturating_sub(span.as_secs()));
+    let fleet = &app.settings.fleet;
+    if let Err(error) = app.catalog.feed.fold(before(fleet.keep_orders), now).await {
+        tracing::warn!("old orders stay for now: {error}");
+    }
+    match app.catalog.nodes.forget(before(fleet.forget_nodes)).await {
+        Ok(0) => {}
+        Ok(count) => tracing::warn!(
+            count,
+            "{count} nodes were not heard of for long and are forgotten"
+        ),
+        Err(error) => tracing::warn!("nodes that were not heard of for long stay for now: {error}"),
     }
     if let Err(error) = app.catalog.logins.forget(app.clock.now()).await {
         tracing::warn!("logins that have ended stay for now: {error}");

@@ -213,7 +213,8 @@ pub(crate) fn internal(error: &dyn std::error::Error) -> Problem {
     Problem::internal()
 }
 
-fn credential(path: &FilePath) -> Result<[u8; 32], Error> {
+/// The digest of a credential in a file.
+pub(crate) fn credential(path: &FilePath) -> Result<[u8; 32], Error> {
     let secret = Secret::credential(path)?;
     Ok(Sha256::digest(secret.as_bytes()).into())
 }
@@ -231,6 +232,8 @@ mod tests {
     use super::*;
     use crate::app::RequestIds;
     use crate::config::Config;
+    use crate::fleet::Fleet;
+    use crate::fleet::orders::Orders;
     use crate::metrics::Metrics;
     use crate::people::People;
     use crate::routing::Routing;
@@ -294,8 +297,11 @@ mod tests {
             inner: Arc::clone(&kept),
             videos: Arc::clone(&catalog.videos),
         });
+        let orders = Orders::open(Arc::clone(&catalog.feed), Arc::<Fixed>::clone(&clock));
         let app = App {
             public_base: String::new(),
+            orders: orders.await.unwrap(),
+            fleet: Fleet::load(&settings.fleet, Arc::clone(&catalog.nodes)).unwrap(),
             catalog,
             clock,
             signer: Signer::load(None).unwrap(),

@@ -8,7 +8,8 @@
 //! 4. `keys` hands protected films' keys to origins: drawn once, sealed in the catalogue by `vault`;
 //! 5. `drm` gives players licences of those keys, for as long as their session lives;
 //! 6. `videos` tells what the site has; `page` serves the watch page;
-//! 7. `caller` finds out who calls; `people` has accounts, logins, API keys, channels and outside
+//! 7. `fleet` has orders for edges and shields: to purge, and to revoke;
+//! 8. `caller` finds out who calls; `people` has accounts, logins, API keys, channels and outside
 //!    issuers.
 //!
 //! What always holds: no video byte passes here; every refusal is an `application/problem+json`;
@@ -20,6 +21,7 @@ mod client;
 pub mod config;
 mod drm;
 mod error;
+mod fleet;
 mod keeping;
 mod keys;
 mod metrics;

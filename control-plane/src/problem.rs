@@ -142,6 +142,12 @@ pub(crate) fn no_channel() -> Problem {
     Problem::new("channel-not-found", status, "No such channel", detail)
 }
 
+pub(crate) fn no_purge() -> Problem {
+    let detail = "There is no purge with this number, or it is too old to be told of.";
+    let status = StatusCode::NOT_FOUND;
+    Problem::new("purge-not-found", status, "No such purge", detail)
+}
+
 pub(crate) fn moved_meanwhile() -> Problem {
     let detail = "Somebody else moved the film meanwhile; look where it is and try again.";
     let status = StatusCode::CONFLICT;

@@ -18,11 +18,12 @@ use tokio::task::JoinSet;
 use crate::app::{self, App, RequestIds};
 use crate::config::Settings;
 use crate::error::Error;
+use crate::fleet::{self, Fleet, orders::Orders};
 use crate::keeping;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::people::{People, first};
-use crate::routing::{Routing, file, probe};
+use crate::routing::{Routing, file, leases, probe};
 use crate::signer::Signer;
 use crate::steering::template::Templates;
 
@@ -65,6 +66,8 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let stamp = loaded.stamp();
     let routing = Arc::new(Routing::new(settings.edges.clone(), loaded.prefixes));
     let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
+    let orders = Orders::open(Arc::clone(&catalog.feed), Arc::clone(&clock)).await?;
+    let fleet = Fleet::load(&settings.fleet, Arc::clone(&catalog.nodes))?;
     let by_account = operator.is_nobody();
     let (listener, listen) = bind(settings.listen).await?;
     let (inner, internal_address) = bind(settings.internal).await?;
@@ -84,6 +87,8 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         operator,
         people,
         keys,
+        orders,
+        fleet,
         metrics,
         request_ids: RequestIds::new(format!("{:016x}", getrandom::u64()?)),
     });
@@ -94,6 +99,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::serve(listener, router, LIMITS, shutdown.clone()));
     tend_routing(&mut tasks, &app, stamp, &health, &shutdown)?;
+    tasks.spawn(fleet::attend(Arc::clone(&app), shutdown.clone()));
     tasks.spawn(keeping::keep(app, health.clone(), shutdown.clone()));
     tasks.spawn(async move {
         if let Err(error) = internal::serve(inner, registry, health, shutdown).await {
@@ -126,6 +132,7 @@ pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     problems.take("keys", Signer::load(settings.keys.clone()));
     problems.take("prefixes", file::read(settings.prefixes.as_deref()));
     Keys::inspect(&settings.drm, &mut problems);
+    problems.take("fleet.hop_secrets", fleet::hops(&settings.fleet));
     problems.or(())
 }
 
@@ -142,6 +149,8 @@ fn tend_routing(
         let (health, shutdown) = (health.clone(), shutdown.clone());
         tasks.spawn(file::follow(path, seen, routing(), health, shutdown));
     }
+    let (nodes, asked) = (Arc::clone(&app.catalog.nodes), shutdown.clone());
+    tasks.spawn(leases::follow(nodes, routing(), asked));
     let client = runtime::http::client().build()?;
     let (gauge, every) = (app.metrics.edges_well.clone(), app.settings.probe_every);
     tasks.spawn(probe::watch(

@@ -8,6 +8,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use catalog::users::Role;
 use catalog::videos::{State as Life, Video};
 use contracts::asset::Privacy;
 use contracts::id::VideoId;
@@ -223,6 +224,17 @@ impl App {
         };
         let channel = self.catalog.channels.of(video).await.map_err(catalogue)?;
         Ok(channel.is_some_and(|channel| channel.owner == person.id))
+    }
+
+    /// Whether a film is in a channel of the caller's, who is a publisher.
+    pub(crate) async fn owns_to_publish(
+        &self,
+        caller: &Caller,
+        video: &VideoId,
+    ) -> Result<bool, Problem> {
+        let person = caller.person().ok();
+        let publisher = person.is_some_and(|person| person.role >= Role::Publisher);
+        Ok(publisher && self.owns(caller, video).await?)
     }
 
     /// A film that whoever asks may watch now.

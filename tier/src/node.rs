@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use contracts::fleet::Kind;
+use contracts::id::NodeId;
 use http::HeaderValue;
 use pingora::cache::lock::CacheLock;
 use pingora::utils::tls::CertKey;
@@ -25,7 +27,7 @@ use crate::cache::Cache;
 use crate::cache::disk::State;
 use crate::changes::Changes;
 use crate::error::Error;
-use crate::feed::{Follower, Lines, Orders, Pace, Place, Revokes, Server, Source, by_hand};
+use crate::feed::{Follower, Lines, Orders, Pace, Place, Revokes, Server, Source, Who, by_hand};
 use crate::headers::Viewers;
 use crate::metrics::Metrics;
 use crate::parent::{self, Credential, DETOURS, Parents, Timeouts};
@@ -93,7 +95,7 @@ impl Node {
         parent::register(&registry, &parents)?;
         let hop_secret = Credential::default();
         hop_secret.set(way.hop_secret);
-        let feed = source(settings, &hop_secret)?;
+        let feed = source(settings, &role, &hop_secret)?;
         let file = settings.feed.state_file.as_deref();
         let orders = Orders::open(Arc::clone(&purges), role.revokes, file, System.wall())?;
         let access = settings.access.as_ref();
@@ -268,13 +270,28 @@ impl Way {
     }
 }
 
-fn source(settings: &Settings, credential: &Credential) -> Result<Option<Arc<dyn Source>>, Error> {
+fn source(
+    settings: &Settings,
+    role: &Role,
+    credential: &Credential,
+) -> Result<Option<Arc<dyn Source>>, Error> {
     Ok(match &settings.feed.from {
         None => None,
         Some(Place::File(path)) => Some(Arc::new(Lines::new(path.clone()))),
         Some(Place::Server(url)) => {
             let authority = settings.app.parent_ca.as_deref();
-            let server = Server::new(url.clone(), credential.clone(), authority)?;
+            let serves_viewers = role.viewers.is_some();
+            let stops = settings.feed.purges.stops();
+            let who = Who {
+                name: NodeId::parse(&role.name).ok(),
+                kind: if serves_viewers {
+                    Kind::Edge
+                } else {
+                    Kind::Shield
+                },
+                stops_s: stops.map(|span| span.as_secs().saturating_add(1)),
+            };
+            let server = Server::new(url.clone(), who, credential.clone(), authority)?;
             Some(Arc::new(server))
         }
     })

@@ -5,9 +5,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-/// The folder that holds the workspace.
+/// The folder that holds the workspace: as cargo says now, not as it was when this was compiled. Several clones may
+/// share a target folder.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    let now = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    now.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")))
         .parent()
         .unwrap_or_else(|| Path::new("."))
         .to_owned()

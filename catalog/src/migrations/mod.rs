@@ -3,7 +3,9 @@
 //! Steps are noted by their names in `seaql_migrations`: they are only ever added at the end.
 
 mod channels;
+mod feed;
 mod keys;
+mod nodes;
 mod people;
 mod sessions;
 mod step;
@@ -26,6 +28,8 @@ impl MigratorTrait for Migrations {
             ("people", &people::TABLES),
             ("channels", &channels::TABLES),
             ("leases", &sessions::LEASES),
+            ("feed", &feed::TABLES),
+            ("nodes", &nodes::TABLE),
         ];
         let boxed = |(name, statements)| Box::new(Step::new(name, statements)) as _;
         steps.into_iter().map(boxed).collect()

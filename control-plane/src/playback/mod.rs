@@ -255,7 +255,8 @@ pub(crate) async fn heartbeat(
     }))
 }
 
-/// Ends a session: its heartbeats are answered 410 from now on.
+/// Ends a session: its heartbeats are answered 410 from now on, and edges are ordered to refuse its
+/// tokens.
 #[utoipa::path(delete, path = "/playback/{session}", params(("session" = String, Path)),
     responses((status = 204, description = "it is over"), (status = 404, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn stop(
@@ -279,10 +280,20 @@ impl App {
     async fn stop(&self, id: &str) -> Result<StatusCode, Problem> {
         let id = SessionId::parse(id).map_err(|_| problem::no_session())?;
         let now = self.clock.now();
-        let stopped = self.catalog.sessions.stop(&id, Ending::Stopped, now).await;
-        stopped
-            .map_err(catalogue)?
-            .ok_or_else(problem::no_session)?;
+        let sessions = &self.catalog.sessions;
+        let session = sessions.find(&id).await.map_err(catalogue)?;
+        let session = session.ok_or_else(problem::no_session)?;
+        let lives = session.ended.is_none() && now < session.expires;
+        if lives {
+            // First: whoever is told that the session is over can rely on it, and who is not asks again.
+            let ordered = self.orders.revoke(&id, session.expires).await;
+            ordered.map_err(catalogue)?;
+        }
+        let stopped = sessions.stop(&id, Ending::Stopped, now).await;
+        stopped.map_err(catalogue)?;
+        if lives {
+            sessions.told(&id).await.map_err(catalogue)?;
+        }
         Ok(StatusCode::NO_CONTENT)
     }
 

@@ -2,10 +2,12 @@
 //!
 //! 1. [`prefixes`] tells the site of an address, from the file that [`file`] reads again when it changes;
 //! 2. [`rank`] orders the edges, by what is known of them now;
-//! 3. [`probe`] asks edges how they are; who else knows tells [`Routing::tell`].
+//! 3. [`probe`] asks edges how they are, and [`leases`] looks which of those that follow the feed were heard of; who
+//!    else knows tells [`Routing::tell`].
 
 pub(crate) mod config;
 pub mod file;
+pub(crate) mod leases;
 pub mod prefixes;
 pub(crate) mod probe;
 pub mod rank;

@@ -45,7 +45,7 @@ pub struct Condition {
     pub draining: bool,
     /// How much of its capacity is used, 0 to 1.
     pub load: f64,
-    /// Until when it may serve; `None`: it needs no lease.
+    /// Until when its lease goes on, as far as is known; `None`: it has none.
     pub lease: Option<UnixSeconds>,
 }
 
@@ -140,7 +140,8 @@ impl Fleet {
     }
 
     /// The edges for a film and a client, the best first, [`MOST`] at most, by their numbers in [`Fleet::nodes`];
-    /// `conditions` are in that order. When all that could play it seem unhealthy, they are tried all the same.
+    /// `conditions` are in that order. When all that could play it seem unhealthy, or nobody's lease is known to go on,
+    /// they are tried all the same: it may be here that nothing is heard of them.
     #[must_use]
     pub fn rank(&self, conditions: &[Condition], ask: &Ask<'_>) -> Vec<usize> {
         let near = self.near(ask.site);
@@ -193,9 +194,8 @@ impl Fleet {
         let standing = |&(at, distance): &(usize, u8)| {
             let Seeded { node, seed } = self.nodes.get(at)?;
             let condition = conditions.get(at).copied().unwrap_or_default();
-            let well = condition.healthy || unwell_too;
             let able = (node.protected || !ask.protected) && (ask.partners || !node.partner);
-            if !(well && able && condition.may_serve(ask.now)) {
+            if !able || condition.draining || !(unwell_too || condition.is_well(ask.now)) {
                 return None;
             }
             Some(Standing {
@@ -231,8 +231,8 @@ impl Fleet {
 }
 
 impl Condition {
-    fn may_serve(&self, now: UnixSeconds) -> bool {
-        !self.draining && self.lease.is_none_or(|until| now < until)
+    fn is_well(&self, now: UnixSeconds) -> bool {
+        self.healthy && self.lease.is_none_or(|until| now < until)
     }
 
     /// Above [`CALM`] a share of the viewers goes to the next edge, all of them at full load: what is told of loads

@@ -2,7 +2,9 @@
 
 use catalog::videos::Event;
 use contracts::asset::Privacy;
+use contracts::feed::Order;
 use contracts::id::{SessionId, VideoId};
+use contracts::revocation::{Revocation, Revoked};
 use contracts::time::UnixSeconds;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -130,6 +132,29 @@ async fn heartbeats_continue_a_session_until_it_is_stopped() {
     }
     let late = house.post(beat, &json!({})).send().await.unwrap();
     assert_eq!(problem(late, 410, "session-over").await["action"], "stop");
+}
+
+#[tokio::test]
+async fn of_a_session_that_is_stopped_the_edges_are_ordered_once_to_refuse_its_tokens() {
+    let house = House::start().await;
+    house.film("film1", Privacy::Public).await;
+    let playback = start(&house, "film1").await;
+    let session = playback["session_id"].as_str().unwrap();
+    for _ in 0..2 {
+        let path = format!("/v1/playback/{session}");
+        let stopped = house.request(Method::DELETE, &path).send().await.unwrap();
+        assert_eq!(stopped.status(), 204);
+    }
+    let over = start(&house, "film1").await;
+    house.clock.advance(11 + 4 * 3600);
+    let path = format!("/v1/playback/{}", over["session_id"].as_str().unwrap());
+    let stopped = house.request(Method::DELETE, &path).send().await.unwrap();
+    assert_eq!(stopped.status(), 204);
+    let page = house.catalog.feed.after(0, UnixSeconds(NOW)).await.unwrap();
+    let what = Revoked::Session(SessionId::parse(session).unwrap());
+    let until = UnixSeconds(playback["expires_at"].as_u64().unwrap());
+    let orders: Vec<Order> = page.entries.into_iter().map(|entry| entry.order).collect();
+    assert_eq!(orders, [Order::Revoke(Revocation { what, until })]);
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ impl Lines {
 
 #[async_trait]
 impl Source for Lines {
-    async fn after(&self, seq: u64, _wait: Duration) -> Result<Page, Fault> {
+    async fn after(&self, seq: u64, _feed: Option<FeedId>, _wait: Duration) -> Result<Page, Fault> {
         let (path, before) = (self.path.clone(), Arc::clone(&self.read));
         let read = tokio::task::spawn_blocking(move || {
             let mut before = before.lock();
@@ -182,7 +182,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("feed");
         let lines = Lines::new(path.clone());
-        let after = async |seq| lines.after(seq, Duration::ZERO).await;
+        let after = async |seq| lines.after(seq, None, Duration::ZERO).await;
         assert!(matches!(after(0).await, Err(Fault::Unreachable(_))));
         let mut file = std::fs::File::create(&path).unwrap();
         assert_eq!(after(0).await.unwrap(), Page::default());
@@ -206,7 +206,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("feed");
         let lines = Lines::new(path.clone());
-        let after = async |seq| lines.after(seq, Duration::ZERO).await;
+        let after = async |seq| lines.after(seq, None, Duration::ZERO).await;
         let text = concat!(
             "# feed f1\n# trimmed through 7\n",
             r#"{"seq":3,"revoke":"session","value":"s1","until":1800003600}"#,
@@ -243,7 +243,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("feed");
         let lines = Lines::new(path.clone());
-        let after = async |seq| lines.after(seq, Duration::ZERO).await.unwrap();
+        let after = async |seq| lines.after(seq, None, Duration::ZERO).await.unwrap();
         let read = || lines.read.lock().as_ref().unwrap().end;
         let purges = |range: std::ops::RangeInclusive<u64>| -> String {
             range

@@ -25,7 +25,7 @@ pub use lines::Lines;
 pub use metrics::Metrics;
 pub use orders::{Orders, Revokes, Shortfall, Unkept};
 pub use settings::{Feed, Settings};
-pub use source::{Fault, NoPlace, Place, Server, Source};
+pub use source::{Fault, NoPlace, Place, Server, Source, Who};
 
 use crate::purge::WhenLost;
 
@@ -101,7 +101,8 @@ impl Follower {
 
     async fn ask(&self, wait: Duration) -> Result<Taken, Fault> {
         let applied = self.orders.through();
-        let page = self.source.after(applied, wait).await?;
+        let feed = self.orders.feed();
+        let page = self.source.after(applied, feed, wait).await?;
         let (head, through) = (page.head, page.through(applied));
         if head < applied {
             return Err(Fault::Behind { head, applied });

@@ -122,6 +122,12 @@ impl Orders {
         self.purges.through()
     }
 
+    /// The feed that they are of, as far as it said so.
+    #[must_use]
+    pub fn feed(&self) -> Option<FeedId> {
+        self.kept.lock().feed.clone()
+    }
+
     /// What they are in force in.
     #[must_use]
     pub const fn purges(&self) -> &Arc<Purges> {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::feed::{FeedError, MAX_PAGE, Page};
+use contracts::fleet::{Kind, Question};
 use contracts::header::HOP;
+use contracts::id::{FeedId, NodeId};
 
 use crate::error::Error;
 use crate::parent::Credential;
@@ -13,11 +15,11 @@ use crate::parent::Credential;
 /// Where orders come from.
 #[async_trait]
 pub trait Source: Send + Sync + 'static {
-    /// The orders after a number. With none, the answer may be held back for as long as `wait`.
+    /// The orders after a number, which is of `feed`. With none, the answer may be held back for as long as `wait`.
     ///
     /// # Errors
     /// Why there is no answer.
-    async fn after(&self, seq: u64, wait: Duration) -> Result<Page, Fault>;
+    async fn after(&self, seq: u64, feed: Option<FeedId>, wait: Duration) -> Result<Page, Fault>;
 }
 
 /// Why a feed gives no orders.
@@ -86,20 +88,33 @@ impl Place {
     }
 }
 
+/// Who asks, so that the server can tell how far each node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// The node's name.
+    pub name: Option<NodeId>,
+    /// What it is.
+    pub kind: Kind,
+    /// In how many seconds without news it stops serving what it does not know to be purged; `None`: never.
+    pub stops_s: Option<u64>,
+}
+
 /// A server of the feed.
 pub struct Server {
     url: String,
+    who: Who,
     credential: Credential,
     client: reqwest::Client,
 }
 
 impl Server {
-    /// A server at `url` that is shown a credential, by whose certificate authority it is known.
+    /// A server at `url` that is told who asks and shown a credential, by whose certificate authority it is known.
     ///
     /// # Errors
     /// When the authority's file cannot be used.
     pub fn new(
         url: String,
+        who: Who,
         credential: Credential,
         authority: Option<&Path>,
     ) -> Result<Self, Error> {
@@ -121,6 +136,7 @@ impl Server {
             .map_err(|error| Error::Client(error.to_string()))?;
         Ok(Self {
             url,
+            who,
             credential,
             client,
         })
@@ -129,8 +145,16 @@ impl Server {
 
 #[async_trait]
 impl Source for Server {
-    async fn after(&self, seq: u64, wait: Duration) -> Result<Page, Fault> {
-        let url = format!("{}?after={seq}&wait={}", self.url, wait.as_secs());
+    async fn after(&self, seq: u64, feed: Option<FeedId>, wait: Duration) -> Result<Page, Fault> {
+        let question = Question {
+            after: seq,
+            wait: wait.as_secs(),
+            feed,
+            node: self.who.name.clone(),
+            kind: Some(self.who.kind),
+            stops_s: self.who.stops_s,
+        };
+        let url = format!("{}?{}", self.url, question.query());
         let mut request = self.client.get(url).timeout(wait + PATIENCE);
         if let Some(credential) = self.credential.now() {
             request = request.header(HOP, credential);

@@ -81,6 +81,19 @@ pub struct Judged {
     pub through: u64,
 }
 
+impl Settings {
+    /// How long after its last news of the feed a node may go on to serve what was purged meanwhile; `None`: for ever.
+    /// One that validates what is cached serves it after that only while no parent can be reached.
+    #[must_use]
+    pub const fn stops(&self) -> Option<Duration> {
+        match self.when_lost {
+            WhenLost::Serve => None,
+            WhenLost::Revalidate => Some(self.lease_immutable),
+            WhenLost::Refuse => Some(self.lease),
+        }
+    }
+}
+
 impl Purges {
     /// Nothing was purged yet.
     #[must_use]

@@ -133,12 +133,17 @@ fn nobody_is_sent_to_what_is_unhealthy_draining_or_without_a_lease() {
 }
 
 #[test]
-fn when_nothing_seems_healthy_everything_is_tried_but_what_drains() {
+fn when_nothing_seems_well_everything_is_tried_but_what_drains() {
     let fleet = Fleet::new(vec![node("a"), node("b")]);
     let ill = Condition {
         healthy: false,
         ..Condition::default()
     };
+    let silent = Condition {
+        lease: Some(UnixSeconds(0)),
+        ..Condition::default()
+    };
+    assert_eq!(names(&fleet, &[silent, silent], &ask("film")).len(), 2);
     let leaving = Condition {
         draining: true,
         ..ill

@@ -17,7 +17,7 @@ struct Script {
 
 #[async_trait::async_trait]
 impl Source for Script {
-    async fn after(&self, seq: u64, wait: Duration) -> Result<Page, Fault> {
+    async fn after(&self, seq: u64, _feed: Option<FeedId>, wait: Duration) -> Result<Page, Fault> {
         self.asked.lock().push_back((seq, wait, Instant::now()));
         let mut answers = self.answers.lock().await;
         answers.recv().await.expect("the test lasts longer")

@@ -1,0 +1,64 @@
+//! What every adapter of [`Nodes`] promises.
+#![expect(clippy::expect_used, reason = "a promise that is broken ends the test")]
+
+use contracts::fleet::Kind;
+use contracts::id::{FeedId, NodeId};
+use contracts::time::UnixSeconds;
+
+use super::{Node, Nodes, Sighting};
+
+/// Every promise, on a catalogue without nodes.
+///
+/// # Panics
+/// At the first promise that is broken.
+pub async fn all(nodes: &dyn Nodes) {
+    what_a_node_said_last_is_what_is_known_of_it(nodes).await;
+    a_node_that_nobody_heard_of_for_long_is_forgotten(nodes).await;
+}
+
+fn seen(name: &str, at: u64, applied: u64) -> Sighting {
+    Sighting {
+        name: NodeId::parse(name).expect("a test's name is one"),
+        kind: Kind::Edge,
+        at: UnixSeconds(at),
+        feed: None,
+        applied,
+        stops_s: None,
+    }
+}
+
+async fn list(nodes: &dyn Nodes) -> Vec<Node> {
+    nodes.list().await.expect("list")
+}
+
+async fn what_a_node_said_last_is_what_is_known_of_it(nodes: &dyn Nodes) {
+    assert_eq!(list(nodes).await, []);
+    nodes.note(&[]).await.expect("note nothing");
+    let (two, one) = (seen("two", 100, 0), seen("one", 100, 7));
+    nodes.note(&[two.clone(), one]).await.expect("note");
+    let later = Sighting {
+        kind: Kind::Shield,
+        feed: FeedId::parse("f1").ok(),
+        stops_s: Some(60),
+        ..seen("one", 110, 5)
+    };
+    nodes.note(&[later.clone()]).await.expect("note");
+    let late = [seen("one", 109, 9), seen("two", 100, 0)];
+    nodes.note(&late).await.expect("note");
+    let known = |last: Sighting| Node {
+        first_seen: UnixSeconds(100),
+        last,
+    };
+    assert_eq!(list(nodes).await, [known(later), known(two)]);
+}
+
+async fn a_node_that_nobody_heard_of_for_long_is_forgotten(nodes: &dyn Nodes) {
+    nodes.note(&[seen("late", 200, 1)]).await.expect("note");
+    assert_eq!(nodes.forget(UnixSeconds(110)).await.expect("forget"), 1);
+    let left: Vec<String> = list(nodes)
+        .await
+        .into_iter()
+        .map(|node| node.last.name.to_string())
+        .collect();
+    assert_eq!(left, ["late", "one"]);
+}

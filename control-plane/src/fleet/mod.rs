@@ -1,0 +1,90 @@
+//! Edges and shields: what they are ordered to purge and to revoke, and how far each of them is.
+//!
+//! 1. [`orders`] gives orders, which the catalogue numbers;
+//! 2. [`feed`] tells them to nodes, and wakes those that wait;
+//! 3. [`heard`] keeps what nodes say of themselves;
+//! 4. [`standing`] judges from that how far an order has come; [`purges`] is that over HTTP.
+
+pub(crate) mod config;
+pub(crate) mod feed;
+pub(crate) mod heard;
+pub(crate) mod orders;
+pub(crate) mod purges;
+mod standing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use catalog::nodes::Nodes;
+use contracts::header::HOP;
+use runtime::shutdown::Shutdown;
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConstantTimeEq as _};
+use tokio::sync::Semaphore;
+
+use self::config::FleetSettings;
+use self::heard::Heard;
+use crate::app::App;
+use crate::error::Error;
+use crate::keys::credential;
+
+/// The nodes of a house.
+pub(crate) struct Fleet {
+    /// The digests of the credentials that nodes show.
+    hops: Vec<[u8; 32]>,
+    /// What they say.
+    pub(crate) heard: Heard,
+    /// Those that wait for orders.
+    pub(crate) waiting: Semaphore,
+}
+
+impl Fleet {
+    /// Reads the credentials that the configuration names.
+    pub(crate) fn load(settings: &FleetSettings, nodes: Arc<dyn Nodes>) -> Result<Self, Error> {
+        Ok(Self {
+            hops: hops(settings)?,
+            heard: Heard::new(nodes),
+            waiting: Semaphore::new(settings.waiting),
+        })
+    }
+
+    /// Whether there is anybody to give orders to.
+    pub(crate) const fn is_open(&self) -> bool {
+        !self.hops.is_empty()
+    }
+
+    /// Whether what was shown is a node's credential.
+    pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
+        let shown = headers.get(HOP).map_or(&b""[..], |value| value.as_bytes());
+        let shown: [u8; 32] = Sha256::digest(shown).into();
+        let each = self.hops.iter().map(|hop| shown.ct_eq(hop));
+        each.fold(Choice::from(0), |any, one| any | one).into()
+    }
+}
+
+/// The digests of the credentials that the configuration names.
+pub(crate) fn hops(settings: &FleetSettings) -> Result<Vec<[u8; 32]>, Error> {
+    let files = settings.hop_secrets.iter();
+    files.map(|path| credential(path)).collect()
+}
+
+/// Until shutdown, hears of what other processes order, and writes down what nodes say. What fails is tried again; that
+/// the catalogue does not answer is said elsewhere.
+pub(crate) async fn attend(app: Arc<App>, mut shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return app.orders.close(),
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        if let Err(error) = app.orders.look().await {
+            tracing::debug!("the feed cannot be looked at: {error}");
+        }
+        if let Err(error) = app.fleet.heard.write().await {
+            tracing::debug!("what nodes said cannot be written down: {error}");
+        }
+    }
+}
+
+/// How often.
+const LOOK: Duration = Duration::from_millis(250);
