@@ -50,9 +50,9 @@ mod tests {
     use contracts::id::NodeId;
     use runtime::clock::Fixed;
 
-    use super::*;
     use catalog::nodes::Sighting;
 
+    use super::*;
     use crate::routing::config::Edge;
     use crate::routing::prefixes::Prefixes;
     use crate::routing::{Film, Watcher};
@@ -60,7 +60,8 @@ mod tests {
     #[tokio::test]
     async fn an_edge_that_was_not_heard_of_for_its_lease_is_left_until_it_is() {
         let dir = tempfile::tempdir().unwrap();
-        let address = format!("sqlite://{}", dir.path().join("catalog.db").display()).into();
+        let path = dir.path().join("catalog.db");
+        let address: catalog::Address = format!("sqlite://{}", path.display()).into();
         let clock = Arc::new(Fixed::at(UnixSeconds(1000)));
         let catalog = catalog::open(&address, clock).await.unwrap();
         let named = |name: &str| Edge {

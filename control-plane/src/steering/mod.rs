@@ -42,6 +42,9 @@ const PATHWAYS: usize = 4;
 const FETCH_S: u64 = 60;
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
+/// Writes a manifest with these ways, from a shared one and the address of the steering.
+type Fill = fn(&str, &str, &[Way<'_>]) -> Option<String>;
+
 /// One edge in a manifest.
 pub(crate) struct Way<'a> {
     /// Its name.
@@ -168,12 +171,12 @@ impl App {
     ) -> Result<Response, Problem> {
         let (session, video) = self.watched(id).await?;
         let path = format!("/v/{}/{view}{file}", video.id);
-        let (fill, media_type): (fn(&str, &str, &[Way<'_>]) -> Option<String>, _) =
-            match Address::parse(&path).map(|address| address.item) {
-                Ok(Item::Master(_)) => (hls::fill, "application/vnd.apple.mpegurl"),
-                Ok(Item::Manifest) => (dash::fill, "application/dash+xml"),
-                _ => return Err(Problem::no_route()),
-            };
+        let (fill, media_type): (Fill, _) = match Address::parse(&path).map(|address| address.item)
+        {
+            Ok(Item::Master(_)) => (hls::fill, "application/vnd.apple.mpegurl"),
+            Ok(Item::Manifest) => (dash::fill, "application/dash+xml"),
+            _ => return Err(Problem::no_route()),
+        };
         let viewer = self.steered(&session, client.address, None);
         let template = self.template(&video, &path, viewer).await?;
         let mut places = self.pathways(&video, viewer);
