@@ -5,7 +5,7 @@
 //   [--timeout SECONDS] [--patience SECONDS] [--shot FILE]
 //
 // Steps, in the order given (README.md says what each one demands):
-//   play  quality  audio[:LANG]  pitch[:LANG]  text[:LANG]  thumbnails  sprites:URL  seek:SECONDS  iframes  lose:PID:PORT  ended
+//   play  quality  audio[:LANG]  pitch[:LANG]  text[:LANG]  thumbnails  sprites:URL  seek:SECONDS  iframes  lose:PID@HOST  ended
 // The output is one JSON object on one line: {ok, fail: […], player, steps: {…}, …}. Exit 0 when every step held, 1 when
 // not, 64 for wrong options. The browser is /usr/bin/chromium, or what CHROMIUM names.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -85,7 +85,7 @@ async function take(page, name, argument, setting) {
     if (name === 'seek') return await withPicture(page, await call('seek', Number(argument)), '#film')
     if (name === 'audio' || name === 'pitch') return await call('audio', argument, name === 'pitch')
     if (name === 'iframes') return await iframes(page, call)
-    if (name === 'lose') return await lose(call, ...argument.split(':').map(Number))
+    if (name === 'lose') return await lose(call, ...argument.split('@'))
     if (name === 'thumbnails' || name === 'sprites') return pictures(await call(name, PLACES, argument))
     return await call(name, argument)
   } catch (error) {
@@ -94,13 +94,13 @@ async function take(page, name, argument, setting) {
   }
 }
 
-/** The process that serves the film at a port is killed; the film must play on, beyond what was fetched before. */
-async function lose(call, pid, port) {
+/** The process that serves the film at a host is killed; the film must play on, beyond what was fetched before. */
+async function lose(call, pid, host) {
   const before = givers
   givers = {}
-  if (!(before[`localhost:${port}`] > 0)) throw new Error(`nothing came from port ${port} yet, but ${JSON.stringify(before)}`)
+  if (!(before[host] > 0)) throw new Error(`nothing came from ${host} yet, but ${JSON.stringify(before)}`)
   const { ahead_s } = await call('ahead')
-  process.kill(pid, 'SIGKILL')
+  process.kill(Number(pid), 'SIGKILL')
   const facts = await call('beyond', ahead_s + 5)
   return { before, after: givers, ahead_s, ...facts }
 }
@@ -296,7 +296,7 @@ function step(text) {
   const [name, argument] = colon < 0 ? [text] : [text.slice(0, colon), text.slice(colon + 1)]
   if (!STEPS.includes(name)) throw new Error(`a step must be one of ${STEPS.join(', ')}, not ${name}`)
   if (name === 'seek' && !(Number(argument) >= 0)) throw new Error('seek must name seconds, as in seek:12')
-  if (name === 'lose' && !/^[1-9]\d*:[1-9]\d*$/.test(argument ?? '')) throw new Error('lose must name a process and its port, as in lose:4711:8443')
+  if (name === 'lose' && !/^[1-9]\d*@\S+$/.test(argument ?? '')) throw new Error('lose must name a process and its host, as in lose:4711@localhost:8443')
   if (name === 'sprites' && !argument) throw new Error('sprites must name a file, as in sprites:thumbs/sprite.vtt')
   return { name, argument }
 }
