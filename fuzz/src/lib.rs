@@ -15,6 +15,8 @@ pub mod config;
 )]
 mod demux;
 pub mod encrypted;
+#[cfg(feature = "tier")]
+pub mod h3;
 pub mod index;
 pub mod keys;
 pub mod mezzanine;
@@ -22,4 +24,6 @@ pub mod muxed;
 pub mod packing;
 pub mod sample_aes;
 pub mod slices;
+pub mod speke;
 pub mod text;
+pub mod token;

@@ -33,7 +33,7 @@ use crate::metrics::Metrics;
 use crate::parent::{self, Credential, DETOURS, Parents, Timeouts};
 use crate::policy::Policy;
 use crate::prefetch::Prefetch;
-use crate::proxy::{Proxy, Rules};
+use crate::proxy::{Proxy, Rules, Wasted};
 use crate::purge::Purges;
 use crate::settings::{ATTEMPTS, Settings};
 use crate::tls;
@@ -121,6 +121,7 @@ impl Node {
             prefetch: Prefetch::register(settings.prefetch, &registry)?,
             questions: Arc::default(),
             changes: Changes::default(),
+            wasted: Wasted::default(),
             metrics: metrics.clone(),
             rules,
         };

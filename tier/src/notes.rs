@@ -5,11 +5,11 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pingora::http::ResponseHeader;
-use pingora::protocols::Digest;
 use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{Digest, Stream};
 use pingora::proxy::Session;
 
 use crate::{date, h2};
@@ -20,6 +20,8 @@ pub(crate) struct Notes {
     /// The date of the next answer.
     pub(crate) date: date::Next,
     turns: Arc<AtomicUsize>,
+    /// What comes now is not the present request's.
+    keeps_back: Arc<AtomicBool>,
     /// Over HTTP/2, which answer goes first.
     pub(crate) answers: Option<Arc<h2::Turns>>,
 }
@@ -36,8 +38,18 @@ impl Notes {
 
     /// The notes of a guarded connection.
     pub(crate) fn of_connection(digest: Option<&Digest>) -> Option<&Self> {
-        let data = digest?.proxy_digest.as_ref()?.user_data.as_ref()?;
-        data.downcast_ref()
+        Self::among(digest?.proxy_digest.as_ref()?)
+    }
+
+    /// The notes of a connection's stream; notes that nobody reads, when it is not guarded.
+    pub(crate) fn of_stream(stream: &Stream) -> Self {
+        let digest = stream.get_proxy_digest();
+        let notes = digest.as_deref().and_then(Self::among);
+        notes.cloned().unwrap_or_default()
+    }
+
+    fn among(digest: &ProxyDigest) -> Option<&Self> {
+        digest.user_data.as_ref()?.downcast_ref()
     }
 
     /// What makes them reachable from a session.
@@ -50,6 +62,16 @@ impl Notes {
     /// A header is complete and a body follows; or the request is over, and with it the body.
     pub(crate) fn turn(&self) {
         self.turns.fetch_add(1, Ordering::Release);
+    }
+
+    /// From here on what comes belongs to the next request and waits for the end of the present one; or no more.
+    pub(crate) fn keep_back(&self, keep: bool) {
+        self.keeps_back.store(keep, Ordering::Release);
+    }
+
+    /// Whether what comes is to wait.
+    pub(crate) fn keeps_back(&self) -> bool {
+        self.keeps_back.load(Ordering::Acquire)
     }
 
     /// Where the connection is.

@@ -10,7 +10,7 @@ use packager::protect::signalling::Signals;
 use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 use quick_xml::{Reader, Writer};
 
-use super::cpix::{PLAYLISTS, SYSTEMS};
+use super::systems::{PLAYLISTS, SYSTEMS};
 
 /// What is wrong with a document.
 #[derive(Debug, PartialEq, Eq)]
@@ -373,6 +373,22 @@ mod tests {
             }
         }
         assert!(back > 100 && refused > 100, "{back} {refused}");
+    }
+
+    #[test]
+    fn what_the_fuzzer_found_goes_back_as_xml_or_is_refused() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/speke");
+        let mut back = 0;
+        for entry in std::fs::read_dir(corpus).unwrap() {
+            let text = std::fs::read(entry.unwrap().path()).unwrap();
+            let Ok(filled) = fill(&String::from_utf8_lossy(&text)) else {
+                continue;
+            };
+            back += 1;
+            let mut reader = Reader::from_str(&filled);
+            while reader.read_event().unwrap() != Event::Eof {}
+        }
+        assert!(back > 0);
     }
 
     #[test]

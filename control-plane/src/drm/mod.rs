@@ -20,6 +20,7 @@ pub(crate) mod offer;
 mod policy;
 pub(crate) mod proxy;
 pub(crate) mod speke;
+mod systems;
 mod token;
 mod uses;
 mod vendor;

@@ -1,5 +1,7 @@
 //! One fill for everybody: nobody holds it back, nobody takes its end for granted.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use tier::Protocol;
 
@@ -84,7 +86,7 @@ async fn a_slow_first_viewer_holds_nobody_back() {
         let fast = house.client(Protocol::H1);
         let target = signed(PATH);
         let read = fast.get(&target, &[]);
-        let got = tokio::time::timeout(std::time::Duration::from_secs(30), read).await;
+        let got = tokio::time::timeout(Duration::from_secs(30), read).await;
         let got = got.unwrap_or_else(|_| panic!("held back by a viewer on {slow}"));
         assert_eq!(got.bytes().len(), LENGTH);
         assert_eq!(origin.requests(), 1);
@@ -153,7 +155,7 @@ async fn dripping(length: Option<usize>) -> (Gate, Origin) {
         let steps = [piece, Step::Wait(inner.clone())].into_iter().cycle();
         Reply {
             length,
-            ..Reply::steps(0, steps.take(40_000).collect())
+            ..Reply::steps(0, steps.take(length.unwrap_or(20_000_000) / 500).collect())
         }
     });
     (gate, origin.await)
@@ -181,12 +183,40 @@ async fn a_fill_ends_when_its_last_viewer_leaves_and_much_of_it_is_missing() {
                 gate.step();
             }
         };
-        let in_time = tokio::time::timeout(std::time::Duration::from_secs(20), stopped).await;
+        let in_time = tokio::time::timeout(Duration::from_secs(20), stopped).await;
         assert!(in_time.is_ok(), "{protocol}: it goes on for nobody");
         assert_eq!(house.metric("millrace_tier_fill_failures_total").await, 0);
         let third = house.client(protocol).open("GET", &signed(PATH), &[]).await;
         assert_eq!((third.status, origin.requests()), (200, 2), "{protocol}");
     }
+}
+
+#[tokio::test]
+async fn who_asks_and_leaves_again_and_again_makes_the_origin_send_a_film_only_so_often() {
+    let (gate, origin) = dripping(Some(12_000_000)).await;
+    let house = House::with(&origin, |config| {
+        config.cache.finish_unread = config::ByteSize::mib(3);
+    })
+    .await;
+    for _ in 0..8 {
+        let viewer = house.client(Protocol::H2);
+        drop(viewer.open("GET", &signed(PATH), &[]).await);
+        let asked = Instant::now();
+        while house.metric("millrace_tier_cache_fills").await > 0 {
+            // Slowly as long as a fill is not given up in any case, so that most of it is missing then.
+            let steps = if asked.elapsed() < Duration::from_millis(1500) {
+                1
+            } else {
+                1000
+            };
+            (0..steps).for_each(|_| gate.step());
+            assert!(asked.elapsed() < Duration::from_secs(60));
+        }
+    }
+    assert!(origin.requests() <= 5, "{}", origin.requests());
+    let got = house.client(Protocol::H1).get(&signed(PATH), &[]).await;
+    assert!(got.field("cache-status").contains("; hit"), "{got:?}");
+    assert_eq!(got.bytes().len(), 12_000_000);
 }
 
 #[tokio::test]

@@ -1,13 +1,17 @@
 //! How long a site's answers are used, and what becomes of those that are not fresh.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use runtime::clock::System;
 use tier::Protocol;
+use tokio::io::AsyncWriteExt;
 
 use crate::client::Got;
 use crate::house::{House, PROTOCOLS};
 use crate::j_site::{LONG_AGO, counting, numbered, text};
 use crate::origin::{Gate, HANG_UP, Origin, Reply, field, path};
+use crate::w_at_hand::answer;
 
 #[tokio::test]
 async fn nothing_is_kept_that_does_not_say_for_how_long_or_since_when() {
@@ -36,6 +40,35 @@ async fn nothing_is_kept_that_does_not_say_for_how_long_or_since_when() {
             "{validated}"
         );
     }
+}
+
+#[tokio::test]
+async fn the_date_of_a_background_refresh_is_no_answers() {
+    let long_since = Duration::from_secs(1000);
+    let date = httpdate::fmt_http_date(System.wall() - long_since);
+    let dated = date.clone();
+    let origin = counting(move |number, _| {
+        Reply::status(200, format!("answer {number}"))
+            .field("date", &dated)
+            .field("cache-control", "max-age=990, stale-while-revalidate=600")
+    })
+    .await;
+    let house = House::site(&origin).await;
+    let mut stream = house.client(Protocol::H1).tls("http/1.1").await;
+    let mut ask = async |line: &str| {
+        let text = format!("{line} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        stream.write_all(text.as_bytes()).await.unwrap();
+        answer(&mut stream).await.0
+    };
+    ask("GET /").await;
+    let stale = ask("GET /").await;
+    assert_eq!(field(&stale, "date"), Some(&date[..]), "{stale}");
+    while text(&house.client(Protocol::H2).get("/", &[]).await) == "answer 0" {}
+    let refused = ask("TRACE /").await;
+    assert!(refused.starts_with("HTTP/1.1 405 "), "{refused}");
+    let date = field(&refused, "date").unwrap();
+    let date = httpdate::parse_http_date(date).unwrap();
+    assert!(date > System.wall() - long_since / 2, "{refused}");
 }
 
 #[tokio::test]

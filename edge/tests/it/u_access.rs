@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytes::Bytes;
 use contracts::id::SessionId;
 use contracts::time::UnixSeconds;
 use contracts::token::{Claims, KeyRing};
@@ -13,7 +14,7 @@ use tier::Protocol;
 use tier::access::ClientAddress;
 
 use crate::house::{House, NOW, PROTOCOLS, minted, signed};
-use crate::origin::{Origin, Reply, path};
+use crate::origin::{Gate, Origin, Reply, Step, path};
 
 /// A folder, and an access log in it.
 fn log() -> (TempDir, PathBuf) {
@@ -101,6 +102,42 @@ async fn an_answered_request_is_told_with_what_its_player_said() {
         }));
         assert_eq!(settled(lines[0].clone()), first);
         assert_eq!(settled(lines[1].clone()), second);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_whose_viewer_left_is_not_complete_though_its_fill_was_finished() {
+    for protocol in PROTOCOLS {
+        let gate = Gate::shut();
+        let inner = gate.clone();
+        let origin = Origin::start(move |_| {
+            let half = Bytes::from(vec![7; 4_000_000]);
+            let pause = Step::Wait(inner.clone());
+            Reply::steps(
+                8_000_000,
+                vec![Step::Send(half.clone()), pause, Step::Send(half)],
+            )
+        })
+        .await;
+        let (_folder, file) = log();
+        let house = House::with(&origin, |config| to(&file, config)).await;
+        let target = signed("/v/a/720p/segment_1.m4s");
+        drop(house.client(protocol).open("GET", &target, &[]).await);
+        // It takes nothing of the second half.
+        gate.open();
+        let whole = house.client(Protocol::H1).get(&target, &[]).await;
+        assert_eq!(whole.bytes().len(), 8_000_000);
+        assert_eq!(origin.requests(), 1, "{protocol}");
+        house.edge.stop().await;
+        let lines = lines(&file);
+        let complete = |first: bool| {
+            let mut lines = lines.iter();
+            lines
+                .find(|line| (line["cache"] == "miss") == first)
+                .map(|line| &line["complete"])
+        };
+        assert_eq!(complete(true), Some(&json!(false)), "{protocol} {lines:?}");
+        assert_eq!(complete(false), Some(&json!(true)), "{protocol} {lines:?}");
     }
 }
 

@@ -7,7 +7,7 @@ use tier::Protocol;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use crate::house::{House, PROTOCOLS};
-use crate::origin::{Origin, Reply, field};
+use crate::origin::{Gate, Origin, Reply, field};
 
 async fn films() -> Origin {
     let date = date();
@@ -31,7 +31,7 @@ fn get(path: &str, fields: &str) -> String {
 }
 
 /// An answer over HTTP/1.1: its header, and its body.
-async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> (String, String) {
+pub async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> (String, String) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
@@ -92,6 +92,65 @@ async fn requests_that_come_at_once_or_byte_by_byte_are_answered_in_their_order(
     }
     assert_eq!(answer(&mut stream).await.1, "the film at /v/p/y");
     assert_eq!(origin.requests(), 2);
+}
+
+#[tokio::test]
+async fn what_is_asked_behind_a_miss_is_answered_after_it() {
+    let gate = Gate::shut();
+    let inner = gate.clone();
+    let origin = Origin::start(move |head| {
+        let name = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        Reply::ok(format!("the film at {name}"))
+            .field("millrace-access", "public")
+            .held(&inner)
+    })
+    .await;
+    let house = House::open(&origin).await;
+    let mut stream = house.client(Protocol::H1).tls("http/1.1").await;
+    let paths = ["/v/p/a", "/v/p/b", "/v/p/a", "/v/p/c", "/v/p/d"];
+    let both = [get(paths[0], ""), get(paths[1], "x-a: b\r\n")].concat();
+    // At once; while the first is waited for, and its header in two pieces; and much of it.
+    stream.write_all(both.as_bytes()).await.unwrap();
+    origin.until(1).await;
+    let third = get(paths[2], "");
+    stream.write_all(&third.as_bytes()[..20]).await.unwrap();
+    house.metric("millrace_tier_cache_fills").await;
+    stream.write_all(&third.as_bytes()[20..]).await.unwrap();
+    let fields = format!("x-a: {}\r\n", "b".repeat(9000));
+    for path in [paths[3], paths[4]] {
+        stream
+            .write_all(get(path, &fields).as_bytes())
+            .await
+            .unwrap();
+    }
+    gate.open();
+    for path in paths {
+        let (head, body) = answer(&mut stream).await;
+        assert_eq!(body, format!("the film at {path}"), "{head}");
+    }
+    assert_eq!(origin.requests(), 4);
+}
+
+#[tokio::test]
+async fn what_is_asked_behind_any_request_without_a_body_is_answered_after_it() {
+    let origin = films().await;
+    let house = House::open(&origin).await;
+    let firsts = [
+        "HEAD /v/p/a HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(),
+        "OPTIONS /v/p/b HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        get("/v/p/c", "range: bytes=0-2\r\n"),
+        get("/v/p/d", "te: trailers\r\n"),
+    ];
+    for first in firsts {
+        let mut stream = house.client(Protocol::H1).tls("http/1.1").await;
+        let last = get("/v/p/z", "connection: close\r\n");
+        let both = [&first[..], &last].concat();
+        stream.write_all(both.as_bytes()).await.unwrap();
+        let mut seen = String::new();
+        let _ = stream.read_to_string(&mut seen).await;
+        assert!(seen.ends_with("the film at /v/p/z"), "{first}{seen}");
+        assert_eq!(seen.matches("HTTP/1.1 ").count(), 2, "{first}{seen}");
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! Parents that fail, and who answers in their place.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tier::Protocol;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,25 +29,37 @@ async fn is_up(house: &House, parent: &str) -> bool {
     said.expect("something is said of it") == "1"
 }
 
-/// A parent that closes each connection when a second request comes over it. The first of so many connections are
-/// answered together.
-async fn closes_what_is_kept(together: usize) -> SocketAddr {
+/// A parent that closes each connection when a second request comes over it, and the headers that it answered. The
+/// first of so many connections are answered together.
+async fn closes_what_is_kept(together: usize) -> (SocketAddr, Heads) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (count, barrier) = (AtomicUsize::new(0), Arc::new(Barrier::new(together)));
+    let heads = Heads::default();
+    let noted = Arc::clone(&heads);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let is_first = count.fetch_add(1, Ordering::SeqCst) < together;
             let barrier = is_first.then(|| Arc::clone(&barrier));
-            tokio::spawn(answer_once(stream, barrier));
+            tokio::spawn(answer_once(stream, barrier, Arc::clone(&noted)));
         }
     });
-    address
+    (address, heads)
 }
 
-async fn answer_once(mut stream: TcpStream, barrier: Option<Arc<Barrier>>) -> std::io::Result<()> {
+type Heads = Arc<Mutex<Vec<String>>>;
+
+async fn answer_once(
+    mut stream: TcpStream,
+    barrier: Option<Arc<Barrier>>,
+    heads: Heads,
+) -> std::io::Result<()> {
     let mut head = Vec::new();
-    stream.read_buf(&mut head).await?;
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
+    heads.lock().unwrap().push(text);
     if let Some(barrier) = barrier {
         barrier.wait().await;
     }
@@ -60,7 +72,7 @@ async fn answer_once(mut stream: TcpStream, barrier: Option<Arc<Barrier>>) -> st
 #[tokio::test]
 async fn where_a_kept_connection_was_closed_the_next_attempt_takes_a_new_one() {
     const KEPT: usize = 8;
-    let parent = closes_what_is_kept(KEPT).await;
+    let (parent, heads) = closes_what_is_kept(KEPT).await;
     let house = House::before(format!("http://{parent}"), |_| {}).await;
     let get = |n: usize| {
         let client = house.client(Protocol::H1);
@@ -73,6 +85,13 @@ async fn where_a_kept_connection_was_closed_the_next_attempt_takes_a_new_one() {
     }
     for n in KEPT..2 * KEPT {
         assert_eq!(get(n).await.unwrap(), 200, "{n}");
+    }
+    // What nobody would find again is not kept: in a pool that is full it would take another's place.
+    let heads = heads.lock().unwrap();
+    assert_eq!(heads.len(), 2 * KEPT);
+    for (n, head) in heads.iter().enumerate() {
+        let ends = head.contains("\r\nconnection: close\r\n");
+        assert_eq!(ends, n >= KEPT, "{head}");
     }
 }
 

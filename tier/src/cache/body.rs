@@ -286,27 +286,52 @@ impl Reader {
         Some((meta, Box::new(reader)))
     }
 
-    /// Ends the fill for its viewer who left, unless somebody else reads it too, no more than `little` of it or what is
-    /// there already is missing, or the viewer had the part that it wanted. Tells whether it has ended.
-    pub(crate) fn leave(&self, little: usize) -> bool {
+    /// What it reads.
+    pub(crate) fn key(&self) -> HashBinary {
+        self.object.key
+    }
+
+    /// Ends the fill for its viewer who left, unless somebody else reads it too, what is missing is worth fetching, or
+    /// the viewer had the part that it wanted. Tells what of it is thrown away, if it has ended.
+    pub(crate) fn leave(&self, worth: Worth) -> Option<usize> {
         if self.position >= self.end {
-            return false;
+            return None;
         }
         let announced = self.object.meta().content_length();
+        let mut thrown_away = None;
         // Who opens it after this looks at the progress and finds that it has failed.
         self.object.progress.send_if_modified(|progress| {
             let Progress::Filling(arrived) = *progress else {
                 return false;
             };
-            let costs_little = announced.map_or(arrived <= little, |length| {
-                length.saturating_sub(arrived) <= little.max(arrived)
-            });
-            let ends = !costs_little && self.object.progress.receiver_count() == 1;
-            if ends {
+            if !worth.covers(announced, arrived) && self.object.progress.receiver_count() == 1 {
                 *progress = Progress::Failed;
+                thrown_away = Some(arrived);
             }
-            ends
-        })
+            thrown_away.is_some()
+        });
+        thrown_away
+    }
+}
+
+/// What the rest of a fill that nobody reads may cost, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Worth {
+    /// What is little for any.
+    pub(crate) little: usize,
+    /// What fills of the same object that ended so have cost for nothing.
+    pub(crate) wasted: usize,
+}
+
+impl Worth {
+    /// No more is fetched for nobody than was fetched for somebody who left, then and now. Of unknown length it is
+    /// finished while little has come.
+    fn covers(self, announced: Option<usize>, arrived: usize) -> bool {
+        let (cost, enough) = match announced {
+            Some(length) => (length.saturating_sub(arrived), self.little.max(arrived)),
+            None => (arrived, self.little),
+        };
+        cost <= enough.saturating_add(self.wasted)
     }
 }
 

@@ -24,7 +24,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use body::{Reader, Whole};
+pub(crate) use body::{Reader, Whole, Worth};
 pub(crate) use meta::validated_at;
 pub(crate) use metrics::DiskFigures;
 pub use store::{Cache, Usage};

@@ -3,12 +3,15 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use pingora::cache::key::CacheHashKey;
 use pingora::cache::storage::{HandleMiss, HitHandler, Storage};
 use pingora::cache::trace::Span;
 use pingora::cache::{CacheKey, CacheMeta};
 use pingora::http::ResponseHeader;
 
-use super::{Cache, Reader};
+use super::body::Source;
+use super::meta::Meta;
+use super::{Cache, Reader, Worth};
 use crate::key;
 
 fn cache(limit: usize) -> &'static Cache {
@@ -95,8 +98,19 @@ async fn a_failed_fill_is_an_error_and_leaves_nothing() {
     assert_eq!((cache.usage().bytes, cache.usage().failed), (0, 1));
 }
 
-/// Whether a fill of which `arrived` bytes are there ends when its viewer leaves and no more than 100 may be missing.
-async fn ends_when_left(length: Option<usize>, arrived: usize, others: usize) -> bool {
+/// Nothing was thrown away before.
+const FIRST: Worth = Worth {
+    little: 100,
+    wasted: 0,
+};
+
+/// Whether a fill of which `arrived` bytes are there ends when its viewer leaves.
+async fn ends_when_left(
+    worth: Worth,
+    length: Option<usize>,
+    arrived: usize,
+    others: usize,
+) -> bool {
     let cache = cache(1 << 20);
     let mut fill = begin(cache, "/a", length).await;
     let piece = Bytes::from(vec![1; arrived]);
@@ -106,8 +120,10 @@ async fn ends_when_left(length: Option<usize>, arrived: usize, others: usize) ->
         readers.push(find(cache, "/a").await.unwrap());
     }
     let viewer = readers[0].as_any().downcast_ref::<Reader>().unwrap();
-    let ended = viewer.leave(100);
-    assert!(!viewer.leave(100), "once");
+    let thrown_away = viewer.leave(worth);
+    assert_eq!(viewer.leave(worth), None, "once");
+    let ended = thrown_away.is_some();
+    assert!(!ended || thrown_away == Some(arrived));
     for reader in &mut readers {
         let first = reader.read_body().await;
         assert_eq!(first.is_err(), ended);
@@ -125,16 +141,56 @@ async fn ends_when_left(length: Option<usize>, arrived: usize, others: usize) ->
 
 #[tokio::test]
 async fn a_fill_that_nobody_reads_ends_when_more_of_it_is_missing_than_there() {
-    assert!(ends_when_left(Some(1000), 400, 0).await);
+    assert!(ends_when_left(FIRST, Some(1000), 400, 0).await);
     assert!(
-        !ends_when_left(Some(1000), 400, 1).await,
+        !ends_when_left(FIRST, Some(1000), 400, 1).await,
         "somebody else reads"
     );
-    assert!(!ends_when_left(Some(1000), 500, 0).await, "half is there");
-    assert!(!ends_when_left(Some(150), 50, 0).await, "100 are missing");
-    assert!(ends_when_left(Some(152), 51, 0).await);
-    assert!(!ends_when_left(None, 100, 0).await, "it may end soon");
-    assert!(ends_when_left(None, 101, 0).await);
+    assert!(
+        !ends_when_left(FIRST, Some(1000), 500, 0).await,
+        "half is there"
+    );
+    assert!(
+        !ends_when_left(FIRST, Some(150), 50, 0).await,
+        "100 are missing"
+    );
+    assert!(ends_when_left(FIRST, Some(152), 51, 0).await);
+    assert!(
+        !ends_when_left(FIRST, None, 100, 0).await,
+        "it may end soon"
+    );
+    assert!(ends_when_left(FIRST, None, 101, 0).await);
+}
+
+#[test]
+fn what_comes_from_a_disk_is_copied_out_of_the_buffer_that_it_was_read_into() {
+    const PIECE: usize = 300_000;
+    let cache = cache(8 << 20);
+    for (source, shares) in [(Source::Disk, false), (Source::Parent, true)] {
+        let meta = Meta::keep(&meta(Some(2 * PIECE)));
+        let object = cache.object(at("/a").combined_bin(), meta, 0, source);
+        let buffer = Bytes::from(vec![7; 1 << 20]);
+        for n in 0..2 {
+            object.append(n * PIECE, buffer.slice(n * PIECE..(n + 1) * PIECE));
+        }
+        object.complete(2 * PIECE);
+        assert_eq!(object.pieces().concat(), &buffer[..2 * PIECE]);
+        assert_eq!(!buffer.is_unique(), shares, "{source:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_thrown_away_of_an_object_makes_its_rest_worth_more() {
+    let again = Worth {
+        wasted: 300,
+        ..FIRST
+    };
+    assert!(ends_when_left(again, Some(1000), 349, 0).await);
+    assert!(!ends_when_left(again, Some(1000), 350, 0).await);
+    assert!(ends_when_left(again, Some(450), 49, 0).await);
+    assert!(!ends_when_left(again, Some(450), 50, 0).await);
+    assert!(!ends_when_left(again, None, 400, 0).await);
+    assert!(ends_when_left(again, None, 401, 0).await);
 }
 
 #[tokio::test]
@@ -148,7 +204,7 @@ async fn a_viewer_who_had_the_part_that_it_wanted_has_not_left() {
     viewer.seek(1, Some(3)).unwrap();
     assert_eq!(read(&mut viewer).await.unwrap(), b"bc");
     let viewer = viewer.as_any().downcast_ref::<Reader>().unwrap();
-    assert!(!viewer.leave(100));
+    assert_eq!(viewer.leave(FIRST), None);
 }
 
 #[tokio::test]

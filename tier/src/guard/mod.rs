@@ -1,6 +1,11 @@
 //! A stream that gives up on a client who holds a connection without using it: whose request does
 //! not come, who does not read, who floods it with frames.
 
+mod behind;
+mod progress;
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -18,6 +23,8 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use self::behind::Behind;
+use self::progress::Progress;
 use crate::app::H2_STREAMS;
 use crate::flood::{self, Budget};
 use crate::frames::Frames;
@@ -51,6 +58,8 @@ pub(crate) struct Guard<S> {
     /// The notes as Pingora hands them on.
     digest: Option<Arc<ProxyDigest>>,
     turn: Turn,
+    /// What came behind a request while that was being answered.
+    behind: Behind,
     /// The header of an answer with its own date in it, and how much of it has left.
     header: (Vec<u8>, usize),
     /// Nothing more is written.
@@ -84,17 +93,6 @@ struct H2 {
     turns: Arc<Turns>,
 }
 
-/// How much of the empty line that ends a header has been seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    /// Between two requests: nothing has come yet.
-    Idle,
-    /// Within a line.
-    Line,
-    /// At the beginning of a line; `\r` may have come already.
-    LineStart,
-}
-
 impl<S> Guard<S> {
     pub(crate) fn new(stream: S, terms: Terms) -> Self {
         let notes = Notes::default();
@@ -105,6 +103,7 @@ impl<S> Guard<S> {
             digest: notes.digest(),
             notes,
             turn: Turn::default(),
+            behind: Behind::default(),
             header: (Vec::new(), 0),
             closed: false,
             terms,
@@ -216,6 +215,15 @@ impl<S> Guard<S> {
 }
 
 impl<S: AsyncRead + Unpin> Guard<S> {
+    /// Ends when the client has closed its side; what it says meanwhile is the next request's.
+    fn keep_back(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.deadline.is_some() {
+            // The rest of a header that has begun is not waited for now.
+            self.start();
+        }
+        self.behind.poll_end(&mut self.stream, cx)
+    }
+
     /// Waits until an HTTP/2 client has closed its side, too. It sends as long as it takes what is under way to it,
     /// window updates above all, and a socket that is closed with something unread loses what is unsent.
     fn linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -280,31 +288,6 @@ impl<S: AsyncWrite + Unpin> Guard<S> {
     }
 }
 
-impl Progress {
-    /// Where these bytes lead. Whatever was before, any byte but those of a line's end is within a line.
-    fn after(self, bytes: &[u8]) -> Self {
-        let last = bytes
-            .iter()
-            .rposition(|byte| !matches!(byte, b'\r' | b'\n'));
-        let (from, rest) = match last {
-            Some(last) => (Self::Line, bytes.get(last + 1..).unwrap_or_default()),
-            None => (self, bytes),
-        };
-        rest.iter()
-            .fold(from, |progress, byte| progress.next(*byte))
-    }
-
-    const fn next(self, byte: u8) -> Self {
-        match (self, byte) {
-            // Empty lines before a request are allowed (RFC 9112 §2.2), but they are a beginning.
-            (Self::Idle, b'\r' | b'\n') => Self::Line,
-            (Self::LineStart, b'\n') => Self::Idle,
-            (Self::LineStart, b'\r') | (_, b'\n') => Self::LineStart,
-            _ => Self::Line,
-        }
-    }
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -314,8 +297,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
         self.turn();
         // What is wrong with the way out shows at the next write.
         let _ = self.put(cx, &[]);
+        if self.notes.keeps_back() {
+            return self.keep_back(cx);
+        }
         let before = buf.filled().len();
-        match Pin::new(&mut self.stream).poll_read(cx, buf) {
+        let this = &mut *self;
+        match this.behind.poll_next(&mut this.stream, cx, buf) {
             Poll::Pending if self.turn.is_body() => return self.starved(cx),
             // What has come in time may be read later: whoever is above may have been busy.
             Poll::Pending => return self.overdue(cx),
@@ -477,6 +464,3 @@ impl<S: std::fmt::Debug> std::fmt::Debug for Guard<S> {
 const CALM_DOWN: [u8; 17] = [
     0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0xb,
 ];
-
-#[cfg(test)]
-mod tests;

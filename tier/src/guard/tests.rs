@@ -117,6 +117,35 @@ async fn a_dripped_header_is_cut_off_and_an_idle_connection_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_behind_a_request_waits_for_the_end_of_its_answer() {
+    let (mut client, server) = tokio::io::duplex(1 << 20);
+    let mut guard = Guard::new(server, terms());
+    let long = Duration::from_secs(3600);
+    let mut three = [0; 3];
+    for said in [b"GET", b" /b", b" HT"] {
+        guard.notes.keep_back(true);
+        client.write_all(said).await.unwrap();
+        let early = tokio::time::timeout(long, guard.read(&mut three)).await;
+        assert!(early.is_err(), "neither heard nor cut");
+        guard.notes.keep_back(false);
+        guard.read_exact(&mut three).await.unwrap();
+        assert_eq!(&three, said);
+    }
+    guard.notes.keep_back(true);
+    let much: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[1] | 32).collect();
+    client.write_all(&much).await.unwrap();
+    let early = tokio::time::timeout(long, guard.read(&mut three)).await;
+    assert!(early.is_err() && guard.behind.len() < 10_000);
+    guard.notes.keep_back(false);
+    let mut seen = vec![0; much.len()];
+    guard.read_exact(&mut seen).await.unwrap();
+    assert!(seen == much, "all of it, in its order");
+    guard.notes.keep_back(true);
+    drop(client);
+    assert_eq!(guard.read(&mut three).await.unwrap(), 0, "the client left");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_http2_preface_has_a_deadline_and_silence_after_it_has_none() {
     for dripped in [0, PREFACE.len() - 1, PREFACE.len()] {
         let (mut client, server) = tokio::io::duplex(64);

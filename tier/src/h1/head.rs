@@ -8,9 +8,9 @@ use pingora::http::RequestHeader;
 pub(super) enum Head {
     /// All of one that is simple.
     Simple(Simple),
-    /// Not all of one that may be.
-    Partial,
-    /// One that is not, or is none: Pingora judges it.
+    /// All of another one, in so many bytes: nothing belongs to it but its header.
+    Whole(usize),
+    /// One that a body may follow, or none: Pingora reads on, and judges it.
     Other,
 }
 
@@ -24,29 +24,37 @@ pub(super) struct Simple {
     pub(super) target: String,
 }
 
-/// Reads the beginning of what was heard, which is not empty.
-pub(super) fn read(heard: &[u8]) -> Head {
-    if !heard
-        .iter()
-        .zip(BEGINNING)
-        .all(|(heard, simple)| heard == simple)
-    {
-        return Head::Other;
-    }
+/// Reads the beginning of what was heard. `None`: more of a header is to come.
+pub(super) fn read(heard: &[u8]) -> Option<Head> {
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(heard) {
-        Ok(httparse::Status::Complete(length)) => {
-            simple(length, &request).map_or(Head::Other, Head::Simple)
-        }
-        Ok(httparse::Status::Partial) if heard.len() <= LONGEST => Head::Partial,
-        _ => Head::Other,
+        Ok(httparse::Status::Complete(length)) => Some(
+            simple(length, heard, &request)
+                .map(Head::Simple)
+                .or_else(|| ends_there(&request).then_some(Head::Whole(length)))
+                .unwrap_or(Head::Other),
+        ),
+        Ok(httparse::Status::Partial) if heard.len() <= LONGEST => None,
+        _ => Some(Head::Other),
     }
 }
 
-fn simple(length: usize, parsed: &httparse::Request<'_, '_>) -> Option<Simple> {
+/// Whether the request ends with its header (RFC 9112 §6.3).
+fn ends_there(parsed: &httparse::Request<'_, '_>) -> bool {
+    let is = |field: &httparse::Header<'_>, name: &HeaderName| {
+        field.name.eq_ignore_ascii_case(name.as_str())
+    };
+    let leads_on = |field: &httparse::Header<'_>| {
+        let empty = field.value == b"0" && is(field, &header::CONTENT_LENGTH);
+        !empty && LEADING_ON.iter().any(|name| is(field, name))
+    };
+    parsed.method != Some("CONNECT") && !parsed.headers.iter().any(leads_on)
+}
+
+fn simple(length: usize, heard: &[u8], parsed: &httparse::Request<'_, '_>) -> Option<Simple> {
     let target = parsed.path.filter(|target| target.is_ascii())?;
-    if parsed.version != Some(1) {
+    if parsed.version != Some(1) || !heard.starts_with(BEGINNING) {
         return None;
     }
     let fields = parsed.headers.len();
@@ -83,6 +91,14 @@ const LONGEST: usize = 16 * 1024;
 const MOST_FIELDS: usize = 64;
 
 /// Fields that announce a body, or change what the connection is.
+const LEADING_ON: [HeaderName; 4] = [
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::EXPECT,
+    header::UPGRADE,
+];
+
+/// Fields of what is not simple.
 const ELSEWHERE: [HeaderName; 6] = [
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,

@@ -1,5 +1,9 @@
 //! HTTP/1.1 before Pingora: what is at hand is answered here, everything else is led on.
 //!
+//! Requests that are sent without waiting for an answer are answered one after the other (RFC 9112 §9.3.2): Pingora gets
+//! no more than the header of one, and hears nothing of what comes behind it. Only where a body follows it reads on by
+//! itself, and closes the connection behind its answer when more than the body has come.
+//!
 //! A connection on which nothing is asked holds no buffer and no session.
 
 mod head;
@@ -24,6 +28,7 @@ use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use crate::app::App;
+use crate::notes::Notes;
 use crate::policy::From;
 use crate::protocol::Protocol;
 use crate::proxy::{Arrived, AtHand, Met, Sight};
@@ -38,11 +43,15 @@ pub(crate) async fn serve(
     shutdown: &ShutdownWatch,
 ) {
     let from = from(&stream);
+    let notes = Notes::of_stream(&stream);
     let mut heard = BytesMut::new();
     let mut closing = pin!(closing);
     let mut rest = Rest::new(REST);
     loop {
-        let met = match next(&mut stream, &mut heard, closing.as_mut(), &mut rest).await {
+        let Some(head) = next(&mut stream, &mut heard, closing.as_mut(), &mut rest).await else {
+            return end(stream).await;
+        };
+        let (met, length) = match head {
             Head::Simple(simple) => {
                 let last = *shutdown.borrow();
                 match app.proxy.look(&simple.arrived(from)) {
@@ -50,49 +59,50 @@ pub(crate) async fn serve(
                         heard.advance(simple.length);
                         let given = give(app, &mut stream, &simple.request, answer, last).await;
                         if given && !last {
-                            rest.over = Instant::now();
                             continue;
                         }
                         return end(stream).await;
                     }
-                    Sight::Onward(met) => met,
+                    Sight::Onward(met) => (met, Some(simple.length)),
                 }
             }
-            Head::Other => None,
-            Head::Partial => return end(stream).await,
+            Head::Whole(length) => (None, Some(length)),
+            Head::Other => (None, None),
         };
         let mut session = ServerSession::new_http1(stream);
         session.set_keepalive(Some(REST.as_secs()));
-        session.set_pipelined_prefix(heard.split());
+        session.set_pipelined_prefix(heard.split_to(length.unwrap_or(heard.len())));
+        notes.keep_back(length.is_some());
         match Met::lead(met, app.phases.process_new_http(session, shutdown)).await {
             Some(reused) => stream = reused.consume().0,
             None => return,
         }
-        rest.over = Instant::now();
+        notes.keep_back(false);
     }
 }
 
 /// When a connection has been at rest for too long.
 struct Rest {
     limit: Duration,
-    over: Instant,
+    /// Since when nothing is asked.
+    since: Instant,
     /// Set anew only when it is due.
     due: Pin<Box<Sleep>>,
 }
 
 impl Rest {
     fn new(limit: Duration) -> Self {
-        let over = Instant::now();
+        let since = Instant::now();
         Self {
             limit,
-            over,
-            due: Box::pin(tokio::time::sleep_until(over + limit)),
+            since,
+            due: Box::pin(tokio::time::sleep_until(since + limit)),
         }
     }
 
     fn poll_too_long(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.due.as_mut().poll(cx).is_ready() {
-            let end = self.over + self.limit;
+            let end = self.since + self.limit;
             if end <= Instant::now() {
                 return Poll::Ready(());
             }
@@ -102,21 +112,19 @@ impl Rest {
     }
 }
 
-/// Waits for a request. [`Head::Partial`]: none will come.
+/// Waits for a request. `None`: none will come.
 async fn next(
     stream: &mut Stream,
     heard: &mut BytesMut,
     mut closing: Pin<&mut impl Future<Output = ()>>,
     rest: &mut Rest,
-) -> Head {
+) -> Option<Head> {
+    rest.since = Instant::now();
     loop {
         if heard.is_empty() {
             *heard = BytesMut::new();
-        } else {
-            match head::read(heard) {
-                Head::Partial => {}
-                head => return head,
-            }
+        } else if let Some(head) = head::read(heard) {
+            return Some(head);
         }
         let arrived = std::future::poll_fn(|cx| {
             if let Poll::Ready(arrived) = poll_more(stream, heard, cx) {
@@ -132,8 +140,8 @@ async fn next(
             }
         });
         match arrived.await {
-            Ok(0) | Err(_) => return Head::Partial,
-            Ok(_) => rest.over = Instant::now(),
+            Ok(0) | Err(_) => return None,
+            Ok(_) => {}
         }
     }
 }

@@ -390,7 +390,7 @@ impl Parents {
 }
 
 /// Has a parent asked over a connection that nobody used before: among those that are kept, others may be closed as
-/// well. It is not kept either, for it would be found by nobody.
+/// well. Where it is kept all the same, it is given up at once.
 pub(crate) fn to_connect_anew(peer: &mut HttpPeer) {
     static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
     peer.group_key = CONNECTIONS.fetch_add(1, Ordering::Relaxed);

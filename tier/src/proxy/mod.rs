@@ -52,6 +52,7 @@ pub(crate) use at_hand::{AtHand, Sight};
 pub use context::Context;
 use context::protocol_of;
 use hop::{found_closed, may_ask_again};
+pub(crate) use left::Wasted;
 pub(crate) use met::{Arrived, Met};
 
 /// What a node is made of.
@@ -78,6 +79,8 @@ pub struct Proxy {
     pub(crate) questions: Arc<Questions>,
     /// What was changed a moment ago.
     pub(crate) changes: Changes,
+    /// What was fetched for viewers who left.
+    pub(crate) wasted: Wasted,
     /// What is counted.
     pub metrics: Metrics,
     /// Names and limits.
@@ -262,7 +265,7 @@ impl ProxyHttp for Phases {
         ctx.attempts += 1;
         let (mut peer, busy) = ctx.parents.next(key, &mut ctx.tried).await?;
         ctx.busy = Some(busy);
-        if std::mem::take(&mut ctx.wants_new_connection) {
+        if ctx.wants_new_connection {
             parent::to_connect_anew(&mut peer);
         }
         Ok(peer)

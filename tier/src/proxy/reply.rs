@@ -159,7 +159,7 @@ impl Proxy {
             .answered(status, ctx.protocol, ctx.cache_use, bytes);
         if let Some(access) = &self.access {
             access.served(&Served {
-                complete: error.is_none(),
+                complete: error.is_none() && !ctx.has_left(),
                 ..self.told(given, ctx)
             });
         }

@@ -37,6 +37,10 @@ impl Proxy {
         if let Some(secret) = self.rules.hop_secret.now() {
             request.insert_header(HOP, secret)?;
         }
+        if std::mem::take(&mut ctx.wants_new_connection) {
+            // It would be found by nobody, and push out one that is kept.
+            request.insert_header(header::CONNECTION, "close")?;
+        }
         self.ask_for(request, ctx)?;
         ctx.upstream.ask(System.wall());
         self.ask_for_part(session, request, ctx)?;

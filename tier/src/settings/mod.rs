@@ -34,8 +34,10 @@ pub struct Cache {
     /// `upstream.read_timeout` together, in which two parents are asked. Default `65s`.
     pub fill_wait: Span,
     /// A fill whose last viewer left is finished when no more than this is missing, or no more than what is there
-    /// already; one of unknown length, while no more than this has come. At most 1TiB. Default `8MiB`. More fetches what
-    /// perhaps nobody asks for again, less fetches the beginning twice.
+    /// already; one of unknown length, while no more than this has come. What was thrown away of the object within ten
+    /// minutes, each time this at least, is added: who asks and leaves again and again makes parents send an object a
+    /// few times and not for ever. At most 1TiB. Default `8MiB`. More fetches what perhaps nobody asks for again, less
+    /// fetches the beginning twice.
     pub finish_unread: ByteSize,
     /// What it keeps on disks.
     pub disk: Disk,

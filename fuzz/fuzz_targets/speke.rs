@@ -1,0 +1,4 @@
+//! Any text as a packager's question for keys: a document that can be read again, or a refusal.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::speke::check(data));
