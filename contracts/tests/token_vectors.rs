@@ -159,6 +159,23 @@ fn a_keyring_error_never_shows_a_key() {
 }
 
 #[test]
+fn what_partners_check_is_signed_with_keys_that_they_need_not_hold() {
+    let ours = r#"{"kid":"ours","ver":"m1","key_hex":"000102030405060708090a0b0c0d0e0f","scope":["/v/"],"nbf":0,"exp":9000}"#;
+    let theirs = r#"{"kid":"theirs","ver":"m2","seed_hex":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f","scope":["/v/"],"nbf":0,"exp":5000}"#;
+    let ring = |keys: &[&str]| {
+        let text = format!(r#"{{"keyring":[{}]}}"#, keys.join(","));
+        KeyRing::from_json(&text).unwrap()
+    };
+    let (now, until) = (UnixSeconds(1000), UnixSeconds(2000));
+    assert!(ring(&[ours]).partner_signer("/v/a/", now, until).is_none());
+    let both = ring(&[ours, theirs]);
+    let signer = |path, now| both.partner_signer(path, now, until).map(|key| key.id());
+    assert_eq!(signer("/v/a/", now), Some("theirs"));
+    assert_eq!(signer("/t/a/", now), None, "beyond its scope");
+    assert_eq!(signer("/v/a/", UnixSeconds(5000)), None, "it has ended");
+}
+
+#[test]
 fn a_key_that_outlives_the_token_is_preferred_to_a_younger_one_that_does_not() {
     let key = |kid: &str, nbf: u64, exp: u64| {
         format!(

@@ -28,8 +28,10 @@ use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::people::{People, accounts, api_keys, channels, login};
 use crate::playback::geo::Geo;
+use crate::routing::Routing;
 use crate::signer::Signer;
-use crate::{drm, keys, page, playback, problem, status, videos};
+use crate::steering::template::Templates;
+use crate::{drm, keys, page, playback, problem, status, steering, videos};
 
 /// The largest body of a request, in bytes.
 const BODY: usize = 64 * 1024;
@@ -50,6 +52,8 @@ pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) signer: Signer,
     pub(crate) geo: Geo,
+    pub(crate) routing: Arc<Routing>,
+    pub(crate) templates: Templates,
     pub(crate) operator: Operator,
     pub(crate) people: People,
     pub(crate) keys: Option<Keys>,
@@ -91,6 +95,9 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(playback::grants::create, playback::grants::list))
         .routes(routes!(playback::grants::show, playback::grants::remove))
         .routes(routes!(playback::rules::show, playback::rules::put))
+        .routes(routes!(steering::show))
+        .routes(routes!(steering::manifest))
+        .routes(routes!(steering::manifest_of_view))
         .routes(routes!(status::show))
         .routes(routes!(keys::show))
         .routes(routes!(feed::show))
@@ -191,9 +198,12 @@ fn cors(origins: &[String]) -> CorsLayer {
         .iter()
         .filter_map(|origin| origin.parse().ok())
         .collect();
-    // Licences are for whoever shows a token, on whatever page the player is: nothing is given to a cookie.
+    // Licences are for whoever shows a token, manifests for whoever knows the session, on whatever page the player is:
+    // nothing is given to a cookie.
+    let anywhere = ["/v1/drm/", "/v1/steering/"];
     let allowed = move |origin: &HeaderValue, request: &Parts| {
-        request.uri.path().starts_with("/v1/drm/") || origins.contains(origin)
+        let path = request.uri.path();
+        anywhere.iter().any(|room| path.starts_with(room)) || origins.contains(origin)
     };
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))
@@ -279,6 +289,9 @@ fn family(path: &str) -> &'static str {
         ["v1", "grants"] => "/v1/grants",
         ["v1", "grants", _] => "/v1/grants/{id}",
         ["v1", "videos", _, "rules"] => "/v1/videos/{id}/rules",
+        ["v1", "steering", _] => "/v1/steering/{session}",
+        ["v1", "steering", _, _] => "/v1/steering/{session}/{file}",
+        ["v1", "steering", _, _, _] => "/v1/steering/{session}/{view}/{file}",
         ["v1", "status"] => "/v1/status",
         ["v1", "keys", _] => "/v1/keys/{video}",
         ["v1", "fleet", "feed"] => FEED,

@@ -13,6 +13,8 @@ pub use crate::drm::config::{Adapter, Drm, DrmConfig, HdcpConfig, PolicyConfig, 
 pub use crate::fleet::config::{FleetConfig, FleetSettings};
 pub use crate::people::config::{Accounts, AccountsConfig, Issuer, IssuerConfig, Jwks, SignUp};
 pub use crate::playback::config::{Bound, Playback, PlaybackConfig};
+use crate::routing::config as routing;
+pub use crate::routing::config::Edge;
 
 /// The keys of `config/control.toml`; as environment variables, `MILLRACE_CONTROL__<KEY>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +38,15 @@ pub struct Config {
     /// How clients reach ingest, such as `https://upload.example`. Uploads are redirected there.
     /// Default `http://127.0.0.1:7050`.
     pub ingest_base: String,
-    /// The edges that carry the films. Default none.
+    /// The edges that carry the films, outside CDNs among them. Default none.
     pub edges: Vec<Edge>,
+    /// File with the sites of clients' networks, `prefix site` a line; read again when it changes. Empty: no
+    /// client's site is known. Default empty.
+    pub prefixes: String,
+    /// How often edges that name a `probe` are asked, 1 s to 1 h. Default `10s`.
+    pub probe_every: Span,
+    /// After how long players ask again which edge to take, 5 s to 5 m. Default `30s`.
+    pub steering_ttl: Span,
     /// The folder of the built watch page. Empty: `/` says what to do. Default empty.
     pub web_root: String,
     /// File with the key that operators show as `Authorization: Bearer`. Empty: operator calls are
@@ -64,23 +73,6 @@ pub struct Config {
     pub fleet: FleetConfig,
 }
 
-/// One entry of `edges`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Edge {
-    /// As it calls itself in `Cache-Status`.
-    pub name: String,
-    /// How viewers reach it, such as `https://edge-1.example`.
-    pub base: String,
-    /// The same edge without TLS, for players that do not trust its certificate. Default empty.
-    #[serde(default)]
-    pub plain: String,
-    /// Whether it is a partner's, which has public keys alone: it gets tokens of `m2` keys. Default
-    /// `false`.
-    #[serde(default)]
-    pub partner: bool,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -91,6 +83,9 @@ impl Default for Config {
             public_base: String::new(),
             ingest_base: "http://127.0.0.1:7050".to_owned(),
             edges: Vec::new(),
+            prefixes: String::new(),
+            probe_every: Span::seconds(10),
+            steering_ttl: Span::seconds(30),
             web_root: String::new(),
             operator_key: String::new(),
             allowed_origins: Vec::new(),
@@ -122,6 +117,12 @@ pub struct Settings {
     pub ingest_base: String,
     /// The edges, bases without a slash at the end.
     pub edges: Vec<Edge>,
+    /// The file with the sites of clients' networks.
+    pub prefixes: Option<PathBuf>,
+    /// How often edges are asked how they are.
+    pub probe_every: Duration,
+    /// After how long players ask again which edge to take.
+    pub steering_ttl: Duration,
     /// The folder of the watch page.
     pub web_root: Option<PathBuf>,
     /// The file of the operator key.
@@ -165,20 +166,9 @@ impl Config {
         );
         span(&mut problems, "heartbeat", self.heartbeat, 5..=600);
         let mut edges = self.edges;
-        for edge in &mut edges {
-            edge.base = origin(&mut problems, "edges.base", &edge.base);
-            if edge.name.is_empty() {
-                problems.add("edges.name", "must not be empty");
-            }
-            if !edge.plain.is_empty() {
-                edge.plain = origin(&mut problems, "edges.plain", &edge.plain);
-            }
-        }
-        let mut names: Vec<&str> = edges.iter().map(|edge| edge.name.as_str()).collect();
-        names.sort_unstable();
-        if names.windows(2).any(|pair| pair.first() == pair.last()) {
-            problems.add("edges.name", "two edges have the same name");
-        }
+        routing::check(&mut edges, &mut problems);
+        span(&mut problems, "probe_every", self.probe_every, 1..=3600);
+        span(&mut problems, "steering_ttl", self.steering_ttl, 5..=300);
         let allowed_origins = self.allowed_origins.iter();
         let allowed_origins = allowed_origins
             .map(|text| origin(&mut problems, "allowed_origins", text))
@@ -193,6 +183,9 @@ impl Config {
                 .then(|| base(&mut problems, "public_base", &self.public_base)),
             ingest_base: base(&mut problems, "ingest_base", &self.ingest_base),
             edges,
+            prefixes: file(self.prefixes),
+            probe_every: self.probe_every.0,
+            steering_ttl: self.steering_ttl.0,
             web_root: file(self.web_root),
             operator_key: file(self.operator_key),
             allowed_origins,
@@ -247,7 +240,7 @@ pub(crate) fn base(problems: &mut Problems, key: &str, text: &str) -> String {
 }
 
 /// A base without a path: browsers and tokens know no other.
-fn origin(problems: &mut Problems, key: &str, text: &str) -> String {
+pub(crate) fn origin(problems: &mut Problems, key: &str, text: &str) -> String {
     let text = base(problems, key, text);
     if text.matches('/').count() > 2 {
         problems.add(key, format!("{text:?} must not have a path"));
@@ -298,14 +291,14 @@ mod tests {
                 Edge {
                     name: String::new(),
                     base: "edge".into(),
-                    plain: String::new(),
-                    partner: false,
+                    ..Edge::default()
                 },
                 Edge {
                     name: String::new(),
                     base: "https://edge/path".into(),
-                    plain: String::new(),
-                    partner: false,
+                    weight: 0,
+                    probe: "edge".into(),
+                    ..Edge::default()
                 },
             ],
             ..Config::default()
@@ -326,6 +319,8 @@ mod tests {
                 "edges.name",
                 "edges.base",
                 "edges.name",
+                "edges.weight",
+                "edges.probe",
                 "edges.name",
                 "allowed_origins",
                 "catalog",

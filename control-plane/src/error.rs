@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use runtime::secret::Unusable;
 
+use crate::routing::file;
+
 /// The control plane could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -19,6 +21,9 @@ pub enum Error {
     /// A file with a secret cannot be used.
     #[error(transparent)]
     Secret(#[from] Unusable),
+    /// The file with the prefixes of sites cannot be used.
+    #[error("the prefixes of sites: {0}")]
+    Prefixes(#[from] file::Unusable),
     /// The catalogue cannot be opened.
     #[error("the catalogue cannot be opened: {0}")]
     Catalog(#[from] catalog::Error),

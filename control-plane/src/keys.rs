@@ -237,7 +237,10 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::people::People;
     use crate::playback::geo::Geo;
+    use crate::routing::Routing;
+    use crate::routing::prefixes::Prefixes;
     use crate::signer::Signer;
+    use crate::steering::template::Templates;
 
     /// Keys before which, each time some are kept, another process gives the film up.
     struct GivenUp {
@@ -305,6 +308,8 @@ mod tests {
             clock,
             signer: Signer::load(None).unwrap(),
             geo: Geo::load(None).unwrap(),
+            routing: Arc::new(Routing::new(Vec::new(), Prefixes::default())),
+            templates: Templates::new().unwrap(),
             operator: Operator::anybody(),
             people: People::load(&settings.accounts).unwrap(),
             keys: Keys::load(&settings.drm).unwrap(),

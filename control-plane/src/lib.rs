@@ -3,7 +3,8 @@
 //! The main path:
 //! 1. [`start()`] opens the catalogue, reads the keyring, and listens;
 //! 2. `app` holds the routes: the same router under `/v1` and `/api/v1`;
-//! 3. `playback` starts a session: `signer` mints its token, `edges` chooses where it plays;
+//! 3. `playback` starts a session: `signer` mints its token, [`routing`] chooses where it plays;
+//!    `steering` tells players while they play;
 //! 4. `keys` hands protected films' keys to origins: drawn once, sealed in the catalogue by `vault`;
 //! 5. `drm` gives players licences of those keys, for as long as their session lives;
 //! 6. `videos` tells what the site has; `page` serves the watch page;
@@ -19,7 +20,6 @@ mod caller;
 mod client;
 pub mod config;
 mod drm;
-mod edges;
 mod error;
 mod fleet;
 mod keeping;
@@ -30,9 +30,11 @@ mod page_of;
 mod people;
 mod playback;
 mod problem;
+pub mod routing;
 mod signer;
 mod start;
 mod status;
+mod steering;
 mod vault;
 mod videos;
 

@@ -1,6 +1,6 @@
 //! What the control plane counts.
 
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 /// The control plane's counters.
 #[derive(Clone)]
@@ -13,6 +13,10 @@ pub(crate) struct Metrics {
     pub(crate) sessions: IntCounter,
     /// Licences given, by system.
     pub(crate) licences: IntCounterVec,
+    /// Answers to players that ask where to go, by kind of player and whether they may stay.
+    pub(crate) steered: IntCounterVec,
+    /// Whether edges answer their probes.
+    pub(crate) edges_well: IntGaugeVec,
 }
 
 impl Metrics {
@@ -29,6 +33,14 @@ impl Metrics {
             "millrace_control_licenses_total",
             "Licences given, or asked of a vendor, by system.",
         );
+        let steered = Opts::new(
+            "millrace_control_steered_total",
+            "Answers of content steering, by format of the player and whether it may stay where it is.",
+        );
+        let edges_well = Opts::new(
+            "millrace_control_edge_up",
+            "Whether an edge answers its probe, 1 or 0, by edge.",
+        );
         let metrics = Self {
             requests: IntCounterVec::new(requests, &["route", "status"])?,
             refusals: IntCounterVec::new(refusals, &["kind"])?,
@@ -37,11 +49,15 @@ impl Metrics {
                 "Playback sessions begun.",
             )?,
             licences: IntCounterVec::new(licences, &["system"])?,
+            steered: IntCounterVec::new(steered, &["format", "action"])?,
+            edges_well: IntGaugeVec::new(edges_well, &["edge"])?,
         };
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.refusals.clone()))?;
         registry.register(Box::new(metrics.sessions.clone()))?;
         registry.register(Box::new(metrics.licences.clone()))?;
+        registry.register(Box::new(metrics.steered.clone()))?;
+        registry.register(Box::new(metrics.edges_well.clone()))?;
         Ok(metrics)
     }
 }

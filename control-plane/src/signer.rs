@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use contracts::id::VideoId;
 use contracts::time::UnixSeconds;
 use contracts::token::{Claims, KeyRing};
 use runtime::problem::Problem;
 use runtime::secret::Unusable;
 
-use crate::edges::Place;
 use crate::error::Error;
 use crate::problem;
+use crate::routing::Place;
 
 /// The keyring, read again when its file changes.
 pub(crate) struct Signer {
@@ -56,6 +57,13 @@ impl Signer {
             tracing::error!("cannot mint a token: {error}");
             Problem::internal()
         })
+    }
+
+    /// Whether there is a key of `m2` that may sign the film's addresses now.
+    pub(crate) fn mints_for_partners(&self, video: &VideoId, now: UnixSeconds) -> bool {
+        let ring = self.ring();
+        ring.partner_signer(&format!("/v/{video}/"), now, now)
+            .is_some()
     }
 
     /// The address of one path at a place: with a plain signature, or a token where its edge verifies with public

@@ -11,7 +11,7 @@ use runtime::internal::{self, Health};
 use runtime::listen::{self, Limits};
 use runtime::operator::Operator;
 use runtime::secret::Unusable;
-use runtime::shutdown::Trigger;
+use runtime::shutdown::{Shutdown, Trigger};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -24,7 +24,9 @@ use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::people::{People, first};
 use crate::playback::geo::Geo;
+use crate::routing::{Routing, file, leases, probe};
 use crate::signer::Signer;
+use crate::steering::template::Templates;
 
 /// How long stopping waits for answers under way.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -62,6 +64,9 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let signer = Signer::load(settings.keys.clone())?;
     let keys = Keys::load(&settings.drm)?;
     let geo = Geo::load(settings.playback.geo_file.clone())?;
+    let loaded = file::read(settings.prefixes.as_deref())?;
+    let stamp = loaded.stamp();
+    let routing = Arc::new(Routing::new(settings.edges.clone(), loaded.prefixes));
     let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
     let orders = Orders::open(Arc::clone(&catalog.feed), Arc::clone(&clock)).await?;
     let fleet = Fleet::load(&settings.fleet, Arc::clone(&catalog.nodes))?;
@@ -80,6 +85,8 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         clock,
         signer,
         geo,
+        routing,
+        templates: Templates::new()?,
         operator,
         people,
         keys,
@@ -95,6 +102,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let (trigger, shutdown) = Trigger::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::serve(listener, router, LIMITS, shutdown.clone()));
+    tend_routing(&mut tasks, &app, stamp, &health, &shutdown)?;
     tasks.spawn(fleet::attend(Arc::clone(&app), shutdown.clone()));
     tasks.spawn(keeping::keep(app, health.clone(), shutdown.clone()));
     tasks.spawn(async move {
@@ -130,9 +138,37 @@ pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
         "playback.geo_file",
         Geo::load(settings.playback.geo_file.clone()),
     );
+    problems.take("prefixes", file::read(settings.prefixes.as_deref()));
     Keys::inspect(&settings.drm, &mut problems);
     problems.take("fleet.hop_secrets", fleet::hops(&settings.fleet));
     problems.or(())
+}
+
+/// What keeps routing up to date: the file with the prefixes, and the probes of edges.
+fn tend_routing(
+    tasks: &mut JoinSet<()>,
+    app: &App,
+    seen: Option<file::Stamp>,
+    health: &Health,
+    shutdown: &Shutdown,
+) -> Result<(), Error> {
+    let routing = || Arc::clone(&app.routing);
+    if let Some(path) = app.settings.prefixes.clone() {
+        let (health, shutdown) = (health.clone(), shutdown.clone());
+        tasks.spawn(file::follow(path, seen, routing(), health, shutdown));
+    }
+    let (nodes, asked) = (Arc::clone(&app.catalog.nodes), shutdown.clone());
+    tasks.spawn(leases::follow(nodes, routing(), asked));
+    let client = runtime::http::client().build()?;
+    let (gauge, every) = (app.metrics.edges_well.clone(), app.settings.probe_every);
+    tasks.spawn(probe::watch(
+        routing(),
+        gauge,
+        client,
+        every,
+        shutdown.clone(),
+    ));
+    Ok(())
 }
 
 /// Who is the operator without an account: whoever has the key; everybody where only this machine

@@ -1,5 +1,6 @@
 //! The catalogue over HTTP: films, their state, and their logical addresses.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -19,9 +20,9 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::caller::{Caller, Scope};
 use crate::client::Client;
-use crate::edges::ranked;
 use crate::playback::viewer::Viewer;
 use crate::problem::{self, catalogue};
+use crate::routing::Watcher;
 
 /// The longest page of a list.
 const PAGE: u32 = 100;
@@ -89,6 +90,7 @@ pub(crate) struct Page {
 #[utoipa::path(get, path = "/videos", params(Page), responses((status = 200, body = Films), (status = 400, body = Problem)))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
+    client: Client,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<Films>, Problem> {
     let Query(page) = page.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
@@ -112,7 +114,7 @@ pub(crate) async fn list(
         video_id: video.id.to_string(),
         title: video.title.clone(),
         duration_s: seconds(video),
-        poster: app.poster(&video.id),
+        poster: app.poster(video, client.address),
     });
     Ok(Json(Films {
         videos: videos.collect(),
@@ -179,7 +181,7 @@ pub(crate) async fn logical(
     }
     let video = admitted.video;
     let now = app.clock.now();
-    let places = ranked(&app.settings.edges, &video.id);
+    let places = app.places(&video, Watcher::at(viewer.address));
     let place = places.first().ok_or_else(no_edge)?;
     app.here(&admitted.rules, &viewer)?;
     let claims = Claims::new(format!("/v/{}/", video.id), app.whole(&video, now));
@@ -198,7 +200,7 @@ pub(crate) async fn logical(
 
 pub(crate) fn no_edge() -> Problem {
     problem::unavailable(
-        "No edge carries films yet; the operator must name one in the configuration.",
+        "No edge may carry this film now; the operator must name one that can in the configuration.",
     )
 }
 
@@ -246,12 +248,16 @@ impl App {
     }
 
     /// The film's poster at its edge, good as long as a token would be.
-    pub(crate) fn poster(&self, video: &VideoId) -> Option<String> {
-        let place = ranked(&self.settings.edges, video).into_iter().next()?;
+    pub(crate) fn poster(&self, video: &Video, at: IpAddr) -> Option<String> {
         let now = self.clock.now();
         let expires = now.plus(self.settings.token_margin.as_secs());
-        let path = format!("/t/{video}/default.jpg");
-        self.signer.address(&path, &place, now, expires)
+        let path = format!("/t/{}/default.jpg", video.id);
+        let places = self.pathways(video, Watcher::at(at));
+        let mut signed = places
+            .iter()
+            .map(|place| self.signer.address(&path, place, now, expires));
+        // A partner's key may be for films alone.
+        signed.find_map(|address| address)
     }
 }
 

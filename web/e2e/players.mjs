@@ -5,7 +5,7 @@
 //   [--timeout SECONDS] [--patience SECONDS] [--shot FILE]
 //
 // Steps, in the order given (README.md says what each one demands):
-//   play  quality  audio[:LANG]  pitch[:LANG]  text[:LANG]  thumbnails  sprites:URL  seek:SECONDS  iframes  ended
+//   play  quality  audio[:LANG]  pitch[:LANG]  text[:LANG]  thumbnails  sprites:URL  seek:SECONDS  iframes  lose:PID@HOST  ended
 // The output is one JSON object on one line: {ok, fail: […], player, steps: {…}, …}. Exit 0 when every step held, 1 when
 // not, 64 for wrong options. The browser is /usr/bin/chromium, or what CHROMIUM names.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -21,7 +21,7 @@ const LIBRARIES = {
   shaka: 'shaka-player/dist/shaka-player.compiled.js',
   'dash.js': 'dashjs/dist/modern/umd/dash.all.min.js',
 }
-const STEPS = ['play', 'quality', 'audio', 'pitch', 'text', 'thumbnails', 'sprites', 'seek', 'iframes', 'ended']
+const STEPS = ['play', 'quality', 'audio', 'pitch', 'text', 'thumbnails', 'sprites', 'seek', 'iframes', 'lose', 'ended']
 /** A picture with less contrast than this shows nothing. */
 const BLANK = 40
 /** The parts of the film at which single pictures are asked for. */
@@ -29,6 +29,8 @@ const PLACES = [0.2, 0.5, 0.8]
 
 const options = read(process.argv.slice(2))
 const profile = mkdtempSync(join(tmpdir(), 'millrace-players-'))
+/** The hosts that gave segments since the last look, and how many. */
+let givers = {}
 const seen = { fail: [], steps: {}, requests: {}, refused: [], licenses: 0, console: [] }
 let context
 let deadline
@@ -83,12 +85,24 @@ async function take(page, name, argument, setting) {
     if (name === 'seek') return await withPicture(page, await call('seek', Number(argument)), '#film')
     if (name === 'audio' || name === 'pitch') return await call('audio', argument, name === 'pitch')
     if (name === 'iframes') return await iframes(page, call)
+    if (name === 'lose') return await lose(call, ...argument.split('@'))
     if (name === 'thumbnails' || name === 'sprites') return pictures(await call(name, PLACES, argument))
     return await call(name, argument)
   } catch (error) {
     const over = await page.evaluate(() => window.millrace.look().errors.length > 0).catch(() => true)
     return { fail: [firstLine(error)], over }
   }
+}
+
+/** The process that serves the film at a host is killed; the film must play on, beyond what was fetched before. */
+async function lose(call, pid, host) {
+  const before = givers
+  givers = {}
+  if (!(before[host] > 0)) throw new Error(`nothing came from ${host} yet, but ${JSON.stringify(before)}`)
+  const { ahead_s } = await call('ahead')
+  process.kill(Number(pid), 'SIGKILL')
+  const facts = await call('beyond', ahead_s + 5)
+  return { before, after: givers, ahead_s, ...facts }
 }
 
 /** Single I-frames at several places, each looked at. */
@@ -155,6 +169,7 @@ async function open() {
     if (!url.protocol.startsWith('http')) return
     const kind = kindOf(url.pathname)
     seen.requests[kind] = (seen.requests[kind] ?? 0) + 1
+    if (kind === 'segment') givers[url.host] = (givers[url.host] ?? 0) + 1
     if (response.status() >= 400) note(seen.refused, `${response.status()} ${url.pathname}`)
   })
   return page
@@ -281,6 +296,7 @@ function step(text) {
   const [name, argument] = colon < 0 ? [text] : [text.slice(0, colon), text.slice(colon + 1)]
   if (!STEPS.includes(name)) throw new Error(`a step must be one of ${STEPS.join(', ')}, not ${name}`)
   if (name === 'seek' && !(Number(argument) >= 0)) throw new Error('seek must name seconds, as in seek:12')
+  if (name === 'lose' && !/^[1-9]\d*@\S+$/.test(argument ?? '')) throw new Error('lose must name a process and its host, as in lose:4711@localhost:8443')
   if (name === 'sprites' && !argument) throw new Error('sprites must name a file, as in sprites:thumbs/sprite.vtt')
   return { name, argument }
 }

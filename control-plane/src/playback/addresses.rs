@@ -1,5 +1,7 @@
 //! Where a session's film plays: the signed addresses of its manifests, texts and pictures.
 
+use std::net::IpAddr;
+
 use catalog::encodings::Contents;
 use catalog::sessions::Session;
 use catalog::videos::Video;
@@ -12,8 +14,8 @@ use runtime::problem::Problem;
 use super::shapes::{Alternative, Heartbeat, Manifests, Playback, Subtitles, Thumbnails};
 use super::terms::Terms;
 use crate::app::App;
-use crate::edges::{Place, ranked};
 use crate::problem::catalogue;
+use crate::routing::{Place, Watcher};
 use crate::videos::no_edge;
 
 impl App {
@@ -22,16 +24,19 @@ impl App {
         &self,
         session: &Session,
         video: &Video,
-        places: &[Place],
+        at: IpAddr,
         terms: &Terms,
     ) -> Result<Playback, Problem> {
         let contents = self.catalog.encodings.of(&video.id).await;
         let contents = contents.map_err(catalogue)?;
-        let mut bases = self.bases(session, places, terms)?.into_iter();
+        let places = self.places(video, Watcher::at(at));
+        let mut bases = self.bases(session, &places, terms)?.into_iter();
         let (name, base) = bases.next().ok_or_else(no_edge)?;
         tracing::debug!(session.id = %session.id, edge = name, "session {} plays at {name}", session.id);
         let way = self.way(video, terms.system);
         let manifests = Manifests::at(&base, &video.id, way);
+        let steering = self.can_steer(session, video, at);
+        let steering = steering.then(|| self.steering_url(&session.id));
         let sprite = || format!("{base}/v/{}/thumbs/sprite.vtt", video.id);
         Ok(Playback {
             session_id: session.id.to_string(),
@@ -40,11 +45,14 @@ impl App {
             manifests,
             drm: None,
             thumbnails: Thumbnails {
-                poster: self.poster(&video.id),
+                poster: self.poster(video, at),
                 sprite_vtt: contents.thumbs.then(sprite),
             },
             subtitles: subtitles(&contents, &base, &video.id),
-            steering_url: None,
+            steered: steering
+                .as_deref()
+                .map(|room| Manifests::in_room(room, way)),
+            steering_url: steering,
             heartbeat: Heartbeat {
                 url: format!("{}/v1/playback/{}/heartbeat", self.public_base, session.id),
                 every_s: self.settings.heartbeat.as_secs(),
@@ -65,9 +73,10 @@ impl App {
         &self,
         session: &Session,
         video: &Video,
+        at: IpAddr,
         terms: &Terms,
     ) -> Result<Manifests, Problem> {
-        let places = ranked(&self.settings.edges, &video.id);
+        let places = self.places(video, Watcher::at(at));
         let bases = self.bases(session, &places, terms)?;
         let (_, base) = bases.into_iter().next().ok_or_else(no_edge)?;
         Ok(Manifests::at(
@@ -79,7 +88,7 @@ impl App {
 
     /// The places by their names, each with a token that its edge takes. One for which no key signs is left out,
     /// unless there is no other.
-    fn bases(
+    pub(crate) fn bases(
         &self,
         session: &Session,
         places: &[Place],
@@ -131,7 +140,12 @@ struct Way {
 impl Manifests {
     /// Those of a film below a base with its token.
     fn at(base: &str, video: &VideoId, way: Way) -> Self {
-        let at = |file: &str| format!("{base}/v/{video}/{file}");
+        Self::in_room(&format!("{base}/v/{video}"), way)
+    }
+
+    /// Those that lie beside one another.
+    fn in_room(room: &str, way: Way) -> Self {
+        let at = |file: &str| format!("{room}/{file}");
         Self {
             hls: at(way.hls),
             hls_ts: way.ts.then(|| at("master_ts.m3u8")),

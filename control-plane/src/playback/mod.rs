@@ -19,10 +19,11 @@ pub(crate) mod grants;
 pub(crate) mod rules;
 mod shapes;
 pub(crate) mod streams;
-mod terms;
+pub(crate) mod terms;
 pub(crate) mod viewer;
 mod watching;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -48,8 +49,8 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::client::Client;
 use crate::drm::offer;
-use crate::edges::ranked;
 use crate::problem::{self, catalogue};
+use crate::routing::Watcher;
 use crate::videos::no_edge;
 
 /// The longest `Idempotency-Key`, in bytes.
@@ -77,7 +78,8 @@ pub(crate) async fn start(
     let viewer = Viewer::of(&caller, client, wish.viewer.as_deref(), wish.viewer_ip)?;
     let admitted = app.admitted(&wish.video_id, &caller, &viewer).await?;
     let video = &admitted.video;
-    if app.settings.edges.is_empty() {
+    let at = viewer.address;
+    if app.places(video, Watcher::at(at)).is_empty() {
         return Err(no_edge());
     }
     let device = wish.device.as_ref();
@@ -99,7 +101,7 @@ pub(crate) async fn start(
     };
     let id = new.id.clone();
     let session = begin(&app, new).await?;
-    let told = told_to_play(&app, &session, &admitted, system, device).await;
+    let told = told_to_play(&app, &session, &admitted, (system, device), at).await;
     // One of which nobody learns holds no stream.
     if told.is_err() && session.id == id {
         app.stop(id.as_str()).await?;
@@ -111,8 +113,8 @@ async fn told_to_play(
     app: &App,
     session: &Session,
     admitted: &Admitted,
-    system: Option<System>,
-    device: Option<&serde_json::Value>,
+    (system, device): (Option<System>, Option<&serde_json::Value>),
+    at: IpAddr,
 ) -> Result<Playback, Problem> {
     // What was taken back since it was looked at did not find this session.
     if admitted.by_grant {
@@ -120,10 +122,8 @@ async fn told_to_play(
     }
     // What the same wish began keeps what was decided then.
     let terms = Terms::read(session.terms.as_deref());
-    let places = ranked(&app.settings.edges, &session.video);
-    let mut playback = app
-        .playback(session, &admitted.video, &places, &terms)
-        .await?;
+    let video = &admitted.video;
+    let mut playback = app.playback(session, video, at, &terms).await?;
     if let Some(system) = system {
         playback.drm = offer::begin(app, session, system, device).await?;
     }
@@ -150,6 +150,7 @@ async fn begin(app: &App, new: NewSession) -> Result<Session, Problem> {
 pub(crate) async fn heartbeat(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
+    client: Client,
     beat: Result<Option<Json<Beat>>, JsonRejection>,
 ) -> Result<Json<Answer>, Problem> {
     let Json(beat) = beat?.unwrap_or_default();
@@ -179,7 +180,7 @@ pub(crate) async fn heartbeat(
         return Err(problem::session_over());
     }
     match session.ended {
-        None => app.renewed(session).await.map(Json),
+        None => app.renewed(session, client.address).await.map(Json),
         Some((_, Ending::Stopped)) => Err(problem::session_over()),
         Some((_, why)) => Ok(Json(told_to_stop(&session, why))),
     }
@@ -231,7 +232,7 @@ impl App {
 
     /// What the player of a session that lives is told: to go on, with another token when the one that it has is
     /// about to end, unless it may not watch any more.
-    async fn renewed(&self, mut session: Session) -> Result<Answer, Problem> {
+    async fn renewed(&self, mut session: Session, at: IpAddr) -> Result<Answer, Problem> {
         let now = self.clock.now();
         let mut manifests: Option<Manifests> = None;
         if session.expires <= now.plus(self.settings.heartbeat.as_secs() * RENEWED_BEATS) {
@@ -260,7 +261,7 @@ impl App {
                 prolonged.map_err(catalogue)?;
                 session.expires = expires;
                 let terms = Terms::read(session.terms.as_deref());
-                manifests = Some(self.manifests(&session, &video, &terms)?);
+                manifests = Some(self.manifests(&session, &video, at, &terms)?);
             }
         }
         Ok(Answer {

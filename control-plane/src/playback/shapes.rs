@@ -46,8 +46,11 @@ pub(crate) struct Playback {
     pub(super) drm: Option<Offer>,
     pub(super) thumbnails: Thumbnails,
     pub(super) subtitles: Vec<Subtitles>,
-    /// Content steering is not offered: always `null`.
+    /// Where a player asks, while it plays, which edge to take; `null` where fewer than two can play the film. The
+    /// manifests of `steered` name it.
     pub(super) steering_url: Option<String>,
+    /// The film's manifests with a pathway for each edge, for players that can be steered; `null` as `steering_url`.
+    pub(super) steered: Option<Manifests>,
     pub(super) heartbeat: Heartbeat,
     /// When the token ends, in Unix seconds.
     pub(super) expires_at: u64,

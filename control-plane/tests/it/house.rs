@@ -54,8 +54,7 @@ impl House {
         let edge = |name: &str, port| Edge {
             name: name.into(),
             base: format!("https://127.0.0.1:{port}"),
-            plain: String::new(),
-            partner: false,
+            ..Edge::default()
         };
         let mut config = Config {
             listen: "127.0.0.1:0".into(),

@@ -30,7 +30,7 @@ async fn the_status_counts_films_and_sessions_and_names_the_edges() {
 }
 
 /// Every route, with its method.
-const ROUTES: [&str; 54] = [
+const ROUTES: [&str; 57] = [
     "delete /v1/api-keys/{id}",
     "delete /v1/grants/{id}",
     "delete /v1/playback/{session}",
@@ -47,6 +47,9 @@ const ROUTES: [&str; 54] = [
     "get /v1/openapi.json",
     "get /v1/purge/{seq}",
     "get /v1/status",
+    "get /v1/steering/{session}",
+    "get /v1/steering/{session}/{file}",
+    "get /v1/steering/{session}/{view}/{file}",
     "get /v1/users",
     "get /v1/users/me",
     "get /v1/users/{id}/streams",

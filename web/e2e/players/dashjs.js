@@ -5,7 +5,12 @@ export async function dashjsPlayer(film, url, license) {
   const { dashjs } = window
   const player = dashjs.MediaPlayer().create()
   player.updateSettings({ streaming: { buffer: { fastSwitchEnabled: true, bufferTimeAtTopQuality: 20 } } })
-  player.on(dashjs.MediaPlayer.events.ERROR, ({ error }) => wrong(`${error?.code ?? ''} ${error?.message ?? error}`))
+  /** A segment that one location does not give: the player goes on to the next location, or else stalls. */
+  const lost = new Set([27, 28])
+  player.on(dashjs.MediaPlayer.events.ERROR, ({ error }) => {
+    const tell = lost.has(error?.code) ? odd : wrong
+    tell(`${error?.code ?? ''} ${error?.message ?? error}`)
+  })
   player.on(dashjs.Protection?.events?.KEY_ERROR ?? 'public_keyError', ({ error }) => wrong(`key: ${error?.message ?? error}`))
   player.on(dashjs.MediaPlayer.events.PLAYBACK_ERROR, ({ error }) => odd(`playback: ${error?.message ?? error}`))
   let ready = false

@@ -68,6 +68,21 @@ window.millrace = {
     return { frames: frames(film), at_s: round(film.currentTime), duration_s: round(film.duration), width, height, heard }
   },
 
+  /** Up to where the film was fetched. */
+  ahead() {
+    const { buffered } = film
+    return { ahead_s: buffered.length > 0 ? buffered.end(buffered.length - 1) : 0 }
+  },
+
+  /** Plays up to a place that was not fetched yet. */
+  async beyond(place_s) {
+    if (place_s > film.duration) throw new Error(`the film has only ${round(film.duration)} s, all of them fetched`)
+    const began = performance.now()
+    await until(() => film.currentTime > place_s, `playing up to ${round(place_s)} s`)
+    const more = await moreFrames(film, 12, 'playing on')
+    return { at_s: round(film.currentTime), took_s: round((performance.now() - began) / 1000), more }
+  },
+
   async quality() {
     await rewind()
     const size = () => `${film.videoWidth}x${film.videoHeight}`
