@@ -65,11 +65,19 @@ pub(crate) enum Scope {
     Status,
     /// What caches hold.
     Purge,
+    /// Taking films away.
+    Remove,
 }
 
 impl Scope {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] = [Self::Playback, Self::Videos, Self::Status, Self::Purge];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Playback,
+        Self::Videos,
+        Self::Status,
+        Self::Purge,
+        Self::Remove,
+    ];
 
     /// The word in the API.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -78,6 +86,7 @@ impl Scope {
             Self::Videos => "videos",
             Self::Status => "status",
             Self::Purge => "purge",
+            Self::Remove => "remove",
         }
     }
 

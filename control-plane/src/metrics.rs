@@ -1,6 +1,6 @@
 //! What the control plane counts.
 
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// The control plane's counters.
 #[derive(Clone)]
@@ -13,6 +13,12 @@ pub(crate) struct Metrics {
     pub(crate) sessions: IntCounter,
     /// Licences given, by system.
     pub(crate) licences: IntCounterVec,
+    /// Nodes that are heard of.
+    pub(crate) nodes: IntGauge,
+    /// Orders that a node has not applied, by its name.
+    pub(crate) lag: IntGaugeVec,
+    /// Nodes that wait here for orders.
+    pub(crate) waiting: IntGauge,
 }
 
 impl Metrics {
@@ -29,6 +35,10 @@ impl Metrics {
             "millrace_control_licenses_total",
             "Licences given, or asked of a vendor, by system.",
         );
+        let lag = Opts::new(
+            "millrace_control_node_lag_orders",
+            "Orders that a node has not said it has applied, by its name.",
+        );
         let metrics = Self {
             requests: IntCounterVec::new(requests, &["route", "status"])?,
             refusals: IntCounterVec::new(refusals, &["kind"])?,
@@ -37,7 +47,19 @@ impl Metrics {
                 "Playback sessions begun.",
             )?,
             licences: IntCounterVec::new(licences, &["system"])?,
+            nodes: IntGauge::new(
+                "millrace_control_nodes",
+                "Edges and shields that have asked for orders and are not forgotten.",
+            )?,
+            lag: IntGaugeVec::new(lag, &["node"])?,
+            waiting: IntGauge::new(
+                "millrace_control_nodes_waiting",
+                "Edges and shields that wait for orders at this process.",
+            )?,
         };
+        registry.register(Box::new(metrics.nodes.clone()))?;
+        registry.register(Box::new(metrics.lag.clone()))?;
+        registry.register(Box::new(metrics.waiting.clone()))?;
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.refusals.clone()))?;
         registry.register(Box::new(metrics.sessions.clone()))?;

@@ -204,6 +204,7 @@ impl App {
             .find(&id)
             .await
             .map_err(catalogue)?
+            .filter(|video| video.state != Life::Deleted)
             .ok_or_else(Problem::no_video)?;
         let any = caller.may(Scope::Videos) || caller.may(Scope::Playback);
         // As if it did not exist: nothing may tell a private id from one that nobody has.

@@ -19,3 +19,4 @@ mod f_browser;
 mod g_tokens;
 mod h_players;
 mod i_licences;
+mod j_orders;

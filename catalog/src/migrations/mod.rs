@@ -30,6 +30,7 @@ impl MigratorTrait for Migrations {
             ("leases", &sessions::LEASES),
             ("feed", &feed::TABLES),
             ("nodes", &nodes::TABLE),
+            ("erased", &videos::ERASED),
         ];
         let boxed = |(name, statements)| Box::new(Step::new(name, statements)) as _;
         steps.into_iter().map(boxed).collect()

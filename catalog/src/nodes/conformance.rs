@@ -42,7 +42,10 @@ async fn what_a_node_said_last_is_what_is_known_of_it(nodes: &dyn Nodes) {
         stops_s: Some(60),
         ..seen("one", 110, 5)
     };
-    nodes.note(&[later.clone()]).await.expect("note");
+    nodes
+        .note(std::slice::from_ref(&later))
+        .await
+        .expect("note");
     let late = [seen("one", 109, 9), seen("two", 100, 0)];
     nodes.note(&late).await.expect("note");
     let known = |last: Sighting| Node {

@@ -3,15 +3,18 @@
 //! 1. [`orders`] gives orders, which the catalogue numbers;
 //! 2. [`feed`] tells them to nodes, and wakes those that wait;
 //! 3. [`heard`] keeps what nodes say of themselves;
-//! 4. [`standing`] judges from that how far an order has come; [`purges`] is that over HTTP.
+//! 4. [`standing`] judges from that how far an order has come; [`purges`] is that over HTTP;
+//! 5. [`removal`] takes a film away.
 
 pub(crate) mod config;
 pub(crate) mod feed;
 pub(crate) mod heard;
 pub(crate) mod orders;
 pub(crate) mod purges;
+pub(crate) mod removal;
 mod standing;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,6 +87,39 @@ pub(crate) async fn attend(app: Arc<App>, mut shutdown: Shutdown) {
             tracing::debug!("what nodes said cannot be written down: {error}");
         }
     }
+}
+
+/// Counts the nodes, and how far each of them is.
+pub(crate) async fn count(app: &App) -> Result<(), catalog::Error> {
+    let waiting = app.settings.fleet.waiting - app.fleet.waiting.available_permits();
+    app.metrics
+        .waiting
+        .set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    let Some(extent) = app.catalog.feed.extent().await? else {
+        return Ok(());
+    };
+    let nodes = app.fleet.heard.list().await?;
+    app.metrics
+        .nodes
+        .set(i64::try_from(nodes.len()).unwrap_or(i64::MAX));
+    app.metrics.lag.reset();
+    // Nodes that lag do so together: few numbers are asked for.
+    let mut lags: HashMap<u64, u64> = HashMap::from([(extent.head, 0)]);
+    for node in nodes {
+        let ours = node.last.feed.as_ref() == Some(&extent.id);
+        let applied = if ours { node.last.applied } else { 0 };
+        let lag = match lags.get(&applied) {
+            Some(lag) => *lag,
+            None => app.catalog.feed.count_after(applied).await?,
+        };
+        lags.insert(applied, lag);
+        let gauge = app
+            .metrics
+            .lag
+            .with_label_values(&[node.last.name.as_str()]);
+        gauge.set(i64::try_from(lag).unwrap_or(i64::MAX));
+    }
+    Ok(())
 }
 
 /// How often.

@@ -26,6 +26,7 @@ pub(crate) async fn house() -> House {
         config.drm.key_encryption_key = write(dir.path(), "kek", &"5a".repeat(32));
         config.drm.systems = vec![System::Identity];
         config.drm.keys_secret = write(dir.path(), "hop", &format!("{HOP}\n"));
+        config.fleet.hop_secrets = vec![config.drm.keys_secret.clone()];
     })
     .await
 }

@@ -8,6 +8,7 @@
 mod bad_input;
 mod callers;
 mod drm;
+mod fleet;
 mod house;
 mod keys;
 mod licences;

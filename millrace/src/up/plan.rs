@@ -139,6 +139,7 @@ impl<'a> Plan<'a> {
         let parent = format!("http://{}", self.at("origin", "http")?);
         // The shield demands it of edges, and shows it to the origin.
         let (demanded, shown) = (self.state.text("hop.secret"), self.state.text("hop.secret"));
+        let (feed, orders) = (self.feed(), self.state.text("run/shield-1.orders"));
         Ok(toml! {
             name = "shield-1"
             parents = [parent]
@@ -148,6 +149,10 @@ impl<'a> Plan<'a> {
             internal = internal
             [upstream]
             hop_secret_file = shown
+            [feed]
+            from = feed
+            state_file = orders
+            every = "200ms"
         })
     }
 
@@ -174,6 +179,7 @@ impl<'a> Plan<'a> {
         let parent = format!("http://{}", self.at("shield-1", "http")?);
         let (keys, hop) = (self.state.text("keys.json"), self.state.text("hop.secret"));
         let access = self.state.text(&format!("log/{name}.access.log"));
+        let (feed, orders) = (self.feed(), self.state.text(&format!("run/{name}.orders")));
         let (certificate, key) = (
             self.state.text("tls/cert.pem"),
             self.state.text("tls/key.pem"),
@@ -191,6 +197,10 @@ impl<'a> Plan<'a> {
             key = key
             [upstream]
             hop_secret_file = hop
+            [feed]
+            from = feed
+            state_file = orders
+            every = "200ms"
             [log.access]
             to = access
         })
@@ -205,6 +215,7 @@ impl<'a> Plan<'a> {
             self.state.text("keys.secret"),
         );
         let tokens = self.state.text("token.secret");
+        let hop = self.state.text("hop.secret");
         let web = self.web.map(Path::canonicalize).transpose();
         let web =
             web.context("the watch page's folder is missing; `cargo xtask setup` builds it")?;
@@ -221,6 +232,8 @@ impl<'a> Plan<'a> {
             [accounts]
             token_keys = [tokens]
             sign_up = "anybody"
+            [fleet]
+            hop_secrets = [hop]
             [drm]
             key_encryption_key = kek
             keys_secret = shown
@@ -240,6 +253,11 @@ impl<'a> Plan<'a> {
         }
         table.insert("edges".to_owned(), edges.into());
         Ok(table)
+    }
+
+    /// Where edges and the shield hear what to purge and to revoke.
+    fn feed(&self) -> String {
+        format!("http://{}/v1/fleet/feed", self.control)
     }
 
     fn store(&self) -> String {
