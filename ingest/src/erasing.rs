@@ -78,8 +78,9 @@ mod tests {
         let address =
             |scheme: &str, name: &str| format!("{scheme}://{}", folder.path().join(name).display());
         let clock = Arc::new(Fixed::at(UnixSeconds(1000)));
-        let catalog = catalog::open(&address("sqlite", "catalog.db"), Arc::clone(&clock) as _);
-        let catalog = catalog.await.unwrap();
+        let catalog = catalog::open(&address("sqlite", "catalog.db"), Arc::clone(&clock) as _)
+            .await
+            .unwrap();
         catalog.migrate::<Migrations>().await.unwrap();
         let feed = FeedId::parse("f1").unwrap();
         catalog.feed.begin(&feed, clock.now()).await.unwrap();

@@ -16,11 +16,13 @@ mod standing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
 use catalog::nodes::Nodes;
 use contracts::header::HOP;
+use contracts::time::UnixSeconds;
 use runtime::shutdown::Shutdown;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
@@ -40,6 +42,8 @@ pub(crate) struct Fleet {
     pub(crate) heard: Heard,
     /// Those that wait for orders.
     pub(crate) waiting: Semaphore,
+    /// When it was last said in the log that a node is ahead of the feed.
+    said: AtomicU64,
 }
 
 impl Fleet {
@@ -49,12 +53,23 @@ impl Fleet {
             hops: hops(settings)?,
             heard: Heard::new(nodes),
             waiting: Semaphore::new(settings.waiting),
+            said: AtomicU64::new(0),
         })
     }
 
     /// Whether there is anybody to give orders to.
     pub(crate) const fn is_open(&self) -> bool {
         !self.hops.is_empty()
+    }
+
+    /// Whether it is to be said in the log that a node is ahead of the feed: all that are ask again and again.
+    pub(crate) fn is_news(&self, now: UnixSeconds) -> bool {
+        let said = self.said.load(Ordering::Relaxed);
+        let news = now.0 >= said.saturating_add(SAID_S);
+        if news {
+            self.said.store(now.0, Ordering::Relaxed);
+        }
+        news
     }
 
     /// Whether what was shown is a node's credential.
@@ -121,6 +136,9 @@ pub(crate) async fn count(app: &App) -> Result<(), catalog::Error> {
     }
     Ok(())
 }
+
+/// How often the log is told of nodes that are ahead of the feed, in seconds.
+const SAID_S: u64 = 60;
 
 /// How often.
 const LOOK: Duration = Duration::from_millis(250);

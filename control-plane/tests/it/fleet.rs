@@ -111,8 +111,6 @@ async fn whoever_waits_is_told_at_once_here_and_soon_of_what_another_process_ord
     assert_eq!(Some(told.head), given["seq"].as_u64());
     assert_eq!(told.entries.len(), 1);
     let query = format!("after={}&wait=25", told.head);
-    let elsewhere = house.catalog.feed.append(&[], UnixSeconds(NOW));
-    elsewhere.await.unwrap();
     let elsewhere = async {
         let orders = [all()];
         house
