@@ -39,24 +39,27 @@ pub(crate) struct Plan<'a> {
     old_ports: Ports,
     /// Where the control plane will listen: ingest is told before it starts.
     control: String,
+    /// That place, kept until then, so that no other role is given it.
+    held: Option<TcpListener>,
     started: Vec<(String, Ready)>,
 }
 
 impl<'a> Plan<'a> {
     pub(crate) fn new(state: &'a State, web: Option<&'a Path>) -> Self {
         let old_ports = state.ports();
-        let control = certain(&listen(&old_ports, "control", "http"));
+        let (control, held) = certain(&listen(&old_ports, "control", "http"));
         Self {
             state,
             web,
             old_ports,
             control,
+            held,
             started: Vec::new(),
         }
     }
 
     /// The next role, told where those before it listen; `None` when all have started.
-    pub(crate) fn next(&self) -> anyhow::Result<Option<Part>> {
+    pub(crate) fn next(&mut self) -> anyhow::Result<Option<Part>> {
         let Some((role, name)) = PARTS.get(self.started.len()) else {
             return Ok(None);
         };
@@ -65,7 +68,10 @@ impl<'a> Plan<'a> {
             "shield" => self.shield()?,
             "ingest" => self.ingest(),
             "edge" => self.edge(name)?,
-            _ => self.control()?,
+            _ => {
+                self.held = None;
+                self.control()?
+            }
         };
         Ok(Some(Part {
             role,
@@ -301,7 +307,9 @@ fn listen(old_ports: &Ports, name: &str, listener: &str) -> String {
 }
 
 /// The same address with a port that is free now instead of port 0.
-fn certain(address: &str) -> String {
-    let bound = TcpListener::bind(address).and_then(|listener| listener.local_addr());
-    bound.map_or_else(|_| address.to_owned(), |address| address.to_string())
+fn certain(address: &str) -> (String, Option<TcpListener>) {
+    let held = TcpListener::bind(address).ok();
+    let bound = held.as_ref().and_then(|held| held.local_addr().ok());
+    let address = bound.map_or_else(|| address.to_owned(), |address| address.to_string());
+    (address, held)
 }
