@@ -23,7 +23,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::Settings;
-use crate::fleet::{Fleet, feed, orders::Orders, purges};
+use crate::fleet::{Fleet, feed, orders::Orders, purges, removal};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::people::{People, accounts, api_keys, channels, login};
@@ -85,7 +85,7 @@ struct Document;
 fn api() -> OpenApiRouter<Arc<App>> {
     let version_1 = OpenApiRouter::new()
         .routes(routes!(videos::list))
-        .routes(routes!(videos::show))
+        .routes(routes!(videos::show, removal::remove))
         .routes(routes!(videos::status))
         .routes(routes!(playback::start))
         .routes(routes!(playback::heartbeat))

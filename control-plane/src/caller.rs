@@ -67,16 +67,19 @@ pub(crate) enum Scope {
     Grants,
     /// What caches hold.
     Purge,
+    /// Taking films away.
+    Remove,
 }
 
 impl Scope {
     /// All of them.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Playback,
         Self::Videos,
         Self::Status,
         Self::Grants,
         Self::Purge,
+        Self::Remove,
     ];
 
     /// The word in the API.
@@ -87,6 +90,7 @@ impl Scope {
             Self::Status => "status",
             Self::Grants => "grants",
             Self::Purge => "purge",
+            Self::Remove => "remove",
         }
     }
 

@@ -10,6 +10,7 @@ use runtime::shutdown::Shutdown;
 use tokio::time::MissedTickBehavior;
 
 use crate::app::App;
+use crate::fleet;
 
 /// How often the catalogue is asked whether it answers.
 const LOOK: Duration = Duration::from_secs(5);
@@ -31,6 +32,9 @@ pub(crate) async fn keep(app: Arc<App>, health: Health, mut shutdown: Shutdown) 
         look(&app, &health).await;
         lapse(&app).await;
         refresh(&app).await;
+        if let Err(error) = fleet::count(&app).await {
+            tracing::warn!("the nodes cannot be counted: {error}");
+        }
         if count.is_multiple_of(LOOKS_A_SWEEP) {
             sweep(&app).await;
         }
@@ -77,11 +81,11 @@ async fn sweep(app: &App) {
     }
     let now = app.clock.now();
     let before = |span: Duration| UnixSeconds(now.0.saturating_sub(span.as_secs()));
-    let fleet = &app.settings.fleet;
-    if let Err(error) = app.catalog.feed.fold(before(fleet.keep_orders), now).await {
+    let spans = &app.settings.fleet;
+    if let Err(error) = app.catalog.feed.fold(before(spans.keep_orders), now).await {
         tracing::warn!("old orders stay for now: {error}");
     }
-    match app.catalog.nodes.forget(before(fleet.forget_nodes)).await {
+    match app.catalog.nodes.forget(before(spans.forget_nodes)).await {
         Ok(0) => {}
         Ok(count) => tracing::warn!(
             count,

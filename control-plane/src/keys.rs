@@ -187,7 +187,8 @@ pub(crate) async fn of(app: &App, keys: &Keys, video: &VideoId) -> Result<Vec<Ke
 /// Whether a film has keys: not one that is clear, that will not be, or that nobody knows.
 async fn has_keys(app: &App, video: &VideoId) -> Result<bool, Problem> {
     let film = app.catalog.videos.find(video).await.map_err(catalogue)?;
-    Ok(film.is_some_and(|film| film.protected && film.state != Life::Failed))
+    Ok(film
+        .is_some_and(|film| film.protected && !matches!(film.state, Life::Failed | Life::Deleted)))
 }
 
 async fn periods(app: &App, keys: &Keys, video: &VideoId) -> Result<Vec<KeyPeriod>, Problem> {

@@ -1,6 +1,6 @@
 //! What the control plane counts.
 
-use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// The control plane's counters.
 #[derive(Clone)]
@@ -17,6 +17,12 @@ pub(crate) struct Metrics {
     pub(crate) steered: IntCounterVec,
     /// Whether edges answer their probes.
     pub(crate) edges_well: IntGaugeVec,
+    /// Nodes that are heard of.
+    pub(crate) nodes: IntGauge,
+    /// Orders that a node has not applied, by its name.
+    pub(crate) lag: IntGaugeVec,
+    /// Nodes that wait here for orders.
+    pub(crate) waiting: IntGauge,
 }
 
 impl Metrics {
@@ -41,6 +47,10 @@ impl Metrics {
             "millrace_control_edge_up",
             "Whether an edge answers its probe, 1 or 0, by edge.",
         );
+        let lag = Opts::new(
+            "millrace_control_node_lag_orders",
+            "Orders that a node has not said it has applied, by its name.",
+        );
         let metrics = Self {
             requests: IntCounterVec::new(requests, &["route", "status"])?,
             refusals: IntCounterVec::new(refusals, &["kind"])?,
@@ -51,7 +61,19 @@ impl Metrics {
             licences: IntCounterVec::new(licences, &["system"])?,
             steered: IntCounterVec::new(steered, &["format", "action"])?,
             edges_well: IntGaugeVec::new(edges_well, &["edge"])?,
+            nodes: IntGauge::new(
+                "millrace_control_nodes",
+                "Edges and shields that have asked for orders and are not forgotten.",
+            )?,
+            lag: IntGaugeVec::new(lag, &["node"])?,
+            waiting: IntGauge::new(
+                "millrace_control_nodes_waiting",
+                "Edges and shields that wait for orders at this process.",
+            )?,
         };
+        registry.register(Box::new(metrics.nodes.clone()))?;
+        registry.register(Box::new(metrics.lag.clone()))?;
+        registry.register(Box::new(metrics.waiting.clone()))?;
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.refusals.clone()))?;
         registry.register(Box::new(metrics.sessions.clone()))?;

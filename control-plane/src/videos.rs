@@ -9,7 +9,7 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use catalog::users::Role;
-use catalog::videos::Video;
+use catalog::videos::{State as Life, Video};
 use contracts::asset::Privacy;
 use contracts::id::{UserId, VideoId};
 use contracts::token::Claims;
@@ -216,6 +216,7 @@ impl App {
             .find(&id)
             .await
             .map_err(catalogue)?
+            .filter(|video| video.state != Life::Deleted)
             .ok_or_else(Problem::no_video)?;
         let any =
             caller.may(Scope::Videos) || caller.may(Scope::Playback) || caller.may(Scope::Grants);

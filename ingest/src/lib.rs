@@ -21,6 +21,7 @@
 
 mod api;
 mod config;
+mod erasing;
 mod error;
 pub mod jobs;
 pub mod media;

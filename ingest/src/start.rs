@@ -23,6 +23,7 @@ use crate::{
     Error,
     api::{self, App},
     config::Settings,
+    erasing::Eraser,
     jobs::{self, Queue, worker::Worker},
     media::child::{self, End},
     metrics::Metrics,
@@ -202,6 +203,11 @@ impl Parts {
     /// whether the catalogue answers.
     async fn pulse(self, health: Health, mut shutdown: Shutdown) {
         let sweep = self.sweep();
+        let eraser = Eraser {
+            videos: Arc::clone(&self.catalog.videos),
+            publishing: self.publishing.clone(),
+            feed: Arc::clone(&self.catalog.feed),
+        };
         let mut ticks = tokio::time::interval(PULSE);
         loop {
             tokio::select! {
@@ -214,6 +220,9 @@ impl Parts {
             }
             if let Err(error) = sweep.run(self.clock.now()).await {
                 tracing::warn!(%error, "cannot look for uploads whose time is over");
+            }
+            if let Err(error) = eraser.run(self.clock.now()).await {
+                tracing::warn!(%error, "cannot look for films that were deleted");
             }
             match self.catalog.ping().await {
                 Ok(()) => health.recover(),

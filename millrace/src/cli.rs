@@ -37,6 +37,10 @@ pub(crate) enum Command {
     Sign(Sign),
     /// Say whether a request target would be admitted
     Check(Check),
+    /// Have every edge and shield forget what they hold
+    Purge(Purge),
+    /// Take a film away, from every edge and for good
+    Remove(Remove),
     /// Show the state of a running house
     Status(Status),
 }
@@ -239,6 +243,50 @@ pub(crate) struct Check {
     /// The client's country, ISO 3166-1 alpha-2; without it unknown
     #[arg(long, value_name = "CC")]
     pub(crate) country: Option<String>,
+}
+
+/// Options of `millrace purge`.
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub(crate) struct Purge {
+    /// A path, `/v/FILM/master.m3u8`; in front of a site `//host/path`
+    #[arg(long, group = "what", value_name = "PATH")]
+    pub(crate) url: Option<String>,
+    /// What bears this tag in Surrogate-Key
+    #[arg(long, group = "what")]
+    pub(crate) tag: Option<String>,
+    /// What is below a path that ends in `/`
+    #[arg(long, group = "what", value_name = "PATH/")]
+    pub(crate) prefix: Option<String>,
+    /// All of a film
+    #[arg(
+        long,
+        group = "what",
+        value_name = "VIDEO_ID",
+        allow_hyphen_values = true
+    )]
+    pub(crate) video: Option<String>,
+    /// Everything
+    #[arg(long, group = "what")]
+    pub(crate) all: bool,
+    /// Let it be served as far as stale objects are, rather than never again
+    #[arg(long)]
+    pub(crate) soft: bool,
+    /// Wait until no node serves it any more
+    #[arg(long)]
+    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+/// Options of `millrace remove`.
+#[derive(Args)]
+pub(crate) struct Remove {
+    /// The film's id
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) video: String,
+    #[command(flatten)]
+    pub(crate) api: Api,
 }
 
 /// Options of `millrace status`.

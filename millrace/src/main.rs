@@ -14,7 +14,9 @@ mod api;
 mod check;
 mod cli;
 mod play;
+mod purge;
 mod reload;
+mod remove;
 mod roles;
 mod sign;
 mod status;
@@ -69,6 +71,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Play(options) => play_verb(&options).await,
         Command::Sign(options) => sign::run(&options),
         Command::Check(options) => check::run(&options),
+        Command::Purge(options) => purge::run(&options).await,
+        Command::Remove(options) => remove::run(&options).await,
         Command::Status(options) => status::run(&options).await,
     }
 }

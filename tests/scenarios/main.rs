@@ -20,3 +20,4 @@ mod g_tokens;
 mod h_players;
 mod i_licences;
 mod j_steering;
+mod k_orders;

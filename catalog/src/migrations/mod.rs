@@ -35,6 +35,7 @@ impl MigratorTrait for Migrations {
             ("entitlements", &entitlements::TABLES),
             ("encodings", &encodings::TABLES),
             ("terms", &sessions::TERMS),
+            ("erased", &videos::ERASED),
         ];
         let boxed = |(name, statements)| Box::new(Step::new(name, statements)) as _;
         steps.into_iter().map(boxed).collect()

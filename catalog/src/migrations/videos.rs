@@ -18,3 +18,6 @@ pub(super) const TABLE: [&str; 2] = [
 /// Films learn whether they are protected; those that were there are not.
 pub(super) const PROTECTED: [&str; 1] =
     ["ALTER TABLE videos ADD COLUMN protected BOOLEAN NOT NULL DEFAULT FALSE"];
+
+/// Films that were deleted learn when their media went.
+pub(super) const ERASED: [&str; 1] = ["ALTER TABLE videos ADD COLUMN erased_unix_s BIGINT"];

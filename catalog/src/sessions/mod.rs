@@ -198,6 +198,9 @@ pub trait Sessions: Send + Sync {
     /// Ends an account's sessions of some films; tells how many.
     async fn cut(&self, cut: &Cut, now: UnixSeconds) -> Result<u64, Error>;
 
+    /// Ends all sessions of a film, and frees their streams; tells how many. Edges are told of the film.
+    async fn end_all(&self, video: &VideoId, now: UnixSeconds) -> Result<u64, Error>;
+
     /// The films that an account has living sessions of.
     async fn watched(&self, account: &UserId, now: UnixSeconds) -> Result<Vec<VideoId>, Error>;
 

@@ -116,6 +116,14 @@ impl Sessions for Sql {
         Ok(count)
     }
 
+    async fn end_all(&self, video: &VideoId, now: UnixSeconds) -> Result<u64, Error> {
+        let sql =
+            format!("{END} WHERE stopped_unix_s IS NULL AND expires_unix_s > $1 AND video = $3");
+        let why = Ending::Stopped.as_str().into();
+        let values = vec![seconds(now), why, video.as_str().into()];
+        changed(&self.db, &sql, values).await
+    }
+
     async fn watched(&self, account: &UserId, now: UnixSeconds) -> Result<Vec<VideoId>, Error> {
         let sql = "SELECT DISTINCT video FROM sessions WHERE account = $1 AND stopped_unix_s IS NULL AND expires_unix_s > $2";
         let values = vec![account.as_str().into(), seconds(now)];

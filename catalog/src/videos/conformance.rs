@@ -22,6 +22,7 @@ pub async fn all(videos: &dyn Videos) {
     of_two_changes_at_once_one_wins(videos).await;
     a_failed_film_says_why_and_stays_failed(videos).await;
     only_public_and_ready_films_are_listed_in_pages(videos).await;
+    a_deleted_film_is_gone_for_good_and_found_until_its_media_are(videos).await;
     what_is_absent_is_none_or_named(videos).await;
     any_words_are_kept_but_for_zero_characters(videos).await;
 }
@@ -167,6 +168,37 @@ async fn a_failed_film_says_why_and_stays_failed(videos: &dyn Videos) {
     );
     let revived = videos.advance(&id("failed"), Event::Uploaded).await;
     assert!(matches!(revived, Err(Error::Refused { .. })));
+}
+
+async fn a_deleted_film_is_gone_for_good_and_found_until_its_media_are(videos: &dyn Videos) {
+    for name in ["d1", "d2"] {
+        make(videos, name, Privacy::Public).await;
+        publish(videos, name).await;
+        for _ in 0..2 {
+            let gone = videos.advance(&id(name), Event::Deleted).await;
+            assert_eq!(gone.expect("any film").state, State::Deleted);
+        }
+    }
+    let revived = videos.advance(&id("d1"), Event::Uploaded).await;
+    assert!(matches!(revived, Err(Error::Refused { .. })));
+    let left = async |limit| {
+        let left = videos.deleted(limit).await.expect("deleted");
+        let names = left.into_iter().map(|video| video.id.to_string());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (left(1).await, left(9).await.len()),
+        (vec!["d1".to_owned()], 2)
+    );
+    make(videos, "there", Privacy::Public).await;
+    for name in ["d1", "there", "absent"] {
+        videos.erased(&id(name)).await.expect("nothing happens");
+    }
+    assert_eq!(left(9).await, ["d2"]);
+    let there = videos.find(&id("d1")).await.expect("find");
+    assert_eq!(there.map(|film| film.state), Some(State::Deleted));
+    let listed = videos.list(None, 100).await.expect("list");
+    assert!(listed.iter().all(|film| film.id != id("d2")));
 }
 
 async fn only_public_and_ready_films_are_listed_in_pages(videos: &dyn Videos) {

@@ -71,6 +71,13 @@ pub trait Videos: Send + Sync {
     /// film in another state, changes nothing.
     async fn progress(&self, id: &VideoId, percent: u8) -> Result<(), Error>;
 
+    /// Films that were deleted and whose media may still be there, at most `limit`, those that were
+    /// deleted first before the others.
+    async fn deleted(&self, limit: u32) -> Result<Vec<Video>, Error>;
+
+    /// Notes that nothing is left of a deleted film's media.
+    async fn erased(&self, id: &VideoId) -> Result<(), Error>;
+
     /// How many films there are in each state that has any.
     async fn count(&self) -> Result<Vec<(State, u64)>, Error>;
 }

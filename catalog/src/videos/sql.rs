@@ -39,6 +39,7 @@ mod rows {
         pub duration_ms: Option<i64>,
         pub created_unix_s: i64,
         pub updated_unix_s: i64,
+        pub erased_unix_s: Option<i64>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -120,14 +121,34 @@ impl Videos for Sql {
             .map_err(engine)
     }
 
+    async fn deleted(&self, limit: u32) -> Result<Vec<Video>, Error> {
+        let rows = Entity::find()
+            .filter(Column::State.eq(State::Deleted.as_str()))
+            .filter(Column::ErasedUnixS.is_null())
+            .order_by_asc(Column::UpdatedUnixS)
+            .order_by_asc(Column::Id)
+            .limit(u64::from(limit))
+            .all(&self.db)
+            .await
+            .map_err(engine)?;
+        rows.into_iter().map(video).collect()
+    }
+
+    async fn erased(&self, id: &VideoId) -> Result<(), Error> {
+        let now = Some(seconds(self.clock.now()));
+        Entity::update_many()
+            .col_expr(Column::ErasedUnixS, Expr::value(now))
+            .filter(Column::Id.eq(id.as_str()))
+            .filter(Column::State.eq(State::Deleted.as_str()))
+            .exec(&self.db)
+            .await
+            .map(drop)
+            .map_err(engine)
+    }
+
     async fn count(&self) -> Result<Vec<(State, u64)>, Error> {
         let mut counts = Vec::new();
-        for state in [
-            State::Uploading,
-            State::Processing,
-            State::Ready,
-            State::Failed,
-        ] {
+        for state in State::ALL {
             let query = Entity::find().filter(Column::State.eq(state.as_str()));
             let count = query.count(&self.db).await.map_err(engine)?;
             if count > 0 {
@@ -159,6 +180,7 @@ pub async fn create(
         duration_ms: Set(None),
         created_unix_s: Set(seconds(now)),
         updated_unix_s: Set(seconds(now)),
+        erased_unix_s: Set(None),
     };
     // A conflict that is an error would end a server's transaction.
     let first_wins = OnConflict::new().do_nothing().to_owned();
@@ -245,6 +267,7 @@ fn moved(before: Video, next: State, event: &Event, now: UnixSeconds) -> Video {
     };
     match event {
         Event::Uploaded => after.progress = 0,
+        Event::Deleted => {}
         Event::Published { duration_ms } => {
             after.progress = 100;
             after.duration_ms = Some(*duration_ms);

@@ -13,6 +13,8 @@ pub enum State {
     Ready,
     /// It cannot be made; the reason stands beside.
     Failed,
+    /// It was taken away. Its row stays, so that its name is not given again.
+    Deleted,
 }
 
 /// What happens to a film.
@@ -30,6 +32,8 @@ pub enum Event {
         /// Why, in words for its publisher.
         reason: String,
     },
+    /// It is taken away.
+    Deleted,
 }
 
 /// The event does not fit the state.
@@ -37,11 +41,20 @@ pub enum Event {
 pub struct Refused;
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Uploading,
+        Self::Processing,
+        Self::Ready,
+        Self::Failed,
+        Self::Deleted,
+    ];
+
     /// The state after an event.
     ///
     /// # Errors
-    /// [`Refused`] when the event does not fit: nothing leads out of *ready*, and a film that has
-    /// failed stays so.
+    /// [`Refused`] when the event does not fit: nothing but its deletion leads out of *ready*, a film
+    /// that has failed is deleted at most, and nothing leads out of that.
     pub const fn next(self, event: &Event) -> Result<Self, Refused> {
         match (self, event) {
             (Self::Uploading | Self::Processing, Event::Uploaded) => Ok(Self::Processing),
@@ -49,6 +62,7 @@ impl State {
             (Self::Uploading | Self::Processing | Self::Failed, Event::Failed { .. }) => {
                 Ok(Self::Failed)
             }
+            (_, Event::Deleted) => Ok(Self::Deleted),
             _ => Err(Refused),
         }
     }
@@ -61,15 +75,14 @@ impl State {
             Self::Processing => "processing",
             Self::Ready => "ready",
             Self::Failed => "failed",
+            Self::Deleted => "deleted",
         }
     }
 
     /// The state of that word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Uploading, Self::Processing, Self::Ready, Self::Failed]
-            .into_iter()
-            .find(|state| state.as_str() == word)
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 }
 
@@ -94,18 +107,32 @@ mod tests {
         assert_eq!(State::Uploading.next(&published), Err(Refused));
     }
 
+    #[test]
+    fn whatever_a_film_is_it_can_be_deleted_and_stays_so() {
+        for state in State::ALL {
+            assert_eq!(state.next(&Event::Deleted), Ok(State::Deleted));
+        }
+        let failed = Event::Failed { reason: "x".into() };
+        let published = Event::Published { duration_ms: 1 };
+        for event in [Event::Uploaded, published, failed] {
+            assert_eq!(State::Deleted.next(&event), Err(Refused));
+        }
+    }
+
     proptest::proptest! {
         #[test]
-        fn no_order_of_events_leads_back(events in proptest::collection::vec(0..3_usize, 0..12)) {
+        fn no_order_of_events_leads_back(events in proptest::collection::vec(0..4_usize, 0..12)) {
             let all = [
                 Event::Uploaded,
                 Event::Published { duration_ms: 1 },
                 Event::Failed { reason: "x".into() },
+                Event::Deleted,
             ];
             let mut state = State::Uploading;
             for event in events {
                 let Ok(next) = state.next(&all[event]) else { continue };
                 let allowed = next == state
+                    || next == State::Deleted
                     || matches!(
                         (state, next),
                         (State::Uploading, State::Processing | State::Failed)
@@ -119,12 +146,7 @@ mod tests {
 
     #[test]
     fn every_state_reads_back_from_its_word() {
-        for state in [
-            State::Uploading,
-            State::Processing,
-            State::Ready,
-            State::Failed,
-        ] {
+        for state in State::ALL {
             assert_eq!(State::parse(state.as_str()), Some(state));
         }
         assert_eq!(State::parse("gone"), None);

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use catalog::nodes::{Node, Nodes, Sighting};
 use contracts::id::NodeId;
-use tokio::sync::Notify;
 
 /// The nodes that are heard of.
 pub(crate) struct Heard {
@@ -13,8 +12,6 @@ pub(crate) struct Heard {
     said: Mutex<HashMap<NodeId, Sighting>>,
     /// Held while it is written, so that whoever reads finds what was taken out to be written.
     writing: tokio::sync::Mutex<()>,
-    /// Somebody said something.
-    pub(crate) news: Notify,
 }
 
 impl Heard {
@@ -23,7 +20,6 @@ impl Heard {
             nodes,
             said: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
-            news: Notify::new(),
         }
     }
 
@@ -33,8 +29,6 @@ impl Heard {
         if said.len() < MOST || said.contains_key(&sighting.name) {
             said.insert(sighting.name.clone(), sighting);
         }
-        drop(said);
-        self.news.notify_waiters();
     }
 
     /// Writes down what was said.

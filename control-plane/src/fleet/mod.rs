@@ -3,21 +3,26 @@
 //! 1. [`orders`] gives orders, which the catalogue numbers;
 //! 2. [`feed`] tells them to nodes, and wakes those that wait;
 //! 3. [`heard`] keeps what nodes say of themselves;
-//! 4. [`standing`] judges from that how far an order has come; [`purges`] is that over HTTP.
+//! 4. [`standing`] judges from that how far an order has come; [`purges`] is that over HTTP;
+//! 5. [`removal`] takes a film away.
 
 pub(crate) mod config;
 pub(crate) mod feed;
 pub(crate) mod heard;
 pub(crate) mod orders;
 pub(crate) mod purges;
+pub(crate) mod removal;
 mod standing;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
 use catalog::nodes::Nodes;
 use contracts::header::HOP;
+use contracts::time::UnixSeconds;
 use runtime::shutdown::Shutdown;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
@@ -37,6 +42,8 @@ pub(crate) struct Fleet {
     pub(crate) heard: Heard,
     /// Those that wait for orders.
     pub(crate) waiting: Semaphore,
+    /// When it was last said in the log that a node is ahead of the feed.
+    said: AtomicU64,
 }
 
 impl Fleet {
@@ -46,12 +53,23 @@ impl Fleet {
             hops: hops(settings)?,
             heard: Heard::new(nodes),
             waiting: Semaphore::new(settings.waiting),
+            said: AtomicU64::new(0),
         })
     }
 
     /// Whether there is anybody to give orders to.
     pub(crate) const fn is_open(&self) -> bool {
         !self.hops.is_empty()
+    }
+
+    /// Whether it is to be said in the log that a node is ahead of the feed: all that are ask again and again.
+    pub(crate) fn is_news(&self, now: UnixSeconds) -> bool {
+        let said = self.said.load(Ordering::Relaxed);
+        let news = now.0 >= said.saturating_add(SAID_S);
+        if news {
+            self.said.store(now.0, Ordering::Relaxed);
+        }
+        news
     }
 
     /// Whether what was shown is a node's credential.
@@ -85,6 +103,42 @@ pub(crate) async fn attend(app: Arc<App>, mut shutdown: Shutdown) {
         }
     }
 }
+
+/// Counts the nodes, and how far each of them is.
+pub(crate) async fn count(app: &App) -> Result<(), catalog::Error> {
+    let waiting = app.settings.fleet.waiting - app.fleet.waiting.available_permits();
+    app.metrics
+        .waiting
+        .set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    let Some(extent) = app.catalog.feed.extent().await? else {
+        return Ok(());
+    };
+    let nodes = app.fleet.heard.list().await?;
+    app.metrics
+        .nodes
+        .set(i64::try_from(nodes.len()).unwrap_or(i64::MAX));
+    app.metrics.lag.reset();
+    // Nodes that lag do so together: few numbers are asked for.
+    let mut lags: HashMap<u64, u64> = HashMap::from([(extent.head, 0)]);
+    for node in nodes {
+        let ours = node.last.feed.as_ref() == Some(&extent.id);
+        let applied = if ours { node.last.applied } else { 0 };
+        let lag = match lags.get(&applied) {
+            Some(lag) => *lag,
+            None => app.catalog.feed.count_after(applied).await?,
+        };
+        lags.insert(applied, lag);
+        let gauge = app
+            .metrics
+            .lag
+            .with_label_values(&[node.last.name.as_str()]);
+        gauge.set(i64::try_from(lag).unwrap_or(i64::MAX));
+    }
+    Ok(())
+}
+
+/// How often the log is told of nodes that are ahead of the feed, in seconds.
+const SAID_S: u64 = 60;
 
 /// How often.
 const LOOK: Duration = Duration::from_millis(250);

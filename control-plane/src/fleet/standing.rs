@@ -8,6 +8,9 @@ use contracts::time::UnixSeconds;
 /// Beyond what a node says of itself: the second that its words are dated by, and the moment until they are written.
 const ROUNDING_S: u64 = 2;
 
+/// For so long after a question a node counts as connected: answers are held back for less.
+const CONNECTED_S: u64 = 40;
+
 /// How far an order has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
@@ -62,6 +65,12 @@ impl Standing {
             pending,
             state,
         }
+    }
+
+    /// Whether every node that is connected has applied it.
+    pub(crate) fn is_settled(&self, now: UnixSeconds) -> bool {
+        let heard_of = |node: &Pending| now < node.last_seen.plus(CONNECTED_S);
+        !self.pending.iter().any(heard_of)
     }
 
     /// By when the last of the nodes that are pending has stopped; `None` when one never does, or none is pending.

@@ -280,6 +280,11 @@ impl App {
         ttl.map_or(whole, |ttl| now.plus(ttl.as_secs()))
     }
 
+    /// When the last token of a film that is made now ends.
+    pub(crate) fn last_token(&self, video: &Video, now: UnixSeconds) -> UnixSeconds {
+        self.whole(video, now).max(self.expiry(video, now))
+    }
+
     /// When a token ends that nobody renews: the film can be watched with pauses.
     pub(crate) fn whole(&self, video: &Video, now: UnixSeconds) -> UnixSeconds {
         let film = video.duration_ms.unwrap_or(0).div_ceil(1000);

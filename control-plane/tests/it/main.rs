@@ -9,6 +9,7 @@ mod bad_input;
 mod callers;
 mod drm;
 mod entitlements;
+mod fleet;
 mod house;
 mod keys;
 mod licences;

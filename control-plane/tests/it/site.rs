@@ -30,12 +30,13 @@ async fn the_status_counts_films_and_sessions_and_names_the_edges() {
 }
 
 /// Every route, with its method.
-const ROUTES: [&str; 57] = [
+const ROUTES: [&str; 58] = [
     "delete /v1/api-keys/{id}",
     "delete /v1/grants/{id}",
     "delete /v1/playback/{session}",
     "delete /v1/users/{id}",
     "delete /v1/videos/upload/{rest}",
+    "delete /v1/videos/{id}",
     "delete /v1/videos/{id}/subtitles/{lang}",
     "get /v/{id}/{file}",
     "get /v1/api-keys",

@@ -63,7 +63,7 @@ async fn take(
 ) -> Result<Response, Problem> {
     app.operator.admit(headers)?;
     let video = find(app, id).await?;
-    if video.state == videos::State::Failed {
+    if matches!(video.state, videos::State::Failed | videos::State::Deleted) {
         return Err(problem::failed());
     }
     let language = language(tag)?;

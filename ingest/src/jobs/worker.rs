@@ -115,6 +115,10 @@ impl Worker {
         match self.videos.advance(&job.video, Event::Uploaded).await {
             Ok(video) => Ok(Some(video)),
             Err(catalog::Error::Refused { state, .. }) => {
+                if state == State::Deleted {
+                    // What an earlier attempt wrote after the film was erased.
+                    self.pipeline.publishing.erase(&job.video).await?;
+                }
                 tracing::info!(video.id = %job.video, %state, "{} needs no work", job.video);
                 Ok(None)
             }
@@ -192,7 +196,7 @@ impl Worker {
             Err(
                 catalog::Error::NoVideo(_)
                 | catalog::Error::Refused {
-                    state: State::Failed | State::Ready,
+                    state: State::Failed | State::Ready | State::Deleted,
                     ..
                 },
             ) => {}

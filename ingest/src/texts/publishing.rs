@@ -50,10 +50,14 @@ type Seen = Vec<(Text, Option<Digest>)>;
 impl Publishing {
     /// Writes the one file that makes a film exist, with the texts that are there. `false` when a
     /// later generation, or this one, exists already: who lost the job without knowing it must not
-    /// put an earlier one in its place.
+    /// put an earlier one in its place. Nor is a film revealed that was deleted.
     pub(crate) async fn reveal(&self, mut asset: Asset) -> Result<bool, Error> {
         let seen = self.look(&asset.video).await?;
         let mut change = self.texts.change(&asset.video).await?;
+        let film = change.film().await?;
+        if film.is_some_and(|film| film.state == videos::State::Deleted) {
+            return Ok(false);
+        }
         match self.read(&asset.video).await {
             Ok(Some(there)) if there.generation >= asset.generation => return Ok(false),
             Ok(_) => {}
@@ -84,7 +88,8 @@ impl Publishing {
         // Whoever gives the film up says so first, and removes its texts then: either those who do
         // so find this one, or this one finds that they were here.
         let film = change.film().await?;
-        if film.is_none_or(|film| film.state == videos::State::Failed) {
+        let over = |state| matches!(state, videos::State::Failed | videos::State::Deleted);
+        if film.is_none_or(|film| over(film.state)) {
             return Ok(Stored::Unwanted);
         }
         let had = change.put(text).await?;
@@ -124,6 +129,20 @@ impl Publishing {
             .await?;
         change.commit().await?;
         Ok(self.keys.forget(video).await?)
+    }
+
+    /// Removes all that is kept of a film that was deleted, first the file that makes it exist.
+    pub(crate) async fn erase(&self, video: &VideoId) -> Result<(), Error> {
+        self.store.delete(&layout::asset(video)).await?;
+        self.forget(video).await?;
+        for rest in [
+            layout::encoded(video),
+            layout::thumbnails(video),
+            layout::originals(video),
+        ] {
+            self.store.delete_prefix(&rest).await?;
+        }
+        Ok(())
     }
 
     /// Lists a film's texts.

@@ -39,24 +39,27 @@ pub(crate) struct Plan<'a> {
     old_ports: Ports,
     /// Where the control plane will listen: ingest is told before it starts.
     control: String,
+    /// That place, kept until then, so that no other role is given it.
+    held: Option<TcpListener>,
     started: Vec<(String, Ready)>,
 }
 
 impl<'a> Plan<'a> {
     pub(crate) fn new(state: &'a State, web: Option<&'a Path>) -> Self {
         let old_ports = state.ports();
-        let control = certain(&listen(&old_ports, "control", "http"));
+        let (control, held) = certain(&listen(&old_ports, "control", "http"));
         Self {
             state,
             web,
             old_ports,
             control,
+            held,
             started: Vec::new(),
         }
     }
 
     /// The next role, told where those before it listen; `None` when all have started.
-    pub(crate) fn next(&self) -> anyhow::Result<Option<Part>> {
+    pub(crate) fn next(&mut self) -> anyhow::Result<Option<Part>> {
         let Some((role, name)) = PARTS.get(self.started.len()) else {
             return Ok(None);
         };
@@ -65,7 +68,10 @@ impl<'a> Plan<'a> {
             "shield" => self.shield()?,
             "ingest" => self.ingest(),
             "edge" => self.edge(name)?,
-            _ => self.control()?,
+            _ => {
+                self.held = None;
+                self.control()?
+            }
         };
         Ok(Some(Part {
             role,
@@ -139,6 +145,7 @@ impl<'a> Plan<'a> {
         let parent = format!("http://{}", self.at("origin", "http")?);
         // The shield demands it of edges, and shows it to the origin.
         let (demanded, shown) = (self.state.text("hop.secret"), self.state.text("hop.secret"));
+        let (feed, orders) = (self.feed(), self.state.text("run/shield-1.orders"));
         Ok(toml! {
             name = "shield-1"
             parents = [parent]
@@ -148,6 +155,10 @@ impl<'a> Plan<'a> {
             internal = internal
             [upstream]
             hop_secret_file = shown
+            [feed]
+            from = feed
+            state_file = orders
+            every = "200ms"
         })
     }
 
@@ -174,6 +185,7 @@ impl<'a> Plan<'a> {
         let parent = format!("http://{}", self.at("shield-1", "http")?);
         let (keys, hop) = (self.state.text("keys.json"), self.state.text("hop.secret"));
         let access = self.state.text(&format!("log/{name}.access.log"));
+        let (feed, orders) = (self.feed(), self.state.text(&format!("run/{name}.orders")));
         let (certificate, key) = (
             self.state.text("tls/cert.pem"),
             self.state.text("tls/key.pem"),
@@ -191,6 +203,10 @@ impl<'a> Plan<'a> {
             key = key
             [upstream]
             hop_secret_file = hop
+            [feed]
+            from = feed
+            state_file = orders
+            every = "200ms"
             [log.access]
             to = access
         })
@@ -205,6 +221,7 @@ impl<'a> Plan<'a> {
             self.state.text("keys.secret"),
         );
         let tokens = self.state.text("token.secret");
+        let hop = self.state.text("hop.secret");
         let web = self.web.map(Path::canonicalize).transpose();
         let web =
             web.context("the watch page's folder is missing; `cargo xtask setup` builds it")?;
@@ -221,6 +238,8 @@ impl<'a> Plan<'a> {
             [accounts]
             token_keys = [tokens]
             sign_up = "anybody"
+            [fleet]
+            hop_secrets = [hop]
             [drm]
             key_encryption_key = kek
             keys_secret = shown
@@ -240,6 +259,11 @@ impl<'a> Plan<'a> {
         }
         table.insert("edges".to_owned(), edges.into());
         Ok(table)
+    }
+
+    /// Where edges and the shield hear what to purge and to revoke.
+    fn feed(&self) -> String {
+        format!("http://{}/v1/fleet/feed", self.control)
     }
 
     fn store(&self) -> String {
@@ -283,7 +307,9 @@ fn listen(old_ports: &Ports, name: &str, listener: &str) -> String {
 }
 
 /// The same address with a port that is free now instead of port 0.
-fn certain(address: &str) -> String {
-    let bound = TcpListener::bind(address).and_then(|listener| listener.local_addr());
-    bound.map_or_else(|_| address.to_owned(), |address| address.to_string())
+fn certain(address: &str) -> (String, Option<TcpListener>) {
+    let held = TcpListener::bind(address).ok();
+    let bound = held.as_ref().and_then(|held| held.local_addr().ok());
+    let address = bound.map_or_else(|| address.to_owned(), |address| address.to_string());
+    (address, held)
 }

@@ -1,0 +1,154 @@
+//! Removing the media of films that were deleted.
+
+use std::sync::Arc;
+
+use catalog::feed::Feed;
+use catalog::videos::{Video, Videos};
+use contracts::feed::{Mode, Order, Purge, Scope, Text};
+use contracts::id::VideoId;
+use contracts::time::UnixSeconds;
+
+use crate::{Error, texts::Publishing};
+
+/// Erases deleted films.
+pub(crate) struct Eraser {
+    pub(crate) videos: Arc<dyn Videos>,
+    pub(crate) publishing: Publishing,
+    pub(crate) feed: Arc<dyn Feed>,
+}
+
+impl Eraser {
+    /// Erases some films; the next time goes on.
+    pub(crate) async fn run(&self, now: UnixSeconds) -> Result<(), Error> {
+        for film in self.videos.deleted(AT_ONCE).await? {
+            if let Err(error) = self.erase(&film, now).await {
+                tracing::warn!(video.id = %film.id, %error, "cannot remove the media of {}; trying again", film.id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what there is of a film, again and again until whatever was going on when it was deleted is over; then
+    /// has caches forget what they have taken up of it meanwhile.
+    async fn erase(&self, film: &Video, now: UnixSeconds) -> Result<(), Error> {
+        self.publishing.erase(&film.id).await?;
+        if now < film.updated.plus(SETTLED_S) {
+            return Ok(());
+        }
+        if self.feed.extent().await?.is_some() {
+            self.feed.append(&[purge(&film.id)?], now).await?;
+        }
+        self.videos.erased(&film.id).await?;
+        tracing::info!(video.id = %film.id, "nothing is left of {}", film.id);
+        Ok(())
+    }
+}
+
+fn purge(video: &VideoId) -> Result<Order, Error> {
+    let tag = Text::parse(&format!("a:{video}"));
+    let tag = tag.map_err(|error| catalog::Error::Corrupt(error.to_string()))?;
+    Ok(Order::Purge(Purge {
+        scope: Scope::Tag(tag),
+        mode: Mode::Hard,
+        tenant: None,
+    }))
+}
+
+/// So few that nothing else that is looked after waits for long.
+const AT_ONCE: u32 = 16;
+
+/// How long after its deletion a film may still be read: origins look at what is published every few seconds
+/// (`asset_ttl`), and what they have begun to send they end.
+const SETTLED_S: u64 = 60;
+
+#[cfg(test)]
+mod tests {
+    use catalog::videos::{Event, NewVideo};
+    use contracts::asset::Privacy;
+    use contracts::id::FeedId;
+    use runtime::clock::{Clock as _, Fixed};
+    use store::layout;
+
+    use super::*;
+    use crate::{schema::Migrations, texts};
+
+    #[tokio::test]
+    async fn of_a_deleted_film_nothing_is_left_and_caches_are_told_once_nobody_can_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let address =
+            |scheme: &str, name: &str| format!("{scheme}://{}", folder.path().join(name).display());
+        let clock = Arc::new(Fixed::at(UnixSeconds(1000)));
+        let catalog = catalog::open(&address("sqlite", "catalog.db"), Arc::clone(&clock) as _)
+            .await
+            .unwrap();
+        catalog.migrate::<Migrations>().await.unwrap();
+        let feed = FeedId::parse("f1").unwrap();
+        catalog.feed.begin(&feed, clock.now()).await.unwrap();
+        let store = store::open(&address("file", "store")).unwrap();
+        let eraser = Eraser {
+            videos: Arc::clone(&catalog.videos),
+            publishing: Publishing {
+                store: Arc::clone(&store),
+                texts: Arc::new(texts::sql::Sql::new(catalog.clone())),
+                keys: Arc::clone(&catalog.keys),
+            },
+            feed: Arc::clone(&catalog.feed),
+        };
+        let (gone, kept) = (
+            VideoId::parse("gone").unwrap(),
+            VideoId::parse("kept").unwrap(),
+        );
+        for id in [&gone, &kept] {
+            let new = NewVideo {
+                id: id.clone(),
+                title: "x".to_owned(),
+                privacy: Privacy::Public,
+                protected: false,
+            };
+            catalog.videos.create(new).await.unwrap();
+            for key in files(id) {
+                store.put(&key, b"bytes".to_vec().into()).await.unwrap();
+            }
+        }
+        catalog.videos.advance(&gone, Event::Deleted).await.unwrap();
+        let there = async |id| {
+            let mut count = 0;
+            for key in files(id) {
+                count += usize::from(store.read(&key).await.unwrap().is_some());
+            }
+            count
+        };
+        let orders = async || {
+            let page = catalog.feed.after(0, clock.now()).await.unwrap();
+            page.entries.len()
+        };
+        eraser.run(clock.now()).await.unwrap();
+        assert_eq!(
+            (there(&gone).await, there(&kept).await),
+            (0, files(&kept).len())
+        );
+        // A worker that did not know yet.
+        let late = &files(&gone)[0];
+        store.put(late, b"bytes".to_vec().into()).await.unwrap();
+        clock.advance(SETTLED_S - 1);
+        eraser.run(clock.now()).await.unwrap();
+        assert_eq!((there(&gone).await, orders().await), (0, 0));
+        clock.advance(1);
+        for _ in 0..2 {
+            eraser.run(clock.now()).await.unwrap();
+            assert_eq!(orders().await, 1);
+        }
+        assert!(catalog.videos.deleted(9).await.unwrap().is_empty());
+    }
+
+    fn files(id: &VideoId) -> Vec<store::Key> {
+        let german = contracts::id::RenditionId::parse("text-de").unwrap();
+        vec![
+            layout::index(id, contracts::id::Generation(1), &german),
+            layout::asset(id),
+            layout::poster(id),
+            layout::subtitles(id, &german),
+            layout::original(id, "mp4").unwrap(),
+        ]
+    }
+}
