@@ -1,4 +1,7 @@
 //! Any text as a packager's question for keys: a document that can be read again, or a refusal.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::speke::check(data));
+#[path = "../src/speke.rs"]
+mod speke;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| speke::check(data));

@@ -15,8 +15,6 @@ pub mod config;
 )]
 mod demux;
 pub mod encrypted;
-#[cfg(feature = "tier")]
-pub mod h3;
 pub mod index;
 pub mod keys;
 pub mod mezzanine;
@@ -24,6 +22,4 @@ pub mod muxed;
 pub mod packing;
 pub mod sample_aes;
 pub mod slices;
-pub mod speke;
 pub mod text;
-pub mod token;
