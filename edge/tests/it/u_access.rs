@@ -186,7 +186,7 @@ async fn who_leaves_with_the_part_that_it_asked_for_has_all_of_its_answer() {
             got += part.next().await.unwrap().unwrap().len();
         }
         drop((part, client));
-        // The edge hears of it while the fill goes on.
+        // The fill is still going on.
         for _ in 0..20 {
             house.metric("millrace_tier_cache_fills").await;
         }
