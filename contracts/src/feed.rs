@@ -1,8 +1,9 @@
 //! The feed: numbered orders to purge and to revoke, which every edge and shield follows.
 //!
 //! A node asks `GET {feed}?after={seq}&wait={seconds}`, says who it is ([`crate::fleet::Question`]), and shows its hop
-//! credential. The answer is a [`Page`]: the orders after that number, oldest first, as many as the server likes; an empty one may be held back for as long as
-//! the node is willing to wait. Orders are idempotent: one that comes again changes nothing.
+//! credential. The answer is a [`Page`]: the orders after that number, oldest first, as many as the server likes; an
+//! empty one may be held back for as long as the node is willing to wait. Orders are idempotent: one that comes again
+//! changes nothing.
 //!
 //! What a server promises:
 //! - Numbers rise, and need not follow one another. An order that was given once is given again, with its number, to

@@ -141,6 +141,68 @@ async fn an_answer_whose_viewer_left_is_not_complete_though_its_fill_was_finishe
     }
 }
 
+#[tokio::test]
+async fn of_an_answer_at_hand_no_more_is_told_than_its_viewer_was_given() {
+    const LENGTH: usize = 24_000_000;
+    for protocol in PROTOCOLS {
+        let origin = Origin::start(|_| Reply::ok(vec![7; LENGTH])).await;
+        let (_folder, file) = log();
+        let house = House::with(&origin, |config| to(&file, config)).await;
+        let target = signed("/v/a/720p/segment_1.m4s");
+        house.client(Protocol::H1).get(&target, &[]).await;
+        drop(house.client(protocol).open("GET", &target, &[]).await);
+        house.edge.stop().await;
+        let lines = lines(&file);
+        let hit = lines.iter().find(|line| line["cache"] == "hit").unwrap();
+        assert_eq!(hit["complete"], false, "{protocol} {hit}");
+        let bytes = hit["bytes"].as_u64().unwrap();
+        assert!(bytes < LENGTH as u64 * 3 / 4, "{protocol} {hit}");
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_with_the_part_that_it_asked_for_has_all_of_its_answer() {
+    for protocol in PROTOCOLS {
+        let gate = Gate::shut();
+        let inner = gate.clone();
+        let origin = Origin::start(move |_| {
+            let half = Bytes::from(vec![7; 1_000_000]);
+            let pause = Step::Wait(inner.clone());
+            Reply::steps(
+                2_000_000,
+                vec![Step::Send(half.clone()), pause, Step::Send(half)],
+            )
+        })
+        .await;
+        let (_folder, file) = log();
+        let house = House::with(&origin, |config| to(&file, config)).await;
+        let target = signed("/v/a/720p/segment_1.m4s");
+        let client = house.client(protocol);
+        let mut part = client
+            .open("GET", &target, &[("range", "bytes=0-99")])
+            .await;
+        let mut got = 0;
+        while got < 100 {
+            got += part.next().await.unwrap().unwrap().len();
+        }
+        drop((part, client));
+        // The fill is still going on.
+        for _ in 0..20 {
+            house.metric("millrace_tier_cache_fills").await;
+        }
+        gate.open();
+        house.client(Protocol::H1).get(&target, &[]).await;
+        house.edge.stop().await;
+        let lines = lines(&file);
+        let miss = lines.iter().find(|line| line["cache"] == "miss").unwrap();
+        assert_eq!(
+            (&miss["bytes"], &miss["complete"]),
+            (&json!(100), &json!(true)),
+            "{protocol} {miss}"
+        );
+    }
+}
+
 /// A path with every kind of credential, in order and not, and with what else an address may come with.
 fn targets(
     path: &str,

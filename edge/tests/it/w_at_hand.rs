@@ -154,6 +154,40 @@ async fn what_is_asked_behind_any_request_without_a_body_is_answered_after_it() 
 }
 
 #[tokio::test]
+async fn what_is_asked_behind_a_body_while_the_parent_takes_its_time_is_answered_after_it() {
+    // The length of the first is known, that of the second is not.
+    for body in [
+        "content-length: 3\r\n\r\nabc",
+        "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    ] {
+        let gate = Gate::shut();
+        let inner = gate.clone();
+        let origin = Origin::start(move |head| {
+            let method = head.split(' ').next().unwrap_or_default().to_owned();
+            match &method[..] {
+                "PUT" => Reply::ok(method).held(&inner),
+                _ => Reply::ok(method),
+            }
+        })
+        .await;
+        let house = House::site(&origin).await;
+        let mut stream = house.client(Protocol::H1).tls("http/1.1").await;
+        let put = format!("PUT /a HTTP/1.1\r\nhost: localhost\r\n{body}");
+        stream.write_all(put.as_bytes()).await.unwrap();
+        origin.until(1).await;
+        stream.write_all(get("/b", "").as_bytes()).await.unwrap();
+        // While others are answered the edge hears of it.
+        for path in ["/c", "/d", "/e", "/f"] {
+            house.client(Protocol::H1).get(path, &[]).await;
+        }
+        gate.open();
+        for method in ["PUT", "GET"] {
+            assert_eq!(answer(&mut stream).await.1, method, "{body}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_answer_at_hand_says_what_any_hit_says() {
     let origin = films().await;
     let house = House::open(&origin).await;

@@ -2,7 +2,7 @@
 //!
 //! Requests that are sent without waiting for an answer are answered one after the other (RFC 9112 §9.3.2): Pingora gets
 //! no more than the header of one, and hears nothing of what comes behind it. Only where a body follows it reads on by
-//! itself, and closes the connection behind its answer when more than the body has come.
+//! itself, until the body is whole, and closes the connection behind its answer when more came with that.
 //!
 //! A connection on which nothing is asked holds no buffer and no session.
 

@@ -53,6 +53,7 @@ pub(crate) struct Session {
     queue: VecDeque<(Bytes, bool)>,
     ended: bool,
     tasks: bool,
+    /// Bytes of the body that were handed to the connection.
     sent: usize,
     failed: Option<Box<Error>>,
     /// The client's account as a reader of the answer and as a sender of the body. Both stand in
@@ -129,7 +130,6 @@ impl Session {
         if self.ended || (data.is_empty() && !end) {
             return;
         }
-        self.sent += data.len();
         self.ended = end;
         self.queue.push_back((data, end));
     }
@@ -180,6 +180,7 @@ impl Session {
                     .map_err(broken)?;
                 let mut part = data.split_to(window.min(data.len()));
                 self.taking.earn(part.len());
+                self.sent += part.len();
                 if let Some(turn) = &mut self.turn {
                     turn.sent(part.len());
                 }

@@ -24,6 +24,8 @@ pub(super) struct Outbound {
     stream: SendStream,
     /// Frame heads and payloads in their order; never an empty one.
     queue: VecDeque<Bytes>,
+    /// Bytes that were queued when the stream was reset.
+    dropped: usize,
     phase: Phase,
     /// What the client took of it, kept while writes come and go.
     taking: Taking,
@@ -71,6 +73,7 @@ impl Outbound {
         Self {
             stream,
             queue: VecDeque::new(),
+            dropped: 0,
             phase: Phase::Open,
             taking,
             wish,
@@ -105,6 +108,7 @@ impl Outbound {
     pub(super) fn abort(&mut self, code: Code) {
         if matches!(self.phase, Phase::Open | Phase::Ending) {
             self.phase = Phase::Aborted;
+            self.dropped = self.unwritten_bytes();
             self.queue.clear();
             self.metrics.resets.inc();
             // an error says that the stream is closed already
@@ -127,9 +131,9 @@ impl Outbound {
         self.phase == Phase::Ended
     }
 
-    /// How many queued bytes wait to be written.
-    pub(super) fn queued_bytes(&self) -> usize {
-        self.queue.iter().map(Bytes::len).sum()
+    /// How many bytes that were queued are not written, or never will be.
+    pub(super) fn unwritten_bytes(&self) -> usize {
+        self.dropped + self.queue.iter().map(Bytes::len).sum::<usize>()
     }
 
     /// What the client wishes.

@@ -67,10 +67,10 @@ impl Reply {
         self.response.as_deref()
     }
 
-    /// How many bytes of the body have been written.
+    /// How many bytes of the body have been written; a few less while frames, whose heads count with what is not, wait.
     pub(super) fn body_sent_bytes(&self) -> usize {
         self.body_queued_bytes
-            .saturating_sub(self.outbound.queued_bytes())
+            .saturating_sub(self.outbound.unwritten_bytes())
     }
 
     /// Whether something waits to be written, or an error to be told.

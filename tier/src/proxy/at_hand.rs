@@ -129,6 +129,7 @@ impl Proxy {
             request,
             status: bytes.map_or(0, |_| StatusCode::OK.as_u16()),
             bytes: bytes.unwrap_or(0),
+            is_all: error.is_none(),
         };
         self.note(&given, error, &answer.ctx);
     }

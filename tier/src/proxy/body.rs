@@ -29,7 +29,7 @@ impl Proxy {
             .await
             .map_err(|error| error.into_down())?
         {}
-        ctx.end_body(session);
+        ctx.hear_out(session);
         Ok(())
     }
 }
@@ -43,6 +43,16 @@ impl Context {
             // Pingora's own limit is a minute for each read.
             session.set_read_timeout(None);
         }
+    }
+
+    /// The body is whole. What comes over HTTP/1.1 from here on is the next request's.
+    pub(super) fn hear_out(&mut self, session: &Session) {
+        if self.awaits_body
+            && let (Protocol::H1, Some(notes)) = (self.protocol, Notes::of(session))
+        {
+            notes.keep_back(true);
+        }
+        self.end_body(session);
     }
 
     /// The body is whole, or nobody reads on. From here on the client may wait for as long as the parent takes.

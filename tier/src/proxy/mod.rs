@@ -157,7 +157,7 @@ impl ProxyHttp for Phases {
         ctx: &mut Context,
     ) -> Result<()> {
         if end_of_stream {
-            ctx.end_body(session);
+            ctx.hear_out(session);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What the client is told, and what is told of it afterwards.
 
 use contracts::reason::Reason;
-use http::header;
+use http::{Method, StatusCode, header};
 use pingora::cache::CachePhase;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, Result};
@@ -128,13 +128,13 @@ impl Proxy {
         self.metrics
             .upstream_bytes
             .inc_by(session.upstream_body_bytes_received() as u64);
-        let status = session
-            .response_written()
-            .map_or(0, |response| response.status.as_u16());
+        let (request, response) = (session.req_header(), session.response_written());
+        let bytes = session.body_bytes_sent();
         let given = Given {
-            request: session.req_header(),
-            status,
-            bytes: session.body_bytes_sent(),
+            request,
+            status: response.map_or(0, |response| response.status.as_u16()),
+            bytes,
+            is_all: response.is_some_and(|response| is_all(bytes, request, response)),
         };
         self.note(&given, error, ctx);
     }
@@ -159,7 +159,7 @@ impl Proxy {
             .answered(status, ctx.protocol, ctx.cache_use, bytes);
         if let Some(access) = &self.access {
             access.served(&Served {
-                complete: error.is_none() && !ctx.has_left(),
+                complete: error.is_none() && (given.is_all || !ctx.has_left()),
                 ..self.told(given, ctx)
             });
         }
@@ -200,6 +200,18 @@ pub(super) struct Given<'a> {
     pub(super) status: u16,
     /// Of the body.
     pub(super) bytes: usize,
+    /// That is known to be all of the answer.
+    pub(super) is_all: bool,
+}
+
+/// Whether so many bytes are all of a body. Who has asked for a part may leave with it while the whole is fetched.
+fn is_all(bytes: usize, request: &RequestHeader, response: &ResponseHeader) -> bool {
+    if request.method == Method::HEAD || response.status == StatusCode::NOT_MODIFIED {
+        return true;
+    }
+    let announced = response.headers.get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+    announced == Some(bytes)
 }
 
 /// Gives an answer that has just been fetched what is not stored: its age then, and withheld fields.
