@@ -11,7 +11,8 @@
 //! 6. [`channels`] — which films belong together, and to whom;
 //! 7. [`feed`] — what edges and shields are ordered to purge and to revoke; [`nodes`] — how far those are;
 //! 8. [`entitlements`], [`rules`] — to whom films are granted, and who may watch each, and where;
-//! 9. [`encodings`] — what published films consist of.
+//! 9. [`encodings`] — what published films consist of;
+//! 10. [`plays`] — what was played, by hour.
 //!
 //! What always holds: a change of state is atomic; absent is `None`, not an error; a video that is
 //! ready never falls back; progress only rises.
@@ -29,6 +30,7 @@ pub mod logins;
 mod migrations;
 pub mod nodes;
 mod open;
+pub mod plays;
 pub mod rules;
 pub mod sessions;
 mod sql;

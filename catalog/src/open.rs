@@ -25,6 +25,7 @@ use crate::keys::{self, Keys};
 use crate::logins::{self, Logins};
 use crate::migrations::Migrations;
 use crate::nodes::{self, Nodes};
+use crate::plays::{self, Plays};
 use crate::rules::{self, FilmRules};
 use crate::sessions::{self, Sessions};
 use crate::sql::statement;
@@ -87,6 +88,8 @@ pub struct Catalog {
     pub entitlements: Arc<dyn Entitlements>,
     /// The rules of single films.
     pub rules: Arc<dyn FilmRules>,
+    /// What was played.
+    pub plays: Arc<dyn Plays>,
     db: DatabaseConnection,
     lock: Option<PathBuf>,
 }
@@ -120,6 +123,7 @@ pub async fn open(address: impl AsRef<str>, clock: Arc<dyn Clock>) -> Result<Cat
         encodings: Arc::new(encodings::sql::Sql::new(db.clone())),
         entitlements: Arc::new(entitlements::sql::Sql::new(db.clone())),
         rules: Arc::new(rules::sql::Sql::new(db.clone())),
+        plays: Arc::new(plays::sql::Sql::new(db.clone())),
         db,
         lock,
     };

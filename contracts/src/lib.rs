@@ -11,6 +11,8 @@
 //! 5. [`header`] — the private headers that tiers exchange; [`feed`] — the orders that they follow,
 //!    and [`fleet`], how they say who they are.
 //!
+//! [`cmcd`] is what players say of themselves, wherever they say it; [`json`] is how it is written down.
+//!
 //! [`asset`] is what ingest publishes and the origin reads, [`keys`] what protected films are encrypted with; [`id`]
 //! and [`time`] are their atoms.
 //!
@@ -19,10 +21,12 @@
 
 pub mod address;
 pub mod asset;
+pub mod cmcd;
 pub mod feed;
 pub mod fleet;
 pub mod header;
 pub mod id;
+pub mod json;
 pub mod keys;
 pub mod reason;
 pub mod revocation;

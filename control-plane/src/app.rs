@@ -31,6 +31,7 @@ use crate::playback::geo::Geo;
 use crate::routing::Routing;
 use crate::signer::Signer;
 use crate::steering::template::Templates;
+use crate::telemetry::{Telemetry, cmcd, events, qoe, stats};
 use crate::{drm, keys, page, playback, problem, status, steering, videos};
 
 /// The largest body of a request, in bytes.
@@ -61,6 +62,7 @@ pub(crate) struct App {
     /// Held while edges are told of what ended, so that they are told once.
     pub(crate) telling: tokio::sync::Mutex<()>,
     pub(crate) fleet: Fleet,
+    pub(crate) telemetry: Telemetry,
     pub(crate) metrics: Metrics,
     pub(crate) request_ids: RequestIds,
 }
@@ -98,6 +100,10 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(steering::show))
         .routes(routes!(steering::manifest))
         .routes(routes!(steering::manifest_of_view))
+        .routes(routes!(events::take))
+        .routes(routes!(cmcd::take))
+        .routes(routes!(stats::show))
+        .routes(routes!(qoe::show))
         .routes(routes!(status::show))
         .routes(routes!(keys::show))
         .routes(routes!(feed::show))
@@ -198,12 +204,13 @@ fn cors(origins: &[String]) -> CorsLayer {
         .iter()
         .filter_map(|origin| origin.parse().ok())
         .collect();
-    // Licences are for whoever shows a token, manifests for whoever knows the session, on whatever page the player is:
-    // nothing is given to a cookie.
+    // Licences are for whoever shows a token, manifests for whoever knows the session, and so may tell of it, on
+    // whatever page the player is: nothing is given to a cookie.
     let anywhere = ["/v1/drm/", "/v1/steering/"];
     let allowed = move |origin: &HeaderValue, request: &Parts| {
         let path = request.uri.path();
-        anywhere.iter().any(|room| path.starts_with(room)) || origins.contains(origin)
+        let told = matches!(path, "/v1/playback/events" | "/v1/playback/cmcd");
+        told || anywhere.iter().any(|room| path.starts_with(room)) || origins.contains(origin)
     };
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))
@@ -282,6 +289,10 @@ fn family(path: &str) -> &'static str {
         ["v1", "videos", _, "subtitles", ..] => "/v1/videos/{id}/subtitles",
         ["v1", "videos", _, "status"] => "/v1/videos/{id}/status",
         ["v1", "playback", "start"] => "/v1/playback/start",
+        ["v1", "playback", "events"] => "/v1/playback/events",
+        ["v1", "playback", "cmcd"] => "/v1/playback/cmcd",
+        ["v1", "videos", _, "stats"] => "/v1/videos/{id}/stats",
+        ["v1", "qoe"] => "/v1/qoe",
         ["v1", "playback", _, "heartbeat"] => "/v1/playback/{session}/heartbeat",
         ["v1", "playback", _] => "/v1/playback/{session}",
         ["v1", "playback", _, "stop"] => "/v1/playback/{session}/stop",

@@ -15,6 +15,7 @@ pub use crate::people::config::{Accounts, AccountsConfig, Issuer, IssuerConfig, 
 pub use crate::playback::config::{Bound, Playback, PlaybackConfig};
 use crate::routing::config as routing;
 pub use crate::routing::config::Edge;
+pub use crate::telemetry::config::{TelemetryConfig, TelemetrySettings};
 
 /// The keys of `config/control.toml`; as environment variables, `MILLRACE_CONTROL__<KEY>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +72,8 @@ pub struct Config {
     pub drm: DrmConfig,
     /// Edges and shields that are given orders.
     pub fleet: FleetConfig,
+    /// What players tell, and what becomes of it.
+    pub telemetry: TelemetryConfig,
 }
 
 impl Default for Config {
@@ -96,6 +99,7 @@ impl Default for Config {
             playback: PlaybackConfig::default(),
             drm: DrmConfig::default(),
             fleet: FleetConfig::default(),
+            telemetry: TelemetryConfig::default(),
         }
     }
 }
@@ -143,6 +147,8 @@ pub struct Settings {
     pub drm: Drm,
     /// Edges and shields that are given orders.
     pub fleet: FleetSettings,
+    /// What players tell, and what becomes of it.
+    pub telemetry: TelemetrySettings,
 }
 
 impl Config {
@@ -196,6 +202,7 @@ impl Config {
             playback: self.playback.check(self.heartbeat, &mut problems),
             drm: self.drm.check(&mut problems),
             fleet: self.fleet.check(&mut problems),
+            telemetry: self.telemetry.check(&mut problems),
         };
         problems.or(settings)
     }

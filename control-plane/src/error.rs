@@ -33,6 +33,9 @@ pub enum Error {
     /// Passwords cannot be hashed.
     #[error("passwords cannot be hashed")]
     Hashing,
+    /// The log of events cannot be opened.
+    #[error("events cannot be taken: {0}")]
+    Events(#[from] telemetry::fold::Error),
     /// There can be no HTTP client.
     #[error("no HTTP client can be made: {0}")]
     Client(#[from] reqwest::Error),

@@ -242,6 +242,7 @@ mod tests {
     use crate::routing::prefixes::Prefixes;
     use crate::signer::Signer;
     use crate::steering::template::Templates;
+    use crate::telemetry::Telemetry;
 
     /// Keys before which, each time some are kept, another process gives the film up.
     struct GivenUp {
@@ -300,8 +301,13 @@ mod tests {
             videos: Arc::clone(&catalog.videos),
         });
         let orders = Orders::open(Arc::clone(&catalog.feed), Arc::<Fixed>::clone(&clock));
+        let registry = prometheus::Registry::new();
+        let telemetry =
+            Telemetry::open(&settings, &catalog, Arc::<Fixed>::clone(&clock), &registry);
+        let (telemetry, _) = telemetry.await.unwrap();
         let app = App {
             public_base: String::new(),
+            telemetry,
             orders: orders.await.unwrap(),
             telling: tokio::sync::Mutex::default(),
             fleet: Fleet::load(&settings.fleet, Arc::clone(&catalog.nodes)).unwrap(),
@@ -314,7 +320,7 @@ mod tests {
             operator: Operator::anybody(),
             people: People::load(&settings.accounts).unwrap(),
             keys: Keys::load(&settings.drm).unwrap(),
-            metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),
+            metrics: Metrics::new(&registry).unwrap(),
             request_ids: RequestIds::new(String::new()),
             settings,
         };

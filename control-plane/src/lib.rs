@@ -9,7 +9,8 @@
 //! 5. `drm` gives players licences of those keys, for as long as their session lives;
 //! 6. `videos` tells what the site has; `page` serves the watch page;
 //! 7. `fleet` has orders for edges and shields: to purge, and to revoke;
-//! 8. `caller` finds out who calls; `people` has accounts, logins, API keys, channels and outside
+//! 8. `telemetry` takes what players tell, and says what it comes to;
+//! 9. `caller` finds out who calls; `people` has accounts, logins, API keys, channels and outside
 //!    issuers.
 //!
 //! What always holds: no video byte passes here; every refusal is an `application/problem+json`;
@@ -35,6 +36,7 @@ mod signer;
 mod start;
 mod status;
 mod steering;
+mod telemetry;
 mod vault;
 mod videos;
 

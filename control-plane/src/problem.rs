@@ -18,6 +18,12 @@ pub(crate) fn no_session() -> Problem {
     Problem::new("session-not-found", status, "No such session", detail)
 }
 
+pub(crate) fn no_events() -> Problem {
+    let detail = "No events are taken here: `telemetry.log` is not configured.";
+    let status = StatusCode::NOT_FOUND;
+    Problem::new("events-not-taken", status, "No events here", detail)
+}
+
 pub(crate) fn session_over() -> Problem {
     let detail = "The playback session was stopped or has expired; start a new one.";
     let problem = Problem::new("session-over", StatusCode::GONE, "Session over", detail);
@@ -290,9 +296,19 @@ pub(crate) fn slow_vendor() -> Problem {
 }
 
 pub(crate) fn too_large(rejection: BytesRejection) -> Problem {
+    larger(rejection, "A request for a licence has at most 64 KiB.")
+}
+
+pub(crate) fn too_large_told(rejection: BytesRejection) -> Problem {
+    larger(
+        rejection,
+        "At most 64 KiB are told at once; tell the rest in the next request.",
+    )
+}
+
+fn larger(rejection: BytesRejection, detail: &str) -> Problem {
     match rejection.status() {
         status @ StatusCode::PAYLOAD_TOO_LARGE => {
-            let detail = "A request for a licence has at most 64 KiB.";
             Problem::new("too-large", status, "Body too large", detail)
         }
         _ => Problem::bad_request(rejection.body_text()),

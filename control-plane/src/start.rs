@@ -27,6 +27,7 @@ use crate::playback::geo::Geo;
 use crate::routing::{Routing, file, leases, probe};
 use crate::signer::Signer;
 use crate::steering::template::Templates;
+use crate::telemetry::Telemetry;
 
 /// How long stopping waits for answers under way.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -70,6 +71,8 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
     let orders = Orders::open(Arc::clone(&catalog.feed), Arc::clone(&clock)).await?;
     let fleet = Fleet::load(&settings.fleet, Arc::clone(&catalog.nodes))?;
+    let opened = Telemetry::open(&settings, &catalog, Arc::clone(&clock), &registry);
+    let (telemetry, folder) = opened.await?;
     let by_account = operator.is_nobody();
     let (listener, listen) = bind(settings.listen).await?;
     let (inner, internal_address) = bind(settings.internal).await?;
@@ -93,6 +96,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         orders,
         telling: tokio::sync::Mutex::default(),
         fleet,
+        telemetry,
         metrics,
         request_ids: RequestIds::new(format!("{:016x}", getrandom::u64()?)),
     });
@@ -104,6 +108,9 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     tasks.spawn(listen::serve(listener, router, LIMITS, shutdown.clone()));
     tend_routing(&mut tasks, &app, stamp, &health, &shutdown)?;
     tasks.spawn(fleet::attend(Arc::clone(&app), shutdown.clone()));
+    if let Some(folder) = folder {
+        tasks.spawn(folder.run(shutdown.clone()));
+    }
     tasks.spawn(keeping::keep(app, health.clone(), shutdown.clone()));
     tasks.spawn(async move {
         if let Err(error) = internal::serve(inner, registry, health, shutdown).await {
@@ -141,6 +148,7 @@ pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     problems.take("prefixes", file::read(settings.prefixes.as_deref()));
     Keys::inspect(&settings.drm, &mut problems);
     problems.take("fleet.hop_secrets", fleet::hops(&settings.fleet));
+    Telemetry::inspect(&settings.telemetry, &mut problems);
     problems.or(())
 }
 

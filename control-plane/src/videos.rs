@@ -42,6 +42,8 @@ pub(crate) struct Film {
     duration_s: Option<f64>,
     /// When its upload began, in Unix seconds.
     created_unix_s: u64,
+    /// How often it was watched, as far as it is counted.
+    views: u64,
 }
 
 /// How far a film is.
@@ -130,7 +132,9 @@ pub(crate) async fn show(
     caller: Caller,
 ) -> Result<Json<Film>, Problem> {
     let video = app.visible(&id, &caller).await?;
+    let views = app.catalog.plays.views(&video.id).await;
     Ok(Json(Film {
+        views: views.map_err(catalogue)?,
         playlist_url: format!("{}/v/{}/master.m3u8", app.public_base, video.id),
         video_id: video.id.to_string(),
         duration_s: seconds(&video),

@@ -4,10 +4,10 @@
 #[path = "../src/cmcd.rs"]
 mod cmcd;
 /// What the parser writes with.
-#[path = "../../tier/src/json.rs"]
+#[path = "../../contracts/src/json.rs"]
 mod json;
-/// The parser's files alone: the rest of the tier is not needed.
-#[path = "../../tier/src/cmcd/mod.rs"]
+/// The parser's files alone: the rest of the contracts is not needed.
+#[path = "../../contracts/src/cmcd/mod.rs"]
 mod parser;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| cmcd::check(data));

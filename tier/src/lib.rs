@@ -8,7 +8,7 @@
 //! 4. [`key`] and [`cache`] find it, or one fill for everybody begins: [`parent`] says where,
 //!    `fill` what may be kept, by [`policy`] and `rfc9111`;
 //! 5. `headers`, `status` and `answer` write what the client sees, [`metrics`] counts it and
-//!    [`access`] notes it, with what the player says of itself ([`cmcd`]).
+//!    [`access`] notes it, with what the player says of itself ([`contracts::cmcd`]).
 //!
 //! Invariants: keys, parents and logs see addresses, never the target as it came; nothing of a
 //! viewer's reaches a fill that others share; what was not received whole is not stored and not
@@ -20,7 +20,6 @@ mod answer;
 pub mod app;
 pub mod cache;
 mod changes;
-pub mod cmcd;
 #[cfg(test)]
 mod counted;
 mod date;
@@ -35,7 +34,6 @@ mod h1;
 mod h2;
 pub mod h3;
 mod headers;
-mod json;
 pub mod key;
 pub mod listen;
 pub mod metrics;

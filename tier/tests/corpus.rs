@@ -1,13 +1,10 @@
-//! The corpora of the fuzz targets for the PROXY protocol, for HTTP/2 frames and for what players say, replayed.
+//! The corpora of the fuzz targets for the PROXY protocol and for HTTP/2 frames, replayed.
 #![expect(
     clippy::indexing_slicing,
-    clippy::panic,
     unreachable_pub,
     reason = "the checks are those of the fuzz target, which must fail"
 )]
 
-#[path = "../../fuzz/src/cmcd.rs"]
-mod cmcd;
 #[path = "../../fuzz/src/frames.rs"]
 mod frames;
 #[path = "../../fuzz/src/proxied.rs"]
@@ -16,7 +13,6 @@ mod proxied;
 mod replay;
 
 mod parser {
-    pub use tier::cmcd::{Report, next_object, of_query};
     pub use tier::frames::Frames;
     pub use tier::proxied::{Progress, parse};
 }
@@ -30,11 +26,5 @@ fn no_header_is_read_beyond_its_end() {
 #[test]
 fn frames_are_seen_alike_whole_and_in_pieces() {
     let count = replay::each("h2_frames", |_, input| frames::check(input)).unwrap();
-    assert!(count >= 6);
-}
-
-#[test]
-fn what_players_say_is_an_object_or_nothing() {
-    let count = replay::each("cmcd", |_, input| cmcd::check(input)).unwrap();
     assert!(count >= 6);
 }

@@ -9,6 +9,7 @@ mod feed;
 mod keys;
 mod nodes;
 mod people;
+mod plays;
 mod sessions;
 mod step;
 mod videos;
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrations {
             ("encodings", &encodings::TABLES),
             ("terms", &sessions::TERMS),
             ("erased", &videos::ERASED),
+            ("plays", &plays::TABLES),
         ];
         let boxed = |(name, statements)| Box::new(Step::new(name, statements)) as _;
         steps.into_iter().map(boxed).collect()

@@ -24,6 +24,10 @@ pub(crate) enum Limit {
     Refused,
     /// Requests with an API key.
     ApiKey,
+    /// Requests with events from a network.
+    EventsFrom,
+    /// Requests with events of a session.
+    EventsOf,
 }
 
 /// So many at once, and so many seconds until all may come again.
@@ -117,6 +121,8 @@ impl Limits {
             Limit::Refresh => (120.0, 60.0),
             Limit::Refused => (60.0, 60.0),
             Limit::ApiKey => (self.key_rate * 2.0, 2.0),
+            Limit::EventsFrom => (6000.0, 60.0),
+            Limit::EventsOf => (60.0, 60.0),
         };
         Rule { burst, seconds }
     }

@@ -24,5 +24,6 @@ mod several;
 mod site;
 mod steering;
 mod streams;
+mod telemetry;
 mod vendors;
 mod videos;

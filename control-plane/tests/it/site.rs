@@ -30,7 +30,7 @@ async fn the_status_counts_films_and_sessions_and_names_the_edges() {
 }
 
 /// Every route, with its method.
-const ROUTES: [&str; 58] = [
+const ROUTES: [&str; 62] = [
     "delete /v1/api-keys/{id}",
     "delete /v1/grants/{id}",
     "delete /v1/playback/{session}",
@@ -47,6 +47,7 @@ const ROUTES: [&str; 58] = [
     "get /v1/keys/{video}",
     "get /v1/openapi.json",
     "get /v1/purge/{seq}",
+    "get /v1/qoe",
     "get /v1/status",
     "get /v1/steering/{session}",
     "get /v1/steering/{session}/{file}",
@@ -59,6 +60,7 @@ const ROUTES: [&str; 58] = [
     "get /v1/videos/{id}",
     "get /v1/videos/{id}/cpix",
     "get /v1/videos/{id}/rules",
+    "get /v1/videos/{id}/stats",
     "get /v1/videos/{id}/status",
     "get /v1/videos/{id}/subtitles",
     "head /v1/videos/upload/{rest}",
@@ -75,6 +77,8 @@ const ROUTES: [&str; 58] = [
     "post /v1/fleet/feed/renew",
     "post /v1/grants",
     "post /v1/invitations",
+    "post /v1/playback/cmcd",
+    "post /v1/playback/events",
     "post /v1/playback/start",
     "post /v1/playback/{session}/heartbeat",
     "post /v1/playback/{session}/stop",

@@ -18,7 +18,7 @@ async fn a_film_is_shown_with_its_logical_address() {
         assert_eq!(
             film,
             json!({"video_id": "film1", "title": "Film <film1>", "playlist_url": playlist, "state": "ready",
-                "privacy": "unlisted", "duration_s": 10.001, "created_unix_s": NOW})
+                "privacy": "unlisted", "duration_s": 10.001, "created_unix_s": NOW, "views": 0})
         );
     }
 }

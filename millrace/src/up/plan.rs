@@ -222,6 +222,7 @@ impl<'a> Plan<'a> {
         );
         let tokens = self.state.text("token.secret");
         let hop = self.state.text("hop.secret");
+        let events = format!("file://{}", self.state.text("events"));
         let web = self.web.map(Path::canonicalize).transpose();
         let web =
             web.context("the watch page's folder is missing; `cargo xtask setup` builds it")?;
@@ -244,6 +245,8 @@ impl<'a> Plan<'a> {
             key_encryption_key = kek
             keys_secret = shown
             systems = ["identity", "clearkey"]
+            [telemetry]
+            log = events
         };
         let mut edges = Vec::new();
         for name in ["edge-1", "edge-2"] {

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use contracts::cmcd::Report;
+use contracts::json;
 use contracts::reason::Reason;
 use http::{HeaderMap, HeaderName, header};
 
 use super::ClientAddress;
 use crate::admission::{Country, Visitor};
-use crate::cmcd::Report;
-use crate::json;
 use crate::metrics::CacheUse;
 use crate::protocol::Protocol;
 

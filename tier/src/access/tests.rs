@@ -295,7 +295,7 @@ fn what_a_line_costs() {
     measure("CMCD in fields", &|| None, &player);
     measure(
         "CMCD in the query",
-        &|| crate::cmcd::of_query(query),
+        &|| contracts::cmcd::of_query(query),
         &plain,
     );
 }

@@ -1,13 +1,14 @@
 //! What is fetched once a player has its answer.
 
+use contracts::cmcd;
 use http::Method;
 use pingora::cache::key::CacheHashKey;
 use pingora::http::RequestHeader;
 use pingora::proxy::{Session, subrequest};
 
 use super::{Context, Proxy};
+use crate::key;
 use crate::prefetch::following;
-use crate::{cmcd, key};
 
 impl Proxy {
     /// Begins to fetch what the player is going to ask for next, where that is wanted and does no harm.

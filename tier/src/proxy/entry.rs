@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use contracts::cmcd;
 use contracts::reason::Reason;
 use http::uri::Authority;
 use http::{Method, Version, header};
@@ -17,7 +18,7 @@ use crate::policy::{From, Passage};
 use crate::prefetch::Errand;
 use crate::protocol::Protocol;
 use crate::purge::{WhenLost, canonical};
-use crate::{answer, cmcd, headers, key};
+use crate::{answer, headers, key};
 
 impl Proxy {
     /// Leads a request to the cache; true when it has been answered instead.

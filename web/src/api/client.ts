@@ -33,6 +33,14 @@ export async function renewLicence({ url, token }: Offer['renewal'], position_s:
   return parseOffer(await call('POST', url, { position_s }, { authorization: `Bearer ${token}` }))
 }
 
+/** Tells how a session goes; `last` outlives the page. Gives the status of the answer. */
+export async function tell(session_id: string, events: object[], last: boolean): Promise<number> {
+  const body = JSON.stringify({ session_id, events })
+  const headers = { 'content-type': 'application/json' }
+  const { status } = await fetch('/v1/playback/events', { method: 'POST', keepalive: last, headers, body })
+  return status
+}
+
 /** Ends a session. Made to outlive the page: nothing waits for the answer. */
 export function endPlayback(session: string): void {
   const url = `/v1/playback/${encodeURIComponent(session)}`

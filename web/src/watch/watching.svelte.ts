@@ -7,6 +7,7 @@ import { Licences, systemsHere } from '../player/licences'
 import { open } from '../player/open'
 import { type Segment, SegmentLog, type Timing } from '../segments/log'
 import { notice, onHostOf, type Source, sources } from './sources'
+import { Telling } from './telling'
 
 /** What the stage shows. */
 export type Phase =
@@ -41,6 +42,7 @@ export class Watching {
   private readonly timings = new PerformanceObserver((list) => this.timed(list.getEntries() as unknown as Timing[]))
   private video: HTMLVideoElement | null = null
   private playback: Playback | null = null
+  private telling: Telling | null = null
   private licences: Licences | null = null
   private engine: Engine | null = null
   /** Which of the places is tried or plays. */
@@ -124,6 +126,7 @@ export class Watching {
     const [first] = this.offered
     if (!this.offered.includes(this.format) && first !== undefined) this.format = first
     if (heartbeat !== null) this.beat(heartbeat)
+    if (this.video !== null) this.telling = new Telling(this.playback.session, this.video, api.tell)
     await this.play(place)
   }
 
@@ -187,7 +190,7 @@ export class Watching {
     this.hush = () => (alive.current = false)
     this.engine = await open(this.format, video, start, {
       opened: (qualities, sound) => alive.current && this.opened(qualities, sound, notice(places, this.at)),
-      playing: (quality) => alive.current && (this.playing = quality),
+      playing: (quality) => alive.current && this.shows(quality),
       loaded: (load) => {
         this.log.loaded(load)
         this.segments = this.log.segments.slice()
@@ -198,6 +201,13 @@ export class Watching {
     video.playbackRate = rate
     // A browser may insist on a click first; the video's own button is there for that.
     if (place.play) video.play().catch(() => {})
+  }
+
+  private shows(quality: string): void {
+    this.playing = quality
+    const chosen = this.qualities.find(({ id }) => id === quality)
+    const edge = this.source === null ? undefined : new URL(this.source.url, location.href).host
+    this.telling?.quality(edge, chosen?.bitrate_bps)
   }
 
   private opened(qualities: Quality[], sound: boolean, notice: string | null): void {
@@ -229,6 +239,7 @@ export class Watching {
       return
     }
     this.phase = { kind: 'failed', sentence: failureSentence(failure), detail: failure.detail }
+    this.telling?.failed()
   }
 
   private async leave(): Promise<void> {
@@ -262,6 +273,8 @@ export class Watching {
 
   private endSession(): void {
     clearInterval(this.beating)
+    this.telling?.end()
+    this.telling = null
     if (this.playback !== null) api.endPlayback(this.playback.session)
     this.playback = null
   }

@@ -1,5 +1,7 @@
 //! What a player said with one request, from wherever it stood in it.
 
+use std::borrow::Cow;
+
 use super::read::{Member, Pair, Value, pairs, unescaped};
 use crate::json;
 
@@ -46,6 +48,19 @@ impl<'a> Report<'a> {
     #[must_use]
     pub fn flag(&self, key: &str) -> bool {
         self.find(key) == Some(Value::Flag(true))
+    }
+
+    /// A text or a word, or the first of a list.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<Cow<'a, str>> {
+        let value = match self.find(key)? {
+            list @ Value::List(_) => list.members().next()??.value,
+            value => value,
+        };
+        match value {
+            Value::Text(text) | Value::Word(text) => Some(unescaped(text)),
+            _ => None,
+        }
     }
 
     /// A number, or the first of a list.

@@ -197,6 +197,14 @@ fn figures_are_taken_from_either_version() {
     assert_eq!(report.number("mtp"), Some(48100.0));
     assert_eq!((report.number("br"), report.number("bs")), (None, None));
     assert!(report.flag("bs") && !report.flag("su"));
+    report.read("sid=\"a\\\"b\",sta=p,ec=(\"1\" \"2\")");
+    let text = |key| report.text(key);
+    assert_eq!(text("sid").as_deref(), Some("a\"b"));
+    assert_eq!(
+        (text("sta").as_deref(), text("ec").as_deref()),
+        (Some("p"), Some("1"))
+    );
+    assert_eq!((text("bl"), text("e")), (None, None));
 }
 
 proptest! {

@@ -2,14 +2,14 @@
 //! string nor moves a terminal's cursor.
 
 /// A string of what may be no text; a byte that belongs to none is shown as U+FFFD.
-pub(crate) fn string(out: &mut Vec<u8>, bytes: &[u8]) {
+pub fn string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     content(out, bytes);
     out.push(b'"');
 }
 
 /// As [`string`], at most `most` bytes of it; an ellipsis says that there was more.
-pub(crate) fn bounded(out: &mut Vec<u8>, bytes: &[u8], most: usize) {
+pub fn bounded(out: &mut Vec<u8>, bytes: &[u8], most: usize) {
     let Some((part, _)) = bytes
         .split_at_checked(most)
         .filter(|(_, rest)| !rest.is_empty())
@@ -22,7 +22,7 @@ pub(crate) fn bounded(out: &mut Vec<u8>, bytes: &[u8], most: usize) {
 }
 
 /// A whole number.
-pub(crate) fn number(out: &mut Vec<u8>, mut number: u64) {
+pub fn number(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [b'0'; 20];
     let mut start = digits.len();
     for digit in digits.iter_mut().rev() {

@@ -1,0 +1,84 @@
+//! Whose network an address is of, by a MaxMind DB file.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use maxminddb::{PathElement, Reader};
+use runtime::secret::Unusable;
+
+/// The networks, as far as they are known.
+pub(crate) struct Networks(Option<Reader<Vec<u8>>>);
+
+/// The longest name of a network, in characters.
+const LONGEST: usize = 64;
+
+impl Networks {
+    /// Reads the file; without one no network is known.
+    pub(crate) fn load(path: Option<&Path>) -> Result<Self, Unusable> {
+        let Some(path) = path else {
+            return Ok(Self(None));
+        };
+        let refused = |why: String| Unusable::new(path, why);
+        let bytes = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
+        // The whole file is checked before a single address is looked up in it.
+        let reader = Reader::from_source(bytes).map_err(|error| refused(error.to_string()))?;
+        let verified = reader.verify();
+        verified.map_err(|error| refused(error.to_string()))?;
+        Ok(Self(Some(reader)))
+    }
+
+    /// The network of an address: the number of its autonomous system and, where the file says it, whose it is.
+    pub(crate) fn of(&self, address: IpAddr) -> Option<String> {
+        let reader = self.0.as_ref()?;
+        // An IPv4 address in IPv6's clothes has no record of its own.
+        let found = reader.lookup(address.to_canonical()).ok()?;
+        // Files hold numbers in whichever width fits.
+        let number = |path: &[PathElement<'_>]| {
+            let number: Option<serde_json::Value> = found.decode_path(path).ok()?;
+            number?.as_u64()
+        };
+        let owner = |path: &[PathElement<'_>]| found.decode_path::<&str>(path).ok()?;
+        // Beside other facts about an address it stands among its traits.
+        let number = number(&[NUMBER]).or_else(|| number(&[TRAITS, NUMBER]))?;
+        let owner = owner(&[OWNER]).or_else(|| owner(&[TRAITS, OWNER]));
+        let name = match owner {
+            Some(owner) => format!("AS{number} {owner}"),
+            None => format!("AS{number}"),
+        };
+        Some(
+            name.chars()
+                .filter(|one| !one.is_control())
+                .take(LONGEST)
+                .collect(),
+        )
+    }
+}
+
+const TRAITS: PathElement<'static> = PathElement::Key("traits");
+const NUMBER: PathElement<'static> = PathElement::Key("autonomous_system_number");
+const OWNER: PathElement<'static> = PathElement::Key("autonomous_system_organization");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_told_by_its_autonomous_system() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../edge/tests/data/geo_test.mmdb");
+        let networks = Networks::load(Some(&file)).unwrap();
+        let of = |address: &str| networks.of(address.parse().unwrap());
+        assert_eq!(of("198.51.100.7").as_deref(), Some("AS64500"));
+        assert_eq!(of("::ffff:198.51.100.7").as_deref(), Some("AS64500"));
+        assert_eq!(of("127.0.0.1"), None);
+        let nothing = Networks::load(None).unwrap();
+        assert_eq!(nothing.of([198, 51, 100, 7].into()), None);
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_named() {
+        for path in [Path::new("/nowhere/at/all.mmdb"), Path::new(file!())] {
+            let refused = Networks::load(Some(path)).err().unwrap().to_string();
+            assert!(refused.contains(path.to_str().unwrap()), "{refused}");
+        }
+    }
+}
