@@ -1,9 +1,9 @@
 //! Which edges a film plays from: the ranked list for a client's address.
 //!
-//! 1. [`prefixes`] tells the site of an address, from the file that [`file`] reads again when it changes;
+//! 1. [`prefixes`] tells the site of an address, from the file that `file` reads again when it changes;
 //! 2. [`rank`] orders the edges, by what is known of them now;
-//! 3. [`probe`] asks edges how they are, and [`leases`] looks which of those that follow the feed were heard of; who
-//!    else knows tells [`Routing::tell`].
+//! 3. `probe` asks edges how they are, and `leases` looks which of those that follow the feed were heard of; who
+//!    else knows tells `Routing::tell`.
 
 pub(crate) mod config;
 pub mod file;
