@@ -62,14 +62,14 @@ fn picture(height: u32) -> Rendition {
     }
 }
 
-/// Tells the catalogue what the film consists of, as ingest does.
-async fn publish(house: &House) {
+/// Tells the catalogue what a film consists of, as ingest does.
+pub(crate) async fn publish(house: &House, film: &str) {
     let beside = |id: &str, kind, language: Option<&str>| Rendition {
         language: language.map(str::to_owned),
         ..Rendition::new(RenditionId::parse(id).unwrap(), kind)
     };
     let asset = Asset {
-        video: VideoId::parse("film").unwrap(),
+        video: VideoId::parse(film).unwrap(),
         generation: Generation(1),
         title: "Film".to_owned(),
         privacy: Privacy::Unlisted,
@@ -163,7 +163,7 @@ async fn tokens_are_bound_to_a_country_and_a_network_where_that_is_wished() {
 #[tokio::test]
 async fn a_start_names_texts_and_pictures_as_the_origin_has_them() {
     let (house, secret, _folder) = house(|_| {}).await;
-    publish(&house).await;
+    publish(&house, "film").await;
     let playback = json(start(&house, &secret, json!({})).await, 201).await;
     let text = &playback["subtitles"][0];
     assert_eq!(text["language"], "de");
@@ -182,7 +182,7 @@ async fn a_start_names_texts_and_pictures_as_the_origin_has_them() {
 #[tokio::test]
 async fn a_token_is_for_the_renditions_that_the_device_shows() {
     let (house, secret, _folder) = house(|_| {}).await;
-    publish(&house).await;
+    publish(&house, "film").await;
     let on = async |device: Value| {
         let playback = start(&house, &secret, json!({ "device": device })).await;
         json(playback, 201).await
@@ -220,7 +220,7 @@ async fn a_device_that_can_play_nothing_is_told_so() {
     })
     .await;
     house.protected_film("film").await;
-    publish(&house).await;
+    publish(&house, "film").await;
     let on = async |device: Value| start(&house, "", json!({ "device": device })).await;
     let bare = problem(on(json!({"drm": ["clearkey"]})).await, 403, "device_policy").await;
     assert_eq!(bare["reason"], "hdcp");

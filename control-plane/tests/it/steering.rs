@@ -20,6 +20,8 @@ use crate::house::{House, KEYS, NOW, at_the_edge, json, problem};
 const MASTER: &str = "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-INDEPENDENT-SEGMENTS\n\
     #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"aac\",NAME=\"English\",DEFAULT=YES,URI=\"audio-en/playlist.m3u8\"\n\
     #EXT-X-STREAM-INF:BANDWIDTH=1000,CODECS=\"avc1.64001f,mp4a.40.2\",AUDIO=\"aac\"\n240p/playlist.m3u8\n";
+/// What an edge makes of it for a token that names renditions.
+const FEWER: &str = "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-STREAM-INF:BANDWIDTH=500,CODECS=\"avc1.64001f\"\n144p/playlist.m3u8\n";
 const MANIFEST: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<MPD type=\"static\">\n<Period id=\"0\" start=\"PT0S\">\n</Period>\n</MPD>\n";
 
 /// An edge that admits what its keys admit, has two manifests, and counts what it is asked.
@@ -67,8 +69,9 @@ async fn serve(
     let ring = KeyRing::from_json(KEYS).unwrap();
     let target = format!("/{token}/v/{video}/{file}");
     let request = Request::new(&target, contracts::time::UnixSeconds(NOW));
-    verify(&ring, &request).map_err(|_| StatusCode::FORBIDDEN)?;
+    let admitted = verify(&ring, &request).map_err(|_| StatusCode::FORBIDDEN)?;
     match file.as_str() {
+        "master.m3u8" if !admitted.renditions.is_empty() => Ok(FEWER),
         "master.m3u8" | "@clearkey/master.m3u8" => Ok(MASTER),
         "manifest.mpd" => Ok(MANIFEST),
         _ => Err(StatusCode::NOT_FOUND),
@@ -186,6 +189,24 @@ async fn the_playlist_of_a_session_leads_to_every_edge_with_its_token_and_to_its
     assert!(
         variant.ends_with(&format!("AUDIO=\"aac-{first}\",PATHWAY-ID=\"{first}\"")),
         "{variant}"
+    );
+}
+
+#[tokio::test]
+async fn a_device_that_may_have_fewer_renditions_is_steered_among_those() {
+    let (house, _edges) = house().await;
+    crate::rules::publish(&house, "film1").await;
+    let whole = start(&house).await;
+    let whole = house.get(text(&whole, "/steered/hls")).await;
+    assert!(whole.text().await.unwrap().contains("/240p/"));
+    let wish = json!({"video_id": "film1", "device": {"max_height": 720}});
+    let fewer = house.post("/v1/playback/start", &wish).send().await;
+    let fewer = json(fewer.unwrap(), 201).await;
+    let fewer = house.get(text(&fewer, "/steered/hls")).await;
+    let fewer = fewer.text().await.unwrap();
+    assert!(
+        fewer.contains("/144p/") && !fewer.contains("/240p/"),
+        "{fewer}"
     );
 }
 
