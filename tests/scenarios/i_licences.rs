@@ -100,6 +100,8 @@ impl Hasty {
             .env("MILLRACE_CONTROL__LISTEN", "127.0.0.1:0")
             .env("MILLRACE_CONTROL__INTERNAL", "127.0.0.1:0")
             .env("MILLRACE_CONTROL__DRM__LICENSE_TTL", "5s")
+            // The house's own control plane has the log.
+            .env("MILLRACE_CONTROL__TELEMETRY__LOG", "")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
