@@ -1,7 +1,7 @@
 //! Statements and values, as both engines take them.
 
 use contracts::time::UnixSeconds;
-use sea_orm::{DbBackend, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
 use crate::error::Error;
 use crate::open::engine;
@@ -10,6 +10,16 @@ use crate::open::engine;
 /// whose it is.
 pub(crate) fn statement(sql: impl Into<String>, values: Vec<Value>) -> Statement {
     Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
+}
+
+/// Runs a statement and tells how many rows it changed.
+pub(crate) async fn change(
+    db: &impl ConnectionTrait,
+    sql: impl Into<String>,
+    values: Vec<Value>,
+) -> Result<u64, Error> {
+    let changed = db.execute_raw(statement(sql, values)).await;
+    Ok(changed.map_err(engine)?.rows_affected())
 }
 
 /// An instant as databases hold it.

@@ -9,7 +9,7 @@ use super::{ApiKey, ApiKeys};
 use crate::digest::SecretDigest;
 use crate::error::Error;
 use crate::open::engine;
-use crate::sql::{Row, seconds, statement};
+use crate::sql::{Row, change, seconds, statement};
 use crate::words;
 
 /// The adapter for `SQLite` and PostgreSQL.
@@ -39,8 +39,7 @@ impl ApiKeys for Sql {
             seconds(key.created),
             expires.into(),
         ];
-        let made = self.db.execute_raw(statement(sql, values)).await;
-        if made.map_err(engine)?.rows_affected() == 0 {
+        if change(&self.db, sql, values).await? == 0 {
             return Err(Error::Exists {
                 what: format!("API key {}", key.id),
             });
@@ -66,9 +65,7 @@ impl ApiKeys for Sql {
 
     async fn remove(&self, id: &ApiKeyId) -> Result<bool, Error> {
         let sql = "DELETE FROM api_keys WHERE id = $1";
-        let gone = statement(sql, vec![id.as_str().into()]);
-        let gone = self.db.execute_raw(gone).await.map_err(engine)?;
-        Ok(gone.rows_affected() == 1)
+        Ok(change(&self.db, sql, vec![id.as_str().into()]).await? == 1)
     }
 }
 

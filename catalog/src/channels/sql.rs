@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait as _, DatabaseConnection, QueryResult};
 use super::{Channel, Channels};
 use crate::error::Error;
 use crate::open::engine;
-use crate::sql::{Row, seconds, statement};
+use crate::sql::{Row, change, seconds, statement};
 use crate::words;
 
 /// The adapter for `SQLite` and PostgreSQL.
@@ -32,8 +32,7 @@ impl Channels for Sql {
             words(&channel.name).into(),
             seconds(channel.created),
         ];
-        let made = self.db.execute_raw(statement(sql, values)).await;
-        if made.map_err(engine)?.rows_affected() == 0 {
+        if change(&self.db, sql, values).await? == 0 {
             return Err(Error::Exists {
                 what: format!("channel {}", channel.id),
             });
@@ -73,8 +72,7 @@ impl Channels for Sql {
             from.map_or("", ChannelId::as_str).into(),
             to.map(ChannelId::as_str).into(),
         ];
-        let changed = self.db.execute_raw(statement(sql, values)).await;
-        Ok(changed.map_err(engine)?.rows_affected() == 1)
+        Ok(change(&self.db, sql, values).await? == 1)
     }
 
     async fn of(&self, video: &VideoId) -> Result<Option<Channel>, Error> {

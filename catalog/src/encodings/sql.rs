@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use contracts::asset::{Asset, Kind, Rendition};
 use contracts::id::{RenditionId, VideoId};
-use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult};
 
 use super::{Contents, Encodings};
 use crate::error::Error;
 use crate::open::{begin_alone, engine};
-use crate::sql::{Row, statement};
+use crate::sql::{Row, change, statement};
 use crate::words;
 
 /// The adapter for `SQLite` and PostgreSQL.
@@ -52,7 +52,7 @@ impl Encodings for Sql {
 pub async fn put(db: &impl ConnectionTrait, asset: &Asset) -> Result<(), Error> {
     for table in ["video_encodings", "video_thumbs"] {
         let sql = format!("DELETE FROM {table} WHERE video = $1");
-        run(db, &sql, vec![asset.video.as_str().into()]).await?;
+        change(db, &sql, vec![asset.video.as_str().into()]).await?;
     }
     for (place, rendition) in (0_i64..).zip(&asset.renditions) {
         let sql = "INSERT INTO video_encodings (video, place, rendition, kind, language, label, sha256, width, height) \
@@ -68,7 +68,7 @@ pub async fn put(db: &impl ConnectionTrait, asset: &Asset) -> Result<(), Error> 
             rendition.width.map(i64::from).into(),
             rendition.height.map(i64::from).into(),
         ];
-        run(db, sql, values).await?;
+        change(db, sql, values).await?;
     }
     let Some(thumbs) = &asset.thumbs else {
         return Ok(());
@@ -81,12 +81,7 @@ pub async fn put(db: &impl ConnectionTrait, asset: &Asset) -> Result<(), Error> 
         i64::from(thumbs.interval_ms).into(),
         i64::from(thumbs.tiles).into(),
     ];
-    run(db, sql, values).await
-}
-
-async fn run(db: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> Result<(), Error> {
-    let done = db.execute_raw(statement(sql, values)).await;
-    done.map(drop).map_err(engine)
+    change(db, sql, values).await.map(drop)
 }
 
 const fn written(kind: Kind) -> &'static str {

@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait as _, DatabaseConnection, QueryResult, Value};
 use super::{Covers, Entitlements, Grant, Granted, Wanted};
 use crate::error::Error;
 use crate::open::engine;
-use crate::sql::{Row, seconds, statement};
+use crate::sql::{Row, change, seconds, statement};
 
 /// The adapter for `SQLite` and PostgreSQL.
 pub(crate) struct Sql {
@@ -42,8 +42,7 @@ impl Entitlements for Sql {
             until.map_or_else(|| NEVER.into(), seconds),
             seconds(grant.created),
         ];
-        let made = self.db.execute_raw(statement(sql, values)).await;
-        if made.map_err(engine)?.rows_affected() == 1 {
+        if change(&self.db, sql, values).await? == 1 {
             return Ok(Granted::New);
         }
         let before = self.find(&grant.id).await?.filter(|before| {

@@ -13,7 +13,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, QueryRes
 use super::{Extent, Feed, Ordered};
 use crate::error::Error;
 use crate::open::{begin, engine};
-use crate::sql::{Row, number, seconds, statement};
+use crate::sql::{Row, change, number, seconds, statement};
 
 /// The adapter for `SQLite` and PostgreSQL.
 pub(crate) struct Sql {
@@ -269,15 +269,6 @@ fn revocations(entries: Vec<Entry>) -> Vec<Revocation> {
         _ => None,
     };
     entries.into_iter().filter_map(revoked).collect()
-}
-
-async fn change(
-    db: &impl ConnectionTrait,
-    sql: &'static str,
-    values: Vec<Value>,
-) -> Result<u64, Error> {
-    let changed = db.execute_raw(statement(sql, values)).await;
-    Ok(changed.map_err(engine)?.rows_affected())
 }
 
 const fn of<'a>(row: &'a QueryResult, table: &'static str) -> Row<'a> {

@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use contracts::id::{LoginId, UserId};
 use contracts::time::UnixSeconds;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, Value};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction};
 
 use super::{Holder, LEEWAY_S, Logins, NewLogin, Renewal};
 use crate::digest::SecretDigest;
 use crate::error::Error;
 use crate::open::{begin, engine};
-use crate::sql::{Row, seconds, statement};
+use crate::sql::{Row, change, seconds, statement};
 use crate::users::Role;
 
 /// The adapter for `SQLite` and PostgreSQL.
@@ -163,13 +163,4 @@ async fn holder(
 async fn end(db: &impl ConnectionTrait, id: &LoginId) -> Result<(), Error> {
     let sql = "DELETE FROM logins WHERE id = $1";
     change(db, sql, vec![id.as_str().into()]).await.map(drop)
-}
-
-async fn change(
-    db: &impl ConnectionTrait,
-    sql: &'static str,
-    values: Vec<Value>,
-) -> Result<u64, Error> {
-    let changed = db.execute_raw(statement(sql, values)).await;
-    Ok(changed.map_err(engine)?.rows_affected())
 }

@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait as _, DatabaseConnection, QueryResult};
 use super::{Node, Nodes, Sighting};
 use crate::error::Error;
 use crate::open::{begin, engine};
-use crate::sql::{Row, number, seconds, statement};
+use crate::sql::{Row, change, number, seconds, statement};
 
 /// The adapter for `SQLite` and PostgreSQL.
 pub(crate) struct Sql {
@@ -47,8 +47,7 @@ impl Nodes for Sql {
                 number(one.applied),
                 stops.into(),
             ];
-            let noted = within.execute_raw(statement(sql, values)).await;
-            noted.map_err(engine)?;
+            change(&within, sql, values).await?;
         }
         within.commit().await.map_err(engine)
     }
@@ -62,8 +61,7 @@ impl Nodes for Sql {
 
     async fn forget(&self, limit: UnixSeconds) -> Result<u64, Error> {
         let sql = "DELETE FROM nodes WHERE last_unix_s < $1";
-        let gone = self.db.execute_raw(statement(sql, vec![seconds(limit)]));
-        Ok(gone.await.map_err(engine)?.rows_affected())
+        change(&self.db, sql, vec![seconds(limit)]).await
     }
 }
 

@@ -12,7 +12,7 @@ use sea_orm::{ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, Que
 use super::{By, COLUMNS, Figures, Fold, Hour, Plays, Remembered, Slot, Wanted};
 use crate::error::Error;
 use crate::open::{begin, engine};
-use crate::sql::{Row, number, seconds, statement};
+use crate::sql::{Row, change, number, seconds, statement};
 
 /// The adapter for `SQLite` and PostgreSQL.
 pub(crate) struct Sql {
@@ -127,12 +127,10 @@ impl Plays for Sql {
     async fn forget(&self, now: UnixSeconds, hours: UnixSeconds) -> Result<u64, Error> {
         for table in ["qoe_aggregates", "startup_aggregates"] {
             let sql = format!("DELETE FROM {table} WHERE hour_unix_s < $1");
-            let gone = self.db.execute_raw(statement(sql, vec![seconds(hours)]));
-            gone.await.map_err(engine)?;
+            change(&self.db, sql, vec![seconds(hours)]).await?;
         }
         let sql = "DELETE FROM told_sessions WHERE until_unix_s < $1";
-        let gone = self.db.execute_raw(statement(sql, vec![seconds(now)]));
-        Ok(gone.await.map_err(engine)?.rows_affected())
+        change(&self.db, sql, vec![seconds(now)]).await
     }
 }
 
@@ -172,8 +170,7 @@ async fn moved(within: &DatabaseTransaction, step: &Fold) -> Result<bool, Error>
             vec![log, to],
         ),
     };
-    let moved = within.execute_raw(statement(sql, values)).await;
-    Ok(moved.map_err(engine)?.rows_affected() == 1)
+    Ok(change(within, sql, values).await? == 1)
 }
 
 /// Writes the sessions, if none of them was written since.
@@ -194,8 +191,7 @@ async fn written(within: &DatabaseTransaction, step: &Fold) -> Result<bool, Erro
             "UPDATE told_sessions SET version = version + 1, until_unix_s = $2, told = $3 \
              WHERE session = $1 AND version = $4"
         };
-        let done = within.execute_raw(statement(sql, values)).await;
-        if done.map_err(engine)?.rows_affected() == 0 {
+        if change(within, sql, values).await? == 0 {
             return Ok(false);
         }
     }
@@ -223,8 +219,7 @@ async fn add(within: &DatabaseTransaction, slot: &Slot, figures: &Figures) -> Re
         places.join(", "),
         sums.join(", ")
     );
-    let added = within.execute_raw(statement(sql, values)).await;
-    added.map_err(engine)?;
+    change(within, sql, values).await?;
     for (class, count) in &figures.startup {
         let sql = "INSERT INTO startup_aggregates (hour_unix_s, video, edge, isp, class, starts) \
                    VALUES ($1, $2, $3, $4, $5, $6) \
@@ -232,8 +227,7 @@ async fn add(within: &DatabaseTransaction, slot: &Slot, figures: &Figures) -> Re
                    DO UPDATE SET starts = startup_aggregates.starts + excluded.starts";
         let mut values = place();
         values.extend([i64::from(*class).into(), (*count).into()]);
-        let added = within.execute_raw(statement(sql, values)).await;
-        added.map_err(engine)?;
+        change(within, sql, values).await?;
     }
     Ok(())
 }
@@ -256,8 +250,7 @@ async fn add_views(within: &DatabaseTransaction, step: &Fold) -> Result<(), Erro
             views.into(),
             watch_ms.into(),
         ];
-        let added = within.execute_raw(statement(sql, values)).await;
-        added.map_err(engine)?;
+        change(within, sql, values).await?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 use super::{Audience, FilmRules, Rules};
 use crate::error::Error;
 use crate::open::engine;
-use crate::sql::{Row, statement};
+use crate::sql::{Row, change, statement};
 
 /// The adapter for `SQLite` and PostgreSQL.
 pub(crate) struct Sql {
@@ -46,8 +46,7 @@ impl FilmRules for Sql {
             rules.audience.as_str().into(),
             rules.countries.as_ref().map(written).into(),
         ];
-        let set = self.db.execute_raw(statement(sql, values)).await;
-        set.map(drop).map_err(engine)
+        change(&self.db, sql, values).await.map(drop)
     }
 }
 

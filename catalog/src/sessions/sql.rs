@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Value};
 use super::{Beat, Cut, Ending, NewSession, Repeat, Seat, Session, Sessions, Started};
 use crate::error::Error;
 use crate::open::{begin, begin_alone, engine};
-use crate::sql::{Row, seconds, statement};
+use crate::sql::{Row, change, seconds, statement};
 use crate::words;
 
 /// The adapter for `SQLite` and PostgreSQL.
@@ -50,7 +50,7 @@ impl Sessions for Sql {
             "UPDATE sessions SET last_beat_unix_s = $2, lease_unix_s = $3 WHERE id = $1 AND {LIVES}"
         );
         let values = vec![id.as_str().into(), seconds(now), seconds(lease)];
-        if changed(&self.db, &sql, values).await? == 0 {
+        if change(&self.db, &sql, values).await? == 0 {
             let lapsed = "id = $3 AND limited AND lease_unix_s <= $1";
             end(&self.db, lapsed, id.as_str(), Ending::LeaseLost, now).await?;
             return find(&self.db, id).await;
@@ -72,7 +72,7 @@ impl Sessions for Sql {
             }
         };
         let values = [vec![id.as_str().into()], values].concat();
-        changed(&self.db, &sql, values).await?;
+        change(&self.db, &sql, values).await?;
         find(&self.db, id).await
     }
 
@@ -86,7 +86,7 @@ impl Sessions for Sql {
             "UPDATE sessions SET expires_unix_s = $3 WHERE id = $1 AND expires_unix_s < $3 AND {LIVES}"
         );
         let values = vec![id.as_str().into(), seconds(now), seconds(expires)];
-        changed(&self.db, &sql, values).await.map(drop)
+        change(&self.db, &sql, values).await.map(drop)
     }
 
     async fn stop(
@@ -111,7 +111,7 @@ impl Sessions for Sql {
                 cut.account.as_str().into(),
                 video.as_str().into(),
             ];
-            count += changed(&self.db, &sql, values).await?;
+            count += change(&self.db, &sql, values).await?;
         }
         Ok(count)
     }
@@ -121,7 +121,7 @@ impl Sessions for Sql {
             format!("{END} WHERE stopped_unix_s IS NULL AND expires_unix_s > $1 AND video = $3");
         let why = Ending::Stopped.as_str().into();
         let values = vec![seconds(now), why, video.as_str().into()];
-        changed(&self.db, &sql, values).await
+        change(&self.db, &sql, values).await
     }
 
     async fn watched(&self, account: &UserId, now: UnixSeconds) -> Result<Vec<VideoId>, Error> {
@@ -140,7 +140,7 @@ impl Sessions for Sql {
     async fn lapse(&self, now: UnixSeconds) -> Result<u64, Error> {
         let sql = format!("{END} WHERE stopped_unix_s IS NULL AND limited AND lease_unix_s <= $1");
         let values = vec![seconds(now), Ending::LeaseLost.as_str().into()];
-        changed(&self.db, &sql, values).await
+        change(&self.db, &sql, values).await
     }
 
     async fn untold(&self, now: UnixSeconds, limit: u32) -> Result<Vec<Session>, Error> {
@@ -152,7 +152,7 @@ impl Sessions for Sql {
 
     async fn told(&self, id: &SessionId) -> Result<(), Error> {
         let sql = "UPDATE sessions SET untold = FALSE WHERE id = $1";
-        changed(&self.db, sql, vec![id.as_str().into()])
+        change(&self.db, sql, vec![id.as_str().into()])
             .await
             .map(drop)
     }
@@ -165,11 +165,11 @@ impl Sessions for Sql {
         let account: Value = account.as_str().into();
         let Some(limit) = limit else {
             let sql = "DELETE FROM stream_limits WHERE account = $1";
-            return changed(&self.db, sql, vec![account]).await.map(drop);
+            return change(&self.db, sql, vec![account]).await.map(drop);
         };
         let sql = "INSERT INTO stream_limits (account, streams) VALUES ($1, $2) ON CONFLICT (account) DO UPDATE SET streams = excluded.streams";
         let values = vec![account, i64::from(limit).into()];
-        changed(&self.db, sql, values).await.map(drop)
+        change(&self.db, sql, values).await.map(drop)
     }
 
     async fn count(&self, now: UnixSeconds) -> Result<u64, Error> {
@@ -185,7 +185,7 @@ impl Sessions for Sql {
 
     async fn forget(&self, limit: UnixSeconds) -> Result<u64, Error> {
         let sql = "DELETE FROM sessions WHERE expires_unix_s < $1";
-        changed(&self.db, sql, vec![seconds(limit)]).await
+        change(&self.db, sql, vec![seconds(limit)]).await
     }
 }
 
@@ -239,7 +239,7 @@ async fn free(db: &impl ConnectionTrait, key: &str, now: UnixSeconds) -> Result<
     let lapsed = "idempotency_key = $3 AND limited AND lease_unix_s <= $1";
     end(db, lapsed, key, Ending::LeaseLost, now).await?;
     let sql = "UPDATE sessions SET idempotency_key = NULL WHERE idempotency_key = $1 AND expires_unix_s <= $2";
-    changed(db, sql, vec![key.into(), seconds(now)])
+    change(db, sql, vec![key.into(), seconds(now)])
         .await
         .map(drop)
 }
@@ -334,7 +334,7 @@ async fn end(
 ) -> Result<u64, Error> {
     let sql = format!("{END} WHERE stopped_unix_s IS NULL AND {rule}");
     let values = vec![seconds(now), why.as_str().into(), of.into()];
-    changed(db, &sql, values).await
+    change(db, &sql, values).await
 }
 
 async fn find(db: &impl ConnectionTrait, id: &SessionId) -> Result<Option<Session>, Error> {
@@ -342,12 +342,6 @@ async fn find(db: &impl ConnectionTrait, id: &SessionId) -> Result<Option<Sessio
     let row = statement(sql, vec![id.as_str().into()]);
     let row = db.query_one_raw(row).await.map_err(engine)?;
     row.map(|row| session(&row)).transpose()
-}
-
-/// Runs a statement and tells how many rows it changed.
-async fn changed(db: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> Result<u64, Error> {
-    let done = db.execute_raw(statement(sql, values)).await;
-    done.map(|done| done.rows_affected()).map_err(engine)
 }
 
 const fn sessions(row: &QueryResult) -> Row<'_> {

@@ -9,7 +9,7 @@ use super::{Joined, NewUser, Role, User, Users};
 use crate::digest::SecretDigest;
 use crate::error::Error;
 use crate::open::{begin, begin_alone, engine};
-use crate::sql::{Row, seconds, statement};
+use crate::sql::{Row, change, seconds, statement};
 use crate::words;
 
 /// The adapter for `SQLite` and PostgreSQL.
@@ -69,8 +69,7 @@ impl Users for Sql {
     ) -> Result<bool, Error> {
         let within = begin_alone(&self.db, "users/first").await?;
         let sql = "DELETE FROM invitations WHERE expires_unix_s <= $1";
-        let gone = within.execute_raw(statement(sql, vec![seconds(now)])).await;
-        gone.map_err(engine)?;
+        change(&within, sql, vec![seconds(now)]).await?;
         for sql in [
             "SELECT id FROM users WHERE role = 'operator' LIMIT 1",
             "SELECT role FROM invitations WHERE role = 'operator' LIMIT 1",
@@ -120,20 +119,16 @@ impl Users for Sql {
         let within = begin(&self.db).await?;
         let sql = "UPDATE users SET password = $2 WHERE id = $1";
         let values = vec![id.as_str().into(), password.into()];
-        let changed = within.execute_raw(statement(sql, values)).await;
-        let changed = changed.map_err(engine)?.rows_affected();
+        let changed = change(&within, sql, values).await?;
         let sql = "DELETE FROM logins WHERE user_id = $1";
-        let ended = statement(sql, vec![id.as_str().into()]);
-        within.execute_raw(ended).await.map_err(engine)?;
+        change(&within, sql, vec![id.as_str().into()]).await?;
         within.commit().await.map_err(engine)?;
         Ok(changed == 1)
     }
 
     async fn remove(&self, id: &UserId) -> Result<bool, Error> {
         let sql = "DELETE FROM users WHERE id = $1";
-        let gone = statement(sql, vec![id.as_str().into()]);
-        let gone = self.db.execute_raw(gone).await.map_err(engine)?;
-        Ok(gone.rows_affected() == 1)
+        Ok(change(&self.db, sql, vec![id.as_str().into()]).await? == 1)
     }
 }
 
@@ -154,8 +149,7 @@ async fn insert(
         new.password.into(),
         seconds(now),
     ];
-    let made = db.execute_raw(statement(sql, values)).await;
-    if made.map_err(engine)?.rows_affected() == 0 {
+    if change(db, sql, values).await? == 0 {
         // Ids are drawn: it is the address that is taken.
         return Ok(Joined::EmailTaken);
     }
@@ -180,8 +174,7 @@ async fn invite(
         role.as_str().into(),
         seconds(expires),
     ];
-    let made = db.execute_raw(statement(sql, values)).await;
-    made.map(drop).map_err(engine)
+    change(db, sql, values).await.map(drop)
 }
 
 const fn users(row: &QueryResult) -> Row<'_> {
