@@ -25,6 +25,7 @@ mod error;
 mod fleet;
 mod keeping;
 mod keys;
+mod maxmind;
 mod metrics;
 mod page;
 mod page_of;

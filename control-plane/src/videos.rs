@@ -22,7 +22,7 @@ use crate::caller::{Caller, Scope};
 use crate::client::Client;
 use crate::playback::viewer::Viewer;
 use crate::problem::{self, catalogue};
-use crate::routing::Watcher;
+use crate::routing::{Place, Watcher};
 
 /// The longest page of a list.
 const PAGE: u32 = 100;
@@ -254,10 +254,14 @@ impl App {
 
     /// The film's poster at its edge, good as long as a token would be.
     pub(crate) fn poster(&self, video: &Video, at: IpAddr) -> Option<String> {
+        self.poster_at(video, &self.pathways(video, Watcher::at(at)))
+    }
+
+    /// The same at the first of these places that can be given one.
+    pub(crate) fn poster_at(&self, video: &Video, places: &[Place]) -> Option<String> {
         let now = self.clock.now();
         let expires = now.plus(self.settings.token_margin.as_secs());
         let path = format!("/t/{}/default.jpg", video.id);
-        let places = self.pathways(video, Watcher::at(at));
         let mut signed = places
             .iter()
             .map(|place| self.signer.address(&path, place, now, expires));

@@ -24,13 +24,12 @@ impl App {
         &self,
         session: &Session,
         video: &Video,
-        at: IpAddr,
+        (places, at): (&[Place], IpAddr),
         terms: &Terms,
     ) -> Result<Playback, Problem> {
         let contents = self.catalog.encodings.of(&video.id).await;
         let contents = contents.map_err(catalogue)?;
-        let places = self.places(video, Watcher::at(at));
-        let mut bases = self.bases(session, &places, terms)?.into_iter();
+        let mut bases = self.bases(session, places, terms)?.into_iter();
         let (name, base) = bases.next().ok_or_else(no_edge)?;
         tracing::debug!(session.id = %session.id, edge = name, "session {} plays at {name}", session.id);
         let way = self.way(video, terms.system);
@@ -45,7 +44,7 @@ impl App {
             manifests,
             drm: None,
             thumbnails: Thumbnails {
-                poster: self.poster(video, at),
+                poster: self.poster_at(video, places),
                 sprite_vtt: contents.thumbs.then(sprite),
             },
             subtitles: subtitles(&contents, &base, &video.id),

@@ -10,6 +10,8 @@ use contracts::token::{Claims, Countries};
 use maxminddb::{PathElement, Reader};
 use runtime::secret::Unusable;
 
+use crate::maxmind;
+
 /// A MaxMind DB file of countries, read again when it changes.
 pub(crate) struct Geo {
     path: Option<PathBuf>,
@@ -28,7 +30,7 @@ impl Geo {
         let loaded = match &path {
             Some(path) => Loaded {
                 changed: changed(path),
-                reader: Some(Arc::new(read(path)?)),
+                reader: Some(Arc::new(maxmind::read(path)?)),
             },
             None => Loaded::default(),
         };
@@ -53,7 +55,7 @@ impl Geo {
         if now == self.now().changed {
             return;
         }
-        let read = read(path);
+        let read = maxmind::read(path);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.changed = now;
         match read {
@@ -94,28 +96,12 @@ fn is_code(text: &str) -> bool {
     text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
-/// The whole file is checked before a single address is looked up in it.
-fn read(path: &Path) -> Result<Reader<Vec<u8>>, Unusable> {
-    let fault = |fault: String| Unusable::new(path, fault);
-    let size = std::fs::metadata(path).map(|metadata| metadata.len());
-    let size = size.map_err(|error| fault(format!("cannot be read: {error}")))?;
-    if size > MAX_BYTES {
-        return Err(fault(format!("has more than {MAX_BYTES} bytes")));
-    }
-    let bytes = std::fs::read(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
-    let reader = Reader::from_source(bytes).map_err(|error| fault(error.to_string()))?;
-    reader.verify().map_err(|error| fault(error.to_string()))?;
-    Ok(reader)
-}
-
 fn changed(path: &Path) -> Option<SystemTime> {
     let metadata = std::fs::metadata(path);
     metadata.and_then(|metadata| metadata.modified()).ok()
 }
 
 const CODE: [PathElement<'static>; 2] = [PathElement::Key("country"), PathElement::Key("iso_code")];
-/// The largest file; of those that are sold, ones with countries have some 10 MB, with cities some 100.
-const MAX_BYTES: u64 = 512 << 20;
 /// There are some 250.
 const MOST: usize = 300;
 

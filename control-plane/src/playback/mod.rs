@@ -50,7 +50,7 @@ use crate::caller::Caller;
 use crate::client::Client;
 use crate::drm::offer;
 use crate::problem::{self, catalogue};
-use crate::routing::Watcher;
+use crate::routing::{Place, Watcher};
 use crate::videos::no_edge;
 
 /// The longest `Idempotency-Key`, in bytes.
@@ -79,7 +79,8 @@ pub(crate) async fn start(
     let admitted = app.admitted(&wish.video_id, &caller, &viewer).await?;
     let video = &admitted.video;
     let at = viewer.address;
-    if app.places(video, Watcher::at(at)).is_empty() {
+    let places = app.places(video, Watcher::at(at));
+    if places.is_empty() {
         return Err(no_edge());
     }
     let device = wish.device.as_ref();
@@ -101,7 +102,7 @@ pub(crate) async fn start(
     };
     let id = new.id.clone();
     let session = begin(&app, new).await?;
-    let told = told_to_play(&app, &session, &admitted, (system, device), at).await;
+    let told = told_to_play(&app, &session, &admitted, (system, device), (&places, at)).await;
     // One of which nobody learns holds no stream.
     if told.is_err() && session.id == id {
         app.stop(id.as_str()).await?;
@@ -114,7 +115,7 @@ async fn told_to_play(
     session: &Session,
     admitted: &Admitted,
     (system, device): (Option<System>, Option<&serde_json::Value>),
-    at: IpAddr,
+    (places, at): (&[Place], IpAddr),
 ) -> Result<Playback, Problem> {
     // What was taken back since it was looked at did not find this session.
     if admitted.by_grant {
@@ -123,7 +124,7 @@ async fn told_to_play(
     // What the same wish began keeps what was decided then.
     let terms = Terms::read(session.terms.as_deref());
     let video = &admitted.video;
-    let mut playback = app.playback(session, video, at, &terms).await?;
+    let mut playback = app.playback(session, video, (places, at), &terms).await?;
     if let Some(system) = system {
         playback.drm = offer::begin(app, session, system, device).await?;
     }

@@ -6,6 +6,8 @@ use std::path::Path;
 use maxminddb::{PathElement, Reader};
 use runtime::secret::Unusable;
 
+use crate::maxmind;
+
 /// The networks, as far as they are known.
 pub(crate) struct Networks(Option<Reader<Vec<u8>>>);
 
@@ -15,16 +17,7 @@ const LONGEST: usize = 64;
 impl Networks {
     /// Reads the file; without one no network is known.
     pub(crate) fn load(path: Option<&Path>) -> Result<Self, Unusable> {
-        let Some(path) = path else {
-            return Ok(Self(None));
-        };
-        let refused = |why: String| Unusable::new(path, why);
-        let bytes = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
-        // The whole file is checked before a single address is looked up in it.
-        let reader = Reader::from_source(bytes).map_err(|error| refused(error.to_string()))?;
-        let verified = reader.verify();
-        verified.map_err(|error| refused(error.to_string()))?;
-        Ok(Self(Some(reader)))
+        path.map(maxmind::read).transpose().map(Self)
     }
 
     /// The network of an address: the number of its autonomous system and, where the file says it, whose it is.
