@@ -282,3 +282,46 @@ fn sources() -> Vec<PathBuf> {
     assert!(files.len() > 50, "the house has lost its sources");
     files
 }
+
+/// Two shapes of one name are one shape in an API's description: the later one.
+#[test]
+fn every_shape_in_the_description_of_an_api_has_a_name_of_its_own() {
+    for role in ["control-plane", "ingest"] {
+        let mut named = BTreeMap::new();
+        let within = root().join(role).join("src");
+        for file in sources()
+            .into_iter()
+            .filter(|file| file.starts_with(&within))
+        {
+            let text = fs::read_to_string(&file).unwrap();
+            for name in shapes(&text) {
+                let other = named.insert(name.clone(), file.clone());
+                assert_eq!(other, None, "{name} of {}", file.display());
+            }
+        }
+        assert!(named.len() > 5, "{role}: {named:?}");
+    }
+}
+
+/// The names of the shapes that a file describes.
+fn shapes(text: &str) -> Vec<String> {
+    let described = text.split("#[derive(").skip(1);
+    let described = described.filter(|rest| rest.split(')').next().unwrap().contains("ToSchema"));
+    let name = |rest: &str| {
+        let mut lines = rest.lines().skip(1).map(str::trim);
+        let declared = lines.find_map(|line| {
+            let given = line.strip_prefix("#[schema(as = ");
+            let own = line
+                .trim_start_matches("pub ")
+                .trim_start_matches("pub(crate) ");
+            let own = own
+                .strip_prefix("struct ")
+                .or_else(|| own.strip_prefix("enum "));
+            given.or(own)
+        });
+        let letter = |c: char| c.is_alphanumeric();
+        let declared = declared.unwrap();
+        declared.chars().take_while(|c| letter(*c)).collect()
+    };
+    described.map(name).collect()
+}

@@ -10,6 +10,7 @@
 //! 5. [`users`], [`logins`], [`api_keys`] — who there is, who is logged in, which backends may call;
 //! 6. [`channels`] — which films belong together, and to whom;
 //! 7. [`feed`] — what edges and shields are ordered to purge and to revoke; [`nodes`] — how far those are;
+//!    [`members`] — those that have enrolled, and the joins of those that may;
 //! 8. [`entitlements`], [`rules`] — to whom films are granted, and who may watch each, and where;
 //! 9. [`encodings`] — what published films consist of;
 //! 10. [`plays`] — what was played, by hour.
@@ -27,6 +28,7 @@ mod error;
 pub mod feed;
 pub mod keys;
 pub mod logins;
+pub mod members;
 mod migrations;
 pub mod nodes;
 mod open;

@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::feed::{self, Feed};
 use crate::keys::{self, Keys};
 use crate::logins::{self, Logins};
+use crate::members::{self, Members};
 use crate::migrations::Migrations;
 use crate::nodes::{self, Nodes};
 use crate::plays::{self, Plays};
@@ -82,6 +83,8 @@ pub struct Catalog {
     pub feed: Arc<dyn Feed>,
     /// Who follows them.
     pub nodes: Arc<dyn Nodes>,
+    /// Nodes that have enrolled.
+    pub members: Arc<dyn Members>,
     /// What published films consist of.
     pub encodings: Arc<dyn Encodings>,
     /// What was granted to whom.
@@ -120,6 +123,7 @@ pub async fn open(address: impl AsRef<str>, clock: Arc<dyn Clock>) -> Result<Cat
         channels: Arc::new(channels::sql::Sql::new(db.clone())),
         feed: Arc::new(feed::sql::Sql::new(db.clone())),
         nodes: Arc::new(nodes::sql::Sql::new(db.clone())),
+        members: Arc::new(members::sql::Sql::new(db.clone())),
         encodings: Arc::new(encodings::sql::Sql::new(db.clone())),
         entitlements: Arc::new(entitlements::sql::Sql::new(db.clone())),
         rules: Arc::new(rules::sql::Sql::new(db.clone())),
@@ -242,15 +246,14 @@ impl Catalog {
         outcome
     }
 
-    /// On a server all steps are one transaction, under a lock that goes with it; the lock of a
-    /// file is the caller's.
+    /// All steps are one transaction: no connection judges by what another has changed meanwhile. On a server it is
+    /// under a lock that goes with it; the lock of a file is the caller's.
     async fn bring_up_to_date<M: MigratorTrait>(&self) -> Result<(), Error> {
-        if !is_server(&self.db) {
-            return M::up(&self.db, None).await.map_err(engine);
-        }
-        let within = self.db.begin().await.map_err(engine)?;
-        for statement in ["SET LOCAL lock_timeout = 0", MIGRATING] {
-            within.execute_unprepared(statement).await.map_err(engine)?;
+        let within = self.begin().await?;
+        if is_server(&self.db) {
+            for statement in ["SET LOCAL lock_timeout = 0", MIGRATING] {
+                within.execute_unprepared(statement).await.map_err(engine)?;
+            }
         }
         M::up(&within, None).await.map_err(engine)?;
         within.commit().await.map_err(engine)

@@ -56,6 +56,7 @@ async fn promises(catalog: &Catalog) {
     catalog::rules::conformance::all(catalog.rules.as_ref()).await;
     catalog::feed::conformance::all(catalog.feed.as_ref()).await;
     catalog::nodes::conformance::all(catalog.nodes.as_ref()).await;
+    catalog::members::conformance::all(Arc::clone(&catalog.members)).await;
     catalog::plays::conformance::all(Arc::clone(&catalog.plays)).await;
 }
 

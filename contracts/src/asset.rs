@@ -69,6 +69,20 @@ pub struct Rendition {
     /// Height in pixels, for picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
+    /// How loud it is, for sound that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loudness: Option<Loudness>,
+}
+
+/// How loud a sound is, by EBU R 128. It is told, never changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loudness {
+    /// Integrated loudness in thousandths of a LUFS: -23000 is the level of broadcasts.
+    pub integrated_mlufs: i32,
+    /// Loudness range in thousandths of a LU.
+    pub range_mlu: i32,
+    /// The highest true peak in thousandths of a dBTP; above 0 players may clip.
+    pub true_peak_mdbtp: i32,
 }
 
 impl Rendition {
@@ -83,6 +97,7 @@ impl Rendition {
             sha256: None,
             width: None,
             height: None,
+            loudness: None,
         }
     }
 }

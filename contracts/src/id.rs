@@ -126,6 +126,11 @@ id!(
     GrantId, "grant", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
 );
 
+id!(
+    /// A join: that one node may enrol.
+    JoinId, "join", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
+);
+
 macro_rules! drawn {
     ($($name:ident),+) => {$(
         impl $name {
@@ -140,7 +145,7 @@ macro_rules! drawn {
 }
 
 drawn!(
-    VideoId, UploadId, SessionId, UserId, ChannelId, LoginId, ApiKeyId, GrantId, FeedId
+    VideoId, UploadId, SessionId, UserId, ChannelId, LoginId, ApiKeyId, GrantId, FeedId, JoinId
 );
 
 fn base62(bits: [u8; 16]) -> String {

@@ -3,7 +3,7 @@
 //! The control plane (or a file) answers with this document as JSON; ids and keys are 32 hexadecimal digits.
 //! It is a secret as a whole: it travels between tiers only, and is kept in memory only.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, num::NonZeroU32};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -20,8 +20,86 @@ pub struct ContentKeys {
     /// Where licences are asked for, for systems whose manifests say so.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub license_urls: BTreeMap<System, String>,
+    /// Which of the film's sets of keys this is: its media are under addresses that name it.
+    #[serde(default, skip_serializing_if = "KeySet::is_first")]
+    pub set: KeySet,
     /// The keys over the film's time, from 0 on. Readers of today refuse more than one period.
     pub periods: Vec<KeyPeriod>,
+    /// Sets that were replaced and still count, for players that began with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<RetiredKeys>,
+}
+
+/// The number of a film's set of keys. A film begins with the first; when its keys are rotated, the next one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeySet(NonZeroU32);
+
+/// A set of keys that was replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetiredKeys {
+    /// Its number.
+    pub set: KeySet,
+    /// Its keys.
+    pub periods: Vec<KeyPeriod>,
+}
+
+impl ContentKeys {
+    /// The document as it is for one of the sets alone; none when that set does not count, or no longer.
+    #[must_use]
+    pub fn of_set(&self, set: KeySet) -> Option<Self> {
+        let retired = || self.retired.iter().find(|retired| retired.set == set);
+        let periods = if set == self.set {
+            &self.periods
+        } else {
+            &retired()?.periods
+        };
+        Some(Self {
+            video: self.video.clone(),
+            systems: self.systems.clone(),
+            license_urls: self.license_urls.clone(),
+            set,
+            periods: periods.clone(),
+            retired: Vec::new(),
+        })
+    }
+}
+
+impl KeySet {
+    /// The set that a film begins with. Addresses without a number are its media's.
+    pub const FIRST: Self = Self(NonZeroU32::MIN);
+
+    /// Whether it is the one that a film begins with.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        *self == Self::FIRST
+    }
+
+    /// The set that replaces it; none after as many as there are numbers.
+    #[must_use]
+    pub fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
+    }
+
+    /// Reads the digits of a set, in the one spelling that it has.
+    #[must_use]
+    pub fn parse(digits: &str) -> Option<Self> {
+        let number: NonZeroU32 = digits.parse().ok()?;
+        (number.to_string() == digits).then_some(Self(number))
+    }
+}
+
+impl Default for KeySet {
+    fn default() -> Self {
+        Self::FIRST
+    }
+}
+
+impl fmt::Display for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// The keys of a stretch of a film.
@@ -64,6 +142,35 @@ pub enum System {
     PlayReady,
     /// Apple FairPlay Streaming.
     FairPlay,
+}
+
+impl System {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Identity,
+        Self::ClearKey,
+        Self::Widevine,
+        Self::PlayReady,
+        Self::FairPlay,
+    ];
+
+    /// The word that it is written as.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::ClearKey => "clearkey",
+            Self::Widevine => "widevine",
+            Self::PlayReady => "playready",
+            Self::FairPlay => "fairplay",
+        }
+    }
+
+    /// The system of a word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|system| system.as_str() == word)
+    }
 }
 
 /// Classes of tracks that have keys of their own, so that a licence can be given for some of them.
@@ -150,6 +257,37 @@ mod tests {
         let keys: ContentKeys = serde_json::from_str(DOCUMENT).unwrap();
         assert_eq!(keys.systems, [System::Identity, System::PlayReady]);
         assert_eq!(serde_json::to_string(&keys).unwrap(), DOCUMENT);
+    }
+
+    #[test]
+    fn each_set_that_counts_is_a_document_of_its_own() {
+        let rotated = DOCUMENT
+            .replace("\"periods\"", "\"set\":3,\"periods\"")
+            .replace(
+                "}]}]}",
+                "}]}],\"retired\":[{\"set\":2,\"periods\":[{\"start_ms\":0,\"keys\":[]}]}]}",
+            );
+        let keys: ContentKeys = serde_json::from_str(&rotated).unwrap();
+        assert_eq!(serde_json::to_string(&keys).unwrap(), rotated);
+        let [first, second, third] = ["1", "2", "3"].map(|set| KeySet::parse(set).unwrap());
+        assert_eq!(keys.of_set(first), None);
+        let old = keys.of_set(second).unwrap();
+        assert_eq!((old.set, old.periods[0].keys.len()), (second, 0));
+        let now = keys.of_set(third).unwrap();
+        assert_eq!((now.periods, now.retired), (keys.periods, Vec::new()));
+        for text in ["0", "02", "-1", "+1", "", "4294967296"] {
+            assert_eq!(KeySet::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_system_is_written_in_one_way() {
+        for system in System::ALL {
+            let written = serde_json::to_value(system).unwrap();
+            assert_eq!(written, system.as_str());
+            assert_eq!(System::parse(system.as_str()), Some(system));
+        }
+        assert_eq!(System::parse("Widevine"), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! 3. [`address`] — what it names: a playlist, a segment, an image, and in which view of the film;
 //! 4. [`reason`] — why it was refused, and what every tier may do about it;
 //! 5. [`header`] — the private headers that tiers exchange; [`feed`] — the orders that they follow,
-//!    and [`fleet`], how they say who they are.
+//!    and [`fleet`], how they join and say how they are.
 //!
 //! [`cmcd`] is what players say of themselves, wherever they say it; [`json`] is how it is written down.
 //!
@@ -21,6 +21,7 @@
 
 pub mod address;
 pub mod asset;
+pub mod caller;
 pub mod cmcd;
 pub mod feed;
 pub mod fleet;

@@ -58,6 +58,10 @@ pub enum Reason {
     Keys,
     /// More than this node will take on now.
     Busy,
+    /// The node fetches nothing at this time of the day.
+    FillHours,
+    /// The node fetches as much already as it may.
+    FillRate,
     /// A fault of this node.
     Internal,
 }
@@ -84,7 +88,7 @@ pub enum Retry {
 
 impl Reason {
     /// Every reason, for metrics that want each label from the start.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::Target,
         Self::Missing,
         Self::Malformed,
@@ -111,6 +115,8 @@ impl Reason {
         Self::TooSlow,
         Self::Keys,
         Self::Busy,
+        Self::FillHours,
+        Self::FillRate,
         Self::Internal,
     ];
 
@@ -144,6 +150,8 @@ impl Reason {
             Self::TooSlow => "too_slow",
             Self::Keys => "keys",
             Self::Busy => "busy",
+            Self::FillHours => "fill_hours",
+            Self::FillRate => "fill_rate",
             Self::Internal => "internal",
         }
     }
@@ -174,7 +182,7 @@ impl Reason {
             Self::Loop => 508,
             Self::Corrupt | Self::Unreachable => 502,
             Self::TooSlow => 504,
-            Self::Keys | Self::Busy => 503,
+            Self::Keys | Self::Busy | Self::FillHours | Self::FillRate => 503,
             Self::Internal => 500,
         }
     }
@@ -184,7 +192,9 @@ impl Reason {
     pub const fn blame(self) -> Blame {
         match self {
             Self::Corrupt | Self::Unreachable | Self::TooSlow | Self::Keys => Blame::Upstream,
-            Self::Busy | Self::Internal | Self::Loop => Blame::Us,
+            Self::Busy | Self::FillHours | Self::FillRate | Self::Internal | Self::Loop => {
+                Blame::Us
+            }
             _ => Blame::Client,
         }
     }
@@ -193,7 +203,12 @@ impl Reason {
     #[must_use]
     pub const fn retry(self) -> Retry {
         match self {
-            Self::Unreachable | Self::TooSlow | Self::Keys | Self::Busy => Retry::NextParent,
+            Self::Unreachable
+            | Self::TooSlow
+            | Self::Keys
+            | Self::Busy
+            | Self::FillHours
+            | Self::FillRate => Retry::NextParent,
             _ => Retry::No,
         }
     }

@@ -1,15 +1,15 @@
-//! What is taken back before it expires: a session, a signing key, or a path and what lies below it.
+//! What is taken back before it expires: a session, a signing key, a path and what lies below it, or a node.
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::SessionId;
+use crate::id::{NodeId, SessionId};
 use crate::target::is_path;
 use crate::time::UnixSeconds;
 
 /// One revocation. It is idempotent: of two for the same thing, the one that lasts longer counts.
 ///
 /// `{"revoke":"session","value":"s1","until":1800003600}`, or `"key"` with a key id, or `"path"` with a path: one
-/// that ends in `/` stands for all below it.
+/// that ends in `/` stands for all below it; or `"node"` with a node's name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {
     /// What is revoked.
@@ -30,6 +30,8 @@ pub enum Revoked {
     Key(String),
     /// A path, or all below one, whatever the token.
     Path(Subtree),
+    /// Every certificate of a node that was dismissed, by its name. It concerns parents, not viewers.
+    Node(NodeId),
 }
 
 /// A path, or with `/` at the end everything below it.
@@ -86,6 +88,7 @@ mod tests {
             r#"{"revoke":"session","value":"s1","until":1800003600}"#,
             r#"{"revoke":"key","value":"k1","until":1800003600}"#,
             r#"{"revoke":"path","value":"/v/abc/","until":1800003600}"#,
+            r#"{"revoke":"node","value":"isp-1","until":1800003600}"#,
         ] {
             let revocation: Revocation = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&revocation).unwrap(), text);

@@ -13,6 +13,7 @@ use std::hint::black_box;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use contracts::fleet::Network;
 use contracts::time::UnixSeconds;
 use control_plane::routing::prefixes::Prefixes;
 use control_plane::routing::rank::{Ask, Condition, Fleet, Node};
@@ -36,6 +37,20 @@ fn main() {
     report("site of an address", &addresses, |address| {
         black_box(prefixes.site(*address));
     });
+    let began = Instant::now();
+    let announced = announced(&text);
+    println!(
+        "{} announced prefixes are put in place in {:.2} s",
+        announced.len(),
+        began.elapsed().as_secs_f64()
+    );
+    report(
+        "site of an address, with what is announced",
+        &addresses,
+        |address| {
+            black_box(prefixes.site_or(&announced, *address));
+        },
+    );
     for (ours, partners) in [(4, 0), (50, 0), (100, 900)] {
         let fleet = fleet(ours, partners);
         let conditions: Vec<Condition> = (0..ours + partners)
@@ -51,10 +66,10 @@ fn main() {
         report(&name, &addresses, |address| {
             turn += 1;
             let ask = Ask {
-                site: prefixes.site(*address),
+                site: prefixes.site_or(&announced, *address),
                 asset: &films[turn as usize % films.len()],
                 protected: turn.is_multiple_of(2),
-                partners: true,
+                m2: true,
                 now: UnixSeconds(1_800_000_000),
                 draw: turn.wrapping_mul(0x9e37_79b9_7f4a_7c15),
                 current: None,
@@ -100,6 +115,16 @@ fn network() -> (String, Vec<IpAddr>) {
     (text, addresses)
 }
 
+/// A tenth of the networks, as nodes announce them: of other sites.
+fn announced(text: &str) -> Prefixes {
+    let tenth = text.lines().step_by(10);
+    let tenth = tenth.filter_map(|line| line.split(' ').next());
+    let networks = tenth.map(|network| Network::parse(network).unwrap());
+    let sites: Vec<String> = (0..SITES).map(|n| format!("site-{n}")).collect();
+    let at = |n: usize| sites[n % sites.len()].as_str();
+    Prefixes::of(networks.enumerate().map(|(n, network)| (network, at(n))))
+}
+
 /// Partners' edges stand in sites, three a site; a tenth of ours in regions.
 fn fleet(ours: u32, partners: u32) -> Fleet {
     let node = |number: u32, partner: bool| Node {
@@ -113,6 +138,7 @@ fn fleet(ours: u32, partners: u32) -> Fleet {
         priority: 0,
         weight: 50 + number % 100,
         partner,
+        m2: partner,
         protected: true,
     };
     let all = (0..ours)

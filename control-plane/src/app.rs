@@ -10,9 +10,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{MethodFilter, get, on, put};
 use axum::{Extension, Router};
 use catalog::Catalog;
+use contracts::fleet::MAX_BODY;
 use runtime::clock::Clock;
 use runtime::operator::Operator;
 use runtime::problem::Problem;
@@ -23,10 +24,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::Settings;
-use crate::fleet::{Fleet, feed, orders::Orders, purges, removal};
+use crate::fleet::{Fleet, enrolling, feed, joins, nodes, orders::Orders, purges, removal};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
-use crate::people::{People, accounts, api_keys, channels, login};
+use crate::people::{People, accounts, api_keys, channels, login, whose};
 use crate::playback::geo::Geo;
 use crate::routing::Routing;
 use crate::signer::Signer;
@@ -41,9 +42,15 @@ const ANSWER: Duration = Duration::from_secs(20);
 /// The route whose answers are held back, and how long those may take.
 const FEED: &str = "/v1/fleet/feed";
 const FEED_ANSWER: Duration = Duration::from_secs(45);
+/// What ingest takes of uploads.
+const UPLOADS: MethodFilter = MethodFilter::GET
+    .or(MethodFilter::PUT)
+    .or(MethodFilter::POST)
+    .or(MethodFilter::DELETE);
 /// The request's name, told to the client.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// What the handlers share.
 pub(crate) struct App {
@@ -83,6 +90,13 @@ pub(crate) struct App {
 )]
 struct Document;
 
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Millrace control plane, for nodes",
+    description = "Over TLS with certificates of the fleet's own authority. All but `enroll` want a node's certificate."
+))]
+struct Door;
+
 /// The API as documented, and its routes under `/v1`.
 fn api() -> OpenApiRouter<Arc<App>> {
     let version_1 = OpenApiRouter::new()
@@ -106,8 +120,14 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(qoe::show))
         .routes(routes!(status::show))
         .routes(routes!(keys::show))
+        .routes(routes!(keys::resealing::reseal))
+        .routes(routes!(keys::rotation::rotate))
         .routes(routes!(feed::show))
         .routes(routes!(feed::renew))
+        .routes(routes!(joins::create, joins::list))
+        .routes(routes!(joins::withdraw))
+        .routes(routes!(nodes::list))
+        .routes(routes!(nodes::show, nodes::change, nodes::dismiss))
         .routes(routes!(purges::order))
         .routes(routes!(purges::show))
         .routes(routes!(login::login))
@@ -121,6 +141,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(accounts::invite))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::remove))
+        .routes(routes!(whose::show))
         .routes(routes!(channels::create))
         .routes(routes!(channels::show))
         .routes(routes!(channels::put))
@@ -131,18 +152,24 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(drm::proxy::widevine))
         .routes(routes!(drm::proxy::playready))
         .routes(routes!(drm::proxy::fairplay));
-    OpenApiRouter::with_openapi(Document::openapi()).nest("/v1", version_1)
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(drm::jwks::show))
+        .nest("/v1", version_1)
 }
 
 /// Everything that the control plane answers.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let (version_1, document) = api().split_for_parts();
+    let document = runtime::description::completed(document);
     let document: Arc<str> = document.to_json().unwrap_or_default().into();
     let version_1 = version_1
         .route("/v1/openapi.json", get(description))
-        .route("/v1/videos/upload/{*rest}", any(to_ingest))
-        .route("/v1/videos/{id}/subtitles", any(to_ingest))
-        .route("/v1/videos/{id}/subtitles/{lang}", any(to_ingest))
+        .route("/v1/videos/upload/{*rest}", on(UPLOADS, to_ingest))
+        .route("/v1/videos/{id}/subtitles", get(to_ingest))
+        .route(
+            "/v1/videos/{id}/subtitles/{lang}",
+            put(to_ingest).delete(to_ingest),
+        )
         .route("/v/{id}/{file}", get(videos::logical))
         .layer(Extension(document))
         .method_not_allowed_fallback(async || Problem::method())
@@ -154,6 +181,31 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     page::routes(app.settings.web_root.as_deref())
         .nest_service("/api", middleware_free(aliased))
         .fallback_service(version_1)
+        .layer(middleware::from_fn_with_state(app, watched))
+        .layer(CatchPanicLayer::custom(|_| {
+            Problem::internal().into_response()
+        }))
+}
+
+/// What the listener of nodes answers.
+pub(crate) fn door(app: Arc<App>) -> Router {
+    let version_1 = OpenApiRouter::new()
+        .routes(routes!(enrolling::enrol))
+        .routes(routes!(enrolling::certify))
+        .routes(routes!(enrolling::heartbeat))
+        .routes(routes!(enrolling::settings))
+        .routes(routes!(enrolling::orders));
+    let described = OpenApiRouter::with_openapi(Door::openapi()).nest("/v1", version_1);
+    let (routes, document) = described.split_for_parts();
+    let document = runtime::description::completed(document);
+    let document: Arc<str> = document.to_json().unwrap_or_default().into();
+    routes
+        .route("/v1/openapi.json", get(description))
+        .layer(Extension(document))
+        .method_not_allowed_fallback(async || Problem::method())
+        .fallback(async || Problem::no_route())
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(Arc::clone(&app))
         .layer(middleware::from_fn_with_state(app, watched))
         .layer(CatchPanicLayer::custom(|_| {
             Problem::internal().into_response()
@@ -214,13 +266,20 @@ fn cors(origins: &[String]) -> CorsLayer {
     };
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
         // Content decryption modules bring headers of their own, `SOAPAction` say.
         .allow_headers(AllowHeaders::mirror_request())
 }
 
 /// Bounds the answer's time, counts it, names it, and writes one line to the log. The line has the
-/// route, not the path: a path that came here by mistake may hold a token.
+/// route, not the path: a path that came here by mistake may hold a token. What does not say how long
+/// it may be kept is not kept: most answers are for one caller, and for now.
 async fn watched(State(app): State<Arc<App>>, request: Request<Body>, next: Next) -> Response {
     let method = request.method().clone();
     let route = family(request.uri().path());
@@ -246,6 +305,7 @@ async fn watched(State(app): State<Arc<App>>, request: Request<Body>, next: Next
     tracing::info!(request.id = %id, %method, route, status, took_ms, "{method} {route} {status}");
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
     if let Ok(id) = HeaderValue::try_from(id) {
         headers.insert(REQUEST_ID, id);
     }
@@ -304,9 +364,19 @@ fn family(path: &str) -> &'static str {
         ["v1", "steering", _, _] => "/v1/steering/{session}/{file}",
         ["v1", "steering", _, _, _] => "/v1/steering/{session}/{view}/{file}",
         ["v1", "status"] => "/v1/status",
+        ["v1", "vault", "reseal"] => "/v1/vault/reseal",
         ["v1", "keys", _] => "/v1/keys/{video}",
+        ["v1", "videos", _, "keys", "rotate"] => "/v1/videos/{id}/keys/rotate",
         ["v1", "fleet", "feed"] => FEED,
         ["v1", "fleet", "feed", "renew"] => "/v1/fleet/feed/renew",
+        ["v1", "fleet", "enroll"] => "/v1/fleet/enroll",
+        ["v1", "fleet", "certificate"] => "/v1/fleet/certificate",
+        ["v1", "fleet", "heartbeat"] => "/v1/fleet/heartbeat",
+        ["v1", "fleet", "settings"] => "/v1/fleet/settings",
+        ["v1", "fleet", "joins"] => "/v1/fleet/joins",
+        ["v1", "fleet", "joins", _] => "/v1/fleet/joins/{id}",
+        ["v1", "fleet", "nodes"] => "/v1/fleet/nodes",
+        ["v1", "fleet", "nodes", _] => "/v1/fleet/nodes/{name}",
         ["v1", "purge"] => "/v1/purge",
         ["v1", "purge", _] => "/v1/purge/{seq}",
         ["v1", "videos", _, "cpix"] => "/v1/videos/{id}/cpix",
@@ -323,6 +393,7 @@ fn family(path: &str) -> &'static str {
         ["v1", "invitations"] => "/v1/invitations",
         ["v1", "api-keys"] => "/v1/api-keys",
         ["v1", "api-keys", _] => "/v1/api-keys/{id}",
+        ["v1", "callers", "me"] => "/v1/callers/me",
         ["v1", "channels"] => "/v1/channels",
         ["v1", "channels", _] => "/v1/channels/{id}",
         ["v1", "drm", "token"] => "/v1/drm/token",
@@ -333,6 +404,7 @@ fn family(path: &str) -> &'static str {
             "license",
         ] => "/v1/drm/{system}/license",
         ["v1", "openapi.json"] => "/v1/openapi.json",
+        [".well-known", "jwks.json"] => "/.well-known/jwks.json",
         ["v", _, _] => "/v/{id}/{file}",
         _ => "other",
     }

@@ -25,7 +25,7 @@ const LONGEST: usize = 8 * 1024;
 /// and asks it what may be done.
 ///
 /// Who shows nothing is anonymous; where everybody is the operator, as on a loopback address
-/// without an operator key, it is the operator.
+/// without an operator key, it is the operator, unless a proxy says that it is not on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
     /// Nothing was shown.
@@ -69,17 +69,20 @@ pub(crate) enum Scope {
     Purge,
     /// Taking films away.
     Remove,
+    /// Uploading films, for anybody.
+    Upload,
 }
 
 impl Scope {
     /// All of them.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Playback,
         Self::Videos,
         Self::Status,
         Self::Grants,
         Self::Purge,
         Self::Remove,
+        Self::Upload,
     ];
 
     /// The word in the API.
@@ -91,6 +94,7 @@ impl Scope {
             Self::Grants => "grants",
             Self::Purge => "purge",
             Self::Remove => "remove",
+            Self::Upload => "upload",
         }
     }
 
@@ -152,7 +156,7 @@ impl FromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let Ok(client) = Client::from_request_parts(parts, app).await;
         if !parts.headers.contains_key(header::AUTHORIZATION) {
-            return Ok(app.nobody());
+            return Ok(app.nobody(client));
         }
         let found = match bearer(&parts.headers) {
             Some(shown) => app.who_shows(shown).await?,
@@ -161,7 +165,7 @@ impl FromRequestParts<Arc<App>> for Caller {
         match found {
             Some(caller) => Ok(caller),
             // Where everybody is the operator, what is shown does not matter.
-            None if app.operator.is_anybody() => Ok(Self::Operator),
+            None if app.takes_for_operator(client) => Ok(Self::Operator),
             None => {
                 let (now, from) = (app.clock.now(), network(client.address));
                 app.people.count(Limit::Refused, from, now)?;
@@ -172,8 +176,13 @@ impl FromRequestParts<Arc<App>> for Caller {
 }
 
 impl App {
-    fn nobody(&self) -> Caller {
-        if self.operator.is_anybody() {
+    /// Whether who shows nothing is the operator.
+    fn takes_for_operator(&self, client: Client) -> bool {
+        self.operator.is_anybody() && client.address.is_loopback()
+    }
+
+    fn nobody(&self, client: Client) -> Caller {
+        if self.takes_for_operator(client) {
             Caller::Operator
         } else {
             Caller::Anonymous

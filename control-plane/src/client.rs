@@ -37,7 +37,8 @@ impl FromRequestParts<Arc<App>> for Client {
             .any(|network| network.contains(&peer));
         let said = || {
             let said = parts.headers.get(CLIENT_IP)?.to_str().ok()?;
-            said.trim().parse::<IpAddr>().ok()
+            let said = said.trim().parse::<IpAddr>().ok()?;
+            Some(said.to_canonical())
         };
         let address = trusted.then(said).flatten().unwrap_or(peer);
         Ok(Self { address })

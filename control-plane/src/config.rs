@@ -1,6 +1,6 @@
 //! The control plane's configuration: what may be set, and what it becomes once it was checked.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use crate::drm::config::{Adapter, Drm, DrmConfig, HdcpConfig, PolicyConfig, VendorConfig};
-pub use crate::fleet::config::{FleetConfig, FleetSettings};
+pub use crate::fleet::config::{Enrolment, FleetConfig, FleetSettings};
 pub use crate::people::config::{Accounts, AccountsConfig, Issuer, IssuerConfig, Jwks, SignUp};
 pub use crate::playback::config::{Bound, Playback, PlaybackConfig};
 use crate::routing::config as routing;
@@ -34,7 +34,7 @@ pub struct Config {
     /// changes. Empty: nothing can be played. Default empty.
     pub keys: String,
     /// How the outside reaches this API, such as `https://api.example`. Empty: `http://` and the
-    /// address listened on. Default empty.
+    /// address listened on, and whoever asks is taken to be on this machine. Default empty.
     pub public_base: String,
     /// How clients reach ingest, such as `https://upload.example`. Uploads are redirected there.
     /// Default `http://127.0.0.1:7050`.
@@ -50,8 +50,9 @@ pub struct Config {
     pub steering_ttl: Span,
     /// The folder of the built watch page. Empty: `/` says what to do. Default empty.
     pub web_root: String,
-    /// File with the key that operators show as `Authorization: Bearer`. Empty: operator calls are
-    /// open, which is refused unless `listen` is a loopback address. Default empty.
+    /// File with the key that operators show as `Authorization: Bearer`. Empty: operators have
+    /// accounts; where there are none, operator calls are open to this machine, which is refused
+    /// unless `listen` is a loopback address and `public_base` none or this machine's. Default empty.
     pub operator_key: String,
     /// Origins whose pages may call the API, such as `https://site.example`. Default none: only
     /// the watch page served here.
@@ -151,6 +152,15 @@ pub struct Settings {
     pub telemetry: TelemetrySettings,
 }
 
+impl Settings {
+    /// Whether this machine alone is meant to ask: neither listens it elsewhere, nor do clients reach it at an address
+    /// that is not this machine's, through a proxy.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        self.listen.ip().is_loopback() && self.public_base.as_deref().is_none_or(is_here)
+    }
+}
+
 impl Config {
     /// Checks every key.
     ///
@@ -163,6 +173,12 @@ impl Config {
         // Where there are accounts, operators are among them.
         if self.accounts.token_keys.is_empty() {
             problems.need_secret("operator_key", self.operator_key.as_ref(), "listen", listen);
+            let elsewhere = !self.public_base.is_empty() && !is_here(&self.public_base);
+            if elsewhere && listen.ip().is_loopback() && self.operator_key.is_empty() {
+                let rule =
+                    "needed where `public_base` is not this machine's: others come through a proxy";
+                problems.add("operator_key", rule);
+            }
         }
         span(
             &mut problems,
@@ -219,7 +235,7 @@ fn networks(problems: &mut Problems, texts: &[String]) -> Vec<IpNet> {
     texts.iter().filter_map(network).collect()
 }
 
-fn address(problems: &mut Problems, key: &str, text: &str) -> SocketAddr {
+pub(crate) fn address(problems: &mut Problems, key: &str, text: &str) -> SocketAddr {
     let parsed = text
         .parse()
         .map_err(|_| format!("{text:?} is not like \"127.0.0.1:8080\""));
@@ -244,6 +260,16 @@ pub(crate) fn base(problems: &mut Problems, key: &str, text: &str) -> String {
         );
     }
     text.trim_end_matches('/').to_owned()
+}
+
+/// Whether a base leads to this machine and no further.
+fn is_here(base: &str) -> bool {
+    let url = reqwest::Url::parse(base).ok();
+    let host = url.as_ref().and_then(|url| url.host_str());
+    host.is_some_and(|host| {
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    })
 }
 
 /// A base without a path: browsers and tokens know no other.
@@ -283,6 +309,32 @@ mod tests {
         let loaded: Config =
             ::config::load("control", Some((Path::new("control.toml"), text)), []).unwrap();
         assert_eq!(loaded, Config::default());
+    }
+
+    #[test]
+    fn who_comes_through_a_proxy_on_this_machine_is_not_taken_for_its_operator() {
+        for (public_base, private) in [
+            ("", true),
+            ("http://localhost:8080", true),
+            ("http://127.0.0.1:8080/", true),
+            ("http://[::1]:8080", true),
+            ("https://api.example", false),
+            ("https://localhost.example", false),
+            ("https://192.0.2.1", false),
+        ] {
+            let mut config = Config {
+                public_base: public_base.into(),
+                ..Config::default()
+            };
+            let faults = config.clone().check().err().unwrap_or_default();
+            let keys: Vec<String> = faults.into_iter().map(|fault| fault.key).collect();
+            let wanted: &[&str] = if private { &[] } else { &["operator_key"] };
+            assert_eq!(keys, wanted, "{public_base}");
+            // Where there are accounts, operators are among them.
+            config.accounts.token_keys = vec!["/a/file".into()];
+            let settings = config.check().unwrap();
+            assert_eq!(settings.is_private(), private, "{public_base}");
+        }
     }
 
     #[test]

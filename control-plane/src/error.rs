@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use runtime::secret::Unusable;
+use runtime::watched::FileError;
 
 use crate::routing::file;
 
@@ -21,6 +22,9 @@ pub enum Error {
     /// A file with a secret cannot be used.
     #[error(transparent)]
     Secret(#[from] Unusable),
+    /// A file that is read again when it changes cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The file with the prefixes of sites cannot be used.
     #[error("the prefixes of sites: {0}")]
     Prefixes(#[from] file::Unusable),
@@ -39,6 +43,12 @@ pub enum Error {
     /// There can be no HTTP client.
     #[error("no HTTP client can be made: {0}")]
     Client(#[from] reqwest::Error),
+    /// No certificate can be made.
+    #[error("no certificate can be made: {0}")]
+    Authority(rcgen::Error),
+    /// There can be no listener over TLS.
+    #[error("TLS cannot be set up for the listener of nodes")]
+    Tls,
     /// A metric is declared twice.
     #[error("the metrics cannot be registered")]
     Metrics(#[from] prometheus::Error),

@@ -1,6 +1,7 @@
-//! What the control plane does by itself: looking whether the catalogue answers, ending sessions whose lease is
+//! What the control plane does by itself: looking whether the catalogue answers, reading files again, ending sessions whose lease is
 //! lost, forgetting those that are over.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use runtime::shutdown::Shutdown;
 use tokio::time::MissedTickBehavior;
 
 use crate::app::App;
-use crate::fleet;
+use crate::{fleet, keys};
 
 /// How often the catalogue is asked whether it answers.
 const LOOK: Duration = Duration::from_secs(5);
@@ -23,7 +24,7 @@ pub(crate) const REMEMBERED_S: u64 = 86_400;
 pub(crate) async fn keep(app: Arc<App>, health: Health, mut shutdown: Shutdown) {
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut count = 0_u64;
+    let (mut count, mut told) = (0_u64, BTreeMap::new());
     loop {
         tokio::select! {
             () = shutdown.requested() => return,
@@ -31,7 +32,10 @@ pub(crate) async fn keep(app: Arc<App>, health: Health, mut shutdown: Shutdown) 
         }
         look(&app, &health).await;
         lapse(&app).await;
-        refresh(&app).await;
+        refresh(&app, &health, &mut told).await;
+        if keys::rotation::tend(&app).await.is_err() {
+            tracing::warn!("content keys that have ended are looked at later");
+        }
         if let Err(error) = fleet::count(&app).await {
             tracing::warn!("the nodes cannot be counted: {error}");
         }
@@ -49,12 +53,35 @@ async fn look(app: &App, health: &Health) {
     }
 }
 
-/// Reads the file of countries again if it has changed; it may be large.
-async fn refresh(app: &Arc<App>) {
+/// Reads files again that have changed; they may be large. What is wrong with one is told once in the log, and by the
+/// internal port until it is mended.
+async fn refresh(app: &Arc<App>, health: &Health, told: &mut BTreeMap<&'static str, String>) {
     let app = Arc::clone(app);
-    let read = tokio::task::spawn_blocking(move || app.geo.refresh());
-    if let Err(error) = read.await {
-        tracing::warn!("countries were not read again: {error}");
+    let read = tokio::task::spawn_blocking(move || {
+        let keys = app.keys.as_ref();
+        let keys = keys.map_or(Ok(false), |keys| keys.licensing.refresh());
+        [
+            ("countries", app.geo.refresh()),
+            ("networks", app.telemetry.networks.refresh()),
+            ("licence keys", keys),
+        ]
+    });
+    for (name, outcome) in read.await.into_iter().flatten() {
+        let fault = outcome.as_ref().err().map(ToString::to_string);
+        match (&fault, told.get(name)) {
+            (Some(fault), before) if before != Some(fault) => {
+                tracing::warn!("the {name} stay as they were: {fault}");
+            }
+            (None, _) if outcome.is_ok_and(|changed| changed) => {
+                tracing::info!("the {name} were read again");
+            }
+            _ => {}
+        }
+        health.degrade(name, fault.clone());
+        match fault {
+            Some(fault) => drop(told.insert(name, fault)),
+            None => drop(told.remove(name)),
+        }
     }
 }
 
@@ -92,6 +119,10 @@ async fn sweep(app: &App) {
             "{count} nodes were not heard of for long and are forgotten"
         ),
         Err(error) => tracing::warn!("nodes that were not heard of for long stay for now: {error}"),
+    }
+    let members = &app.catalog.members;
+    if let Err(error) = members.forget(now, before(spans.forget_nodes)).await {
+        tracing::warn!("dismissed nodes and old joins stay for now: {error}");
     }
     if let Err(error) = app.catalog.logins.forget(app.clock.now()).await {
         tracing::warn!("logins that have ended stay for now: {error}");

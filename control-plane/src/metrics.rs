@@ -23,6 +23,8 @@ pub(crate) struct Metrics {
     pub(crate) lag: IntGaugeVec,
     /// Nodes that wait here for orders.
     pub(crate) waiting: IntGauge,
+    /// Nodes that have enrolled, by how they stand.
+    pub(crate) members: IntGaugeVec,
 }
 
 impl Metrics {
@@ -51,6 +53,10 @@ impl Metrics {
             "millrace_control_node_lag_orders",
             "Orders that a node has not said it has applied, by its name.",
         );
+        let members = Opts::new(
+            "millrace_control_enrolled_nodes",
+            "Nodes that have enrolled, by state: joining, active, draining, quarantined, dismissed.",
+        );
         let metrics = Self {
             requests: IntCounterVec::new(requests, &["route", "status"])?,
             refusals: IntCounterVec::new(refusals, &["kind"])?,
@@ -70,10 +76,12 @@ impl Metrics {
                 "millrace_control_nodes_waiting",
                 "Edges and shields that wait for orders at this process.",
             )?,
+            members: IntGaugeVec::new(members, &["state"])?,
         };
         registry.register(Box::new(metrics.nodes.clone()))?;
         registry.register(Box::new(metrics.lag.clone()))?;
         registry.register(Box::new(metrics.waiting.clone()))?;
+        registry.register(Box::new(metrics.members.clone()))?;
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.refusals.clone()))?;
         registry.register(Box::new(metrics.sessions.clone()))?;

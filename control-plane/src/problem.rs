@@ -221,6 +221,59 @@ pub(crate) fn no_purge() -> Problem {
     Problem::new("purge-not-found", status, "No such purge", detail)
 }
 
+pub(crate) fn no_enrolment() -> Problem {
+    let detail = "Nodes cannot enrol here: `fleet.listen` is not configured.";
+    let status = StatusCode::NOT_FOUND;
+    Problem::new("not-found", status, "No enrolment here", detail)
+}
+
+/// 403: a secret that is unknown, was used or has expired; which of them is not said.
+pub(crate) fn no_join() -> Problem {
+    let detail = "This join counts no more, or never did; ask the operator for another.";
+    let status = StatusCode::FORBIDDEN;
+    Problem::new("join-refused", status, "Join refused", detail)
+}
+
+/// 400: networks that a node may not announce.
+pub(crate) fn prefixes_refused(prefixes: Vec<String>) -> Problem {
+    let detail = "The operator has not allowed this node to announce `prefixes`.";
+    let status = StatusCode::BAD_REQUEST;
+    let problem = Problem::new("prefixes-refused", status, "Prefixes refused", detail);
+    problem.with("prefixes", prefixes)
+}
+
+/// 401: whoever asks this shows a node's certificate.
+pub(crate) fn certificate_needed() -> Problem {
+    let detail = "Show the certificate that enrolment gave.";
+    let status = StatusCode::UNAUTHORIZED;
+    Problem::new("unauthorized", status, "Certificate needed", detail)
+}
+
+/// 403: a certificate of a node that was dismissed, or whose place another has taken.
+pub(crate) fn node_refused() -> Problem {
+    let detail = "This certificate's node was dismissed, or another has its name.";
+    let status = StatusCode::FORBIDDEN;
+    Problem::new("node-refused", status, "Node refused", detail)
+}
+
+pub(crate) fn no_node() -> Problem {
+    let detail = "There is no such node, or none that has enrolled.";
+    let status = StatusCode::NOT_FOUND;
+    Problem::new("node-not-found", status, "No such node", detail)
+}
+
+pub(crate) fn no_such_join() -> Problem {
+    let detail = "There is no join with this id.";
+    let status = StatusCode::NOT_FOUND;
+    Problem::new("join-not-found", status, "No such join", detail)
+}
+
+/// 409: a name that a new node cannot have.
+pub(crate) fn name_taken(detail: &str) -> Problem {
+    let status = StatusCode::CONFLICT;
+    Problem::new("name-taken", status, "Name taken", detail)
+}
+
 pub(crate) fn moved_meanwhile() -> Problem {
     let detail = "Somebody else moved the film meanwhile; look where it is and try again.";
     let status = StatusCode::CONFLICT;

@@ -1,43 +1,39 @@
 //! Signing what viewers fetch, with the keyring file as it is now.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use contracts::id::VideoId;
 use contracts::time::UnixSeconds;
-use contracts::token::{Claims, KeyRing};
+use contracts::token::{Claims, KeyRing, public_only};
 use runtime::problem::Problem;
-use runtime::secret::Unusable;
+use runtime::watched::{FileError, Watched};
 
-use crate::error::Error;
 use crate::problem;
 use crate::routing::Place;
 
 /// The keyring, read again when its file changes.
-pub(crate) struct Signer {
-    path: Option<PathBuf>,
-    loaded: Mutex<Loaded>,
-}
+pub(crate) struct Signer(Watched<Loaded>);
 
 struct Loaded {
-    changed: Option<SystemTime>,
-    ring: Arc<KeyRing>,
+    ring: KeyRing,
+    /// The keyring in JSON without what is secret.
+    public: String,
 }
 
 impl Signer {
-    pub(crate) fn load(path: Option<PathBuf>) -> Result<Self, Error> {
-        let loaded = match &path {
-            Some(path) => read(path)?,
-            None => Loaded {
-                changed: None,
-                ring: Arc::default(),
-            },
+    pub(crate) fn load(path: Option<PathBuf>) -> Result<Self, FileError> {
+        let read = |bytes: Vec<u8>| {
+            let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+            let ring = KeyRing::from_json(&text).map_err(|error| error.to_string())?;
+            let public = public_only(&text).map_err(|error| error.to_string())?;
+            Ok(Loaded { ring, public })
         };
-        Ok(Self {
-            path,
-            loaded: Mutex::new(loaded),
-        })
+        let none = Loaded {
+            ring: KeyRing::default(),
+            public: r#"{"keyring":[]}"#.to_owned(),
+        };
+        Watched::open(path, MAX_BYTES, none, read).map(Self)
     }
 
     /// A token that a place's edge verifies.
@@ -47,11 +43,11 @@ impl Signer {
         place: &Place,
         now: UnixSeconds,
     ) -> Result<String, Problem> {
-        let ring = self.ring();
+        let loaded = self.loaded();
         let (path, expires) = (claims.path.as_str(), claims.expires);
-        let key = match place.partner {
-            true => ring.partner_signer(path, now, expires),
-            false => ring.signer(path, now, expires),
+        let key = match place.m2 {
+            true => loaded.ring.partner_signer(path, now, expires),
+            false => loaded.ring.signer(path, now, expires),
         };
         key.ok_or_else(no_key)?.mint(claims).map_err(|error| {
             tracing::error!("cannot mint a token: {error}");
@@ -60,9 +56,11 @@ impl Signer {
     }
 
     /// Whether there is a key of `m2` that may sign the film's addresses now.
-    pub(crate) fn mints_for_partners(&self, video: &VideoId, now: UnixSeconds) -> bool {
-        let ring = self.ring();
-        ring.partner_signer(&format!("/v/{video}/"), now, now)
+    pub(crate) fn mints_m2(&self, video: &VideoId, now: UnixSeconds) -> bool {
+        let loaded = self.loaded();
+        loaded
+            .ring
+            .partner_signer(&format!("/v/{video}/"), now, now)
             .is_some()
     }
 
@@ -75,30 +73,31 @@ impl Signer {
         now: UnixSeconds,
         expires: UnixSeconds,
     ) -> Option<String> {
-        if place.partner {
+        if place.m2 {
             let token = self.token(&Claims::new(path, expires), place, now).ok()?;
             return Some(format!("{}/~{token}{path}", place.base));
         }
-        let ring = self.ring();
-        let query = ring
+        let loaded = self.loaded();
+        let query = loaded
+            .ring
             .signer(path, now, expires)?
             .sign_path(path, expires)
             .ok()?;
         Some(format!("{}{path}?{query}", place.base))
     }
 
-    fn ring(&self) -> Arc<KeyRing> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(path) = &self.path
-            && changed(path) != loaded.changed
-        {
-            match read(path) {
-                Ok(fresh) => *loaded = fresh,
-                // A file caught while it is written, say: the old keys still count.
-                Err(error) => tracing::warn!("the keyring was not read again: {error}"),
-            }
+    /// The keyring in JSON as those may have it who must not mint.
+    pub(crate) fn public(&self) -> String {
+        self.loaded().public.clone()
+    }
+
+    /// The keyring as it is now: a key that an operator took away signs nothing more.
+    fn loaded(&self) -> Arc<Loaded> {
+        if let Err(error) = self.0.refresh() {
+            // A file caught while it is written, say: the old keys still count.
+            tracing::warn!("the keyring was not read again: {error}");
         }
-        Arc::clone(&loaded.ring)
+        Arc::clone(&self.0.current())
     }
 }
 
@@ -108,20 +107,5 @@ fn no_key() -> Problem {
     )
 }
 
-fn read(path: &Path) -> Result<Loaded, Error> {
-    let fault = |fault: String| Unusable::new(path, fault);
-    let changed = changed(path);
-    let text =
-        std::fs::read_to_string(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
-    let ring = KeyRing::from_json(&text).map_err(|error| fault(error.to_string()))?;
-    Ok(Loaded {
-        changed,
-        ring: Arc::new(ring),
-    })
-}
-
-fn changed(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path)
-        .and_then(|metadata| metadata.modified())
-        .ok()
-}
+/// The largest keyring, in bytes.
+const MAX_BYTES: u64 = 16 << 20;

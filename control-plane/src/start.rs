@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::config::{Problem, Problems};
+use catalog::Catalog;
 use prometheus::Registry;
 use runtime::clock::Clock;
 use runtime::internal::{self, Health};
@@ -18,7 +19,8 @@ use tokio::task::JoinSet;
 use crate::app::{self, App, RequestIds};
 use crate::config::Settings;
 use crate::error::Error;
-use crate::fleet::{self, Fleet, orders::Orders};
+use crate::fleet::door::{self, Door};
+use crate::fleet::{self, Fleet, orders::Orders, probing, roster};
 use crate::keeping;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
@@ -46,6 +48,8 @@ pub struct Running {
     pub listen: SocketAddr,
     /// Where metrics and health are.
     pub internal: SocketAddr,
+    /// Where nodes enrol and are heard, if they can.
+    pub nodes: Option<SocketAddr>,
     /// A secret to be told once, where there is no operator yet and no operator key: whoever makes
     /// an account with this invitation within a day is the operator.
     pub first_operator: Option<String>,
@@ -68,14 +72,18 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let loaded = file::read(settings.prefixes.as_deref())?;
     let stamp = loaded.stamp();
     let routing = Arc::new(Routing::new(settings.edges.clone(), loaded.prefixes));
-    let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
+    let catalog = open_catalog(&settings, &clock).await?;
     let orders = Orders::open(Arc::clone(&catalog.feed), Arc::clone(&clock)).await?;
-    let fleet = Fleet::load(&settings.fleet, Arc::clone(&catalog.nodes))?;
+    let fleet = Fleet::load(&settings.fleet, &catalog, clock.now())?;
     let opened = Telemetry::open(&settings, &catalog, Arc::clone(&clock), &registry);
     let (telemetry, folder) = opened.await?;
     let by_account = operator.is_nobody();
     let (listener, listen) = bind(settings.listen).await?;
     let (inner, internal_address) = bind(settings.internal).await?;
+    let door = match &settings.fleet.enrolment {
+        Some(enrolment) => Some(bind(enrolment.listen).await?),
+        None => None,
+    };
     let public_base = settings
         .public_base
         .clone()
@@ -107,6 +115,9 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::serve(listener, router, LIMITS, shutdown.clone()));
     tend_routing(&mut tasks, &app, stamp, &health, &shutdown)?;
+    let door = door.map(|(listener, address)| {
+        open_door(&mut tasks, &app, listener, &shutdown).map(|()| address)
+    });
     tasks.spawn(fleet::attend(Arc::clone(&app), shutdown.clone()));
     if let Some(folder) = folder {
         tasks.spawn(folder.run(shutdown.clone()));
@@ -126,10 +137,20 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     Ok(Running {
         listen,
         internal: internal_address,
+        nodes: door.transpose()?,
         first_operator,
         trigger,
         tasks,
     })
+}
+
+/// Opens the catalogue, and prolongs the leases in it: players could not be heard while there was no control plane.
+/// Where there is another, this sets streams free later.
+async fn open_catalog(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Catalog, Error> {
+    let catalog = catalog::open(&settings.catalog, Arc::clone(clock)).await?;
+    let lease = clock.now().plus(settings.playback.lease.as_secs());
+    catalog.sessions.excuse(lease).await?;
+    Ok(catalog)
 }
 
 /// Reads the secrets that the settings name, as [`start`] does, and opens nothing.
@@ -148,6 +169,9 @@ pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     problems.take("prefixes", file::read(settings.prefixes.as_deref()));
     Keys::inspect(&settings.drm, &mut problems);
     problems.take("fleet.hop_secrets", fleet::hops(&settings.fleet));
+    if let Some(enrolment) = &settings.fleet.enrolment {
+        problems.take("fleet.parents_ca", door::trust(enrolment));
+    }
     Telemetry::inspect(&settings.telemetry, &mut problems);
     problems.or(())
 }
@@ -179,11 +203,38 @@ fn tend_routing(
     Ok(())
 }
 
+/// Has nodes enrol at a listener, and looks after those that have.
+fn open_door(
+    tasks: &mut JoinSet<()>,
+    app: &Arc<App>,
+    listener: TcpListener,
+    shutdown: &Shutdown,
+) -> Result<(), Error> {
+    let Some(door) = &app.fleet.door else {
+        return Ok(());
+    };
+    let tls = door.tls(Arc::clone(&app.clock))?;
+    let router = app::door(Arc::clone(app));
+    let asked = || shutdown.clone();
+    tasks.spawn(listen::serve_secured(
+        listener,
+        router,
+        tls,
+        LIMITS,
+        asked(),
+    ));
+    tasks.spawn(Door::renew(Arc::clone(app), asked()));
+    tasks.spawn(roster::follow(Arc::clone(app), asked()));
+    let client = runtime::http::client().build()?;
+    tasks.spawn(probing::watch(Arc::clone(app), client, asked()));
+    Ok(())
+}
+
 /// Who is the operator without an account: whoever has the key; everybody where only this machine
 /// can ask; else nobody.
 fn operator(settings: &Settings) -> Result<Operator, Unusable> {
     match &settings.operator_key {
-        None if !settings.listen.ip().is_loopback() => Ok(Operator::nobody()),
+        None if !settings.is_private() => Ok(Operator::nobody()),
         key => Operator::read(key.as_deref()),
     }
 }

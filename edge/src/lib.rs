@@ -6,6 +6,7 @@
 //! 3. [`tier`] serves it from the cache or fills it from a parent;
 //! 4. [`tier::access`] writes one line about it.
 //!
+//! A machine of somebody else's serves a house by way of [`member`]: it joins, and goes by what the house wishes.
 //! With `serve = "site"` it is a cache in front of any HTTP origin instead: [`site`] lets everybody in.
 //!
 //! Invariants: a token never reaches a cache key, a parent or a log; a refusal tells the client
@@ -13,6 +14,7 @@
 
 pub mod config;
 pub mod gate;
+pub mod member;
 pub mod site;
 mod start;
 

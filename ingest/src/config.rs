@@ -7,7 +7,12 @@ use config::{ByteSize, Problem, Problems, Span};
 use runtime::listen;
 use serde::{Deserialize, Serialize};
 
-use crate::{jobs::worker::Patience, media::child, pipeline::Tools, upload::Limits};
+use crate::{
+    jobs::worker::Patience,
+    media::{child, codec::Codec},
+    pipeline::Tools,
+    upload::Limits,
+};
 
 /// The keys of `config/ingest.toml`; as environment variables, `MILLRACE_INGEST__<KEY>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +40,10 @@ pub struct Config {
     /// File with the key that publishers show as `Authorization: Bearer`. Empty: everybody who
     /// reaches the port may upload, which is refused unless `listen` is a loopback address.
     pub operator_key: String,
+    /// Where ingest reaches the control plane, such as `http://127.0.0.1:8080`, to ask who calls: then publishers
+    /// upload to their channels with the credentials that they have there, and API keys with the scope `upload` for
+    /// anybody. Its `trusted_hops` should have ingest. Empty: the operator key alone counts. Default empty.
+    pub control: String,
     /// Origins whose pages may upload, such as `https://site.example`. Default none.
     pub allowed_origins: Vec<String>,
     /// The largest film, 1 MiB to 1 TiB. Default `64GiB`.
@@ -47,6 +56,10 @@ pub struct Config {
     /// How many films are encoded at once, 0 to 64; 0 leaves the work to other processes. Each takes
     /// all cores it can get. Default `1`.
     pub workers: u32,
+    /// The length of the stretches in which several workers share a film, 4 s to 1 h; a film of fewer than
+    /// two is made in one piece, as is every film where there is one worker. Shorter shares sooner and
+    /// loses less when a worker dies; each stretch costs some seconds of its own. Default `1m`.
+    pub stretch: Span,
     /// How long a worker may be silent before its film is given to another, 3 s to 1 h. Shorter takes
     /// up a dead worker's film sooner, and writes to the catalogue more often. Default `60s`.
     pub lease: Span,
@@ -61,6 +74,10 @@ pub struct Config {
     pub ffmpeg: String,
     /// The program that looks into files. Default `ffprobe`.
     pub ffprobe: String,
+    /// The codecs that films are made in: `h264`, which is always among them, `hevc` and `av1`. Each
+    /// further one has all rungs, and takes about twice the work of H.264 at half its size or more;
+    /// both take as much more room. Default `["h264"]`.
+    pub codecs: Vec<Codec>,
     /// The longest film, 1 s to 48 h. A longer one may take as much more time to encode and room to
     /// keep. Default `12h`.
     pub max_duration: Span,
@@ -83,17 +100,20 @@ impl Default for Config {
             catalog: "sqlite:///var/lib/millrace/catalog.db".into(),
             work: "/var/lib/millrace/work".to_owned(),
             operator_key: String::new(),
+            control: String::new(),
             allowed_origins: Vec::new(),
             max_film: ByteSize::mib(64 << 10),
             chunk: ByteSize::mib(8),
             upload_ttl: Span::seconds(24 * 3600),
             workers: 1,
+            stretch: Span::seconds(60),
             lease: Span::seconds(60),
             poll: Span::seconds(1),
             attempts: 3,
             retry_delay: Span::seconds(10),
             ffmpeg: "ffmpeg".to_owned(),
             ffprobe: "ffprobe".to_owned(),
+            codecs: vec![Codec::H264],
             max_duration: Span::seconds(12 * 3600),
             encode_time: Span::seconds(12 * 3600),
             encode_memory: ByteSize::mib(16 << 10),
@@ -115,6 +135,8 @@ pub struct Settings {
     pub(crate) catalog: Address,
     pub(crate) work: PathBuf,
     pub(crate) operator_key: Option<PathBuf>,
+    /// Where it is asked who calls.
+    pub(crate) control: Option<String>,
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) limits: Limits,
     pub(crate) upload_ttl: Duration,
@@ -136,13 +158,17 @@ impl Config {
         problems.take("catalog", catalog::check_address(&self.catalog));
         self.check_addresses(&mut problems);
         self.check_bounds(&mut problems);
-        if let Some(listen) = listen {
+        // Where the control plane knows who calls, operators are among them.
+        if let Some(listen) = listen
+            && self.control.is_empty()
+        {
             problems.need_secret("operator_key", self.operator_key.as_ref(), "listen", listen);
         }
         let (Some(listen), Some(internal)) = (listen, internal) else {
             return Err(problems.into_vec());
         };
         let base = self.public_base.trim_end_matches('/').to_owned();
+        let control = self.control.trim_end_matches('/').to_owned();
         problems.or(Settings {
             listen,
             port: PORT,
@@ -153,6 +179,7 @@ impl Config {
             catalog: self.catalog,
             work: self.work.into(),
             operator_key: (!self.operator_key.is_empty()).then(|| self.operator_key.into()),
+            control: (!control.is_empty()).then_some(control),
             allowed_origins: self.allowed_origins,
             limits: Limits {
                 max_film_bytes: self.max_film.0,
@@ -170,6 +197,8 @@ impl Config {
                 ffmpeg: self.ffmpeg.into(),
                 ffprobe: self.ffprobe.into(),
                 longest: self.max_duration.0,
+                codecs: self.codecs,
+                stretch: self.stretch.0,
                 limits: child::Limits {
                     time: self.encode_time.0,
                     memory_bytes: self.encode_memory.0,
@@ -191,6 +220,9 @@ impl Config {
         };
         if !self.public_base.is_empty() && !http(&self.public_base) {
             problems.add("public_base", "begins with https:// or http://");
+        }
+        if !self.control.is_empty() && !http(&self.control) {
+            problems.add("control", "begins with https:// or http://");
         }
         if !http(&self.control_base) {
             problems.add("control_base", "begins with https:// or http://");
@@ -229,6 +261,8 @@ impl Config {
         };
         span("upload_ttl", self.upload_ttl, MINUTE, DAY * 30);
         span("lease", self.lease, Duration::from_secs(3), MINUTE * 60);
+        let shortest = Duration::from_secs(4);
+        span("stretch", self.stretch, shortest, MINUTE * 60);
         span("poll", self.poll, Duration::from_millis(10), MINUTE);
         span("retry_delay", self.retry_delay, Duration::ZERO, MINUTE * 60);
         let second = Duration::from_secs(1);
@@ -240,6 +274,12 @@ impl Config {
             DAY * 7,
         );
         span("drain", self.drain, Duration::ZERO, MINUTE);
+        let mut codecs = self.codecs.clone();
+        codecs.sort();
+        codecs.dedup();
+        if codecs.first() != Some(&Codec::H264) || codecs.len() != self.codecs.len() {
+            problems.add("codecs", "names h264, and each codec once");
+        }
         if self.workers > 64 {
             problems.add("workers", "is 0 to 64");
         }
@@ -296,6 +336,7 @@ mod tests {
             max_duration: Span::seconds(48 * 3600 + 1),
             workers: 65,
             attempts: 0,
+            codecs: vec![Codec::Hevc],
             ..Config::default()
         };
         let keys: Vec<String> = faulty
@@ -313,6 +354,7 @@ mod tests {
             "max_duration",
             "workers",
             "attempts",
+            "codecs",
             "operator_key",
         ] {
             assert!(keys.iter().any(|found| found == key), "{key} in {keys:?}");

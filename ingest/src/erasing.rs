@@ -8,13 +8,14 @@ use contracts::feed::{Mode, Order, Purge, Scope, Text};
 use contracts::id::VideoId;
 use contracts::time::UnixSeconds;
 
-use crate::{Error, texts::Publishing};
+use crate::{Error, jobs::Queue, texts::Publishing};
 
 /// Erases deleted films.
 pub(crate) struct Eraser {
     pub(crate) videos: Arc<dyn Videos>,
     pub(crate) publishing: Publishing,
     pub(crate) feed: Arc<dyn Feed>,
+    pub(crate) queue: Arc<dyn Queue>,
 }
 
 impl Eraser {
@@ -31,6 +32,8 @@ impl Eraser {
     /// Removes what there is of a film, again and again until whatever was going on when it was deleted is over; then
     /// has caches forget what they have taken up of it meanwhile.
     async fn erase(&self, film: &Video, now: UnixSeconds) -> Result<(), Error> {
+        // Whoever works on it loses its job at the next beat.
+        self.queue.cancel(&film.id, "the video was deleted").await?;
         self.publishing.erase(&film.id).await?;
         if now < film.updated.plus(SETTLED_S) {
             return Ok(());
@@ -93,6 +96,7 @@ mod tests {
                 keys: Arc::clone(&catalog.keys),
             },
             feed: Arc::clone(&catalog.feed),
+            queue: Arc::new(crate::jobs::sql::Sql::new(catalog.connection().clone())),
         };
         let (gone, kept) = (
             VideoId::parse("gone").unwrap(),
@@ -149,6 +153,7 @@ mod tests {
             layout::poster(id),
             layout::subtitles(id, &german),
             layout::original(id, "mp4").unwrap(),
+            layout::plan(id, 1),
         ]
     }
 }

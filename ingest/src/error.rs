@@ -31,6 +31,9 @@ pub enum Error {
         /// The film.
         video: VideoId,
     },
+    /// There can be no HTTP client.
+    #[error("no HTTP client can be made: {0}")]
+    Client(#[from] reqwest::Error),
     /// A file with a secret cannot be used.
     #[error(transparent)]
     Secret(#[from] runtime::secret::Unusable),

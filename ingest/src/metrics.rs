@@ -1,7 +1,11 @@
 //! What ingest counts.
 
+use std::time::Duration;
+
+use contracts::time::UnixSeconds;
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    Counter, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 
 use crate::{Error, jobs::Counts};
@@ -21,8 +25,14 @@ pub(crate) struct Metrics {
     ended: IntCounterVec,
     /// Videos that failed, by reason.
     failures: IntCounterVec,
-    /// How long encoding a film takes.
+    /// How long encoding a film, or one part of it, takes.
     pub(crate) transcode_seconds: Histogram,
+    /// Seconds of film that this process has encoded.
+    encoded_seconds: Counter,
+    /// How long the oldest job waits that could be taken.
+    oldest_seconds: IntGauge,
+    /// Workers of the whole house.
+    workers: IntGauge,
 }
 
 impl Metrics {
@@ -66,11 +76,26 @@ impl Metrics {
         let transcode_seconds = Histogram::with_opts(
             HistogramOpts::new(
                 "millrace_ingest_transcode_seconds",
-                "Seconds that encoding one film took.",
+                "Seconds that encoding one film, or one part of it, took.",
             )
             .buckets(buckets),
         )?;
         registry.register(Box::new(transcode_seconds.clone()))?;
+        let encoded_seconds = Counter::new(
+            "millrace_ingest_encoded_seconds_total",
+            "Seconds of film whose pictures this process has encoded.",
+        )?;
+        registry.register(Box::new(encoded_seconds.clone()))?;
+        let oldest_seconds = IntGauge::new(
+            "millrace_ingest_oldest_job_seconds",
+            "How long the job waits that waits longest and could be taken.",
+        )?;
+        registry.register(Box::new(oldest_seconds.clone()))?;
+        let workers = IntGauge::new(
+            "millrace_ingest_workers",
+            "Workers of all processes that share the queue.",
+        )?;
+        registry.register(Box::new(workers.clone()))?;
         Ok(Self {
             uploads,
             upload_bytes,
@@ -79,6 +104,9 @@ impl Metrics {
             ended,
             failures,
             transcode_seconds,
+            encoded_seconds,
+            oldest_seconds,
+            workers,
         })
     }
 
@@ -99,7 +127,20 @@ impl Metrics {
         self.failures.with_label_values(&[reason]).inc();
     }
 
-    pub(crate) fn queue(&self, counts: Counts) {
+    pub(crate) fn encoded(&self, length: Duration) {
+        self.encoded_seconds.inc_by(length.as_secs_f64());
+    }
+
+    pub(crate) fn workers(&self, count: u64) {
+        self.workers.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn queue(&self, counts: Counts, now: UnixSeconds) {
+        let oldest = counts
+            .oldest
+            .map_or(0, |since| now.0.saturating_sub(since.0));
+        self.oldest_seconds
+            .set(i64::try_from(oldest).unwrap_or(i64::MAX));
         for (state, count) in [
             ("queued", counts.queued),
             ("running", counts.running),

@@ -20,6 +20,7 @@ impl MigratorTrait for Migrations {
             Box::new(Step::new("second", &UPLOADS_DUE)),
             Box::new(Step::new("texts", &TEXTS)),
             Box::new(Step::new("digests_of_texts", &DIGESTS_OF_TEXTS)),
+            Box::new(Step::new("steps", &STEPS)),
         ]
     }
 
@@ -90,6 +91,40 @@ const TEXTS: [&str; 1] = ["CREATE TABLE ingest_texts (
         label TEXT,
         PRIMARY KEY (video, language))"];
 const DIGESTS_OF_TEXTS: [&str; 1] = ["ALTER TABLE ingest_texts ADD COLUMN sha256 TEXT"];
+/// A film's work in several jobs. `stage` orders them, `served` owners by when they last had a turn.
+const STEPS: [&str; 9] = [
+    "DROP INDEX ingest_jobs_due",
+    "ALTER TABLE ingest_jobs RENAME TO ingest_jobs_whole",
+    "CREATE TABLE ingest_jobs (
+        video TEXT NOT NULL,
+        step TEXT NOT NULL,
+        part BIGINT NOT NULL,
+        stage BIGINT NOT NULL,
+        owner TEXT NOT NULL,
+        priority BIGINT NOT NULL,
+        weight BIGINT NOT NULL,
+        progress BIGINT NOT NULL,
+        input TEXT NOT NULL,
+        state TEXT NOT NULL,
+        attempt BIGINT NOT NULL,
+        failures BIGINT NOT NULL,
+        queued_unix_s BIGINT NOT NULL,
+        due_unix_s BIGINT NOT NULL,
+        reason TEXT,
+        PRIMARY KEY (video, step, part))",
+    "INSERT INTO ingest_jobs (video, step, part, stage, owner, priority, weight, progress, input, state,
+        attempt, failures, queued_unix_s, due_unix_s, reason)
+        SELECT video, step, 0, 0, '', 0, 1, 0, input, state, attempt, failures, queued_unix_s,
+        due_unix_s, reason FROM ingest_jobs_whole",
+    "DROP TABLE ingest_jobs_whole",
+    "CREATE INDEX ingest_jobs_due ON ingest_jobs (state, due_unix_s)",
+    "CREATE INDEX ingest_jobs_owner ON ingest_jobs (owner, state)",
+    "CREATE TABLE ingest_turns (owner TEXT PRIMARY KEY, served BIGINT NOT NULL)",
+    "CREATE TABLE ingest_workers (
+        process TEXT PRIMARY KEY,
+        workers BIGINT NOT NULL,
+        seen_unix_s BIGINT NOT NULL)",
+];
 
 #[cfg(test)]
 pub(crate) mod tests {

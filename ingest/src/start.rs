@@ -1,6 +1,15 @@
 //! Starting and stopping ingest.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use catalog::Catalog;
 use config::{Problem, Problems};
@@ -21,11 +30,14 @@ use tokio::{
 
 use crate::{
     Error,
-    api::{self, App},
+    api::{self, App, caller::Door},
     config::Settings,
     erasing::Eraser,
     jobs::{self, Queue, worker::Worker},
-    media::child::{self, End},
+    media::{
+        child::{self, End, Task},
+        confine::Strength,
+    },
     metrics::Metrics,
     pipeline::Pipeline,
     schema::Migrations,
@@ -52,6 +64,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let registry = Registry::new();
     let metrics = Metrics::new(&registry)?;
     let operator = Operator::read(settings.operator_key.as_deref())?;
+    let door = Door::new(operator, settings.control.as_deref())?;
     let store = store::open(&settings.store)?;
     let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
     catalog.migrate::<Migrations>().await?;
@@ -78,8 +91,10 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         clock,
         metrics,
         wake,
+        workers: Arc::default(),
     };
-    let router = api::router(Arc::new(parts.app(&settings, listen, operator)));
+    let process = parts.attend(settings.workers).await?;
+    let router = api::router(Arc::new(parts.app(&settings, listen, door)));
     let worker = parts.worker(&settings);
 
     let (trigger, shutdown) = Trigger::new();
@@ -94,7 +109,8 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     for _ in 0..settings.workers {
         tasks.spawn(worker.clone().run(shutdown.clone()));
     }
-    tasks.spawn(parts.pulse(health.clone(), shutdown.clone()));
+    let own = (process, settings.workers);
+    tasks.spawn(parts.pulse(own, health.clone(), shutdown.clone()));
     tasks.spawn(async move {
         if let Err(error) = internal::serve(inner, registry, health, shutdown).await {
             tracing::error!(%error, "the internal listener failed");
@@ -145,10 +161,12 @@ struct Parts {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     wake: Arc<Notify>,
+    /// How many workers the house has.
+    workers: Arc<AtomicU64>,
 }
 
 impl Parts {
-    fn app(&self, settings: &Settings, listen: SocketAddr, operator: Operator) -> App {
+    fn app(&self, settings: &Settings, listen: SocketAddr, door: Door) -> App {
         let public_base = settings.public_base.clone();
         App {
             uploads: Arc::clone(&self.uploads),
@@ -164,7 +182,8 @@ impl Parts {
             upload_ttl: settings.upload_ttl,
             public_base: public_base.unwrap_or_else(|| format!("http://{listen}")),
             control_base: settings.control_base.clone(),
-            operator,
+            channels: Arc::clone(&self.catalog.channels),
+            door,
             allowed_origins: settings.allowed_origins.clone(),
             random: |buffer| getrandom::fill(buffer).map_err(|_| Error::Random),
         }
@@ -178,15 +197,34 @@ impl Parts {
                 store: Arc::clone(&self.store),
                 publishing: self.publishing.clone(),
                 videos: Arc::clone(&self.catalog.videos),
+                queue: Arc::clone(&self.queue),
                 tools: settings.tools.clone(),
                 work: settings.work.clone(),
                 metrics: self.metrics.clone(),
+                workers: Arc::clone(&self.workers),
             },
             clock: Arc::clone(&self.clock),
             patience: settings.patience,
             metrics: self.metrics.clone(),
             wake: Arc::clone(&self.wake),
         }
+    }
+
+    /// Says that this process is there, under a name that it draws.
+    async fn attend(&self, workers: u32) -> Result<String, Error> {
+        let mut name = [0; 8];
+        getrandom::fill(&mut name).map_err(|_| Error::Random)?;
+        let process = hex::encode(name);
+        self.count_workers(&process, workers).await?;
+        Ok(process)
+    }
+
+    async fn count_workers(&self, process: &str, workers: u32) -> Result<(), Error> {
+        let now = self.clock.now();
+        let all = self.queue.attend(process, workers, now, REMEMBERED).await?;
+        self.workers.store(all, Ordering::Relaxed);
+        self.metrics.workers(all);
+        Ok(())
     }
 
     fn sweep(&self) -> Sweep {
@@ -201,12 +239,13 @@ impl Parts {
 
     /// Looks after what nobody asks for: the queue's length, uploads that nobody finishes, and
     /// whether the catalogue answers.
-    async fn pulse(self, health: Health, mut shutdown: Shutdown) {
+    async fn pulse(self, own: (String, u32), health: Health, mut shutdown: Shutdown) {
         let sweep = self.sweep();
         let eraser = Eraser {
             videos: Arc::clone(&self.catalog.videos),
             publishing: self.publishing.clone(),
             feed: Arc::clone(&self.catalog.feed),
+            queue: Arc::clone(&self.queue),
         };
         let mut ticks = tokio::time::interval(PULSE);
         loop {
@@ -215,8 +254,11 @@ impl Parts {
                 _ = ticks.tick() => {}
             }
             match self.queue.counts(self.clock.now()).await {
-                Ok(counts) => self.metrics.queue(counts),
+                Ok(counts) => self.metrics.queue(counts, self.clock.now()),
                 Err(error) => tracing::warn!(%error, "cannot count the jobs"),
+            }
+            if let Err(error) = self.count_workers(&own.0, own.1).await {
+                tracing::warn!(%error, "cannot count the workers");
             }
             if let Err(error) = sweep.run(self.clock.now()).await {
                 tracing::warn!(%error, "cannot look for uploads whose time is over");
@@ -239,16 +281,18 @@ async fn look_for_tools(settings: &Settings) -> Result<(), Error> {
             time: Duration::from_secs(30),
             ..settings.tools.limits
         };
-        let asked = child::run(
+        let task = Task {
             program,
-            &["-version".into()],
-            &settings.work,
-            limits,
-            |_| (),
-        )
-        .await;
+            arguments: &["-version".into()],
+            folder: &settings.work,
+            reads: &[],
+        };
+        let asked = child::run(task, limits, |_| ()).await;
         let fault = match asked {
-            Ok(End::Done) => continue,
+            Ok(End::Done(_)) => {
+                tell_of_confinement(task, limits).await;
+                continue;
+            }
             Ok(End::Failed(why)) => io::Error::other(why),
             Ok(end) => io::Error::other(format!("{end:?}")),
             Err(source) => source,
@@ -259,6 +303,16 @@ async fn look_for_tools(settings: &Settings) -> Result<(), Error> {
         });
     }
     Ok(())
+}
+
+/// What is missing of the confinement is said loudly, once for each program.
+async fn tell_of_confinement(task: Task<'_>, limits: child::Limits) {
+    let program = task.program.display();
+    match child::strength(task, limits).await.map(Strength::lack) {
+        Ok(None) => tracing::info!(%program, "{program} is confined to the film it works on"),
+        Ok(Some(lack)) => tracing::error!(%program, "{program} is not fully confined: {lack}"),
+        Err(error) => tracing::error!(%program, %error, "cannot tell how {program} is confined"),
+    }
 }
 
 fn file(path: &Path, source: io::Error) -> Error {
@@ -276,6 +330,8 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
 }
 
 const PULSE: Duration = Duration::from_secs(2);
+/// How long a process that says nothing counts as there.
+const REMEMBERED: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

@@ -17,7 +17,7 @@ use contracts::{
     asset::{Asset, Kind},
     time::UnixSeconds,
 };
-use house::{House, ffmpeg, ffprobe, film};
+use house::{House, ffmpeg, ffprobe, film, write_program};
 use runtime::clock::Fixed;
 use sea_orm::ConnectionTrait as _;
 use store::layout;
@@ -129,11 +129,9 @@ async fn indexes_and_poster_stand_beside_the_mezzanines() {
         .unwrap()
         .count();
     assert_eq!(left, 0, "the work folder is empty");
-    let metrics = house.metrics().await;
-    assert!(
-        metrics.contains("millrace_ingest_jobs_ended_total{how=\"done\"} 1"),
-        "{metrics}"
-    );
+    house
+        .counted("millrace_ingest_jobs_ended_total{how=\"done\"} 1")
+        .await;
 }
 
 const SHORT: &str = "-preset ultrafast -t 1";
@@ -265,7 +263,7 @@ async fn what_is_no_film_fails_with_a_reason_of_its_own_and_the_worker_goes_on()
             "truncated: it announces 2.6 s",
         ),
         (spoilt, "damaged"),
-        (sound, "sound but no video stream"),
+        (sound, "sound but no picture"),
     ] {
         let told = house.fail(&source).await;
         assert!(told.contains(reason), "{told:?} should say {reason:?}");
@@ -286,17 +284,13 @@ async fn what_is_no_film_fails_with_a_reason_of_its_own_and_the_worker_goes_on()
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encoder_that_is_killed_is_started_again_and_nothing_of_the_first_try_is_left() {
     let folder = tempfile::tempdir().unwrap();
-    let (program, mark) = (folder.path().join("ffmpeg"), folder.path().join("killed"));
-    let script = format!(
-        "#!/bin/sh\ncase \"$*\" in *progress*) [ -e {0} ] || {{ : > {0}; kill -9 $$; }};; esac\nexec ffmpeg \"$@\"\n",
-        mark.display()
-    );
-    write_program(&program, &script);
+    let program = folder.path().join("ffmpeg");
+    let script = "#!/bin/sh\ncase \"$PWD $*\" in *.1/room*progress*) kill -9 $$;; esac\nexec ffmpeg \"$@\"\n";
+    write_program(&program, script);
     let house = House::with(|config| config.ffmpeg = program.display().to_string()).await;
     let asset = house
         .publish(&film(&picture("256x144", "25"), "a.mp4"))
         .await;
-    assert!(mark.exists(), "it was killed once");
     assert_eq!(asset.generation.0, 2, "the second attempt's files");
     let first = layout::mezzanine(
         &asset.video,
@@ -323,19 +317,17 @@ async fn a_film_that_this_machine_never_manages_is_given_up_with_a_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_ingest_gives_its_film_back_and_the_next_one_finishes_it() {
     let folder = tempfile::tempdir().unwrap();
-    let (program, mark) = (folder.path().join("ffmpeg"), folder.path().join("begun"));
+    let program = folder.path().join("ffmpeg");
     // The first encoder never ends by itself.
-    let script = format!(
-        "#!/bin/sh\ncase \"$*\" in *progress*) [ -e {0} ] || {{ : > {0}; exec cat /dev/zero; }};; esac\nexec ffmpeg \"$@\"\n",
-        mark.display()
-    );
-    write_program(&program, &script);
+    let script = "#!/bin/sh\ncase \"$PWD $*\" in *.1/room*progress*) : > begun; exec cat /dev/zero;; esac\nexec ffmpeg \"$@\"\n";
+    write_program(&program, script);
     let mut house = House::with(|config| config.ffmpeg = program.display().to_string()).await;
     let id = house
         .upload(&film(&picture("256x144", "25"), "a.mp4"))
         .await;
     let mut looks = tokio::time::interval(std::time::Duration::from_millis(10));
-    while !mark.exists() {
+    let mark = format!("work/{id}.publish.0.1/room/begun");
+    while !house.folder.path().join(&mark).exists() {
         looks.tick().await;
     }
     house.restart().await;
@@ -405,8 +397,7 @@ async fn a_film_is_published_where_the_catalogue_is_a_server_too() {
     let source = format!("{} {TONE} {encoded}", picture("256x144", "25"));
     let asset = house.publish(&film(&source, "a.mp4")).await;
     assert_eq!(names(&asset), "144p audio-und");
-    let metrics = house.metrics().await;
-    assert!(metrics.contains("{how=\"done\"} 1"), "{metrics}");
+    house.counted("{how=\"done\"} 1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -435,10 +426,4 @@ async fn who_is_overtaken_does_not_take_back_what_a_later_attempt_shows() {
     let metrics = house.metrics().await;
     assert!(metrics.contains("{how=\"lost\"} 1"), "{metrics}");
     assert_eq!(house.asset(&id).await.unwrap().title, "later");
-}
-
-fn write_program(path: &std::path::Path, script: &str) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::write(path, script).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }

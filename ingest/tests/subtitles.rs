@@ -277,7 +277,12 @@ async fn a_film_that_will_not_be_keeps_neither_its_subtitles_nor_its_keys() {
         let (upload, video) = house.begin(bytes).await;
         put(&house, &video, "en", SRT).await;
         let keys = &house.catalog.keys;
-        keys.keep(&video, b"sealed", UnixSeconds(1)).await.unwrap();
+        let sealed = catalog::keys::Sealed {
+            bytes: b"sealed".to_vec(),
+            by: None,
+            due: None,
+        };
+        keys.keep(&video, &sealed, UnixSeconds(1)).await.unwrap();
         if cancelled {
             let url = house.upload_url(&upload, "");
             house.client.delete(url).send().await.unwrap();

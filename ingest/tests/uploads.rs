@@ -405,6 +405,15 @@ async fn the_whole_digest_is_needed_once_and_must_be_right() {
     );
 }
 
+#[tokio::test]
+async fn what_completes_an_upload_and_is_too_long_for_that_is_a_problem_of_its_own() {
+    let house = quiet().await;
+    let (upload, _) = house.begin(&bytes()).await;
+    let long = format!(r#"{{"sha256": "{}"}}"#, "a".repeat(70_000));
+    let told = house.client.post(house.upload_url(&upload, "/complete"));
+    problem(told.body(long).send().await.unwrap(), 413, "too-large").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chunk_that_the_store_spoilt_is_asked_for_again() {
     let house = quiet().await;

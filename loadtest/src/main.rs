@@ -9,6 +9,7 @@ mod maths;
 mod packager;
 mod play;
 mod process;
+mod starts;
 mod table;
 mod wire;
 
@@ -29,6 +30,8 @@ enum Command {
     Packager(packager::Arguments),
     /// Measure an edge beside nginx
     Edge(edge::Arguments),
+    /// Measure what playback sessions cost a control plane
+    Starts(starts::Arguments),
     /// Let players watch films, and tell how they fared
     Play(play::Arguments),
 }
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Packager(arguments) => packager::run(&arguments),
         Command::Edge(arguments) => edge::run(&arguments),
+        Command::Starts(arguments) => starts::run(&arguments),
         Command::Play(arguments) => play::run(&arguments),
     };
     match done {

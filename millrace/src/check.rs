@@ -13,7 +13,7 @@ pub(crate) fn run(options: &cli::Check) -> anyhow::Result<ExitCode> {
         Ok(ring) => ring,
         Err(error) => {
             // Not 1, which says that the request is refused.
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", crate::told(&error));
             return Ok(ExitCode::from(USAGE));
         }
     };

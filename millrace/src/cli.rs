@@ -20,7 +20,7 @@ pub(crate) enum Command {
     /// Start the whole house on this machine and publish a film
     Up(Up),
     /// Run an edge: what viewers meet
-    Edge(Role),
+    Edge(Edge),
     /// Run an origin shield: the caching hop before the origin
     Shield(Role),
     /// Run the origin: packs films just in time
@@ -41,8 +41,51 @@ pub(crate) enum Command {
     Purge(Purge),
     /// Take a film away, from every edge and for good
     Remove(Remove),
+    /// Replace keys: those of a film, or the one that all are sealed with
+    #[command(subcommand)]
+    Keys(Keys),
+    /// The feed of orders to edges and shields
+    #[command(subcommand)]
+    Feed(Feed),
     /// Show the state of a running house
     Status(Status),
+    /// Let a node enrol: print the token that it is started with
+    Invite(Invite),
+    /// Show the edges and shields, and how each is
+    Nodes(Nodes),
+    /// Send nobody new to a node that has enrolled
+    Drain(Drain),
+    /// Take a node that has enrolled out of the house, for good
+    Dismiss(Dismiss),
+}
+
+/// What `millrace keys` does.
+#[derive(Subcommand)]
+pub(crate) enum Keys {
+    /// Draw new keys for a protected film
+    Rotate(Rotate),
+    /// Seal the keys of all films with the first key-encryption key
+    Reseal(Api),
+}
+
+/// What `millrace feed` does.
+#[derive(Subcommand)]
+pub(crate) enum Feed {
+    /// Have it begin anew, after the catalogue was put back to a backup: every node takes everything for purged
+    Renew(Api),
+}
+
+/// Options of `millrace keys rotate`.
+#[derive(Args)]
+pub(crate) struct Rotate {
+    /// The film's id
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) video: String,
+    /// For how many seconds the old keys still count; without it as long as tokens last
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) grace: Option<u64>,
+    #[command(flatten)]
+    pub(crate) api: Api,
 }
 
 /// Options of `millrace up`.
@@ -80,6 +123,25 @@ pub(crate) struct Role {
     /// Stop when standard input is closed
     #[arg(long)]
     pub(crate) leash: bool,
+}
+
+/// Options of `millrace edge`.
+#[derive(Args)]
+pub(crate) struct Edge {
+    #[command(flatten)]
+    pub(crate) role: Role,
+    /// Join a house with this token, which counts once; where the node has joined already, it is not used again
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "MILLRACE_JOIN",
+        hide_env_values = true
+    )]
+    pub(crate) join: Option<String>,
+    /// The folder of a node that has joined, or is to join: its key, its certificate and what the house wishes. Without it
+    /// and without --join the configuration alone counts; with --join alone it is /var/lib/millrace/node
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) state: Option<PathBuf>,
 }
 
 /// Where the control plane is.
@@ -295,6 +357,82 @@ pub(crate) struct Status {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+/// Options of `millrace invite`.
+#[derive(Args)]
+pub(crate) struct Invite {
+    /// The site that the node stands in
+    #[arg(long)]
+    pub(crate) site: String,
+    /// The node's name; without it one that begins with its site
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// A network that it may announce; may be repeated
+    #[arg(long = "prefix", value_name = "CIDR")]
+    pub(crate) prefixes: Vec<String>,
+    /// The region of its site
+    #[arg(long, default_value = "")]
+    pub(crate) region: String,
+    /// Its capacity beside those of others; without it by what it says that it can send
+    #[arg(long)]
+    pub(crate) weight: Option<u32>,
+    /// Smaller comes first, wherever it stands
+    #[arg(long, default_value_t = 0)]
+    pub(crate) priority: u32,
+    /// It is the house's own: it serves viewers from anywhere, not of its site and region alone
+    #[arg(long)]
+    pub(crate) ours: bool,
+    /// Protected films may come from it
+    #[arg(long)]
+    pub(crate) protected: bool,
+    /// It cannot be reached from the control plane: three heartbeats are enough
+    #[arg(long)]
+    pub(crate) no_probe: bool,
+    /// How long the token counts, 1m to 30d
+    #[arg(long, value_name = "SPAN", default_value = "24h", value_parser = span)]
+    pub(crate) expires: ::config::Span,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+fn span(text: &str) -> Result<::config::Span, String> {
+    let value = serde_json::Value::from(text);
+    serde_json::from_value(value).map_err(|error| error.to_string())
+}
+
+/// Options of `millrace nodes`.
+#[derive(Args)]
+pub(crate) struct Nodes {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+/// Options of `millrace drain`.
+#[derive(Args)]
+pub(crate) struct Drain {
+    /// The node's name
+    pub(crate) name: String,
+    /// Send viewers there again
+    #[arg(long)]
+    pub(crate) undo: bool,
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+/// Options of `millrace dismiss`.
+#[derive(Args)]
+pub(crate) struct Dismiss {
+    /// The node's name
+    pub(crate) name: String,
     #[command(flatten)]
     pub(crate) api: Api,
 }

@@ -13,6 +13,10 @@ mod add;
 mod api;
 mod check;
 mod cli;
+mod feed;
+mod fleet;
+mod keys;
+mod member;
 mod play;
 mod purge;
 mod reload;
@@ -62,7 +66,7 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Up(options) => up::run(options).await,
-        Command::Edge(options) => roles::run(roles::Role::Edge, &options).await,
+        Command::Edge(options) => member::run(&options).await,
         Command::Shield(options) => roles::run(roles::Role::Shield, &options).await,
         Command::Origin(options) => roles::run(roles::Role::Origin, &options).await,
         Command::Control(options) => roles::run(roles::Role::Control, &options).await,
@@ -73,7 +77,13 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check(options) => check::run(&options),
         Command::Purge(options) => purge::run(&options).await,
         Command::Remove(options) => remove::run(&options).await,
+        Command::Keys(verb) => keys::run(&verb).await,
+        Command::Feed(cli::Feed::Renew(api)) => feed::renew(&api).await,
         Command::Status(options) => status::run(&options).await,
+        Command::Invite(options) => fleet::invite(&options).await,
+        Command::Nodes(options) => fleet::nodes(&options).await,
+        Command::Drain(options) => fleet::drain(&options).await,
+        Command::Dismiss(options) => fleet::dismiss(&options).await,
     }
 }
 async fn play_verb(options: &cli::Play) -> anyhow::Result<ExitCode> {
@@ -90,6 +100,40 @@ async fn play_verb(options: &cli::Play) -> anyhow::Result<ExitCode> {
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", told(error));
     ExitCode::FAILURE
+}
+
+/// An error and its causes, but for causes that an error above them has told already.
+pub(crate) fn told(error: &anyhow::Error) -> String {
+    let mut said = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !said.contains(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tells its cause by itself, as errors do that are shown alone too.
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot listen on port 80: {source}")]
+    struct Telling {
+        source: std::io::Error,
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let source = || std::io::Error::other("it is taken");
+        let telling = anyhow::Error::from(Telling { source: source() });
+        let telling = telling.context("the edge does not start");
+        let once = "the edge does not start: cannot listen on port 80: it is taken";
+        assert_eq!(told(&telling), once);
+        let silent = anyhow::Error::from(source()).context("it does not start");
+        assert_eq!(told(&silent), "it does not start: it is taken");
+    }
 }

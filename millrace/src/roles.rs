@@ -13,6 +13,7 @@ use runtime::clock::{Clock, System};
 use runtime::notify::{State, Supervisor};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use crate::reload::Held;
 use crate::succession::Process;
@@ -21,7 +22,6 @@ use crate::{USAGE, cli};
 /// The roles that are processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    Edge,
     Shield,
     Origin,
     Control,
@@ -35,9 +35,9 @@ pub(crate) struct Ready {
     pub(crate) listen: BTreeMap<String, SocketAddr>,
 }
 
-type Listen = BTreeMap<String, SocketAddr>;
+pub(crate) type Listen = BTreeMap<String, SocketAddr>;
 
-fn listen<const N: usize>(pairs: [(&str, Option<SocketAddr>); N]) -> Listen {
+pub(crate) fn listen<const N: usize>(pairs: [(&str, Option<SocketAddr>); N]) -> Listen {
     pairs
         .into_iter()
         .filter_map(|(name, address)| Some((name.to_owned(), address?)))
@@ -50,6 +50,7 @@ macro_rules! started {
         let source = Source {
             options: $options,
             role: $role,
+            adapt: &|_| Ok(()),
             check: <$config>::check,
             inspect: $inspect,
         };
@@ -87,13 +88,15 @@ macro_rules! keep {
         let mut held = Held::new(source, config, reloaded, &$running);
         let health = &$running.serving.health;
         let reload = || held.reload($renew, health);
-        let end = $process.keep(&$running.serving, reload).await?;
+        let end = $process
+            .keep(&$running.serving, reload, &Notify::new())
+            .await?;
         end.of($running.serving).await;
     }};
 }
 
-/// Runs a role until it is asked to stop.
-pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitCode> {
+/// Begins to log as the options and the environment wish.
+pub(crate) fn begin_log(options: &cli::Role) {
     let format = if options.log_json {
         runtime::log::Format::Json
     } else {
@@ -101,22 +104,13 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
     };
     let filter = std::env::var("MILLRACE_LOG").unwrap_or_else(|_| "info".to_owned());
     runtime::log::start(format, &filter);
+}
+
+/// Runs a role until it is asked to stop.
+pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitCode> {
+    begin_log(options);
     let clock: Arc<dyn Clock> = Arc::new(System);
     match role {
-        Role::Edge => {
-            let (source, config, settings) =
-                started!(options, "edge", edge::config::Config, edge::inspect);
-            let mut process = Process::new(options, supervisor())?;
-            let running = edge::start_after(settings, clock, process.elder()).await?;
-            let at = listen([
-                ("https", Some(running.https)),
-                ("http", running.plain),
-                ("internal", Some(running.internal)),
-            ]);
-            announce(at)?;
-            let held = (source, config, edge::config::reloaded());
-            keep!(process, running, held, edge::Running::renew);
-        }
         Role::Shield => {
             let (source, config, settings) = started!(
                 options,
@@ -174,10 +168,15 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
+/// Puts something into a configuration.
+pub(crate) type Adapt<'a, C> = &'a (dyn Fn(&mut C) -> Result<(), Vec<Problem>> + 'a);
+
 /// A role's configuration: how it is read, and judged.
 pub(crate) struct Source<'a, C, S> {
     pub(crate) options: &'a cli::Role,
-    role: &'static str,
+    pub(crate) role: &'static str,
+    /// What is put into it beside the file and the environment.
+    pub(crate) adapt: Adapt<'a, C>,
     pub(crate) check: fn(C) -> Result<S, Vec<Problem>>,
     pub(crate) inspect: fn(&S) -> Result<(), Vec<Problem>>,
 }
@@ -187,13 +186,15 @@ impl<C: DeserializeOwned + Serialize + Default, S> Source<'_, C, S> {
     pub(crate) fn read(&self) -> Result<C, Vec<Problem>> {
         let path = self.options.config.as_deref();
         let file = path.map(read).transpose();
-        let file = file.map_err(|error| vec![Problem::new("", format!("{error:#}"))])?;
-        config::load::<C>(self.role, path.zip(file.as_deref()), environment())
+        let file = file.map_err(|error| vec![Problem::new("", crate::told(&error))])?;
+        let mut config = config::load::<C>(self.role, path.zip(file.as_deref()), environment())?;
+        (self.adapt)(&mut config)?;
+        Ok(config)
     }
 
     /// What it was made of and the settings, or the code to exit with: 64 when they are unusable, 0 when only a check
     /// was asked for, which judges the files that they name as well.
-    fn start(&self) -> Result<(C, S), ExitCode>
+    pub(crate) fn start(&self) -> Result<(C, S), ExitCode>
     where
         C: Clone,
     {
@@ -234,7 +235,7 @@ fn count(problems: usize) -> String {
 fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
-fn announce(listen: Listen) -> anyhow::Result<()> {
+pub(crate) fn announce(listen: Listen) -> anyhow::Result<()> {
     for (listener, address) in &listen {
         tracing::info!(listener, %address, "listens for {listener} on {address}");
     }
@@ -252,7 +253,7 @@ fn tell_first_operator(invitation: &str) -> anyhow::Result<()> {
     .context("cannot tell how to become the first operator")
 }
 
-fn supervisor() -> Supervisor {
+pub(crate) fn supervisor() -> Supervisor {
     Supervisor::new(std::env::var_os("NOTIFY_SOCKET"))
 }
 

@@ -10,6 +10,7 @@ use runtime::notify::{State, Supervisor};
 use runtime::upgrade::{Elder, Failed, Heir, MARK, Program};
 use tier::serving::Serving;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::{cli, roles};
 
@@ -85,11 +86,13 @@ impl Process {
         self.elder.as_mut()
     }
 
-    /// Runs what was started until it is asked to stop, or another process serves in its place.
+    /// Runs what was started until it is asked to stop, or another process serves in its place. It is reloaded as well
+    /// when something else has changed what its configuration is made of.
     pub(crate) async fn keep(
         mut self,
         serving: &Serving,
         mut reload: impl FnMut(),
+        changed: &Notify,
     ) -> anyhow::Result<End> {
         let gone: Gone = match self.elder.take() {
             Some(mut elder) => {
@@ -104,13 +107,14 @@ impl Process {
                 None
             }
         };
-        self.until_end(serving, reload, gone).await
+        self.until_end(serving, reload, changed, gone).await
     }
 
     async fn until_end(
         mut self,
         serving: &Serving,
         mut reload: impl FnMut(),
+        changed: &Notify,
         mut gone: Gone,
     ) -> anyhow::Result<End> {
         let leash = self.leash;
@@ -128,6 +132,7 @@ impl Process {
                         reload();
                         self.supervisor.tell(State::Ready);
                     }
+                    () = changed.notified() => reload(),
                     () = ended(&mut gone) => gone = None,
                 }
                 None

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use config::{Problem, Problems, Span};
 use serde::{Deserialize, Serialize};
 use tier::feed::Feed;
+use tier::intake::Fill;
 use tier::settings::{self, Cache, Clients, Log, Upstream};
 
 /// `config/shield.toml`.
@@ -30,6 +31,8 @@ pub struct Config {
     pub cache: Cache,
     /// How it asks its parents. `read_timeout` is 12s by default: two attempts end before an edge gives up.
     pub upstream: Upstream,
+    /// When and how fast it fetches from them.
+    pub fill: Fill,
     /// What it bears with.
     pub clients: Clients,
     /// What it is ordered to purge.
@@ -64,8 +67,9 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
-    /// The authority that signs children's certificates: whoever shows none of its certificates is not let in. Empty:
-    /// none is asked for.
+    /// The authority that signs children's certificates: whoever shows none of its certificates is not let in. Nodes that
+    /// their certificate names need no credential beside it, and are refused when the feed says that they were
+    /// dismissed. Empty: none is asked for.
     pub client_ca_file: PathBuf,
 }
 
@@ -111,6 +115,7 @@ impl Default for Config {
                 read_timeout: Span::seconds(12),
                 ..Upstream::default()
             },
+            fill: Fill::default(),
             clients: Clients::default(),
             feed: Feed::default(),
             log: Log::default(),
@@ -145,7 +150,14 @@ impl Config {
         let (cache, upstream, clients) = (&self.cache, &self.upstream, &self.clients);
         let (parents, feed) = (&self.parents, &self.feed);
         let tier = settings::check(parents, cache, upstream, clients, feed, &mut problems);
+        if !self.fill.fallbacks.is_empty() {
+            problems.add(
+                "fill.fallbacks",
+                "must be empty: edges ask another parent themselves",
+            );
+        }
         let tier = settings::Settings {
+            fill: self.fill.check(&mut problems),
             access: self.log.access.check(&mut problems),
             ..tier
         };
@@ -247,6 +259,18 @@ mod tests {
         config.tls.key = "key.pem".into();
         config.tls.client_ca_file = "ca.pem".into();
         assert_eq!(keys(&config), [""; 0]);
+    }
+
+    #[test]
+    fn a_shield_may_have_hours_and_a_rate_and_sends_nobody_elsewhere() {
+        let mut config = Config::default();
+        config.fill.hours = vec!["01:00-07:00".to_owned()];
+        config.fill.rate = config::ByteSize::mib(1);
+        let settings = config.clone().check().unwrap();
+        assert!(settings.tier.fill.hours.is_some() && settings.tier.fill.rate.is_some());
+        config.fill.fallbacks = vec!["https://edge.example".to_owned()];
+        let problems = config.check().unwrap_err();
+        assert_eq!(problems[0].key, "fill.fallbacks");
     }
 
     #[test]

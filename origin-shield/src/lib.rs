@@ -3,7 +3,7 @@
 //!
 //! The main path:
 //! 1. [`config`] says how, [`start`] binds the listeners and puts the node together;
-//! 2. [`hop`] admits tiers, by the credential that they share;
+//! 2. [`hop`] admits tiers, by the credential that they share or by the certificates of the fleet;
 //! 3. [`tier`] serves from the cache or fills it from the origin.
 //!
 //! Invariants: a shield never sees a token; it never serves a viewer.

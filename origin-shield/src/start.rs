@@ -72,7 +72,7 @@ pub async fn start_after(
         policy: Policy::Films,
         admission: Arc::clone(&hop) as _,
         viewers: None,
-        revokes: None,
+        revokes: Some(Arc::clone(&hop) as _),
     };
     // First: who cannot be answered yet asks another parent.
     let node = Node::build_after(&settings.tier, role, elder.as_deref_mut()).await?;

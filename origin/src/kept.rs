@@ -9,7 +9,7 @@ use crate::{
     answer::Answer,
     content::Content,
     dress::Kind,
-    keys::Cached,
+    keys::Since,
     library::{Film, Library, Origins, Published},
     media::Job,
     metrics::{Lookups, Metrics},
@@ -68,7 +68,7 @@ impl Kept {
         &self,
         target: &str,
         library: &Library,
-        keys: Option<&Cached>,
+        keys: Option<Since<'_>>,
     ) -> Option<Arc<Ready>> {
         let ready = self.answers.get(target)?;
         if !library.is_current(&ready.made_of, &ready.film).await {

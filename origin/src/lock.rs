@@ -5,18 +5,18 @@ use std::sync::Arc;
 use contracts::{
     address::{Address, Flavour, Item, KeyFormat, Protection, TEXT, THUMBS, View},
     asset::Asset,
-    keys::{ContentKeys, System},
+    keys::{ContentKeys, KeySet, System},
 };
 use packager::{Rendition, protect};
 use sha2::{Digest, Sha256};
 
-use crate::{fault::Fault, keys::Keys};
+use crate::{fault::Fault, keys::Since};
 
 /// The encryption of what an address names.
 #[derive(Clone)]
 pub(crate) struct Lock {
     pub(crate) protection: Arc<protect::Protection>,
-    /// The keys that it was made of.
+    /// The document that it was made of.
     pub(crate) keys: Arc<ContentKeys>,
     /// Stands for all that the keys do to the bytes.
     pub(crate) digest: [u8; 32],
@@ -41,20 +41,26 @@ impl Lock {
     ///
     /// # Errors
     /// [`Reason::NotFound`](contracts::reason::Reason::NotFound) for a view that the film has not,
-    /// [`Reason::Keys`](contracts::reason::Reason::Keys) when there are no keys, and what [`Keys::of`] says.
+    /// [`Reason::Keys`](contracts::reason::Reason::Keys) when there are no keys, and what [`Since::of`] says.
     pub(crate) async fn of(
         asset: &Asset,
         address: &Address,
-        keys: Option<&dyn Keys>,
+        keys: Option<Since<'_>>,
     ) -> Result<Option<Self>, Fault> {
         let View {
             protection,
             key_format,
+            keys: wanted,
             ..
         } = address.view;
         let room = room(&address.item);
         if !asset.protected {
-            let plain = protection.is_none() && key_format.is_none() && room != Room::Key;
+            let plain = View {
+                segment_s: None,
+                ..address.view
+            }
+            .is_default()
+                && room != Room::Key;
             return if plain {
                 Ok(None)
             } else {
@@ -62,19 +68,25 @@ impl Lock {
             };
         }
         let method = method(room, protection, key_format).ok_or_else(Fault::not_found)?;
-        if room == Room::Clear {
+        if room == Room::Clear && wanted.is_none() {
             return Ok(None);
         }
         let keys = keys.ok_or_else(|| Fault::keys("no source of keys is configured"))?;
         let keys = keys.of(&asset.video).await?;
         let keys = keys.ok_or_else(|| Fault::keys("the source of keys does not know the film"))?;
+        let set = set(&address.item, wanted, &keys);
+        let document = keys.of_set(set).ok_or_else(Fault::not_found)?;
+        if room == Room::Clear {
+            return Ok(None);
+        }
         let needed = systems(room, method, key_format);
         if !needed.is_empty() && !needed.iter().any(|system| keys.systems.contains(system)) {
             return Err(Fault::not_found());
         }
-        let document = serde_json::to_vec(&*keys).unwrap_or_default();
+        let protection = protect::Protection::new(&document, method, key_format)?;
+        let document = serde_json::to_vec(&document).unwrap_or_default();
         Ok(Some(Self {
-            protection: Arc::new(protect::Protection::new(&keys, method, key_format)?),
+            protection: Arc::new(protection.within(folder(address.view, set))),
             digest: Sha256::digest(document).into(),
             keys,
         }))
@@ -91,6 +103,25 @@ impl Lock {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The set of keys that an address is about. What lists a whole film lists it as it is encrypted now; what lies below
+/// an address without a set has been there since the first one, and must not become something else.
+fn set(item: &Item, wanted: Option<KeySet>, keys: &ContentKeys) -> KeySet {
+    match item {
+        Item::Master(_) | Item::Manifest => wanted.unwrap_or(keys.set),
+        _ => wanted.unwrap_or(KeySet::FIRST),
+    }
+}
+
+/// The way from a listing in a view to what is encrypted with a set of keys.
+fn folder(view: View, set: KeySet) -> String {
+    if view.keys.unwrap_or(KeySet::FIRST) == set {
+        return String::new();
+    }
+    let up = if view.is_default() { "" } else { "../" };
+    let keys = Some(set);
+    format!("{up}@{}/", View { keys, ..view })
 }
 
 fn room(item: &Item) -> Room {
@@ -195,6 +226,34 @@ mod tests {
             ("/v/a/@sampleaes/x/content.key", SampleAes),
         ] {
             assert_eq!(of(path), Some(method), "{path}");
+        }
+    }
+
+    #[test]
+    fn only_what_lists_a_film_without_a_set_leads_to_another_folder() {
+        let set = |number: &str| KeySet::parse(number).unwrap();
+        for (path, now, about, way) in [
+            ("/v/a/master.m3u8", "1", "1", ""),
+            ("/v/a/master.m3u8", "2", "2", "@k2/"),
+            ("/v/a/@cenc,2s/manifest.mpd", "3", "3", "../@cenc,k3,2s/"),
+            ("/v/a/@clearkey,k2/master.m3u8", "3", "2", ""),
+            ("/v/a/@k3/master_ts.m3u8", "3", "3", ""),
+            ("/v/a/x/playlist.m3u8", "2", "1", ""),
+            ("/v/a/x/segment_1.m4s", "2", "1", ""),
+            ("/v/a/@k2,2s/x/init.mp4", "3", "2", ""),
+        ] {
+            let address = Address::parse(path).unwrap();
+            let keys = ContentKeys {
+                video: address.video,
+                systems: Vec::new(),
+                license_urls: Default::default(),
+                set: set(now),
+                periods: Vec::new(),
+                retired: Vec::new(),
+            };
+            let found = super::set(&address.item, address.view.keys, &keys);
+            assert_eq!(found, set(about), "{path}");
+            assert_eq!(folder(address.view, found), way, "{path}");
         }
     }
 

@@ -18,7 +18,7 @@ use crate::{
     dress::Kind,
     fault::Fault,
     kept::{Kept, Ready},
-    keys::{Cached, Keys},
+    keys::{Cached, Since},
     library::{Edition, Library, Published, access},
     lock::Lock,
     media::{Job, Media},
@@ -92,7 +92,7 @@ impl Origin {
             method, headers, ..
         } = request;
         let target = self.admit(request)?;
-        let keys = self.keys.as_ref();
+        let keys = self.keys_for(headers);
         if let Some(ready) = self.kept.ready(target, &self.library, keys).await {
             return Ok((ready.kind, ready.answer.respond(method, headers)));
         }
@@ -123,6 +123,16 @@ impl Origin {
         }
         let target = request.uri.path_and_query();
         Ok(target.map_or("", |target| target.as_str()))
+    }
+
+    /// Keys that are no older than the order that a tier has heard of.
+    fn keys_for(&self, headers: &HeaderMap) -> Option<Since<'_>> {
+        let least = headers.get(header::MIN_SEQ);
+        let least = least.and_then(|least| least.to_str().ok()?.parse().ok());
+        self.keys.as_ref().map(|keys| Since {
+            keys,
+            least: least.unwrap_or(0),
+        })
     }
 
     /// A tier that was given another secret is a fault of the house, which the operator should see; but whoever
@@ -187,9 +197,8 @@ impl Origin {
         let cut = published.film.cut(address.view.segment_s).await?;
         let job = Arc::new(Job::new(asked.clone(), published, cut));
         let thing = job.thing().ok_or_else(Fault::not_found)?;
-        let keys = self.keys.as_ref().map(|keys| keys as &dyn Keys);
         let Published { edition, film } = &job.published;
-        if let Some(lock) = Lock::of(&edition.asset, address, keys).await? {
+        if let Some(lock) = Lock::of(&edition.asset, address, self.keys_for(headers)).await? {
             job.encrypt_with(lock);
         }
         let etag = tag::of_film(film, asked, job.lock(), access);

@@ -1,8 +1,9 @@
 //! What every process has: a clock, a log, metrics and health, a way to stop, ways to listen within limits, an HTTP
-//! client, secrets in files, a word with its supervisor, a way to be replaced by a new process; and what its API refuses, and to
-//! whom.
+//! client, secrets in files, files that are read again, a word with its supervisor, a way to be replaced by a new process;
+//! and what its API refuses, and to whom, and how that is described.
 
 pub mod clock;
+pub mod description;
 pub mod http;
 pub mod internal;
 pub mod listen;
@@ -14,3 +15,4 @@ pub mod secret;
 pub mod shutdown;
 pub mod tls;
 pub mod upgrade;
+pub mod watched;

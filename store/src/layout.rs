@@ -37,6 +37,37 @@ pub fn index(video: &VideoId, generation: Generation, rendition: &RenditionId) -
     ))
 }
 
+/// What is made of a video before it is joined, of every attempt: `pieces/{video}`.
+#[must_use]
+pub fn pieces(video: &VideoId) -> Key {
+    Key::trusted(format!("pieces/{video}"))
+}
+
+/// The plan of the pieces of one attempt: `pieces/{video}/{attempt}/plan.json`.
+#[must_use]
+pub fn plan(video: &VideoId, attempt: u32) -> Key {
+    Key::trusted(format!("pieces/{video}/{attempt}/plan.json"))
+}
+
+/// What one piece is: `pieces/{video}/{attempt}/{step}_{part}.json`.
+#[must_use]
+pub fn piece(video: &VideoId, attempt: u32, step: &str, part: u32) -> Key {
+    Key::trusted(format!("pieces/{video}/{attempt}/{step}_{part}.json"))
+}
+
+/// One rendition of a piece: `pieces/{video}/{attempt}/{step}_{part}_{rendition}.mp4`.
+#[must_use]
+pub fn piece_of(
+    video: &VideoId,
+    attempt: u32,
+    (step, part): (&str, u32),
+    rendition: &RenditionId,
+) -> Key {
+    Key::trusted(format!(
+        "pieces/{video}/{attempt}/{step}_{part}_{rendition}.mp4"
+    ))
+}
+
 /// The still image of a video: `thumbnails/{video}/default.jpg`.
 #[must_use]
 pub fn poster(video: &VideoId) -> Key {
@@ -133,6 +164,16 @@ mod tests {
             "subtitles/-a_B9/text-en.vtt"
         );
         assert_eq!(poster(&video).as_str(), "thumbnails/-a_B9/default.jpg");
+        let step = ("chunk", 4);
+        assert_eq!(plan(&video, 3).as_str(), "pieces/-a_B9/3/plan.json");
+        assert_eq!(
+            piece(&video, 3, step.0, step.1).as_str(),
+            "pieces/-a_B9/3/chunk_4.json"
+        );
+        assert_eq!(
+            piece_of(&video, 3, step, &rung).as_str(),
+            "pieces/-a_B9/3/chunk_4_720p.mp4"
+        );
         assert_eq!(chunk(&upload_id, 7).as_str(), "uploads/u1/chunk_7");
         assert_eq!(
             original(&video, "mp4").unwrap().as_str(),

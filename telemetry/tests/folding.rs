@@ -329,6 +329,27 @@ async fn two_control_planes_that_hear_of_the_same_sessions_count_each_once() {
 }
 
 #[tokio::test]
+async fn a_session_is_remembered_for_as_long_as_the_log_that_knows_of_its_latest_end_asks() {
+    let plays = plays().await;
+    let of = playback(1);
+    let prolonged = Playback {
+        expires: of.expires.plus(1_000_000),
+        ..of.clone()
+    };
+    let mut needed = Vec::new();
+    for (number, of) in (0..).zip([&prolonged, &of]) {
+        let dir = tempfile::tempdir().unwrap();
+        let log = log(dir.path()).await;
+        let told = json!([{"seq": number, "t_ms": 1000, "type": "progress"}]);
+        tell(&collector(&log), of, told).await;
+        fold_all(&folder(&log, &plays)).await;
+        let known = plays.remembered(std::slice::from_ref(&of.session)).await;
+        needed.extend(known.unwrap().iter().map(|one| one.until));
+    }
+    assert_eq!(needed, [needed[0], needed[0]]);
+}
+
+#[tokio::test]
 async fn a_log_that_was_put_back_from_a_copy_is_folded_again_and_counts_no_more() {
     let dir = tempfile::tempdir().unwrap();
     let plays = plays().await;

@@ -1,5 +1,5 @@
-//! A real PostgreSQL server for tests: one a test process, on a socket of its own, gone with the
-//! process.
+//! A real PostgreSQL server for tests: one a test process, or one of a test's own that may be
+//! configured and killed; on a socket of its own, gone with the process.
 //!
 //! Its programs are those of Debian's package `postgresql`. Where they are absent, a test prints
 //! that it was skipped and ends.
@@ -9,13 +9,13 @@
     reason = "a server that cannot be started ends the test, and a test says that it was skipped"
 )]
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The address of a new, empty database; `None`, with a word on the standard output, where there
 /// is no PostgreSQL. Blocks while a server starts, once in a process.
@@ -25,35 +25,39 @@ use std::sync::atomic::{AtomicU32, Ordering};
 #[must_use]
 pub fn database() -> Option<String> {
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
-    static DATABASES: AtomicU32 = AtomicU32::new(0);
-    let Some(server) = SERVER.get_or_init(Server::start) else {
-        println!("skipped: there is no PostgreSQL; Debian has it as `postgresql`");
-        return None;
-    };
-    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-    let made = Command::new(server.programs.join("createdb"))
-        .args(["-h", &server.folder, "-U", "postgres", &name])
-        .status();
-    assert!(made.expect("createdb starts").success(), "no database");
-    let folder = &server.folder;
-    Some(format!(
-        "postgres://postgres@localhost/{name}?host={folder}"
-    ))
+    let server = SERVER.get_or_init(Server::start).as_ref()?;
+    Some(server.database())
 }
 
-/// A server that runs until its guard's standard input ends.
-struct Server {
+/// A server that runs until it is dropped, or its process ends. It keeps nothing for a crash, unless it is
+/// [`Server::durable`].
+pub struct Server {
     programs: PathBuf,
     folder: String,
-    /// Holds the other end of that input. It closes with the process, however that ends.
-    _guard: Child,
+    databases: AtomicU32,
+    guard: Mutex<Guard>,
+}
+
+/// What holds the server. Its standard input closes with this process, however that ends.
+struct Guard {
+    child: Child,
+    wishes: ChildStdin,
+    said: BufReader<ChildStdout>,
 }
 
 impl Server {
-    fn start() -> Option<Self> {
-        let programs = programs()?;
+    /// Starts a server of one's own; `None`, with a word on the standard output, where there is no PostgreSQL.
+    ///
+    /// # Panics
+    /// When PostgreSQL is there and cannot be started.
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        let Some(programs) = programs() else {
+            println!("skipped: there is no PostgreSQL; Debian has it as `postgresql`");
+            return None;
+        };
         let mut command = unprivileged();
-        let mut guard = command
+        let mut child = command
             .args(["sh", "-c", include_str!("serve.sh"), "serve"])
             .arg(&programs)
             .current_dir("/")
@@ -64,24 +68,105 @@ impl Server {
             .process_group(0)
             .spawn()
             .expect("a shell starts");
-        let mut folder = String::new();
-        let said = guard.stdout.take().expect("the output is piped");
-        BufReader::new(said)
-            .read_line(&mut folder)
-            .expect("the guard says where the server is");
-        let folder = folder.trim_end().to_owned();
-        if folder.is_empty() {
+        let wishes = child.stdin.take().expect("the input is piped");
+        let said = child.stdout.take().expect("the output is piped");
+        let mut guard = Guard {
+            said: BufReader::new(said),
+            child,
+            wishes,
+        };
+        Some(Self {
+            programs,
+            folder: guard.line(),
+            databases: AtomicU32::new(0),
+            guard: Mutex::new(guard),
+        })
+    }
+
+    /// The address of a new, empty database of this server.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn database(&self) -> String {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{number}");
+        let made = Command::new(self.programs.join("createdb"))
+            .args(["-h", &self.folder, "-U", "postgres", &name])
+            .status();
+        assert!(made.expect("createdb starts").success(), "no database");
+        let folder = &self.folder;
+        format!("postgres://postgres@localhost/{name}?host={folder}")
+    }
+
+    /// The folder of the server, which its user may read: what lies there goes with it.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        Path::new(&self.folder)
+    }
+
+    /// The process that all of its processes are children of.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        let told = std::fs::read_to_string(self.folder().join("data/postmaster.pid"));
+        let told = told.expect("the server runs");
+        let first = told.lines().next().expect("it says its process");
+        first.parse().expect("a process has a number")
+    }
+
+    /// Has the server keep what it has answered for, whatever happens, as servers outside tests do.
+    pub fn durable(&self) {
+        self.configure(&[
+            "fsync = on",
+            "full_page_writes = on",
+            "synchronous_commit = on",
+        ]);
+    }
+
+    /// Starts the server anew with these lines in its configuration.
+    pub fn configure(&self, lines: &[&str]) {
+        for line in lines {
+            self.wish(&format!("set {line}"));
+        }
+        self.crash();
+    }
+
+    /// Puts a file that only the server may read into its [folder](Self::folder).
+    pub fn put(&self, name: &str, text: &str) {
+        self.wish(&format!("put {name} {}", text.replace('\n', "\\n")));
+    }
+
+    /// Ends the server at once, as if it had died, and starts it again.
+    pub fn crash(&self) {
+        self.wish("stop");
+        self.wish("start");
+    }
+
+    fn wish(&self, line: &str) {
+        let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        writeln!(guard.wishes, "{line}").expect("the guard listens");
+        assert_eq!(guard.line(), "done");
+    }
+}
+
+impl Guard {
+    /// What it says next.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        let read = self.said.read_line(&mut line);
+        read.expect("the guard says how the server is");
+        let line = line.trim_end().to_owned();
+        if line.is_empty() {
             let mut why = String::new();
-            let told = guard.stderr.take().expect("the errors are piped");
+            let told = self.child.stderr.take().expect("the errors are piped");
             let read = BufReader::new(told).read_to_string(&mut why);
             read.expect("the guard says what is wrong");
             assert_eq!(why, "", "PostgreSQL did not start");
         }
-        Some(Self {
-            programs,
-            folder,
-            _guard: guard,
-        })
+        line
     }
 }
 

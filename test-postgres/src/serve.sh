@@ -1,5 +1,7 @@
 # Runs a PostgreSQL server until the standard input ends, whatever ends the process that holds it.
 # $1: the folder with its programs
+# Each line of the input is a wish: `stop` (at once, as if it had died), `start`, `set` and a line for its
+# configuration, or `put`, the name of a file that only the server may read, and its text; it is answered with `done`.
 set -e
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -15,7 +17,21 @@ fsync = off
 full_page_writes = off
 synchronous_commit = off
 END
-"$1/pg_ctl" -D "$folder/data" -l "$folder/log" -w start > /dev/null || { cat "$folder/log" >&2; exit 1; }
+start() {
+    "$1/pg_ctl" -D "$folder/data" -l "$folder/log" -w start > /dev/null || { cat "$folder/log" >&2; exit 1; }
+}
+stop() {
+    "$1/pg_ctl" -D "$folder/data" -m immediate stop > /dev/null
+}
+start "$1"
 echo "$folder"
-cat > /dev/null
-"$1/pg_ctl" -D "$folder/data" -m immediate stop > /dev/null
+while read -r wish rest; do
+    case $wish in
+    stop) stop "$1" ;;
+    start) start "$1" ;;
+    set) echo "$rest" >> "$folder/data/postgresql.conf" ;;
+    put) (umask 077 && printf '%b' "${rest#* }" > "$folder/${rest%% *}") ;;
+    esac
+    echo done
+done
+stop "$1" || true

@@ -65,3 +65,86 @@ fn dash_plays_to_the_end_over_http3() {
     let house = stage.house();
     watch(&house, house.fact("/watch"), "dash", "h3", &[]);
 }
+
+/// A film that is longer than the page fetches ahead, so that it is fetched while it plays.
+fn long() -> (Stage, House) {
+    let (picture, tone) = (
+        "testsrc2=size=432x240:rate=25:duration=60",
+        "sine=frequency=440:duration=60",
+    );
+    let inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone];
+    let stage = Stage::with(&[&inputs[..], &["-c:a", "aac"]].concat(), false);
+    let house = stage.house();
+    (stage, house)
+}
+
+#[tokio::test]
+async fn what_a_viewer_does_on_the_page_is_told_by_the_film_s_statistics() {
+    let (_stage, house) = long();
+    watch(&house, house.fact("/watch"), "hls", "h3", &["--visit"]);
+    let url = format!("{}/v1/videos/{}/stats", house.fact("/api"), house.video());
+    let mut look = tokio::time::interval(std::time::Duration::from_millis(100));
+    let stats = loop {
+        look.tick().await;
+        let stats = house.http.get(&url).send().await.unwrap();
+        let stats: Value = stats.json().await.unwrap();
+        if stats["quality"]["watched_s"].as_f64() > Some(10.0) {
+            break stats;
+        }
+    };
+    let quality = &stats["quality"];
+    for (member, wanted) in [
+        ("sessions", 1),
+        ("starts", 1),
+        ("start_failures", 0),
+        ("playback_failures", 0),
+        // Who waits for what was jumped to waits willingly.
+        ("rebuffers", 0),
+    ] {
+        assert_eq!(quality[member], wanted, "{member}: {stats}");
+    }
+    assert_eq!(
+        (&stats["views"], &stats["views_total"]),
+        (&1.into(), &1.into()),
+        "{stats}"
+    );
+    assert!(quality["startup_ms"]["p50"].as_f64() > Some(0.0), "{stats}");
+    // Two seconds, then the last quarter: not the pause, nor what was passed over.
+    let watched = quality["watched_s"].as_f64().unwrap();
+    assert!((10.0..30.0).contains(&watched), "{stats}");
+}
+
+#[tokio::test]
+async fn the_page_stops_when_it_is_told_to_and_says_why() {
+    let stage = Stage::new();
+    let house = stage.house();
+    for (reason, format, protocol) in [("lease_lost", "hls", "h2"), ("not_entitled", "dash", "h2")]
+    {
+        let beat = format!(r#"{{"action":"stop","reason":"{reason}"}}"#);
+        watch(
+            &house,
+            house.fact("/watch"),
+            format,
+            protocol,
+            &["--beat", &beat],
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_page_goes_on_under_another_token_without_a_stop() {
+    let (_stage, house) = long();
+    let wish = serde_json::json!({"video_id": house.video()});
+    let start = format!("{}/v1/playback/start", house.fact("/api"));
+    let other = house.http.post(start).json(&wish).send().await.unwrap();
+    let other: Value = other.json().await.unwrap();
+    let beat = serde_json::json!({"action": "continue", "manifests": other["manifests"]});
+    let beat = beat.to_string();
+    watch(
+        &house,
+        house.fact("/watch"),
+        "hls",
+        "h2",
+        &["--beat", &beat],
+    );
+}

@@ -200,6 +200,11 @@ impl House {
             .unwrap_or_else(|| panic!("no {pointer} in {}", self.facts))
     }
 
+    /// The folder of its state.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The film.
     pub(crate) fn video(&self) -> &str {
         self.fact("/video_id")

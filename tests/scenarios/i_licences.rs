@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::f_browser::watch;
-use crate::house::{House, Stage, program, root};
+use crate::house::{House, Stage, millrace, program, root};
 
 /// A session of a protected film, as `playback/start` gives it.
 struct Session(Value);
@@ -161,6 +161,91 @@ async fn three_players_play_with_licences_of_their_session_and_without_one_none_
     let brief = Session::start(&hasty.api, &film).await;
     brief.expire().await;
     is_refused(&brief.play(&house, "hls.js", &brief.license()), 403);
+}
+
+/// The names of the keys that an edge's init segment of the film tells players, and what the edge's cache said.
+async fn told(house: &House, film: &str, folder: &str) -> (u16, Vec<String>, String) {
+    let path = format!("/v/{film}/{folder}audio-und/init.mp4");
+    let answer = house.http.get(house.signed(0, &path)).send().await.unwrap();
+    let said = answer.headers().get("cache-status");
+    let said = said.map(|said| said.to_str().unwrap().to_owned());
+    let status = answer.status().as_u16();
+    let init = answer.bytes().await.unwrap();
+    let keys = house.content_keys(film).await;
+    let sets = keys.retired.iter().map(|old| &old.periods);
+    let all = sets.chain([&keys.periods]).flatten();
+    let all = all.flat_map(|period| &period.keys);
+    let named = all.filter(|key| init.windows(16).any(|bytes| bytes == key.kid.0));
+    let named = named.map(|key| key.kid.to_string()).collect();
+    (status, named, said.unwrap_or_default())
+}
+
+/// Rotates a film's keys as an operator does, waits until every node has heard of it, and gives the new names.
+async fn rotate(house: &House, film: &str, more: &[&str]) -> Vec<String> {
+    let verb = ["keys", "rotate", film, "--api", house.fact("/api")];
+    let rotated = millrace(&[&verb, more].concat());
+    assert!(rotated.status.success(), "{rotated:?}");
+    let rotated: Value = serde_json::from_slice(&rotated.stdout).unwrap();
+    let state = rotated["state_url"].as_str().unwrap();
+    let mut look = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        look.tick().await;
+        let purge: Value = house
+            .http
+            .get(state)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        if purge["state"] == "complete" {
+            break;
+        }
+    }
+    let names = rotated["key_ids"].as_array().unwrap().iter();
+    names
+        .map(|name| name.as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_film_whose_keys_are_rotated_plays_anew_with_others_and_nothing_is_mixed() {
+    let stage = Stage::new();
+    let house = stage.house();
+    let film = house.add(&stage.path("film.mp4"), &["--protected"]);
+    let before = Session::start(house.fact("/api"), &film).await;
+    plays(&before.play(&house, "dash.js", &before.license()));
+    let (_, old, _) = told(&house, &film, "").await;
+    let (_, _, said) = told(&house, &film, "").await;
+    assert!(!old.is_empty() && said.contains("edge-1; hit"), "{said}");
+    let new = rotate(&house, &film, &[]).await;
+    // Whoever has begun goes on with what was begun, which was forgotten and is packed again.
+    let (status, named, said) = told(&house, &film, "").await;
+    assert_eq!((status, &named), (200, &old));
+    assert!(!said.contains("hit"), "{said}");
+    let (status, named, _) = told(&house, &film, "@k2/").await;
+    assert!(
+        status == 200 && named.iter().all(|name| new.contains(name)),
+        "{named:?}"
+    );
+    // A player that has its token and not yet its manifest, and one that begins.
+    plays(&before.play(&house, "shaka", &before.license()));
+    for player in ["hls.js", "shaka", "dash.js"] {
+        let session = Session::start(house.fact("/api"), &film).await;
+        plays(&session.play(&house, player, &session.license()));
+    }
+    // Keys that somebody knows end at once, wherever what they opened was kept.
+    let newest = rotate(&house, &film, &["--grace", "0"]).await;
+    for folder in ["", "@k2/"] {
+        assert_eq!(told(&house, &film, folder).await.0, 404, "{folder}");
+    }
+    let (_, named, _) = told(&house, &film, "@k3/").await;
+    assert!(named.iter().all(|name| newest.contains(name)), "{named:?}");
+    for player in ["hls.js", "dash.js"] {
+        let session = Session::start(house.fact("/api"), &film).await;
+        plays(&session.play(&house, player, &session.license()));
+    }
 }
 
 #[test]

@@ -88,16 +88,19 @@ impl Site {
         let named: String = named.collect();
         let config = format!(
             "listen = \"127.0.0.1:0\"\ninternal = \"127.0.0.1:0\"\ncatalog = \"sqlite://{base}/catalog.db\"\n\
-             keys = \"{base}/keys.json\"\nsteering_ttl = \"5s\"\n{named}"
+             keys = \"{base}/keys.json\"\nsteering_ttl = \"5s\"\n{named}\
+             [drm]\nkey_encryption_key = \"{base}/kek.secret\"\nkeys_secret = \"{base}/keys.secret\"\n\
+             systems = [\"identity\", \"clearkey\"]\n"
         );
         let control = Role::start("control", dir, "other-control", &config);
         Self { edges, control }
     }
 
     /// A session, and the edge that it shall begin with.
-    async fn session(&self, house: &House, film: &str) -> (Value, usize) {
+    async fn session(&self, house: &House, film: &str, locked: bool) -> (Value, usize) {
         let api = format!("http://{}", self.control.at("http"));
-        let wish = json!({"video_id": film});
+        let drm = locked.then_some("clearkey");
+        let wish = json!({"video_id": film, "drm": drm});
         let start = house.http.post(format!("{api}/v1/playback/start"));
         let playback = start.json(&wish).send().await.unwrap();
         assert_eq!(playback.status(), 201);
@@ -128,40 +131,81 @@ fn house() -> (Stage, House) {
     (stage, house)
 }
 
-/// Plays in a player, kills the edge that it plays from, and plays on to the end.
-async fn survives((stage, house): &(Stage, House), player: &str, format: &str) {
-    let site = Site::beside(&stage.path("house"));
-    let (playback, first) = site.session(house, house.video()).await;
-    let lose = format!("lose:{}@{}", site.edges[first].child.id(), site.host(first));
-    let output = Command::new("node")
+/// What is taken from a player that is steered.
+#[derive(Clone, Copy, PartialEq)]
+enum Lost {
+    /// The edge that it plays from.
+    Edge,
+    /// Whoever leads it from edge to edge.
+    Control,
+}
+
+/// Plays in a player, kills what is to be lost, and plays on to the end.
+async fn survives(house: &House, film: &str, player: &str, format: &str, lost: Lost) {
+    let locked = film != house.video();
+    let dir = house.dir();
+    let site = Site::beside(dir);
+    let (playback, first) = site.session(house, film, locked).await;
+    let step = match lost {
+        Lost::Edge => format!("lose:{}@{}", site.edges[first].child.id(), site.host(first)),
+        Lost::Control => format!("kill:{}", site.control.child.id()),
+    };
+    let mut driver = Command::new("node");
+    driver
         .arg("e2e/players.mjs")
-        .args(["--player", player, "--steps", &format!("play,{lose},ended")])
+        .args(["--player", player, "--steps", &format!("play,{step},ended")])
         .args(["--url", playback["steered"][format].as_str().unwrap()])
         .args(["--spki", house.fact("/spki")])
         .args(["--timeout", "240", "--patience", "100"])
-        .current_dir(root().join("web"))
-        .output()
-        .unwrap();
+        .current_dir(root().join("web"));
+    if locked {
+        let text = |pointer: &str| playback.pointer(pointer).unwrap().as_str().unwrap();
+        let (url, token) = (text("/drm/license_url"), text("/drm/token"));
+        driver.args(["--license", &format!("{url}?token={token}")]);
+    }
+    let output = driver.output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
     let seen: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
     assert_eq!(seen["ok"], true, "{player} {format}: {seen}");
-    let after = seen["steps"][&lose]["after"].as_object().unwrap();
-    assert!(after.contains_key(&site.host(1 - first)), "{seen}");
+    assert_eq!(seen["encrypted"], locked, "{seen}");
+    if lost == Lost::Edge {
+        let after = seen["steps"][&step]["after"].as_object().unwrap();
+        assert!(after.contains_key(&site.host(1 - first)), "{seen}");
+    }
 }
 
 #[tokio::test]
 async fn hls_js_goes_on_at_another_edge_when_the_one_it_plays_from_is_killed() {
-    survives(&house(), "hls.js", "hls").await;
+    let (_stage, house) = house();
+    survives(&house, house.video(), "hls.js", "hls", Lost::Edge).await;
 }
 
 #[tokio::test]
 async fn shaka_player_goes_on_at_another_edge_when_the_one_it_plays_from_is_killed() {
-    let house = house();
-    survives(&house, "shaka", "hls").await;
-    survives(&house, "shaka", "dash").await;
+    let (_stage, house) = house();
+    survives(&house, house.video(), "shaka", "hls", Lost::Edge).await;
+    survives(&house, house.video(), "shaka", "dash", Lost::Edge).await;
 }
 
 #[tokio::test]
 async fn dash_js_goes_on_at_another_edge_when_the_one_it_plays_from_is_killed() {
-    survives(&house(), "dash.js", "dash").await;
+    let (_stage, house) = house();
+    survives(&house, house.video(), "dash.js", "dash", Lost::Edge).await;
+}
+
+#[tokio::test]
+async fn players_that_are_steered_go_on_to_the_end_when_the_control_plane_is_killed() {
+    let (_stage, house) = house();
+    for (player, format) in [("hls.js", "hls"), ("shaka", "dash"), ("dash.js", "dash")] {
+        survives(&house, house.video(), player, format, Lost::Control).await;
+    }
+}
+
+#[tokio::test]
+async fn a_protected_film_that_is_steered_goes_on_at_another_edge_with_its_licence() {
+    let (stage, house) = house();
+    let film = house.add(&stage.path("film.mp4"), &["--protected"]);
+    for (player, format) in [("hls.js", "hls"), ("shaka", "dash"), ("dash.js", "dash")] {
+        survives(&house, &film, player, format, Lost::Edge).await;
+    }
 }

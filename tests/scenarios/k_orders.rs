@@ -2,9 +2,7 @@
 //! that is killed.
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use contracts::feed::{Order, Page, Scope};
@@ -14,7 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::house::{House, Stage, program};
+use crate::house::{House, Stage};
+use crate::role::Role;
 
 /// How long a condition may take that no test is about.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -155,7 +154,7 @@ async fn no_order_that_was_answered_for_is_lost_however_often_the_control_plane_
             let (seq, tag) = told.recv().await.unwrap();
             answered.insert(seq, tag);
         }
-        control.child.kill().unwrap();
+        control.kill();
         while let Some((seq, tag)) = told.recv().await {
             answered.insert(seq, tag);
         }
@@ -191,46 +190,6 @@ async fn no_order_that_was_answered_for_is_lost_however_often_the_control_plane_
             "order {seq} of {}",
             answered.len()
         );
-    }
-}
-
-/// A role of its own, stopped when it is dropped.
-struct Role {
-    child: Child,
-    listen: Value,
-}
-
-impl Role {
-    fn start(role: &str, config: &Path) -> Self {
-        let mut child = Command::new(program())
-            .args([role, "--leash", "--config"])
-            .arg(config)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let said = child.stdout.take().unwrap();
-        BufReader::new(said).read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line)
-            .unwrap_or_else(|_| panic!("{role} did not start: {line:?}"));
-        Self {
-            child,
-            listen: ready["listen"].clone(),
-        }
-    }
-
-    /// The base of a listener.
-    fn at(&self, listener: &str) -> String {
-        format!("http://{}", self.listen[listener].as_str().unwrap())
-    }
-}
-
-impl Drop for Role {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

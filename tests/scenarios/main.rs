@@ -5,10 +5,14 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a scenario that cannot be set up ends the test"
+    clippy::print_stdout,
+    reason = "a scenario that cannot be set up ends the test, or says that it was skipped"
 )]
 
 mod house;
+mod joinable;
+mod role;
+mod site;
 
 mod a_wire;
 mod b_cache;
@@ -21,3 +25,6 @@ mod h_players;
 mod i_licences;
 mod j_steering;
 mod k_orders;
+mod l_api;
+mod m_kills;
+mod n_nodes;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use contracts::reason::Reason;
+use contracts::time::UnixSeconds;
 use http::HeaderMap;
 
 /// What a request shows at the door.
@@ -22,6 +23,17 @@ pub struct Facts<'a> {
     pub peer: Option<IpAddr>,
     /// All fields, private ones included.
     pub headers: &'a HeaderMap,
+    /// The node that the connection's certificate names, where one was asked for and found good.
+    pub child: Option<Child<'a>>,
+}
+
+/// A node of the fleet at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Child<'a> {
+    /// Its name.
+    pub node: &'a str,
+    /// When it showed its certificate.
+    pub since: UnixSeconds,
 }
 
 /// Who asks, as far as it is known.

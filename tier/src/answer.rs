@@ -11,7 +11,7 @@ use pingora::prelude::{Error, ErrorSource, ErrorType, Result};
 use pingora::proxy::Session;
 use runtime::clock::System;
 
-use crate::headers::{PREFLIGHT, Viewers};
+use crate::headers::{CACHE_STATUS, PREFLIGHT, Viewers};
 use crate::status::PROXY_STATUS;
 
 /// What the client is told beyond the status.
@@ -20,6 +20,10 @@ pub(crate) struct Told {
     pub(crate) proxy_status: Option<String>,
     /// When it is worth asking again.
     pub(crate) retry_after: Option<Duration>,
+    /// `Cache-Status`.
+    pub(crate) cache_status: Option<String>,
+    /// Where the client may ask instead.
+    pub(crate) elsewhere: Option<String>,
 }
 
 /// Answers a request that is not served. Every refusal with 403 has the same bytes: why it was
@@ -31,15 +35,27 @@ pub(crate) async fn refuse(
     viewers: Option<&Viewers>,
     on_h3: bool,
 ) -> Result<()> {
-    let body = body(reason.status());
-    let mut response = problem(reason.status(), &body)?;
+    // The method stays what it is (RFC 9110 §15.4.8).
+    let status = if told.elsewhere.is_some() {
+        307
+    } else {
+        reason.status()
+    };
+    let body = body(status);
+    let mut response = problem(status, &body)?;
+    if let Some(elsewhere) = &told.elsewhere {
+        response.insert_header(header::LOCATION, elsewhere.as_str())?;
+    }
+    if let Some(cache_status) = told.cache_status {
+        response.insert_header(CACHE_STATUS, cache_status)?;
+    }
     if let Some(proxy_status) = told.proxy_status {
         response.insert_header(PROXY_STATUS, proxy_status)?;
     }
     if reason == Reason::Method {
         response.insert_header(header::ALLOW, "GET, HEAD, OPTIONS")?;
     }
-    if let Some(wait) = told.retry_after {
+    if let Some(wait) = told.retry_after.filter(|_| told.elsewhere.is_none()) {
         // Whole seconds (RFC 9110 §10.2.3), and not a moment too early.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         response.insert_header(header::RETRY_AFTER, seconds.max(1))?;
@@ -136,10 +152,13 @@ fn is_late(error: &Error) -> bool {
 /// After a request that may have left bytes unread the connection is not used again.
 const fn may_reuse(reason: Reason) -> bool {
     matches!(reason.status(), 403 | 404 | 421 | 429)
+        // Nothing of a request without a body was left unread.
+        || matches!(reason, Reason::FillHours | Reason::FillRate)
 }
 
 fn body(status: u16) -> Bytes {
     Bytes::from_static(match status {
+        307 => br#"{"status":307,"title":"another edge has it"}"#,
         400 => br#"{"status":400,"title":"the request is not acceptable"}"#,
         403 => br#"{"status":403,"title":"not allowed"}"#,
         404 => br#"{"status":404,"title":"nothing is here"}"#,

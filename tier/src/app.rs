@@ -165,6 +165,8 @@ impl App {
             request,
             target,
             from: From::connection(session.client_addr(), true),
+            // What is given at once is given to viewers, who show no certificate.
+            child: None,
             brings_body,
         })
     }

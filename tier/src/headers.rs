@@ -100,6 +100,16 @@ impl Viewers {
     }
 }
 
+/// About how many bytes a header takes on HTTP/1.1.
+pub(crate) fn weight(response: &ResponseHeader) -> usize {
+    let fields = response.headers.iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    STATUS_LINE + fields.sum::<usize>()
+}
+
+/// `HTTP/1.1 200 OK`, and the empty line.
+const STATUS_LINE: usize = 19;
+
 /// Tells whether a response declares its object public.
 pub(crate) fn is_public(response: &ResponseHeader) -> bool {
     response

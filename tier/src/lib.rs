@@ -5,8 +5,8 @@
 //! 1. [`listen`] (HTTP/1.1 and HTTP/2) or [`h3`] accepts it and hands it to the one [`app`];
 //! 2. [`proxy`] leads it through its phases;
 //! 3. [`admission`] lets it in, by the rule of the role, and says at which address the object is;
-//! 4. [`key`] and [`cache`] find it, or one fill for everybody begins: [`parent`] says where,
-//!    `fill` what may be kept, by [`policy`] and `rfc9111`;
+//! 4. [`key`] and [`cache`] find it, or one fill for everybody begins: [`intake`] says whether and how fast, [`parent`]
+//!    where, `fill` what may be kept, by [`policy`] and `rfc9111`;
 //! 5. `headers`, `status` and `answer` write what the client sees, [`metrics`] counts it and
 //!    [`access`] notes it, with what the player says of itself ([`contracts::cmcd`]).
 //!
@@ -20,6 +20,7 @@ mod answer;
 pub mod app;
 pub mod cache;
 mod changes;
+mod child;
 #[cfg(test)]
 mod counted;
 mod date;
@@ -34,6 +35,7 @@ mod h1;
 mod h2;
 pub mod h3;
 mod headers;
+pub mod intake;
 pub mod key;
 pub mod listen;
 pub mod metrics;

@@ -27,8 +27,11 @@ use crate::cache::Cache;
 use crate::cache::disk::State;
 use crate::changes::Changes;
 use crate::error::Error;
-use crate::feed::{Follower, Lines, Orders, Pace, Place, Revokes, Server, Source, Who, by_hand};
+use crate::feed::{
+    Follower, Lines, Orders, Pace, Place, Revokes, Server, Source, Who, by_hand, client,
+};
 use crate::headers::Viewers;
+use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::parent::{self, Credential, DETOURS, Parents, Timeouts};
 use crate::policy::Policy;
@@ -67,11 +70,15 @@ pub struct Node {
     pub registry: Registry,
     /// What was ordered: purges and revocations.
     pub orders: Arc<Orders>,
+    /// Whether and how fast parents are asked.
+    pub intake: Arc<Intake>,
     parents: parent::Current,
     hop_secret: Credential,
     state_file: Option<PathBuf>,
     access: Option<Arc<Log>>,
     feed: Option<(Arc<dyn Source>, Pace)>,
+    /// The same, where it is a server.
+    server: Option<Arc<Server>>,
 }
 
 impl Node {
@@ -95,12 +102,13 @@ impl Node {
         parent::register(&registry, &parents)?;
         let hop_secret = Credential::default();
         hop_secret.set(way.hop_secret);
-        let feed = source(settings, &role, &hop_secret)?;
+        let (feed, server) = source(settings, &role, &hop_secret, way.feed);
         let file = settings.feed.state_file.as_deref();
         let orders = Orders::open(Arc::clone(&purges), role.revokes, file, System.wall())?;
         let access = settings.access.as_ref();
         let access = access.map(|log| Log::new(log, &role.name, &registry));
         let access = access.transpose()?.map(Arc::new);
+        let intake = Arc::new(Intake::register(settings.fill.clone(), &registry)?);
         let rules = Rules {
             loop_id: format!("{}-{:016x}", role.name, getrandom::u64()?),
             name: role.name,
@@ -117,6 +125,7 @@ impl Node {
             cache,
             lock: Box::leak(CacheLock::new_boxed(header_limit(settings))),
             parents: Arc::clone(&parents),
+            intake: Arc::clone(&intake),
             purges,
             prefetch: Prefetch::register(settings.prefetch, &registry)?,
             questions: Arc::default(),
@@ -131,11 +140,13 @@ impl Node {
             metrics,
             registry,
             orders: Arc::new(orders),
+            intake,
             parents,
             hop_secret,
             state_file: settings.feed.state_file.clone(),
             access,
             feed: feed.map(|source| (source, settings.feed.pace)),
+            server,
         })
     }
 
@@ -210,6 +221,10 @@ impl Node {
         let parents = parents.replaced(settings.parents.clone(), settings.timeouts);
         self.parents.store(Arc::new(parents.shown(way.identity)));
         self.hop_secret.set(way.hop_secret);
+        self.intake.set(settings.fill.clone());
+        if let (Some(server), Some(client)) = (&self.server, way.feed) {
+            server.ask_by(client);
+        }
     }
 
     /// Lets another process have the disks and the file of orders, and says what it cannot read there. This node serves
@@ -249,10 +264,11 @@ impl Node {
 const THROUGH: &str = "through";
 const LEASE_AGE_MS: &str = "lease_age_ms";
 
-/// What is read from files for asking parents.
+/// What is read from files for asking parents and the feed.
 pub struct Way {
     identity: Option<Arc<CertKey>>,
     hop_secret: Option<HeaderValue>,
+    feed: Option<reqwest::Client>,
 }
 
 impl Way {
@@ -261,12 +277,22 @@ impl Way {
     /// # Errors
     /// When one of them cannot be used.
     pub fn read(settings: &Settings) -> Result<Self, Error> {
-        let identity = settings.identity.as_ref();
-        let identity = identity.map(|(chain, key)| tls::identity(chain, key));
+        let files = settings.identity.as_ref();
+        let files = files.map(|(chain, key)| (chain.as_path(), key.as_path()));
+        let identity = files.map(|(chain, key)| tls::identity(chain, key));
         let hop_secret = settings.hop_secret_file.as_deref().map(secret);
+        let feed = match &settings.feed.from {
+            Some(Place::Server(_)) => {
+                let authority = settings.feed.ca_file.as_deref();
+                let authority = authority.or(settings.app.parent_ca.as_deref());
+                Some(client(authority, files)?)
+            }
+            _ => None,
+        };
         Ok(Self {
             identity: identity.transpose()?,
             hop_secret: hop_secret.transpose()?,
+            feed,
         })
     }
 }
@@ -275,12 +301,11 @@ fn source(
     settings: &Settings,
     role: &Role,
     credential: &Credential,
-) -> Result<Option<Arc<dyn Source>>, Error> {
-    Ok(match &settings.feed.from {
-        None => None,
-        Some(Place::File(path)) => Some(Arc::new(Lines::new(path.clone()))),
-        Some(Place::Server(url)) => {
-            let authority = settings.app.parent_ca.as_deref();
+    client: Option<reqwest::Client>,
+) -> (Option<Arc<dyn Source>>, Option<Arc<Server>>) {
+    match (&settings.feed.from, client) {
+        (Some(Place::File(path)), _) => (Some(Arc::new(Lines::new(path.clone()))), None),
+        (Some(Place::Server(url)), Some(client)) => {
             let serves_viewers = role.viewers.is_some();
             let stops = settings.feed.purges.stops();
             let who = Who {
@@ -292,10 +317,12 @@ fn source(
                 },
                 stops_s: stops.map(|span| span.as_secs().saturating_add(1)),
             };
-            let server = Server::new(url.clone(), who, credential.clone(), authority)?;
-            Some(Arc::new(server))
+            let server = Server::new(url.clone(), who, credential.clone(), client);
+            let server = Arc::new(server);
+            (Some(Arc::clone(&server) as _), Some(server))
         }
-    })
+        _ => (None, None),
+    }
 }
 
 /// Numbers between 0 and 1 from the system's randomness; one without it does without.

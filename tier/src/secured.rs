@@ -17,6 +17,7 @@ use rustls::{ProtocolVersion, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 
+use crate::child;
 use crate::tcp::Tcp;
 
 /// A TLS connection to a client, after its handshake.
@@ -197,7 +198,7 @@ fn digest(tls: &ServerConnection) -> SslDigest {
         Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
         _ => "TLSv1.3",
     };
-    SslDigest::new("", version, None, None, Vec::new())
+    child::digest(version, tls)
 }
 
 /// The stream beneath as rustls wants it.

@@ -5,7 +5,7 @@
 //   [--timeout SECONDS] [--patience SECONDS] [--shot FILE]
 //
 // Steps, in the order given (README.md says what each one demands):
-//   play  quality  audio[:LANG]  pitch[:LANG]  text[:LANG]  thumbnails  sprites:URL  seek:SECONDS  iframes  lose:PID@HOST  ended
+//   play  quality  audio[:LANG]  pitch[:LANG]  text[:LANG]  thumbnails  sprites:URL  seek:SECONDS  iframes  lose:PID@HOST  kill:PID  ended
 // The output is one JSON object on one line: {ok, fail: […], player, steps: {…}, …}. Exit 0 when every step held, 1 when
 // not, 64 for wrong options. The browser is /usr/bin/chromium, or what CHROMIUM names.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -21,7 +21,7 @@ const LIBRARIES = {
   shaka: 'shaka-player/dist/shaka-player.compiled.js',
   'dash.js': 'dashjs/dist/modern/umd/dash.all.min.js',
 }
-const STEPS = ['play', 'quality', 'audio', 'pitch', 'text', 'thumbnails', 'sprites', 'seek', 'iframes', 'lose', 'ended']
+const STEPS = ['play', 'quality', 'audio', 'pitch', 'text', 'thumbnails', 'sprites', 'seek', 'iframes', 'lose', 'kill', 'ended']
 /** A picture with less contrast than this shows nothing. */
 const BLANK = 40
 /** The parts of the film at which single pictures are asked for. */
@@ -86,6 +86,7 @@ async function take(page, name, argument, setting) {
     if (name === 'audio' || name === 'pitch') return await call('audio', argument, name === 'pitch')
     if (name === 'iframes') return await iframes(page, call)
     if (name === 'lose') return await lose(call, ...argument.split('@'))
+    if (name === 'kill') return await kill(call, argument)
     if (name === 'thumbnails' || name === 'sprites') return pictures(await call(name, PLACES, argument))
     return await call(name, argument)
   } catch (error) {
@@ -103,6 +104,13 @@ async function lose(call, pid, host) {
   process.kill(Number(pid), 'SIGKILL')
   const facts = await call('beyond', ahead_s + 5)
   return { before, after: givers, ahead_s, ...facts }
+}
+
+/** A process that gives no segment is killed; the film must play on, beyond what was fetched before. */
+async function kill(call, pid) {
+  const { ahead_s } = await call('ahead')
+  process.kill(Number(pid), 'SIGKILL')
+  return { ahead_s, ...(await call('beyond', ahead_s + 5)) }
 }
 
 /** Single I-frames at several places, each looked at. */
@@ -297,6 +305,7 @@ function step(text) {
   if (!STEPS.includes(name)) throw new Error(`a step must be one of ${STEPS.join(', ')}, not ${name}`)
   if (name === 'seek' && !(Number(argument) >= 0)) throw new Error('seek must name seconds, as in seek:12')
   if (name === 'lose' && !/^[1-9]\d*@\S+$/.test(argument ?? '')) throw new Error('lose must name a process and its host, as in lose:4711@localhost:8443')
+  if (name === 'kill' && !/^[1-9]\d*$/.test(argument ?? '')) throw new Error('kill must name a process, as in kill:4711')
   if (name === 'sprites' && !argument) throw new Error('sprites must name a file, as in sprites:thumbs/sprite.vtt')
   return { name, argument }
 }

@@ -3,6 +3,9 @@
 // node e2e/watch.mjs --page http://127.0.0.1:PORT/watch?v=ID --format hls|hls-ts|dash --edge localhost:PORT[,…]
 //   --protocol h3|h2|http/1.1 [--spki BASE64[,…]] [--until ended|SECONDS] [--timeout SECONDS] [--shot FILE]
 //   [--protected]  a content decryption module must have taken part
+//   [--visit]      the film is paused, goes on, is jumped in, and the page is left at the end
+//   [--beat JSON]  what heartbeats are answered, every second, in place of what the API says; with `stop` the page must
+//                  stop, with `manifests` it must go on under their token
 //
 // The last line of the output is one JSON object: {ok, fail: […], …}. Exit 0 when ok, 1 when not, 64 for wrong options.
 // The browser is /usr/bin/chromium, or what CHROMIUM names.
@@ -45,9 +48,12 @@ process.exit(ok ? 0 : 1)
 /** The whole visit; returns what was seen and what was wrong with it. */
 async function watch() {
   const page = await open()
+  if (options.beat) await answerBeats(page)
   await page.goto(address(), { waitUntil: 'domcontentloaded', timeout: 20_000 })
+  if (options.beat?.action === 'stop') return stopped(page)
   await page.waitForFunction(reached, { at_s: 1, half: true }, { timeout: 0, polling: 100 })
   const early = await spread(page)
+  if (options.visit) await visit(page)
   const at_s = options.until === 'ended' ? Number.POSITIVE_INFINITY : Number(options.until)
   await page.waitForFunction(reached, { at_s, half: false }, { timeout: 0, polling: 100 })
   // The last timings and rows are drawn a moment after the last bytes.
@@ -55,7 +61,57 @@ async function watch() {
   const seen = await page.evaluate(look)
   seen.spread = Math.max(early, await spread(page))
   if (options.shot) await page.screenshot({ path: options.shot, fullPage: true })
-  return judge(seen)
+  const verdict = judge(seen)
+  if (options.visit) {
+    // What the page has not told yet it tells as it goes.
+    const told = page.waitForRequest(/playback\/events/, { timeout: 5000 }).catch(() => null)
+    await page.evaluate(() => window.dispatchEvent(new PageTransitionEvent('pagehide')))
+    if ((await told) === null) verdict.fail.push('the page went without a word')
+    await after(500)
+  }
+  return verdict
+}
+
+/** Pauses, goes on, and jumps to where nothing was fetched yet, if the film is that long. */
+async function visit(page) {
+  await page.evaluate(() => document.querySelector('video').pause())
+  await after(1500)
+  await page.evaluate(() => document.querySelector('video').play())
+  await page.waitForFunction((past_s) => document.querySelector('video').currentTime > past_s, 2, { timeout: 0, polling: 100 })
+  await page.evaluate(() => {
+    const video = document.querySelector('video')
+    video.currentTime = video.duration * 0.75
+  })
+}
+
+/** Has the page send a heartbeat a second, and answers it. */
+async function answerBeats(page) {
+  await page.route(/\/v1\/playback\/start$/, async (route) => {
+    const answer = await route.fetch()
+    const playback = await answer.json()
+    playback.heartbeat.every_s = 1
+    await route.fulfill({ response: answer, json: playback })
+  })
+  // Once something was fetched under the token that the session began with.
+  let fetched = false
+  page.on('requestfinished', (request) => (fetched ||= /\/segment_\d+\./.test(request.url())))
+  await page.route(/\/heartbeat$/, (route) => route.fulfill({ json: fetched ? options.beat : { action: 'continue' } }))
+}
+
+/** The page must stop the film, say why, and fetch nothing more. */
+async function stopped(page) {
+  await page.waitForFunction(() => window.millrace?.error, null, { timeout: 0, polling: 100 })
+  const look = () => page.evaluate(() => ({ at_s: document.querySelector('video').currentTime, asked: window.timings.length }))
+  const before = await look()
+  await after(2500)
+  const now = await look()
+  const seen = await page.evaluate(() => ({ error: window.millrace.error, player: window.millrace.player, veil: document.querySelector('.veil')?.textContent ?? null }))
+  const fail = []
+  if (now.at_s !== before.at_s) fail.push('the film went on')
+  if (seen.player !== null) fail.push('the player is still at work')
+  if (now.asked - before.asked > 1) fail.push(`${now.asked - before.asked} requests came after the stop`)
+  if (!seen.veil?.includes(seen.error)) fail.push('the page does not show why')
+  return { fail, ...seen }
 }
 
 /** What is wrong with what was seen. */
@@ -71,6 +127,11 @@ function judge({ rows, requests, ...seen }) {
   must(!seen.sound || seen.audio_bytes > 0, 'the film has sound, and none was decoded')
   must(!options.protected || seen.encrypted, 'no content decryption module took part')
   must(requests.length > 0, 'no segment was asked for')
+  const renewed = Object.values(options.beat?.manifests ?? {}).find(Boolean)?.match(/\/~[^/]+\//)?.[0]
+  if (renewed) {
+    must(requests.at(-1).name.includes(renewed), 'the last segment was asked for under the old token')
+    must(!requests[0].name.includes(renewed), 'the first segment was asked for under the new token')
+  }
   for (const { name, protocol } of requests) {
     const url = new URL(name)
     must(protocol === options.protocol, `${tail(url)} came over ${protocol || 'an untold protocol'}`)
@@ -223,7 +284,7 @@ function read(args) {
       args,
       options: {
         ...{ page: text, format: text, edge: text, spki: text, protocol: text, until: text, timeout: text, shot: text },
-        protected: { type: 'boolean' },
+        ...{ protected: { type: 'boolean' }, visit: { type: 'boolean' }, beat: text },
       },
     })
     const { page, format, edge, spki, protocol, until = 'ended', timeout = '120', shot } = values
@@ -233,7 +294,9 @@ function read(args) {
     if (!edge) throw new Error('--edge must name at least one host:port')
     if (until !== 'ended' && !(Number(until) > 0)) throw new Error('--until must be `ended` or seconds')
     if (!(Number(timeout) > 0)) throw new Error('--timeout must be seconds')
-    return { page, format, edges: edge.split(','), spki, protocol, until, timeout: Number(timeout), shot, protected: values.protected ?? false }
+    const { protected: secret = false, visit = false } = values
+    const beat = values.beat === undefined ? null : JSON.parse(values.beat)
+    return { page, format, edges: edge.split(','), spki, protocol, until, timeout: Number(timeout), shot, protected: secret, visit, beat }
   } catch (error) {
     console.error(`watch.mjs: ${error.message}`)
     process.exit(64)

@@ -34,7 +34,7 @@ const HOUSE: [Need; 4] = [
 ];
 
 /// To run the tests as well.
-const TESTS: [Need; 4] = [
+const TESTS: [Need; 5] = [
     Need {
         probe: "chromium --version",
         packages: "chromium",
@@ -53,6 +53,11 @@ const TESTS: [Need; 4] = [
     Need {
         probe: "xmllint --version",
         packages: "libxml2-utils",
+    },
+    // Runs what judges the APIs.
+    Need {
+        probe: "python3 -m ensurepip --version",
+        packages: "python3-venv",
     },
 ];
 
@@ -78,6 +83,12 @@ pub(crate) fn everything() -> Result<()> {
     packages(&HOUSE)?;
     packages(&TESTS)?;
     nextest()?;
+    // It judges the APIs in two tests, which say that they were skipped without it.
+    if let Err(error) = schemathesis() {
+        eprintln!(
+            "note: schemathesis cannot be had here; the APIs are NOT judged by it: {error:#}"
+        );
+    }
     web()
 }
 
@@ -180,6 +191,26 @@ fn nextest() -> Result<()> {
     run(&mut command(&format!(
         "cargo install --locked cargo-nextest --version {NEXTEST}"
     )))
+}
+
+/// Installs schemathesis, with what it needs in the versions that it was tried with, into a folder of its own.
+fn schemathesis() -> Result<()> {
+    let folder = root().join("target/tools/schemathesis");
+    let wanted = root().join("xtask/schemathesis.txt");
+    let stamp = folder.join("wanted");
+    if fs::read(&wanted).ok() == fs::read(&stamp).ok() {
+        return Ok(());
+    }
+    eprintln!("installing schemathesis …");
+    run(command("python3 -m venv --clear").arg(&folder))?;
+    let pip = folder.join("bin/python");
+    let quietly =
+        "-m pip install --quiet --disable-pip-version-check --only-binary :all: --requirement";
+    run(command(&pip.display().to_string())
+        .args(quietly.split(' '))
+        .arg(&wanted))?;
+    fs::copy(&wanted, &stamp).context("cannot note which schemathesis is installed")?;
+    Ok(())
 }
 
 /// The path of cargo-deny, which is built into the target folder once.

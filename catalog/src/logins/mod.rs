@@ -55,8 +55,9 @@ pub enum Renewal {
 /// The logins of a site's users. An account's logins go with it.
 #[async_trait]
 pub trait Logins: Send + Sync {
-    /// Begins a login; `false` when there is no such account any more.
-    async fn begin(&self, new: NewLogin) -> Result<bool, Error>;
+    /// Begins a login by a password, of which the hash is given; `false` when there is no such account any more, or it
+    /// has another password by now.
+    async fn begin(&self, new: NewLogin, password: &str) -> Result<bool, Error>;
 
     /// Gives a new token for one that was not used yet, or within the last [`LEEWAY_S`]; one that
     /// was used before that ends the login. The login and the new token are good until `expires`.

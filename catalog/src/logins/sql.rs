@@ -25,19 +25,23 @@ impl Sql {
 
 #[async_trait]
 impl Logins for Sql {
-    async fn begin(&self, new: NewLogin) -> Result<bool, Error> {
+    async fn begin(&self, new: NewLogin, password: &str) -> Result<bool, Error> {
         let within = begin(&self.db).await?;
+        // Written, so that who changes the password meanwhile comes before, or after and ends this login too.
+        let sql = "UPDATE users SET password = password WHERE id = $1 AND password = $2";
+        let values = vec![new.user.as_str().into(), password.into()];
+        if change(&within, sql, values).await? == 0 {
+            return Ok(false);
+        }
         let sql = "INSERT INTO logins (id, user_id, started_unix_s, expires_unix_s) \
-                   SELECT $1, id, $3, $4 FROM users WHERE id = $2";
+                   VALUES ($1, $2, $3, $4)";
         let values = vec![
             new.id.as_str().into(),
             new.user.as_str().into(),
             seconds(new.started),
             seconds(new.expires),
         ];
-        if change(&within, sql, values).await? == 0 {
-            return Ok(false);
-        }
+        change(&within, sql, values).await?;
         give(&within, &new.token, &new.id, new.expires).await?;
         within.commit().await.map_err(engine)?;
         Ok(true)

@@ -7,6 +7,7 @@ mod encodings;
 mod entitlements;
 mod feed;
 mod keys;
+mod members;
 mod nodes;
 mod people;
 mod plays;
@@ -38,6 +39,9 @@ impl MigratorTrait for Migrations {
             ("terms", &sessions::TERMS),
             ("erased", &videos::ERASED),
             ("plays", &plays::TABLES),
+            ("members", &members::TABLES),
+            ("sessions_of_films", &sessions::OF_FILMS),
+            ("key_rotation", &keys::ROTATION),
         ];
         let boxed = |(name, statements)| Box::new(Step::new(name, statements)) as _;
         steps.into_iter().map(boxed).collect()

@@ -36,3 +36,7 @@ pub(super) const LEASES: [&str; 12] = [
 
 /// Sessions keep what their tokens say.
 pub(super) const TERMS: [&str; 1] = ["ALTER TABLE sessions ADD COLUMN terms TEXT"];
+
+/// The sessions of a film are found without looking at all of them.
+pub(super) const OF_FILMS: [&str; 1] =
+    ["CREATE INDEX sessions_of_film ON sessions (video) WHERE stopped_unix_s IS NULL"];

@@ -31,6 +31,7 @@ pub async fn all(shared: Arc<dyn Sessions>) {
     an_end_is_put_off_and_never_put_forward(sessions).await;
     an_account_s_sessions_of_some_films_are_cut(sessions).await;
     what_ended_early_is_told_once(sessions).await;
+    a_film_s_sessions_end_and_edges_are_not_told_of_each(sessions).await;
     only_living_sessions_are_counted_and_only_expired_ones_forgotten(sessions).await;
 }
 
@@ -311,14 +312,16 @@ async fn a_lost_lease_ends_a_limited_session_and_no_other(sessions: &dyn Session
         .expect("find")
         .expect("it was");
     assert_eq!(lost.ended, Some((UnixSeconds(192), Ending::LeaseLost)));
-    assert!(sessions.lapse(UnixSeconds(198)).await.expect("lapse") >= 1);
+    sessions.excuse(UnixSeconds(199)).await.expect("excuse");
     assert_eq!(sessions.lapse(UnixSeconds(198)).await.expect("lapse"), 0);
+    assert!(sessions.lapse(UnixSeconds(199)).await.expect("lapse") >= 1);
+    assert_eq!(sessions.lapse(UnixSeconds(199)).await.expect("lapse"), 0);
     let lapsed = sessions
         .find(&id("l1"))
         .await
         .expect("find")
         .expect("it was");
-    assert_eq!(lapsed.ended, Some((UnixSeconds(198), Ending::LeaseLost)));
+    assert_eq!(lapsed.ended, Some((UnixSeconds(199), Ending::LeaseLost)));
 }
 
 async fn late_heartbeats_do_not_move_the_position_back(sessions: &dyn Sessions) {
@@ -343,13 +346,19 @@ async fn an_end_is_put_off_and_never_put_forward(sessions: &dyn Sessions) {
     let prolong = async |to, now| {
         let id = id("p1");
         let prolonged = sessions.prolong(&id, UnixSeconds(to), UnixSeconds(now));
-        prolonged.await.expect("prolong");
-        let found = sessions.find(&id).await.expect("find");
-        found.map(|session| session.expires.0)
+        let prolonged = prolonged.await.expect("prolong");
+        assert_eq!(sessions.find(&id).await.expect("find"), prolonged);
+        prolonged.map(|session| (session.expires.0, session.lives(UnixSeconds(now))))
     };
-    assert_eq!(prolong(300, 199).await, Some(300));
-    assert_eq!(prolong(250, 200).await, Some(300));
-    assert_eq!(prolong(400, 300).await, Some(300), "it is over");
+    assert_eq!(prolong(300, 199).await, Some((300, true)));
+    assert_eq!(prolong(250, 200).await, Some((300, true)));
+    assert_eq!(prolong(400, 300).await, Some((300, false)), "it is over");
+    // Who wants to prolong what another ended meanwhile is told so.
+    stop(sessions, "p1", 250).await;
+    assert_eq!(prolong(400, 250).await, Some((300, false)));
+    let absent = id("absent");
+    let absent = sessions.prolong(&absent, UnixSeconds(2), UnixSeconds(1));
+    assert_eq!(absent.await.expect("prolong"), None);
 }
 
 async fn an_account_s_sessions_of_some_films_are_cut(sessions: &dyn Sessions) {
@@ -407,9 +416,9 @@ async fn what_ended_early_is_told_once(sessions: &dyn Sessions) {
             .map(|session| session.id)
             .collect::<Vec<_>>()
     };
-    for session in names(100, 1000).await {
-        sessions.told(&session).await.expect("told");
-    }
+    let before = names(100, 1000).await;
+    sessions.told(&before).await.expect("told");
+    sessions.told(&[]).await.expect("told of none");
     begin(sessions, "u0").await;
     starts(sessions, of("una", "u1")).await;
     starts(sessions, of("una", "u2")).await;
@@ -420,8 +429,41 @@ async fn what_ended_early_is_told_once(sessions: &dyn Sessions) {
     assert_eq!(names(199, 9).await, [id("u2"), id("u1")]);
     assert_eq!(names(199, 1).await, [id("u2")]);
     assert_eq!(names(200, 9).await, [], "its token is over");
-    sessions.told(&id("u2")).await.expect("told");
+    sessions.told(&[id("u2")]).await.expect("told");
     assert_eq!(names(130, 9).await, [id("u1")]);
+    sessions.told(&[id("u1")]).await.expect("told");
+}
+
+async fn a_film_s_sessions_end_and_edges_are_not_told_of_each(sessions: &dyn Sessions) {
+    let of_film = |name: &str, film_id: &str| NewSession {
+        video: film(film_id),
+        repeat: wish(name, "d"),
+        ..of("kim", name)
+    };
+    starts(sessions, of_film("k1", "gone")).await;
+    starts(sessions, of_film("k2", "gone")).await;
+    starts(sessions, of_film("k3", "stays")).await;
+    stop(sessions, "k1", 110).await;
+    let end_all = async |now| {
+        let ended = sessions.end_all(&film("gone"), UnixSeconds(now)).await;
+        ended.expect("end")
+    };
+    assert_eq!((end_all(120).await, end_all(121).await), (1, 0));
+    let found = sessions.find(&id("k2")).await.expect("find");
+    let ended = found.and_then(|session| session.ended);
+    assert_eq!(ended, Some((UnixSeconds(120), Ending::Stopped)));
+    let untold = sessions.untold(UnixSeconds(130), 9).await.expect("untold");
+    let untold: Vec<_> = untold.into_iter().map(|session| session.id).collect();
+    assert_eq!(untold, [id("k1")], "which ended before its film");
+    sessions.told(&untold).await.expect("told");
+    // Their streams and their keys are free.
+    let again = NewSession {
+        repeat: wish("k2", "d"),
+        ..of_film("k4", "stays")
+    };
+    starts(sessions, again).await;
+    starts(sessions, of_film("k5", "stays")).await;
+    full(sessions, of_film("k6", "stays")).await;
 }
 
 async fn only_living_sessions_are_counted_and_only_expired_ones_forgotten(sessions: &dyn Sessions) {

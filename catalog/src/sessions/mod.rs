@@ -46,6 +46,9 @@ impl Session {
     }
 }
 
+/// Of how many sessions it is noted at once that edges were told.
+pub const MOST_TOLD: u32 = 500;
+
 /// Why a session ended before its token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -178,13 +181,14 @@ pub trait Sessions: Send + Sync {
         lease: UnixSeconds,
     ) -> Result<Option<Session>, Error>;
 
-    /// Puts off the end of a session that lives; it is never put forward.
+    /// Puts off the end of a session that lives; it is never put forward. Gives it as it is then, if there is one: it
+    /// may be over, and a token must end no later than it says.
     async fn prolong(
         &self,
         id: &SessionId,
         expires: UnixSeconds,
         now: UnixSeconds,
-    ) -> Result<(), Error>;
+    ) -> Result<Option<Session>, Error>;
 
     /// Ends a session and frees its repeat key; ending it again changes nothing. Gives it as it is
     /// then, if there is one.
@@ -198,7 +202,8 @@ pub trait Sessions: Send + Sync {
     /// Ends an account's sessions of some films; tells how many.
     async fn cut(&self, cut: &Cut, now: UnixSeconds) -> Result<u64, Error>;
 
-    /// Ends all sessions of a film, and frees their streams; tells how many. Edges are told of the film.
+    /// Ends all sessions of a film, and frees their streams; tells how many. Edges are told of the film, and not of
+    /// each of these.
     async fn end_all(&self, video: &VideoId, now: UnixSeconds) -> Result<u64, Error>;
 
     /// The films that an account has living sessions of.
@@ -207,6 +212,10 @@ pub trait Sessions: Send + Sync {
     /// An account's sessions that have a stream now, oldest first.
     async fn streams(&self, account: &UserId, now: UnixSeconds) -> Result<Vec<Session>, Error>;
 
+    /// Prolongs the lease of all limited sessions that have not ended to `lease` at least: for as long as nobody
+    /// could hear players, none was silent.
+    async fn excuse(&self, lease: UnixSeconds) -> Result<u64, Error>;
+
     /// Ends the limited sessions whose lease has run out; tells how many.
     async fn lapse(&self, now: UnixSeconds) -> Result<u64, Error>;
 
@@ -214,8 +223,8 @@ pub trait Sessions: Send + Sync {
     /// `limit`, the ones that ended first before the others.
     async fn untold(&self, now: UnixSeconds, limit: u32) -> Result<Vec<Session>, Error>;
 
-    /// Notes that edges were told of a session's end.
-    async fn told(&self, id: &SessionId) -> Result<(), Error>;
+    /// Notes that edges were told of the ends of these sessions, at most [`MOST_TOLD`].
+    async fn told(&self, ids: &[SessionId]) -> Result<(), Error>;
 
     /// The limit of an account's own, if it has one; 0 is any number.
     async fn limit(&self, account: &UserId) -> Result<Option<u32>, Error>;

@@ -46,33 +46,33 @@ impl Sessions for Sql {
         now: UnixSeconds,
         lease: UnixSeconds,
     ) -> Result<Option<Session>, Error> {
-        let sql = format!(
-            "UPDATE sessions SET last_beat_unix_s = $2, lease_unix_s = $3 WHERE id = $1 AND {LIVES}"
+        // Beats that overtake each other do not move the position back.
+        let newer = "CASE WHEN seq IS NULL OR seq < $4 THEN";
+        let mut values = vec![id.as_str().into(), seconds(now), seconds(lease)];
+        values.extend(
+            [beat.seq, beat.position_ms]
+                .into_iter()
+                .flatten()
+                .map(bounded),
         );
-        let values = vec![id.as_str().into(), seconds(now), seconds(lease)];
-        if change(&self.db, &sql, values).await? == 0 {
-            let lapsed = "id = $3 AND limited AND lease_unix_s <= $1";
-            end(&self.db, lapsed, id.as_str(), Ending::LeaseLost, now).await?;
-            return find(&self.db, id).await;
-        }
-        let newer = "WHERE id = $1 AND (seq IS NULL OR seq < $2)";
-        let (sql, values) = match (beat.seq, beat.position_ms) {
-            (None, None) => return find(&self.db, id).await,
-            (None, Some(position)) => {
-                let sql = "UPDATE sessions SET position_ms = $2 WHERE id = $1";
-                (sql.to_owned(), vec![bounded(position)])
-            }
-            (Some(seq), None) => {
-                let sql = format!("UPDATE sessions SET seq = $2 {newer}");
-                (sql, vec![bounded(seq)])
-            }
-            (Some(seq), Some(position)) => {
-                let sql = format!("UPDATE sessions SET seq = $2, position_ms = $3 {newer}");
-                (sql, vec![bounded(seq), bounded(position)])
-            }
+        let said = match (beat.seq, beat.position_ms) {
+            (None, None) => String::new(),
+            (None, Some(_)) => ", position_ms = $4".to_owned(),
+            (Some(_), None) => format!(", seq = {newer} $4 ELSE seq END"),
+            (Some(_), Some(_)) => format!(
+                ", seq = {newer} $4 ELSE seq END, position_ms = {newer} $5 ELSE position_ms END"
+            ),
         };
-        let values = [vec![id.as_str().into()], values].concat();
-        change(&self.db, &sql, values).await?;
+        let sql = format!(
+            "UPDATE sessions SET last_beat_unix_s = $2, lease_unix_s = $3{said} \
+             WHERE id = $1 AND {LIVES} RETURNING *"
+        );
+        let beaten = self.db.query_one_raw(statement(sql, values)).await;
+        if let Some(row) = beaten.map_err(engine)? {
+            return session(&row).map(Some);
+        }
+        let lapsed = "id = $3 AND limited AND lease_unix_s <= $1";
+        end(&self.db, lapsed, id.as_str(), Ending::LeaseLost, now).await?;
         find(&self.db, id).await
     }
 
@@ -81,12 +81,13 @@ impl Sessions for Sql {
         id: &SessionId,
         expires: UnixSeconds,
         now: UnixSeconds,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Session>, Error> {
         let sql = format!(
             "UPDATE sessions SET expires_unix_s = $3 WHERE id = $1 AND expires_unix_s < $3 AND {LIVES}"
         );
         let values = vec![id.as_str().into(), seconds(now), seconds(expires)];
-        change(&self.db, &sql, values).await.map(drop)
+        change(&self.db, &sql, values).await?;
+        find(&self.db, id).await
     }
 
     async fn stop(
@@ -117,11 +118,11 @@ impl Sessions for Sql {
     }
 
     async fn end_all(&self, video: &VideoId, now: UnixSeconds) -> Result<u64, Error> {
-        let sql =
-            format!("{END} WHERE stopped_unix_s IS NULL AND expires_unix_s > $1 AND video = $3");
+        let sql = "UPDATE sessions SET stopped_unix_s = $1, ending = $2, idempotency_key = NULL \
+                   WHERE stopped_unix_s IS NULL AND expires_unix_s > $1 AND video = $3";
         let why = Ending::Stopped.as_str().into();
         let values = vec![seconds(now), why, video.as_str().into()];
-        change(&self.db, &sql, values).await
+        change(&self.db, sql, values).await
     }
 
     async fn watched(&self, account: &UserId, now: UnixSeconds) -> Result<Vec<VideoId>, Error> {
@@ -137,6 +138,12 @@ impl Sessions for Sql {
         streams(&self.db, account, now).await
     }
 
+    async fn excuse(&self, lease: UnixSeconds) -> Result<u64, Error> {
+        let sql = "UPDATE sessions SET lease_unix_s = $1 \
+                   WHERE stopped_unix_s IS NULL AND limited AND lease_unix_s < $1";
+        change(&self.db, sql, vec![seconds(lease)]).await
+    }
+
     async fn lapse(&self, now: UnixSeconds) -> Result<u64, Error> {
         let sql = format!("{END} WHERE stopped_unix_s IS NULL AND limited AND lease_unix_s <= $1");
         let values = vec![seconds(now), Ending::LeaseLost.as_str().into()];
@@ -150,11 +157,17 @@ impl Sessions for Sql {
         rows.iter().map(session).collect()
     }
 
-    async fn told(&self, id: &SessionId) -> Result<(), Error> {
-        let sql = "UPDATE sessions SET untold = FALSE WHERE id = $1";
-        change(&self.db, sql, vec![id.as_str().into()])
-            .await
-            .map(drop)
+    async fn told(&self, ids: &[SessionId]) -> Result<(), Error> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let places: Vec<String> = (1..=ids.len()).map(|n| format!("${n}")).collect();
+        let sql = format!(
+            "UPDATE sessions SET untold = FALSE WHERE id IN ({})",
+            places.join(", ")
+        );
+        let ids = ids.iter().map(|id| id.as_str().into()).collect();
+        change(&self.db, sql, ids).await.map(drop)
     }
 
     async fn limit(&self, account: &UserId) -> Result<Option<u32>, Error> {

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use crate::keys::KeySet;
+
 /// How a film is packed when its default way does not suit a player: a path segment behind the film's id, `@` and
-/// words in this order, separated by commas: a [`Protection`], a [`KeyFormat`], a segment length `2s` to `6s`.
+/// words in this order, separated by commas: a [`Protection`], a [`KeyFormat`], a set of keys `k2` and so on, a segment
+/// length `2s` to `6s`.
 ///
 /// `/v/abc/@cenc,2s/manifest.mpd`, for instance. Relative URLs stay inside the view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -12,6 +15,9 @@ pub struct View {
     pub protection: Option<Protection>,
     /// How HLS playlists name the keys; none: for the DRM systems that the film is meant for.
     pub key_format: Option<KeyFormat>,
+    /// The set of keys that it is encrypted with; none: the first, and of what lists the film the one that counts.
+    /// The first has no word.
+    pub keys: Option<KeySet>,
     /// The length of a segment that is aimed at, in seconds, 2 to 6; none: as the origin is configured.
     pub segment_s: Option<u8>,
 }
@@ -57,6 +63,10 @@ impl View {
                 "sampleaes" => view.protection = Some(Protection::SampleAes),
                 "identity" => view.key_format = Some(KeyFormat::Identity),
                 "clearkey" => view.key_format = Some(KeyFormat::ClearKey),
+                set if set.starts_with('k') => {
+                    let set = KeySet::parse(set.strip_prefix('k')?)?;
+                    view.keys = Some(set).filter(|set| !set.is_first());
+                }
                 "2s" => view.segment_s = Some(2),
                 "3s" => view.segment_s = Some(3),
                 "4s" => view.segment_s = Some(4),
@@ -76,6 +86,7 @@ impl fmt::Display for View {
             self.protection
                 .map(|protection| protection.as_str().to_owned()),
             self.key_format.map(|format| format.as_str().to_owned()),
+            self.keys.map(|set| format!("k{set}")),
             self.segment_s.map(|seconds| format!("{seconds}s")),
         ];
         let words: Vec<String> = words.into_iter().flatten().collect();
@@ -120,6 +131,8 @@ mod tests {
             "cbcs,identity",
             "cenc,clearkey,6s",
             "aes128,3s",
+            "k2",
+            "cbcs,clearkey,k4294967295,6s",
         ] {
             assert_eq!(
                 View::parse(words).map(|view| view.to_string()).as_deref(),
@@ -142,6 +155,13 @@ mod tests {
             "cenc,",
             "CENC",
             "clear",
+            "k",
+            "k0",
+            "k1",
+            "k02",
+            "k4294967296",
+            "2s,k2",
+            "k2,clearkey",
         ] {
             assert_eq!(View::parse(words), None, "{words}");
         }

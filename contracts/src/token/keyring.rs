@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::cat::{Algorithm, Issuer};
 use super::claims::{covers, is_scope};
@@ -156,25 +156,45 @@ pub enum KeyRingError {
     },
 }
 
-#[derive(Deserialize)]
-struct File {
-    keyring: Vec<Entry>,
+#[derive(Deserialize, Serialize)]
+pub(super) struct File {
+    pub(super) keyring: Vec<Entry>,
 }
 
-#[derive(Deserialize)]
-struct Entry {
+#[derive(Deserialize, Serialize)]
+pub(super) struct Entry {
     kid: String,
     ver: String,
-    key_hex: Option<String>,
-    pub_hex: Option<String>,
-    seed_hex: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key_hex: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pub_hex: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seed_hex: Option<String>,
     scope: Vec<String>,
     nbf: u64,
     exp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cose_kid_hex: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     alg: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     iss: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     aud: Option<String>,
+}
+
+impl File {
+    pub(super) fn read(text: &str) -> Result<Self, KeyRingError> {
+        serde_json::from_str(text).map_err(|error| KeyRingError::Json {
+            line: error.line(),
+            column: error.column(),
+            what: match error.classify() {
+                serde_json::error::Category::Data => "a member is missing or of another type",
+                _ => "not JSON",
+            },
+        })
+    }
 }
 
 impl KeyRing {
@@ -186,14 +206,7 @@ impl KeyRing {
     /// # Errors
     /// When the text is no such JSON, or a key in it is unusable; no error shows key material.
     pub fn from_json(text: &str) -> Result<Self, KeyRingError> {
-        let file: File = serde_json::from_str(text).map_err(|error| KeyRingError::Json {
-            line: error.line(),
-            column: error.column(),
-            what: match error.classify() {
-                serde_json::error::Category::Data => "a member is missing or of another type",
-                _ => "not JSON",
-            },
-        })?;
+        let file = File::read(text)?;
         let mut ring = Self::default();
         for (index, entry) in file.keyring.into_iter().enumerate() {
             // A text that is no key id may be a key that stands in the wrong place.

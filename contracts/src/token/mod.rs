@@ -21,11 +21,13 @@ mod material;
 mod memory;
 mod mint;
 mod presented;
+mod share;
 mod verify;
 
 pub use claims::{Claims, Countries};
 pub use keyring::{Key, KeyRing, KeyRingError, Version};
 pub use mint::MintError;
+pub use share::public_only;
 pub use verify::{Accepted, Request, admit, readmit, verify};
 
 /// Seconds by which a token may be used before its not-before time.

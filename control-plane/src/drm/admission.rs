@@ -9,10 +9,9 @@ use contracts::keys::{KeyId, System};
 use runtime::problem::Problem;
 use serde::Deserialize;
 
-use super::name;
 use super::token::Licence;
 use crate::app::App;
-use crate::keys::Keys;
+use crate::keys::{self, Keys, sets::Sets};
 use crate::problem::{self, catalogue};
 
 /// The token where a player can set no header.
@@ -26,24 +25,27 @@ pub(crate) struct Shown {
 /// What a player shows.
 pub(crate) type Asked = Result<Query<Shown>, QueryRejection>;
 
-/// The token of a request for a licence of this system, once it and its session are in order.
+/// The token of a request for a licence of this system, once it and its session are in order, and the film's keys. It
+/// names those that replaced what it was made for, too.
 pub(crate) async fn admit(
     app: &App,
     keys: &Keys,
     system: System,
     headers: &HeaderMap,
     query: Asked,
-) -> Result<Licence, Problem> {
+) -> Result<(Licence, Sets), Problem> {
     let Query(query) = query.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
     let shown = bearer(headers).or(query.token.as_deref());
     let shown = shown.ok_or_else(problem::no_license_token)?;
-    let licence = Licence::verify(&keys.licensing.keyring, shown, app.clock.now());
-    let licence = licence.map_err(problem::license_token)?;
+    let licence = Licence::verify(&keys.licensing.keyring.current(), shown, app.clock.now());
+    let mut licence = licence.map_err(problem::license_token)?;
     if licence.system != system {
         return Err(problem::license_refused("system"));
     }
     live(app, &licence.sid, &licence.asset).await?;
-    Ok(licence)
+    let sets = keys::of(app, keys, &licence.asset).await?;
+    licence.kids = sets.alike(&licence.kids);
+    Ok((licence, sets))
 }
 
 /// Counts a licence for these keys, all of which must be the token's. Where the keys cannot be read, none are told.
@@ -61,7 +63,7 @@ pub(crate) fn take(
     if !uses.take(licence, kids, app.clock.now()) {
         return Err(problem::license_refused("used-up"));
     }
-    let system = name(licence.system);
+    let system = licence.system.as_str();
     app.metrics.licences.with_label_values(&[system]).inc();
     tracing::info!(session.id = %licence.sid, video.id = %licence.asset, system, "a {system} licence for session {}", licence.sid);
     Ok(())

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
-use contracts::keys::{ContentKey, KeyId, KeyPeriod, System};
+use contracts::keys::{ContentKey, KeyId, System};
 use runtime::problem::Problem;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use super::admission::{self, Asked, Shown};
 use super::token::Licence;
 use crate::app::App;
-use crate::keys;
+use crate::keys::sets::Sets;
 use crate::problem;
 
 /// What a content decryption module asks for.
@@ -73,14 +73,13 @@ pub(crate) async fn license(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let keys = app.keys.as_ref().ok_or_else(Problem::no_route)?;
-    let licence = admission::admit(&app, keys, System::ClearKey, &headers, query).await?;
+    let (licence, sets) = admission::admit(&app, keys, System::ClearKey, &headers, query).await?;
     let body = body.map_err(problem::too_large)?;
     let (wanted, kind) = parse(&body).map_err(Problem::bad_request)?;
     if kind == Kind::PersistentLicense && !licence.policy.persist {
         return Err(problem::license_refused("persistence"));
     }
-    let periods = keys::of(&app, keys, &licence.asset).await?;
-    let given = allowed(&periods, &licence, &wanted)?;
+    let given = allowed(&sets, &licence, &wanted)?;
     let kids: Vec<KeyId> = given.iter().map(|key| key.kid).collect();
     admission::take(&app, keys, &licence, Some(&kids))?;
     let answer = Answer {
@@ -111,12 +110,12 @@ fn parse(body: &[u8]) -> Result<(Vec<KeyId>, Kind), &'static str> {
 
 /// The keys among those that are wanted which the token names. hls.js asks for every key of the film at once.
 fn allowed<'a>(
-    periods: &'a [KeyPeriod],
+    sets: &'a Sets,
     licence: &Licence,
     wanted: &[KeyId],
 ) -> Result<Vec<&'a ContentKey>, Problem> {
     let film = |kid: &KeyId| {
-        let mut all = periods.iter().flat_map(|period| &period.keys);
+        let mut all = sets.each().flatten().flat_map(|period| &period.keys);
         all.find(|key| key.kid == *kid)
     };
     let found: Option<Vec<&ContentKey>> = wanted.iter().map(film).collect();

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use ::config::{Problems, Span};
 use contracts::keys::System;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::name;
 use super::policy::{Hdcp, Rules};
 use crate::config::{base, file, span};
 
@@ -16,10 +15,14 @@ use crate::config::{base, file, span};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DrmConfig {
-    /// File with the key under which content keys are sealed in the catalogue, 64 hexadecimal digits. Whoever has
-    /// it and the catalogue has every film; without it no sealed key opens again. Empty: there are no content
-    /// keys, and protected films are not served. Default empty.
-    pub key_encryption_key: String,
+    /// File with the key under which content keys are sealed in the catalogue, 64 hexadecimal digits, or several
+    /// files: the first seals, all open. Whoever has it and the catalogue has every film; without it no sealed key
+    /// opens again. Empty: there are no content keys, and protected films are not served. Default empty.
+    #[serde(deserialize_with = "one_or_several")]
+    pub key_encryption_key: Vec<String>,
+    /// File with the key that the keys of other packagers' content follow from, 64 hexadecimal digits. Empty: the
+    /// last key of `key_encryption_key`. Default empty.
+    pub speke_key: String,
     /// File with the credential that origins show in `millrace-hop`. Needed with `key_encryption_key`. Default
     /// empty.
     pub keys_secret: String,
@@ -128,8 +131,10 @@ pub struct HdcpConfig {
 /// [`DrmConfig`], checked.
 #[derive(Clone, Debug)]
 pub struct Drm {
-    /// The file of the key-encryption key.
-    pub key_encryption_key: Option<PathBuf>,
+    /// The files of the key-encryption keys.
+    pub key_encryption_keys: Vec<PathBuf>,
+    /// The file of the key that keys of other packagers' content follow from.
+    pub speke_key: Option<PathBuf>,
     /// The file of the credential that origins show.
     pub keys_secret: Option<PathBuf>,
     /// Which systems may give the keys to players.
@@ -149,7 +154,8 @@ pub struct Drm {
 impl Default for DrmConfig {
     fn default() -> Self {
         Self {
-            key_encryption_key: String::new(),
+            key_encryption_key: Vec::new(),
+            speke_key: String::new(),
             keys_secret: String::new(),
             systems: Vec::new(),
             license_urls: BTreeMap::new(),
@@ -161,6 +167,20 @@ impl Default for DrmConfig {
             fairplay: VendorConfig::default(),
         }
     }
+}
+
+/// A text, or a list of texts.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Said {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match Said::deserialize(deserializer)? {
+        Said::One(path) => vec![path],
+        Said::Several(paths) => paths,
+    })
 }
 
 impl Default for PolicyConfig {
@@ -176,7 +196,8 @@ impl Default for PolicyConfig {
 }
 
 impl DrmConfig {
-    pub(crate) fn check(self, problems: &mut Problems) -> Drm {
+    pub(crate) fn check(mut self, problems: &mut Problems) -> Drm {
+        self.key_encryption_key.retain(|path| !path.is_empty());
         if self.key_encryption_key.is_empty() != self.keys_secret.is_empty() {
             problems.add(
                 "drm.keys_secret",
@@ -204,7 +225,7 @@ impl DrmConfig {
             (System::PlayReady, self.playready),
             (System::FairPlay, self.fairplay),
         ] {
-            let key = format!("drm.{}", name(system));
+            let key = format!("drm.{}", system.as_str());
             let vendor = vendor.check(&key, problems);
             if vendor.is_some() && !systems.contains(&system) {
                 problems.add(&key, "is of a system that is not in `drm.systems`");
@@ -213,7 +234,12 @@ impl DrmConfig {
         }
         span(problems, "drm.license_ttl", self.license_ttl, 5..=300);
         Drm {
-            key_encryption_key: file(self.key_encryption_key),
+            key_encryption_keys: self
+                .key_encryption_key
+                .into_iter()
+                .map(Into::into)
+                .collect(),
+            speke_key: file(self.speke_key),
             keys_secret: file(self.keys_secret),
             systems,
             license_urls: self.license_urls,

@@ -54,9 +54,9 @@ pub(crate) async fn show(
         Some(_) => return Err(Problem::bad_request("scheme must be cbcs or cenc")),
     };
     let video = VideoId::parse(&id).map_err(|_| Problem::no_video())?;
-    let periods = keys::of(&app, keys, &video).await?;
+    let sets = keys::of(&app, keys, &video).await?;
     let systems = keys.licensing.systems();
-    let document = document(&video, &periods, systems, scheme);
+    let document = document(&video, sets.periods(), systems, scheme);
     let document = document.map_err(|error| keys::internal(&error))?;
     let fields = [
         (header::CONTENT_TYPE, "application/cpix+xml"),

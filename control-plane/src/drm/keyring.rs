@@ -1,15 +1,14 @@
 //! The keys that licence tokens are signed with. A key fixes its algorithm: what a token says of it is compared only.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::Path;
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use runtime::secret::Unusable;
+use runtime::watched::{FileError, Watched};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The keys, of which the first signs.
 pub(crate) struct Keyring(Vec<Key>);
@@ -19,6 +18,26 @@ struct Key {
     algorithm: Algorithm,
     signs: EncodingKey,
     verifies: DecodingKey,
+    /// What others may verify with; none: whoever verifies can sign.
+    public: Option<[u8; 32]>,
+}
+
+/// The public part of a key (RFC 8037 §2), as a JSON Web Key Set has it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LicenseKey)]
+pub(crate) struct PublicKey {
+    /// `OKP`.
+    kty: &'static str,
+    /// `Ed25519`.
+    crv: &'static str,
+    /// `EdDSA`.
+    alg: &'static str,
+    /// `sig`.
+    r#use: &'static str,
+    /// The key's name, as tokens have it.
+    kid: String,
+    /// The key, base64url without padding.
+    x: String,
 }
 
 /// A JSON Web Key Set (RFC 7517 §5).
@@ -46,24 +65,36 @@ struct Named {
 }
 
 impl Keyring {
-    /// One HS256 key that is known already.
-    pub(crate) fn derived(secret: &[u8]) -> Self {
-        Self(vec![symmetric("house".to_owned(), secret)])
+    /// HS256 keys that are known already. All have one name, which says that they are.
+    pub(crate) fn derived(secrets: impl IntoIterator<Item = [u8; 32]>) -> Self {
+        let key = |secret: [u8; 32]| symmetric("house".to_owned(), &secret);
+        Self(secrets.into_iter().map(key).collect())
     }
 
-    /// Reads a key set. What is wrong with it is told without what stands in it.
-    pub(crate) fn read(path: &Path) -> Result<Self, Unusable> {
-        let mut text = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(MOST + 1).read_to_end(&mut text))
-            .map_err(|error| Unusable::new(path, format!("cannot be read: {error}")))?;
-        Self::parse(&text).map_err(|fault| Unusable::new(path, fault))
+    /// Reads a key set again whenever its file changes; without a file there are these keys. What is wrong with it is
+    /// told without what stands in it.
+    pub(crate) fn watch(path: Option<PathBuf>, derived: Self) -> Result<Watched<Self>, FileError> {
+        Watched::open(path, MOST, derived, |text| {
+            Self::parse(&text).map_err(|fault| format!("it {fault}"))
+        })
+    }
+
+    /// The public parts of the keys that have any.
+    pub(crate) fn public(&self) -> Vec<PublicKey> {
+        let public = |key: &Key| {
+            Some(PublicKey {
+                kty: "OKP",
+                crv: "Ed25519",
+                alg: "EdDSA",
+                r#use: "sig",
+                kid: key.kid.clone(),
+                x: B64.encode(key.public?),
+            })
+        };
+        self.0.iter().filter_map(public).collect()
     }
 
     fn parse(text: &[u8]) -> Result<Self, &'static str> {
-        if u64::try_from(text.len()).map_or(true, |length| length > MOST) {
-            return Err("is larger than 64 KiB");
-        }
         let set: Set = serde_json::from_slice(text).map_err(|_| "is no JSON Web Key Set")?;
         let keys: Vec<Key> = set.keys.iter().map(Key::parse).collect::<Result<_, _>>()?;
         if keys.is_empty() {
@@ -88,15 +119,8 @@ impl Keyring {
     /// The claims of a token that one of the keys signed for an audience. Times are not looked at.
     pub(crate) fn verify<T: DeserializeOwned>(&self, token: &str, audience: &str) -> Option<T> {
         let header: Named = header(token)?;
-        let key = self.0.iter().find(|key| key.kid == header.kid)?;
-        let mut rules = Validation::new(key.algorithm);
-        // The library would read the machine's clock.
-        rules.validate_exp = false;
-        rules.set_required_spec_claims(&["iss", "aud"]);
-        rules.set_audience(&[audience]);
-        rules.set_issuer(&[ISSUER]);
-        let read = jsonwebtoken::decode::<T>(token, &key.verifies, &rules);
-        read.ok().map(|token| token.claims)
+        let mut named = self.0.iter().filter(|key| key.kid == header.kid);
+        named.find_map(|key| key.verify(token, audience))
     }
 
     /// Whether each key verifies what it signs: an Ed25519 key has two parts that may be of two keys.
@@ -127,18 +151,29 @@ impl Key {
             ("OKP", Some("Ed25519")) if said.is_none_or(|alg| alg == "EdDSA") => {
                 let wrong = "has an Ed25519 key without `x` or `d` of 32 bytes";
                 let seed = part(&jwk.d).filter(|seed| seed.len() == 32).ok_or(wrong)?;
-                let public = part(&jwk.x)
-                    .filter(|public| public.len() == 32)
-                    .ok_or(wrong)?;
+                let public = part(&jwk.x).and_then(|public| public.try_into().ok());
+                let public: [u8; 32] = public.ok_or(wrong)?;
                 Ok(Self {
                     kid: jwk.kid.clone(),
                     algorithm: Algorithm::EdDSA,
                     signs: EncodingKey::from_ed_der(&[PKCS8_ED25519, &seed].concat()),
                     verifies: DecodingKey::from_ed_der(&public),
+                    public: Some(public),
                 })
             }
             _ => Err("has a key that is neither `oct` with HS256 nor `OKP` with Ed25519"),
         }
+    }
+
+    fn verify<T: DeserializeOwned>(&self, token: &str, audience: &str) -> Option<T> {
+        let mut rules = Validation::new(self.algorithm);
+        // The library would read the machine's clock.
+        rules.validate_exp = false;
+        rules.set_required_spec_claims(&["iss", "aud"]);
+        rules.set_audience(&[audience]);
+        rules.set_issuer(&[ISSUER]);
+        let read = jsonwebtoken::decode::<T>(token, &self.verifies, &rules);
+        read.ok().map(|token| token.claims)
     }
 
     fn sign<T: Serialize>(&self, claims: &T) -> Option<String> {
@@ -154,6 +189,7 @@ fn symmetric(kid: String, secret: &[u8]) -> Key {
         algorithm: Algorithm::HS256,
         signs: EncodingKey::from_secret(secret),
         verifies: DecodingKey::from_secret(secret),
+        public: None,
     }
 }
 
@@ -219,6 +255,28 @@ mod tests {
             (alg(&first), alg(&second)),
             ("HS256".into(), "EdDSA".into())
         );
+    }
+
+    #[test]
+    fn the_public_part_of_a_key_is_told_and_nothing_else_of_any() {
+        let ring = ring(&[oct("a", 1), okp("b")]).unwrap();
+        let told = serde_json::to_value(ring.public()).unwrap();
+        let wanted = json!([{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": "b", "x": PUBLIC}]);
+        assert_eq!(told, wanted);
+    }
+
+    #[test]
+    fn a_token_outlives_the_key_that_it_followed_from() {
+        let (old, new) = ([1; 32], [2; 32]);
+        let token = Keyring::derived([old]).sign(&claims()).unwrap();
+        for (keys, counts) in [
+            (vec![old], true),
+            (vec![new, old], true),
+            (vec![new], false),
+        ] {
+            let read = Keyring::derived(keys).verify::<Value>(&token, "license");
+            assert_eq!(read.is_some(), counts);
+        }
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! 3. `clearkey` gives the keys themselves (W3C Clear Key);
 //! 4. `proxy` passes challenges of other systems on to their vendors, as each wants it (`vendor`).
 //!
+//! `jwks` tells licence servers elsewhere what tokens are verified with.
+//!
 //! Other packagers get keys too: `cpix` tells a film's, `speke` fills in those that a
 //! packager names (`filling`).
 
@@ -15,6 +17,7 @@ pub(crate) mod clearkey;
 pub(crate) mod config;
 pub(crate) mod cpix;
 mod filling;
+pub(crate) mod jwks;
 mod keyring;
 pub(crate) mod offer;
 pub(crate) mod policy;
@@ -29,6 +32,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use contracts::keys::{System, TrackType};
+use runtime::watched::{FileError, Watched};
 
 pub(crate) use self::token::Refused;
 
@@ -42,7 +46,7 @@ use crate::vault::Vault;
 
 /// What licences are given with.
 pub(crate) struct Licensing {
-    keyring: Keyring,
+    keyring: Watched<Keyring>,
     uses: Uses,
     services: BTreeMap<System, Service>,
     client: reqwest::Client,
@@ -50,12 +54,12 @@ pub(crate) struct Licensing {
 }
 
 impl Licensing {
-    /// Reads the keys of licence tokens; without a file of them there is one that follows from the vault's.
+    /// Reads the keys of licence tokens; without a file of them there is one that follows from each of the
+    /// vault's: so a token outlives the key that sealed when it was signed.
     pub(crate) fn load(drm: &Drm, vault: &Vault) -> Result<Self, Error> {
-        let keyring = match &drm.license_keys {
-            Some(path) => Keyring::read(path)?,
-            None => Keyring::derived(&vault.derive(b"millrace licence tokens 1")),
-        };
+        let roots = vault.roots();
+        let derived = roots.map(|root| root.derive(b"millrace licence tokens 1"));
+        let keyring = Keyring::watch(drm.license_keys.clone(), Keyring::derived(derived))?;
         let services = drm.vendors.iter();
         let services = services.map(|(system, vendor)| Ok((*system, Service::load(vendor)?)));
         // Whoever stands between would see what is shown to vendors: no proxy is taken from the environment.
@@ -67,6 +71,11 @@ impl Licensing {
             client: client.build()?,
             drm: drm.clone(),
         })
+    }
+
+    /// Reads the keys of licence tokens again if they have changed; tells whether they had.
+    pub(crate) fn refresh(&self) -> Result<bool, FileError> {
+        self.keyring.refresh()
     }
 
     /// The classes of tracks that a device gets keys for.
@@ -98,20 +107,9 @@ impl Licensing {
     fn license_url(&self, system: System, public_base: &str) -> String {
         let elsewhere = self.drm.license_urls.get(&system);
         elsewhere.cloned().unwrap_or_else(|| {
-            let system = name(system);
+            let system = system.as_str();
             format!("{public_base}/v1/drm/{system}/license")
         })
-    }
-}
-
-/// A system as it is written.
-pub(crate) const fn name(system: System) -> &'static str {
-    match system {
-        System::Identity => "identity",
-        System::ClearKey => "clearkey",
-        System::Widevine => "widevine",
-        System::PlayReady => "playready",
-        System::FairPlay => "fairplay",
     }
 }
 

@@ -11,16 +11,14 @@ use catalog::sessions::Session;
 use catalog::videos::Video;
 use contracts::keys::System;
 use runtime::problem::Problem;
-use serde::de::IntoDeserializer as _;
-use serde::de::value::{Error as Unread, StrDeserializer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::Licensing;
 use super::admission::{bearer, live};
 use super::policy::{self, Device};
 use super::token::{Grant, Renewal};
-use super::{Licensing, name};
 use crate::app::App;
 use crate::keys::{self, Keys};
 use crate::problem;
@@ -53,6 +51,7 @@ pub(crate) struct Next {
 
 /// Where the player is.
 #[derive(Deserialize, Default, ToSchema)]
+#[schema(as = LicenseWish)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Place {
     /// In seconds from the film's start: the token is for the keys from there on.
@@ -75,7 +74,7 @@ pub(crate) async fn renew(
     let keys = app.keys.as_ref().ok_or_else(Problem::no_route)?;
     let shown = bearer(&headers).ok_or_else(problem::no_license_token)?;
     let now = app.clock.now();
-    let renewal = Renewal::verify(&keys.licensing.keyring, shown, now);
+    let renewal = Renewal::verify(&keys.licensing.keyring.current(), shown, now);
     let grant = renewal.map_err(problem::license_token)?.grant();
     let session = live(&app, &grant.session, &grant.video).await?;
     let offer = make(&app, keys, &session, &grant, position.unwrap_or(0)).await?;
@@ -102,23 +101,27 @@ pub(crate) fn choose(
             .flatten()
             .filter_map(Value::as_str)
             .collect();
-        let mut known = said.iter().filter_map(|word| named(word));
+        let mut known = said.iter().filter_map(|word| System::parse(word));
         let system = known.find(|system| offered.contains(system));
         // What it says it has is nothing that gives it these keys.
         if system.is_none()
             && !said.is_empty()
             && !keys.licensing.drm.systems.contains(&System::Identity)
         {
-            return Err(problem::no_common_drm(offered.into_iter().map(name)));
+            return Err(problem::no_common_drm(
+                offered.into_iter().map(System::as_str),
+            ));
         }
         return Ok(system);
     };
-    match named(wished) {
+    match System::parse(wished) {
         Some(System::Identity) if keys.licensing.drm.systems.contains(&System::Identity) => {
             Ok(None)
         }
         Some(system) if offered.contains(&system) => Ok(Some(system)),
-        _ => Err(problem::no_such_drm(offered.into_iter().map(name))),
+        _ => Err(problem::no_such_drm(
+            offered.into_iter().map(System::as_str),
+        )),
     }
 }
 
@@ -154,12 +157,13 @@ async fn make(
 ) -> Result<Offer, Problem> {
     let Licensing { keyring, drm, .. } = &keys.licensing;
     let now = app.clock.now();
-    let periods = keys::of(app, keys, &grant.video).await?;
-    let kids = policy::kids(&periods, &grant.tracks, position_ms);
+    let sets = keys::of(app, keys, &grant.video).await?;
+    let kids = policy::kids(sets.each(), &grant.tracks, position_ms);
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| keys::internal(&error))?;
     let life = drm.license_ttl.as_secs();
     let licence = grant.licence(kids, random, now, life);
+    let keyring = keyring.current();
     let signed = keyring.sign(&licence);
     // A renewal may outlive the session's token, which heartbeats renew; it counts while the session lives.
     let until = match app.settings.playback.token_ttl {
@@ -172,7 +176,7 @@ async fn make(
         return Err(Problem::internal());
     };
     Ok(Offer {
-        r#type: name(grant.system),
+        r#type: grant.system.as_str(),
         license_url: keys.licensing.license_url(grant.system, &app.public_base),
         token,
         expires_at: licence.exp,
@@ -182,9 +186,4 @@ async fn make(
             token: next,
         },
     })
-}
-
-fn named(word: &str) -> Option<System> {
-    let word: StrDeserializer<'_, Unread> = word.into_deserializer();
-    System::deserialize(word).ok()
 }

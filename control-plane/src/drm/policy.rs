@@ -100,13 +100,19 @@ impl Rules {
     }
 }
 
-/// The names of the keys of these classes, from the period on that plays at a place; as many periods as fit in a
-/// token.
-pub(crate) fn kids(periods: &[KeyPeriod], tracks: &[TrackType], position_ms: u64) -> Vec<KeyId> {
-    let after = periods.partition_point(|period| period.start_ms <= position_ms);
-    let here = periods.get(after.saturating_sub(1)..).unwrap_or_default();
+/// The names of the keys of these classes, from the period on that plays at a place, in each set of a film's keys; as
+/// many periods as fit in a token.
+pub(crate) fn kids<'a>(
+    sets: impl Iterator<Item = &'a [KeyPeriod]>,
+    tracks: &[TrackType],
+    position_ms: u64,
+) -> Vec<KeyId> {
+    let here = |periods: &'a [KeyPeriod]| {
+        let after = periods.partition_point(|period| period.start_ms <= position_ms);
+        periods.get(after.saturating_sub(1)..).unwrap_or_default()
+    };
     let mut kids = Vec::new();
-    for period in here {
+    for period in sets.flat_map(here) {
         let allowed = period.keys.iter().filter(|key| opens(key, tracks));
         let allowed: Vec<KeyId> = allowed.map(|key| key.kid).collect();
         // The period that plays is in the token, come what may.
@@ -252,7 +258,7 @@ mod tests {
             keys: vec![key(1, &[Audio, Sd]), key(2, &[Sd, Uhd]), key(3, &[])],
         }];
         let of = |tracks: &[TrackType]| {
-            let kids = kids(&periods, tracks, 0);
+            let kids = kids(std::iter::once(periods.as_slice()), tracks, 0);
             kids.iter().map(|kid| kid.0[0]).collect::<Vec<_>>()
         };
         assert_eq!(of(&[Audio, Sd]), [1]);
@@ -269,7 +275,11 @@ mod tests {
             })
             .collect();
         let at = |position_ms| {
-            let kids = kids(&periods, &[Audio, Sd], position_ms);
+            let kids = kids(
+                std::iter::once(periods.as_slice()),
+                &[Audio, Sd],
+                position_ms,
+            );
             (kids[0].0[0], kids.len())
         };
         assert_eq!(at(0), (0, 64));

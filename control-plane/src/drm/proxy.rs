@@ -13,7 +13,7 @@ use packager::protect::challenge::{self, Challenge, Unreadable};
 use runtime::problem::Problem;
 
 use super::admission::{self, Asked, Shown};
-use super::{Licensing, PATIENCE, name};
+use super::{Licensing, PATIENCE};
 use crate::app::App;
 use crate::problem;
 
@@ -68,10 +68,10 @@ async fn pass(
         services, client, ..
     } = &keys.licensing;
     let service = services.get(&system).ok_or_else(|| {
-        let offered = keys.licensing.offered().map(name);
+        let offered = keys.licensing.offered().map(System::as_str);
         problem::no_such_drm(offered)
     })?;
-    let licence = admission::admit(app, keys, system, headers, query).await?;
+    let (licence, _) = admission::admit(app, keys, system, headers, query).await?;
     let body = body.map_err(problem::too_large)?;
     match read(system, &body).map_err(|what| Problem::bad_request(what.to_string()))? {
         Some(Challenge::Certificate) => {}

@@ -8,7 +8,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use contracts::id::VideoId;
-use contracts::keys::{ContentKey, KeyId, KeyPeriod, KeyValue};
+use contracts::keys::{ContentKey, KeyId, KeyValue};
 use runtime::problem::Problem;
 
 use super::filling::{Filling, Wrong, content_id};
@@ -51,15 +51,17 @@ pub(crate) async fn exchange(
     Ok((StatusCode::OK, fields, filled).into_response())
 }
 
-/// The keys of the film whose id this is, if it is one of ours that has keys.
+/// The keys of the film whose id this is, if it is one of ours that has keys: those that were replaced, too, while they
+/// count.
 async fn own_keys(app: &App, keys: &Keys, content: &str) -> Result<Vec<ContentKey>, Problem> {
     let Ok(video) = VideoId::parse(content) else {
         return Ok(Vec::new());
     };
     match keys::of(app, keys, &video).await {
-        Ok(periods) => Ok(periods
-            .into_iter()
-            .flat_map(|KeyPeriod { keys, .. }| keys)
+        Ok(sets) => Ok(sets
+            .each()
+            .flatten()
+            .flat_map(|period| period.keys.clone())
             .collect()),
         Err(problem) if problem.kind() == Problem::no_video().kind() => Ok(Vec::new()),
         Err(problem) => Err(problem),

@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn keys() -> Keyring {
-        Keyring::derived(&[7; 32])
+        Keyring::derived([[7; 32]])
     }
 
     #[test]

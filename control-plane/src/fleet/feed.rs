@@ -41,6 +41,7 @@ pub(crate) struct Parameters {
     kind: Option<String>,
     /// For how many seconds after this question it may go on to serve what is purged, should it hear no more; absent:
     /// for ever.
+    #[param(format = "uint64")]
     stops_s: Option<u64>,
 }
 
@@ -77,13 +78,18 @@ pub(crate) async fn show(
         return Err(problem::no_tier());
     }
     let Query(question) = question.map_err(|refused| Problem::bad_request(refused.body_text()))?;
+    tell(&app, &question).await
+}
+
+/// Answers a node that may ask.
+pub(crate) async fn tell(app: &App, question: &Question) -> Result<Response, Problem> {
     if question.after > MAX_SEQ {
         return Err(Problem::bad_request(format!("after is {MAX_SEQ} at most")));
     }
-    hear(&app, &question);
-    let page = answer(&app, &question).await.map_err(catalogue)?;
+    hear(app, question);
+    let page = answer(app, question).await.map_err(catalogue)?;
     if page.head < question.after && app.fleet.is_news(app.clock.now()) {
-        lost(&question, &page);
+        lost(question, &page);
     }
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(page)).into_response())
 }
@@ -129,8 +135,16 @@ fn hear(app: &App, question: &Question) {
     }
 }
 
-/// A page with orders, or one without when the node has waited long enough, as many wait as may, or this process ends.
+/// What a node is answered, once it is written down that it asked: it may serve on from its question, and whoever is
+/// asked for how long must know of it, whatever becomes of this process.
 async fn answer(app: &App, question: &Question) -> Result<Page, catalog::Error> {
+    let page = wait(app, question).await?;
+    app.fleet.heard.write().await?;
+    Ok(page)
+}
+
+/// A page with orders, or one without when the node has waited long enough, as many wait as may, or this process ends.
+async fn wait(app: &App, question: &Question) -> Result<Page, catalog::Error> {
     // Before the first look: what is ordered from then on is news.
     let mut orders = app.orders.watch();
     let until = Instant::now() + Duration::from_secs(question.wait).min(HELD);

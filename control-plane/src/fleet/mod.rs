@@ -5,14 +5,29 @@
 //! 3. [`heard`] keeps what nodes say of themselves;
 //! 4. [`standing`] judges from that how far an order has come; [`purges`] is that over HTTP;
 //! 5. [`removal`] takes a film away.
+//!
+//! Nodes that enrol come by the [`door`], a listener of their own:
+//! 1. [`joins`] lets one enrol, once; [`enrolling`] is what it asks then and later, and [`authority`] signs;
+//! 2. [`beats`] writes down how nodes are, and [`state`] judges it;
+//! 3. [`roster`] tells routing of it, and [`probing`] asks the nodes themselves;
+//! 4. [`nodes`] is all of that over HTTP.
 
+pub(crate) mod authority;
+pub(crate) mod beats;
 pub(crate) mod config;
+pub(crate) mod door;
+pub(crate) mod enrolling;
 pub(crate) mod feed;
 pub(crate) mod heard;
+pub(crate) mod joins;
+pub(crate) mod nodes;
 pub(crate) mod orders;
+pub(crate) mod probing;
 pub(crate) mod purges;
 pub(crate) mod removal;
+pub(crate) mod roster;
 mod standing;
+pub(crate) mod state;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +35,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use catalog::nodes::Nodes;
+use catalog::Catalog;
 use contracts::header::HOP;
 use contracts::time::UnixSeconds;
 use runtime::shutdown::Shutdown;
@@ -29,6 +44,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 use tokio::sync::Semaphore;
 
 use self::config::FleetSettings;
+use self::door::Door;
 use self::heard::Heard;
 use crate::app::App;
 use crate::error::Error;
@@ -44,16 +60,28 @@ pub(crate) struct Fleet {
     pub(crate) waiting: Semaphore,
     /// When it was last said in the log that a node is ahead of the feed.
     said: AtomicU64,
+    /// Where nodes enrol; `None`: they cannot.
+    pub(crate) door: Option<Door>,
+    /// After how long without a heartbeat a node that has enrolled is left.
+    pub(crate) quarantine: Duration,
 }
 
 impl Fleet {
-    /// Reads the credentials that the configuration names.
-    pub(crate) fn load(settings: &FleetSettings, nodes: Arc<dyn Nodes>) -> Result<Self, Error> {
+    /// Reads the credentials that the configuration names, and opens the authority.
+    pub(crate) fn load(
+        settings: &FleetSettings,
+        catalog: &Catalog,
+        now: UnixSeconds,
+    ) -> Result<Self, Error> {
+        let door = settings.enrolment.as_ref();
+        let door = door.map(|settings| Door::open(settings, catalog, now));
         Ok(Self {
             hops: hops(settings)?,
-            heard: Heard::new(nodes),
+            heard: Heard::new(Arc::clone(&catalog.nodes)),
             waiting: Semaphore::new(settings.waiting),
             said: AtomicU64::new(0),
+            door: door.transpose()?,
+            quarantine: settings.quarantine,
         })
     }
 

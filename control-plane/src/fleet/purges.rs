@@ -20,6 +20,7 @@ use crate::problem::{self, catalogue};
 
 /// What is to be forgotten by every cache: one of `url`, `tag`, `prefix`, `video`, `all`.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = PurgeWish)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wish {
     /// A path, `/v/film/master.m3u8`, with any query, or with the one that is written; in front of a site
@@ -49,6 +50,7 @@ pub(crate) struct Given {
 
 /// How far a purge has come.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Purge)]
 pub(crate) struct Shown {
     /// Its number.
     pub(crate) seq: u64,

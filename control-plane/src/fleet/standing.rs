@@ -9,7 +9,7 @@ use contracts::time::UnixSeconds;
 const ROUNDING_S: u64 = 2;
 
 /// For so long after a question a node counts as connected: answers are held back for less.
-const CONNECTED_S: u64 = 40;
+pub(crate) const CONNECTED_S: u64 = 40;
 
 /// How far an order has come.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -31,6 +31,7 @@ const LONGEST_INVITATION_S: u64 = 30 * 86_400;
 
 /// An account that is wished.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = AccountWish)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wish {
     email: String,
@@ -217,7 +218,8 @@ pub(crate) async fn list(
     }))
 }
 
-/// Changes what somebody may do, from the next request on. For operators.
+/// Changes what somebody may do, from the next request on; sessions of films that they may not watch any more end. For
+/// operators.
 #[utoipa::path(post, path = "/users/{id}/role", params(("id" = String, Path)), request_body = NewRole,
     responses((status = 200, body = Account), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn set_role(
@@ -233,10 +235,11 @@ pub(crate) async fn set_role(
     let user = app.catalog.users.set_role(&id, role).await;
     let user = user.map_err(catalogue)?.ok_or_else(problem::no_user)?;
     tracing::info!(user.id = %id, role = role.as_str(), "{id} is a {} now", role.as_str());
+    app.end_not_entitled(&id).await?;
     Ok(Json(user.into()))
 }
 
-/// Removes an account and its logins. For operators, and for oneself.
+/// Removes an account; its logins and its sessions end. For operators, and for oneself.
 #[utoipa::path(delete, path = "/users/{id}", params(("id" = String, Path)),
     responses((status = 204, description = "it is gone"), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn remove(
@@ -254,6 +257,7 @@ pub(crate) async fn remove(
         return Err(problem::no_user());
     }
     tracing::info!(user.id = %id, "the account of {id} is removed");
+    app.end_sessions_of(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -26,6 +26,7 @@ pub(crate) const API_KEY: &str = "mk_";
 
 /// A key that is wished.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ApiKeyWish)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wish {
     /// What it is for, 1 to 100 characters.

@@ -20,6 +20,7 @@ use crate::problem::{self, catalogue};
 
 /// A channel that is wished.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ChannelWish)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wish {
     /// 1 to 100 characters.
@@ -28,6 +29,7 @@ pub(crate) struct Wish {
 
 /// A channel.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Channel)]
 pub(crate) struct Shown {
     channel_id: String,
     name: String,
@@ -37,6 +39,7 @@ pub(crate) struct Shown {
 
 /// Where a film is to be.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ChannelOfVideo)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Place {
     /// A channel, or `null` for none.

@@ -24,10 +24,18 @@ pub(crate) enum Limit {
     Refused,
     /// Requests with an API key.
     ApiKey,
+    /// Sessions that an account begins.
+    StartsOf,
+    /// Sessions that nobody in particular begins, from a network.
+    StartsFrom,
+    /// Heartbeats of a session.
+    BeatsOf,
     /// Requests with events from a network.
     EventsFrom,
     /// Requests with events of a session.
     EventsOf,
+    /// Wishes of nodes to enrol from a network.
+    Enrol,
 }
 
 /// So many at once, and so many seconds until all may come again.
@@ -121,8 +129,12 @@ impl Limits {
             Limit::Refresh => (120.0, 60.0),
             Limit::Refused => (60.0, 60.0),
             Limit::ApiKey => (self.key_rate * 2.0, 2.0),
+            Limit::StartsOf => (120.0, 60.0),
+            Limit::StartsFrom => (6000.0, 60.0),
+            Limit::BeatsOf => (60.0, 60.0),
             Limit::EventsFrom => (6000.0, 60.0),
             Limit::EventsOf => (60.0, 60.0),
+            Limit::Enrol => (30.0, 300.0),
         };
         Rule { burst, seconds }
     }

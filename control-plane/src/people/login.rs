@@ -25,6 +25,7 @@ const REFRESH: &str = "mrt_";
 
 /// Who wants to log in.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = LoginWish)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wish {
     email: String,
@@ -33,6 +34,7 @@ pub(crate) struct Wish {
 
 /// What keeps a login alive, or ends it.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = RefreshToken)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Shown {
     refresh_token: String,
@@ -73,8 +75,9 @@ pub(crate) async fn login(
     let found = app.catalog.users.find_by_email(&email).await;
     let (user, hash) = found.map_err(catalogue)?.unzip();
     // As long for an address that nobody has.
-    let right = app.people.passwords.check(password, hash).await?;
-    let user = user.filter(|_| right).ok_or_else(problem::login_failed)?;
+    let right = app.people.passwords.check(password, hash.clone()).await?;
+    let known = user.zip(hash).filter(|_| right);
+    let (user, hash) = known.ok_or_else(problem::login_failed)?;
     let login = LoginId::from_random(random()?);
     let refresh = secret(REFRESH)?;
     let new = NewLogin {
@@ -84,9 +87,9 @@ pub(crate) async fn login(
         started: now,
         expires: now.plus(app.people.refresh_ttl.as_secs()),
     };
-    let begun = app.catalog.logins.begin(new).await.map_err(catalogue)?;
-    if !begun {
-        // The account went meanwhile.
+    let begun = app.catalog.logins.begin(new, &hash).await;
+    if !begun.map_err(catalogue)? {
+        // The account went meanwhile, or its password did.
         return Err(problem::login_failed());
     }
     tracing::info!(user.id = %user.id, login.id = %login, "{} logged in", user.id);

@@ -22,12 +22,14 @@ pub(crate) mod limits;
 pub(crate) mod login;
 mod passwords;
 pub(crate) mod tokens;
+pub(crate) mod whose;
 mod words;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use ::config::Problems;
+use contracts::id::SessionId;
 use contracts::time::UnixSeconds;
 use runtime::problem::Problem;
 
@@ -36,6 +38,8 @@ use self::issuers::Issuers;
 use self::limits::{Limit, Limits};
 use self::passwords::Passwords;
 use self::tokens::Tokens;
+use crate::caller::Caller;
+use crate::client::Client;
 use crate::error::Error;
 use crate::problem;
 
@@ -46,6 +50,8 @@ pub(crate) struct People {
     pub(crate) issuers: Issuers,
     passwords: Passwords,
     limits: Limits,
+    /// Their own: viewers are many, and must not push out who guesses passwords.
+    viewers: Limits,
     sign_up: SignUp,
     refresh_ttl: Duration,
 }
@@ -58,6 +64,7 @@ impl People {
             issuers: Issuers::load(&settings.issuers)?,
             passwords: Passwords::new(settings.hashers)?,
             limits: Limits::new(settings.key_rate),
+            viewers: Limits::new(settings.key_rate),
             sign_up: settings.sign_up,
             refresh_ttl: settings.refresh_ttl,
         })
@@ -88,6 +95,31 @@ impl People {
     ) -> Result<(), Problem> {
         let waited = self.limits.take(limit, of, now);
         waited.map_err(problem::too_many)
+    }
+
+    /// Counts a session that is wished, and refuses it when there were too many: each costs a row, and the end of one
+    /// that somebody began an order to every edge. Backends have their rate.
+    pub(crate) fn count_start(
+        &self,
+        caller: &Caller,
+        client: Client,
+        now: UnixSeconds,
+    ) -> Result<(), Problem> {
+        let taken = match caller {
+            Caller::User(person) => self.viewers.take(Limit::StartsOf, person.id.as_str(), now),
+            Caller::Anonymous => {
+                let from = network(client.address);
+                self.viewers.take(Limit::StartsFrom, from, now)
+            }
+            Caller::Backend(_) | Caller::Operator => Ok(()),
+        };
+        taken.map_err(problem::too_many)
+    }
+
+    /// Counts a heartbeat, each of which is written, and refuses it when there were too many.
+    pub(crate) fn count_beat(&self, session: &SessionId, now: UnixSeconds) -> Result<(), Problem> {
+        let taken = self.viewers.take(Limit::BeatsOf, session.as_str(), now);
+        taken.map_err(problem::too_many)
     }
 }
 

@@ -1,12 +1,10 @@
 //! What ended before its tokens is told to the edges, which then refuse them.
 
+use catalog::sessions::MOST_TOLD;
 use runtime::problem::Problem;
 
 use crate::app::App;
 use crate::problem::catalogue;
-
-/// How many sessions are told of in one order.
-const AT_ONCE: u32 = 500;
 
 impl App {
     /// Has edges refuse the tokens of every session that ended early and of which they were not told. The catalogue
@@ -17,7 +15,7 @@ impl App {
         let _alone = self.telling.lock().await;
         loop {
             let sessions = &self.catalog.sessions;
-            let untold = sessions.untold(self.clock.now(), AT_ONCE).await;
+            let untold = sessions.untold(self.clock.now(), MOST_TOLD).await;
             let untold = untold.map_err(catalogue)?;
             if untold.is_empty() {
                 return Ok(());
@@ -28,9 +26,8 @@ impl App {
             let ended: Vec<_> = ended.collect();
             let ordered = self.orders.revoke_all(ended).await;
             ordered.map_err(catalogue)?;
-            for session in &untold {
-                sessions.told(&session.id).await.map_err(catalogue)?;
-            }
+            let ids: Vec<_> = untold.into_iter().map(|session| session.id).collect();
+            sessions.told(&ids).await.map_err(catalogue)?;
         }
     }
 }

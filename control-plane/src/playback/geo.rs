@@ -1,72 +1,37 @@
 //! Where somebody is, and whether a film may be watched there.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::path::PathBuf;
 
 use contracts::time::UnixSeconds;
 use contracts::token::{Claims, Countries};
-use maxminddb::{PathElement, Reader};
-use runtime::secret::Unusable;
+use maxminddb::PathElement;
+use runtime::watched::FileError;
 
-use crate::maxmind;
+use crate::maxmind::{self, Database};
 
-/// A MaxMind DB file of countries, read again when it changes.
-pub(crate) struct Geo {
-    path: Option<PathBuf>,
-    loaded: Mutex<Loaded>,
-}
-
-#[derive(Clone, Default)]
-struct Loaded {
-    changed: Option<SystemTime>,
-    reader: Option<Arc<Reader<Vec<u8>>>>,
-}
+/// The countries of addresses.
+pub(crate) struct Geo(Database);
 
 impl Geo {
     /// Reads the file; without one every country is unknown.
-    pub(crate) fn load(path: Option<PathBuf>) -> Result<Self, Unusable> {
-        let loaded = match &path {
-            Some(path) => Loaded {
-                changed: changed(path),
-                reader: Some(Arc::new(maxmind::read(path)?)),
-            },
-            None => Loaded::default(),
-        };
-        let loaded = Mutex::new(loaded);
-        Ok(Self { path, loaded })
+    pub(crate) fn load(path: Option<PathBuf>) -> Result<Self, FileError> {
+        maxmind::open(path).map(Self)
     }
 
     /// The country of an address; `None` where the file does not know it.
     pub(crate) fn country(&self, address: IpAddr) -> Option<String> {
-        let reader = self.now().reader?;
+        let current = self.0.current();
+        let reader = (**current).as_ref()?;
         // An IPv4 address in IPv6's clothes has no record of its own.
         let found = reader.lookup(address.to_canonical()).ok()?;
         let code: Option<&str> = found.decode_path(&CODE).ok()?;
         code.filter(|code| is_code(code)).map(str::to_owned)
     }
 
-    /// Reads the file again if it has changed. One that is not right, caught while it is written, say, leaves what
-    /// was read before.
-    pub(crate) fn refresh(&self) {
-        let Some(path) = &self.path else { return };
-        let now = changed(path);
-        if now == self.now().changed {
-            return;
-        }
-        let read = maxmind::read(path);
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        loaded.changed = now;
-        match read {
-            Ok(reader) => loaded.reader = Some(Arc::new(reader)),
-            Err(error) => tracing::warn!("countries were not read again: {error}"),
-        }
-    }
-
-    fn now(&self) -> Loaded {
-        let loaded = self.loaded.lock();
-        loaded.unwrap_or_else(PoisonError::into_inner).clone()
+    /// Reads the file again if it has changed; tells whether it had.
+    pub(crate) fn refresh(&self) -> Result<bool, FileError> {
+        self.0.refresh()
     }
 }
 
@@ -94,11 +59,6 @@ pub(crate) fn codes(mut codes: Vec<String>) -> Result<Vec<String>, String> {
 
 fn is_code(text: &str) -> bool {
     text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase())
-}
-
-fn changed(path: &Path) -> Option<SystemTime> {
-    let metadata = std::fs::metadata(path);
-    metadata.and_then(|metadata| metadata.modified()).ok()
 }
 
 const CODE: [PathElement<'static>; 2] = [PathElement::Key("country"), PathElement::Key("iso_code")];

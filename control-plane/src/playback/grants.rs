@@ -23,6 +23,7 @@ use crate::problem::{self, catalogue};
 
 /// A grant that is wished: one of `user_id` and `viewer`, and one of `video_id`, `channel_id` and `site`.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = GrantWish)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wish {
     /// Its name, 1 to 64 of letters, digits, `_` and `-`: the same wish again changes nothing. Drawn without it.
@@ -53,6 +54,7 @@ pub(crate) struct Wish {
 
 /// A grant.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Grant)]
 pub(crate) struct Shown {
     grant_id: String,
     user_id: String,

@@ -73,8 +73,9 @@ pub(crate) async fn start(
     wish: Result<Json<Wish>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Playback>), Problem> {
     let Json(wish) = wish?;
+    app.people.count_start(&caller, client, app.clock.now())?;
     let position_ms = milliseconds(wish.position_s)?;
-    let repeat = repeat(&headers, &caller, &wish)?;
+    let repeat = repeat(&headers, viewer::owner(&caller, client), &wish)?;
     let viewer = Viewer::of(&caller, client, wish.viewer.as_deref(), wish.viewer_ip)?;
     let admitted = app.admitted(&wish.video_id, &caller, &viewer).await?;
     let video = &admitted.video;
@@ -147,7 +148,7 @@ async fn begin(app: &App, new: NewSession) -> Result<Session, Problem> {
 
 /// Says that the player lives.
 #[utoipa::path(post, path = "/playback/{session}/heartbeat", request_body = Beat, params(("session" = String, Path)),
-    responses((status = 200, body = Answer), (status = 400, body = Problem), (status = 404, body = Problem), (status = 410, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = Answer), (status = 400, body = Problem), (status = 404, body = Problem), (status = 410, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn heartbeat(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
@@ -172,6 +173,7 @@ pub(crate) async fn heartbeat(
     };
     let id = SessionId::parse(&id).map_err(|_| problem::no_session())?;
     let now = app.clock.now();
+    app.people.count_beat(&id, now)?;
     let lease = now.plus(app.settings.playback.lease.as_secs());
     let session = app.catalog.sessions.beat(&id, said, now, lease).await;
     let session = session
@@ -254,13 +256,13 @@ impl App {
                 .ok_or_else(problem::session_over)?;
             let expires = sooner(self.expiry(&video, now), until);
             if expires > session.expires {
-                let prolonged = self
-                    .catalog
-                    .sessions
-                    .prolong(&session.id, expires, now)
-                    .await;
-                prolonged.map_err(catalogue)?;
-                session.expires = expires;
+                let sessions = &self.catalog.sessions;
+                let prolonged = sessions.prolong(&session.id, expires, now).await;
+                // What was ended meanwhile is revoked until its old end alone: no token may outlive that.
+                let lives = prolonged
+                    .map_err(catalogue)?
+                    .filter(|now_is| now_is.lives(now));
+                session = lives.ok_or_else(problem::session_over)?;
                 let terms = Terms::read(session.terms.as_deref());
                 manifests = Some(self.manifests(&session, &video, at, &terms)?);
             }
@@ -308,7 +310,7 @@ fn label(device: Option<&serde_json::Value>) -> Option<String> {
 }
 
 /// By what a repeated wish is known: whose it is, the client's key, and a digest of what was wished.
-fn repeat(headers: &HeaderMap, caller: &Caller, wish: &Wish) -> Result<Option<Repeat>, Problem> {
+fn repeat(headers: &HeaderMap, owner: String, wish: &Wish) -> Result<Option<Repeat>, Problem> {
     let Some(value) = headers.get("idempotency-key") else {
         return Ok(None);
     };
@@ -323,7 +325,7 @@ fn repeat(headers: &HeaderMap, caller: &Caller, wish: &Wish) -> Result<Option<Re
     })?;
     let body = serde_json::to_vec(wish).map_err(|_| Problem::internal())?;
     Ok(Some(Repeat {
-        key: format!("{}\n{key}", viewer::owner(caller)),
+        key: format!("{owner}\n{key}"),
         digest: B64.encode(Sha256::digest(body)),
     }))
 }

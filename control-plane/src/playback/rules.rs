@@ -20,6 +20,7 @@ use crate::problem::{self, catalogue};
 
 /// A film's rules.
 #[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = VideoRules)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Shown {
     /// `everybody` who may know of it, or to whom it was `granted`.

@@ -9,6 +9,7 @@ use crate::drm::offer::Offer;
 
 /// A wish to watch.
 #[derive(Deserialize, Serialize, ToSchema)]
+#[schema(as = PlaybackWish)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wish {
     pub(super) video_id: String,

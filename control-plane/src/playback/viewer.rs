@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::app::App;
 use crate::caller::{Caller, Scope};
 use crate::client::Client;
+use crate::people::network;
 
 /// The longest name of a viewer, in bytes.
 const LONGEST: usize = 255;
@@ -77,10 +78,10 @@ pub(crate) fn is_named(account: &UserId) -> bool {
     account.as_str().starts_with("v-")
 }
 
-/// Whose an `Idempotency-Key` is: two callers may have the same.
-pub(crate) fn owner(caller: &Caller) -> String {
+/// Whose an `Idempotency-Key` is: two callers may have the same. Of whom nothing is shown, a network tells.
+pub(crate) fn owner(caller: &Caller, client: Client) -> String {
     match caller {
-        Caller::Anonymous => String::new(),
+        Caller::Anonymous => format!("@{}", network(client.address)),
         Caller::User(person) => person.id.to_string(),
         Caller::Backend(backend) => format!(":{}", backend.key),
         Caller::Operator => ":".to_owned(),
@@ -165,7 +166,19 @@ mod tests {
             person(Role::Viewer),
             backend(Scope::Playback),
         ];
-        let owners: std::collections::BTreeSet<_> = callers.iter().map(owner).collect();
+        let at = |text: &str| Client {
+            address: text.parse().unwrap(),
+        };
+        let owners = callers.iter().map(|caller| owner(caller, HERE));
+        let owners: std::collections::BTreeSet<_> = owners.collect();
         assert_eq!(owners.len(), 4);
+        let nobody = |text| owner(&Caller::Anonymous, at(text));
+        assert_ne!(nobody("198.51.100.7"), nobody("198.51.100.8"));
+        assert_eq!(nobody("2001:db8::7"), nobody("2001:db8::8"));
+        let person = person(Role::Viewer);
+        assert_eq!(
+            owner(&person, at("198.51.100.7")),
+            owner(&person, at("198.51.100.8"))
+        );
     }
 }

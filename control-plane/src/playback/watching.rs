@@ -5,7 +5,7 @@ use catalog::sessions::{Cut, Ending, Session};
 use catalog::users::Role;
 use catalog::videos::{State, Video};
 use contracts::asset::Privacy;
-use contracts::id::UserId;
+use contracts::id::{UserId, VideoId};
 use contracts::time::UnixSeconds;
 use runtime::problem::Problem;
 
@@ -106,6 +106,22 @@ impl App {
                 videos.push(id);
             }
         }
+        self.cut(account, videos, now).await
+    }
+
+    /// Ends the sessions of an account that is gone; tells how many.
+    pub(crate) async fn end_sessions_of(&self, account: &UserId) -> Result<u64, Problem> {
+        let now = self.clock.now();
+        let watched = self.catalog.sessions.watched(account, now).await;
+        self.cut(account, watched.map_err(catalogue)?, now).await
+    }
+
+    async fn cut(
+        &self,
+        account: &UserId,
+        videos: Vec<VideoId>,
+        now: UnixSeconds,
+    ) -> Result<u64, Problem> {
         let cut = Cut {
             account: account.clone(),
             videos,

@@ -99,6 +99,7 @@ impl Edge {
             priority: self.priority,
             weight: self.weight,
             partner: self.partner,
+            m2: self.partner,
             protected: self.protected,
         }
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::nodes::Nodes;
-use contracts::time::UnixSeconds;
 use runtime::shutdown::Shutdown;
 use tokio::time::MissedTickBehavior;
 
 use crate::routing::Routing;
+use crate::routing::rank::Condition;
 
 /// How often it is looked who was heard of.
 const LOOK: Duration = Duration::from_secs(5);
@@ -33,13 +33,14 @@ async fn look(nodes: &dyn Nodes, routing: &Routing) {
         Ok(nodes) => nodes,
         Err(error) => return tracing::warn!("the edges' leases stay as they were: {error}"),
     };
-    for node in nodes {
-        let last = node.last;
-        let lease: Option<UnixSeconds> = last
-            .stops_s
-            .map(|span| last.at.plus(span.saturating_add(ROUNDING_S)));
-        routing.tell(last.name.as_str(), |condition| condition.lease = lease);
-    }
+    let news = nodes.iter().map(|node| {
+        let last = &node.last;
+        let span = last.stops_s.map(|span| span.saturating_add(ROUNDING_S));
+        let lease = span.map(|span| last.at.plus(span));
+        let change = move |condition: &mut Condition| condition.lease = lease;
+        (last.name.as_str(), change)
+    });
+    routing.tell_all(news);
 }
 
 #[cfg(test)]
@@ -48,6 +49,7 @@ mod tests {
 
     use contracts::fleet::Kind;
     use contracts::id::NodeId;
+    use contracts::time::UnixSeconds;
     use runtime::clock::Fixed;
 
     use catalog::nodes::Sighting;
@@ -73,7 +75,7 @@ mod tests {
             let film = Film {
                 id: "film",
                 protected: false,
-                partners: false,
+                m2: false,
             };
             let watcher = Watcher {
                 address: IpAddr::V4(Ipv4Addr::LOCALHOST),

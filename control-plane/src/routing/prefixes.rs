@@ -3,10 +3,11 @@
 //! Prefixes are nested or apart, so they cut the addresses into runs of which each has one answer. Those runs lie
 //! sorted: a lookup is one binary search, whatever the lengths of the prefixes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{BufRead, Read as _};
 use std::net::IpAddr;
 
+use contracts::fleet::Network;
 use ipnet::IpNet;
 
 /// The most prefixes.
@@ -18,7 +19,10 @@ const MOST_LINES: usize = 4 * MOST;
 /// How many bad lines are told.
 const MOST_FAULTS: usize = 20;
 /// No prefix holds these addresses.
-const NOWHERE: u32 = u32::MAX;
+const NOWHERE: Whose = Whose {
+    site: u32::MAX,
+    length: 0,
+};
 
 /// Which addresses are of which site.
 #[derive(Debug, Default)]
@@ -43,8 +47,15 @@ pub struct Fault {
 struct Prefix<T> {
     first: T,
     last: T,
-    site: u32,
+    whose: Whose,
     line: usize,
+}
+
+/// Whose addresses they are, and how long the prefix is that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Whose {
+    site: u32,
+    length: u8,
 }
 
 /// Where runs of addresses begin, ascending, and whose they are.
@@ -52,6 +63,7 @@ struct Prefix<T> {
 struct Runs<T> {
     starts: Vec<T>,
     sites: Vec<u32>,
+    lengths: Vec<u8>,
 }
 
 impl Prefixes {
@@ -79,15 +91,48 @@ impl Prefixes {
         reading.done()
     }
 
+    /// These networks of these sites. Of two sites that have the same network one gets it, always the same.
+    #[must_use]
+    pub fn of<'a>(networks: impl IntoIterator<Item = (Network, &'a str)>) -> Self {
+        let networks: BTreeSet<(Network, &str)> = networks.into_iter().collect();
+        let mut reading = Reading::default();
+        let mut before = None;
+        for (network, site) in networks {
+            if before.replace(network) != Some(network)
+                && let Some(site) = reading.intern(site)
+            {
+                reading.keep(network.net(), site, 0);
+            }
+        }
+        // What could be wrong with lines is not with these.
+        reading.done().unwrap_or_default()
+    }
+
     /// The site of an address; an IPv4 address within IPv6 is the IPv4 address.
     #[must_use]
     pub fn site(&self, address: IpAddr) -> Option<&str> {
-        let site = match address.to_canonical() {
+        self.find(address).map(|(site, _)| site)
+    }
+
+    /// As [`site`](Self::site), where `other` counts as well: the longer prefix wins, this one's of two as long.
+    #[must_use]
+    pub fn site_or<'a>(&'a self, other: &'a Self, address: IpAddr) -> Option<&'a str> {
+        let (ours, theirs) = (self.find(address), other.find(address));
+        match (ours, theirs) {
+            (Some((_, ours)), Some((site, theirs))) if theirs > ours => Some(site),
+            (Some((site, _)), _) | (None, Some((site, _))) => Some(site),
+            (None, None) => None,
+        }
+    }
+
+    /// The site of an address, and the length of the prefix that says so.
+    fn find(&self, address: IpAddr) -> Option<(&str, u8)> {
+        let Whose { site, length } = match address.to_canonical() {
             IpAddr::V4(address) => self.v4.find(u32::from(address)),
             IpAddr::V6(address) => self.v6.find(u128::from(address)),
-        };
-        let site = usize::try_from(site?).ok()?;
-        self.sites.get(site).map(|site| &**site)
+        }?;
+        let site = self.sites.get(usize::try_from(site).ok()?)?;
+        Some((site, length))
     }
 
     /// How many prefixes there are.
@@ -172,11 +217,15 @@ impl Reading {
     }
 
     fn keep(&mut self, net: IpNet, site: u32, line: usize) {
+        let length = net.prefix_len();
         match (net.network().to_canonical(), net.broadcast().to_canonical()) {
             (IpAddr::V4(first), IpAddr::V4(last)) => self.v4.push(Prefix {
                 first: first.into(),
                 last: last.into(),
-                site,
+                whose: Whose {
+                    site,
+                    length: length - if net.network().is_ipv6() { 96 } else { 0 },
+                },
                 line,
             }),
             // Of a prefix that is wider than IPv4 within IPv6 the ends are not both of it.
@@ -188,7 +237,7 @@ impl Reading {
                 self.v6.push(Prefix {
                     first: wide(net.network()),
                     last: wide(net.broadcast()),
-                    site,
+                    whose: Whose { site, length },
                     line,
                 });
             }
@@ -230,6 +279,7 @@ impl<T> Default for Runs<T> {
         Self {
             starts: Vec::new(),
             sites: Vec::new(),
+            lengths: Vec::new(),
         }
     }
 }
@@ -244,7 +294,7 @@ impl<T: Copy + Ord> Runs<T> {
     ) -> Self {
         prefixes.sort_unstable_by(|a, b| (a.first, b.last, a.line).cmp(&(b.first, a.last, b.line)));
         let mut runs = Self::default();
-        let mut open: Vec<(T, u32)> = Vec::new();
+        let mut open: Vec<(T, Whose)> = Vec::new();
         for (at, prefix) in prefixes.iter().enumerate() {
             let before = at.checked_sub(1).and_then(|before| prefixes.get(before));
             if let Some(same) = before.filter(|b| (b.first, b.last) == (prefix.first, prefix.last))
@@ -254,49 +304,57 @@ impl<T: Copy + Ord> Runs<T> {
                 faults.push(Fault { line, what });
             }
             runs.close(&mut open, &after, |last| last < prefix.first);
-            runs.begin(prefix.first, prefix.site);
-            open.push((prefix.last, prefix.site));
+            runs.begin(prefix.first, prefix.whose);
+            open.push((prefix.last, prefix.whose));
         }
         runs.close(&mut open, &after, |_| true);
         runs.starts.shrink_to_fit();
         runs.sites.shrink_to_fit();
+        runs.lengths.shrink_to_fit();
         runs
     }
 
     /// Ends the innermost open prefixes for as long as `over` says so of their last address.
     fn close(
         &mut self,
-        open: &mut Vec<(T, u32)>,
+        open: &mut Vec<(T, Whose)>,
         after: impl Fn(T) -> Option<T>,
         over: impl Fn(T) -> bool,
     ) {
         while let Some((last, _)) = open.pop_if(|(last, _)| over(*last)) {
-            let around = open.last().map_or(NOWHERE, |(_, site)| *site);
+            let around = open.last().map_or(NOWHERE, |(_, whose)| *whose);
             if let Some(next) = after(last) {
                 self.begin(next, around);
             }
         }
     }
 
-    fn begin(&mut self, start: T, site: u32) {
+    fn begin(&mut self, start: T, whose: Whose) {
         if self.starts.last() == Some(&start) {
             self.starts.pop();
             self.sites.pop();
+            self.lengths.pop();
         }
-        if self.sites.last() != Some(&site) {
+        let before = (self.sites.last(), self.lengths.last());
+        if before != (Some(&whose.site), Some(&whose.length)) {
             self.starts.push(start);
-            self.sites.push(site);
+            self.sites.push(whose.site);
+            self.lengths.push(whose.length);
         }
     }
 
-    fn find(&self, address: T) -> Option<u32> {
+    fn find(&self, address: T) -> Option<Whose> {
         let after = self.starts.partition_point(|start| *start <= address);
-        let site = self.sites.get(after.checked_sub(1)?)?;
-        (*site != NOWHERE).then_some(*site)
+        let at = after.checked_sub(1)?;
+        let (site, length) = (*self.sites.get(at)?, *self.lengths.get(at)?);
+        let whose = Whose { site, length };
+        (whose != NOWHERE).then_some(whose)
     }
 
     fn size_bytes(&self) -> usize {
-        self.starts.capacity() * size_of::<T>() + self.sites.capacity() * size_of::<u32>()
+        self.starts.capacity() * size_of::<T>()
+            + self.sites.capacity() * size_of::<u32>()
+            + self.lengths.capacity()
     }
 }
 
@@ -363,6 +421,34 @@ mod tests {
         assert_eq!(site("::ffff:192.0.2.7"), Some("a"));
         assert_eq!(site("192.0.3.7"), None);
         assert_eq!(site("2001:db8::1"), Some("rest"));
+    }
+
+    #[test]
+    fn of_two_tables_the_longer_prefix_wins_and_the_first_table_s_of_two_as_long() {
+        let file = read("10.0.0.0/8 house\n10.1.0.0/16 house\n2001:db8::/32 house\n");
+        let network = |text, site| (Network::parse(text).unwrap(), site);
+        let announced = Prefixes::of([
+            network("10.2.0.0/16", "isp"),
+            network("10.1.0.0/16", "isp"),
+            network("10.0.0.0/7", "isp"),
+            network("::ffff:10.3.0.0/112", "isp"),
+            network("10.3.0.0/16", "later"),
+        ]);
+        assert_eq!(announced.len(), 4);
+        for (address, site) in [
+            ("10.2.0.1", Some("isp")),
+            ("10.1.0.1", Some("house")),
+            ("10.3.0.1", Some("isp")),
+            ("10.9.0.1", Some("house")),
+            ("11.0.0.1", Some("isp")),
+            ("12.0.0.1", None),
+            ("2001:db8::1", Some("house")),
+        ] {
+            let address = address.parse().unwrap();
+            assert_eq!(file.site_or(&announced, address), site, "{address}");
+            let alone = Prefixes::default();
+            assert_eq!(file.site_or(&alone, address), file.site(address));
+        }
     }
 
     #[test]

@@ -138,7 +138,7 @@ mod tests {
         let film = Film {
             id: "film",
             protected: false,
-            partners: false,
+            m2: false,
         };
         let watcher = Watcher {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -28,6 +28,16 @@ impl App {
         self.routing.all_places(film, viewer, now)
     }
 
+    /// The same without partners' edges: what one of them says is for its own viewers alone.
+    pub(crate) fn own_places(&self, video: &Video, viewer: Watcher<'_>) -> Vec<Place> {
+        let now = self.clock.now();
+        let film = Film {
+            m2: false,
+            ..self.film(video, now)
+        };
+        self.routing.all_places(film, viewer, now)
+    }
+
     /// The edges among which a player may be steered.
     pub(crate) fn pathways(&self, video: &Video, viewer: Watcher<'_>) -> Vec<Place> {
         let now = self.clock.now();
@@ -35,11 +45,10 @@ impl App {
     }
 
     fn film<'a>(&self, video: &'a Video, now: UnixSeconds) -> Film<'a> {
-        let partners = self.routing.edges().iter().any(|edge| edge.partner);
         Film {
             id: video.id.as_str(),
             protected: video.protected,
-            partners: partners && self.signer.mints_for_partners(&video.id, now),
+            m2: self.routing.wants_m2() && self.signer.mints_m2(&video.id, now),
         }
     }
 }

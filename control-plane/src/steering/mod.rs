@@ -199,7 +199,7 @@ impl App {
     }
 
     /// The manifest that all share who may have the same renditions, fetched with a token of its own: it belongs to no
-    /// session.
+    /// session. It comes from an edge of the house where there is one: a partner could lead everybody elsewhere with it.
     async fn template(
         &self,
         video: &Video,
@@ -212,7 +212,10 @@ impl App {
         let mut claims = Claims::new(format!("/v/{}/", video.id), until);
         // An edge lists only what a token admits.
         claims.renditions.clone_from(&terms.renditions);
-        let places = self.places(video, viewer);
+        let mut places = self.own_places(video, viewer);
+        if places.is_empty() {
+            places = self.places(video, viewer);
+        }
         let url = |place: &Place| {
             let token = self.signer.token(&claims, place, now)?;
             Ok(format!("{}/~{token}{path}", place.base))

@@ -18,22 +18,19 @@ use super::MOST;
 use super::events::Outcome;
 use crate::app::App;
 use crate::client::Client;
-use crate::problem;
 
 /// Takes what players report as Common Media Client Data, version 2: a dictionary a line, at most 100 lines. `sid` is
 /// the session of `playback/start`, `sn` the number of the report; both, `ts` and `e` must be there. The body is
 /// taken for such lines, whatever its `Content-Type` says.
-#[utoipa::path(post, path = "/playback/cmcd", request_body(content = String, content_type = "application/cmcd"),
+#[utoipa::path(post, path = "/playback/cmcd", request_body(content = Option<String>, content_type = "application/cmcd"),
     responses((status = 202, body = Outcome), (status = 400, body = Problem), (status = 404, body = Problem), (status = 413, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn take(
     State(app): State<Arc<App>>,
     client: Client,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Outcome>), Problem> {
-    let collector = app.telemetry.collector()?;
     let now = app.clock.now();
-    app.telemetry.count(client, now)?;
-    let body = body.map_err(problem::too_large_told)?;
+    let (collector, body) = app.telemetry.hear(client, body, now)?;
     let (sessions, rejected) = sorted(&String::from_utf8_lossy(&body))?;
     let mut outcome = Outcome::default();
     outcome.add(Taken {

@@ -25,7 +25,7 @@ pub struct TelemetryConfig {
     /// How long counts by hour, edge and network are kept, 1 d to 400 d. Views and watch time stay. Default `90d`.
     pub keep: Span,
     /// A MaxMind DB file with the networks' autonomous systems, by which viewers' networks are told apart; it is read
-    /// at the start. Empty: all are `unknown`. Default empty.
+    /// again when it changes. Empty: all are `unknown`. Default empty.
     pub networks: String,
 }
 

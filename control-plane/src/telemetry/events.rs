@@ -91,10 +91,8 @@ pub(crate) async fn take(
     client: Client,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Outcome>), Problem> {
-    let collector = app.telemetry.collector()?;
     let now = app.clock.now();
-    app.telemetry.count(client, now)?;
-    let body = body.map_err(problem::too_large_told)?;
+    let (collector, body) = app.telemetry.hear(client, body, now)?;
     let told: Told =
         serde_json::from_slice(&body).map_err(|error| Problem::bad_request(error.to_string()))?;
     if told.events.len() > MOST {

@@ -17,6 +17,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ::config::Problems;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use catalog::Catalog;
 use catalog::sessions::Session;
 use contracts::id::SessionId;
@@ -44,7 +46,7 @@ pub(crate) const MOST: usize = 100;
 /// What collects events.
 pub(crate) struct Telemetry {
     collector: Option<Collector>,
-    networks: Networks,
+    pub(crate) networks: Networks,
     /// Its own: sessions and viewers are many, and must not push out who guesses passwords.
     limits: Limits,
 }
@@ -60,7 +62,7 @@ impl Telemetry {
         let its = &settings.telemetry;
         let mut telemetry = Self {
             collector: None,
-            networks: Networks::load(its.networks.as_deref())?,
+            networks: Networks::load(its.networks.clone())?,
             limits: Limits::new(1),
         };
         let Some(address) = &its.log else {
@@ -85,7 +87,7 @@ impl Telemetry {
 
     /// Reads the files that the settings name, and opens nothing.
     pub(crate) fn inspect(settings: &TelemetrySettings, problems: &mut Problems) {
-        let networks = Networks::load(settings.networks.as_deref());
+        let networks = Networks::load(settings.networks.clone());
         problems.take("telemetry.networks", networks);
     }
 
@@ -93,11 +95,18 @@ impl Telemetry {
         self.collector.as_ref().ok_or_else(problem::no_events)
     }
 
-    /// Counts a request from a network, and refuses it when there were too many.
-    fn count(&self, client: Client, now: UnixSeconds) -> Result<(), Problem> {
+    /// What is told, and who takes it; refused where nobody does, and when too much comes from a network.
+    fn hear(
+        &self,
+        client: Client,
+        body: Result<Bytes, BytesRejection>,
+        now: UnixSeconds,
+    ) -> Result<(&Collector, Bytes), Problem> {
+        let collector = self.collector()?;
         let from = network(client.address);
         let counted = self.limits.take(Limit::EventsFrom, from, now);
-        counted.map_err(problem::too_many)
+        counted.map_err(problem::too_many)?;
+        Ok((collector, body.map_err(problem::too_large_told)?))
     }
 
     /// Counts a request for a session, and refuses it when there were too many.

@@ -1,28 +1,34 @@
 //! Whose network an address is of, by a MaxMind DB file.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::PathBuf;
 
-use maxminddb::{PathElement, Reader};
-use runtime::secret::Unusable;
+use maxminddb::PathElement;
+use runtime::watched::FileError;
 
-use crate::maxmind;
+use crate::maxmind::{self, Database};
 
 /// The networks, as far as they are known.
-pub(crate) struct Networks(Option<Reader<Vec<u8>>>);
+pub(crate) struct Networks(Database);
 
 /// The longest name of a network, in characters.
 const LONGEST: usize = 64;
 
 impl Networks {
     /// Reads the file; without one no network is known.
-    pub(crate) fn load(path: Option<&Path>) -> Result<Self, Unusable> {
-        path.map(maxmind::read).transpose().map(Self)
+    pub(crate) fn load(path: Option<PathBuf>) -> Result<Self, FileError> {
+        maxmind::open(path).map(Self)
+    }
+
+    /// Reads the file again if it has changed; tells whether it had.
+    pub(crate) fn refresh(&self) -> Result<bool, FileError> {
+        self.0.refresh()
     }
 
     /// The network of an address: the number of its autonomous system and, where the file says it, whose it is.
     pub(crate) fn of(&self, address: IpAddr) -> Option<String> {
-        let reader = self.0.as_ref()?;
+        let current = self.0.current();
+        let reader = (**current).as_ref()?;
         // An IPv4 address in IPv6's clothes has no record of its own.
         let found = reader.lookup(address.to_canonical()).ok()?;
         // Files hold numbers in whichever width fits.
@@ -53,12 +59,14 @@ const OWNER: PathElement<'static> = PathElement::Key("autonomous_system_organiza
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
     fn a_network_is_told_by_its_autonomous_system() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../edge/tests/data/geo_test.mmdb");
-        let networks = Networks::load(Some(&file)).unwrap();
+        let networks = Networks::load(Some(file)).unwrap();
         let of = |address: &str| networks.of(address.parse().unwrap());
         assert_eq!(of("198.51.100.7").as_deref(), Some("AS64500"));
         assert_eq!(of("::ffff:198.51.100.7").as_deref(), Some("AS64500"));
@@ -68,9 +76,29 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_has_changed_is_read_again_and_a_broken_one_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, new) = (folder.path().join("networks"), folder.path().join("new"));
+        let known = Path::new(env!("CARGO_MANIFEST_DIR")).join("../edge/tests/data/geo_test.mmdb");
+        std::fs::copy(&known, &path).unwrap();
+        let networks = Networks::load(Some(path.clone())).unwrap();
+        assert!(!networks.refresh().unwrap());
+        let of = || networks.of([198, 51, 100, 7].into());
+        std::fs::write(&new, "no database").unwrap();
+        std::fs::rename(&new, &path).unwrap();
+        assert!(networks.refresh().is_err());
+        assert_eq!(of().as_deref(), Some("AS64500"));
+        std::fs::copy(&known, &new).unwrap();
+        std::fs::rename(&new, &path).unwrap();
+        assert!(networks.refresh().unwrap());
+        assert_eq!(of().as_deref(), Some("AS64500"));
+    }
+
+    #[test]
     fn a_file_that_is_no_database_is_named() {
         for path in [Path::new("/nowhere/at/all.mmdb"), Path::new(file!())] {
-            let refused = Networks::load(Some(path)).err().unwrap().to_string();
+            let refused = Networks::load(Some(path.to_owned())).err().unwrap();
+            let refused = refused.to_string();
             assert!(refused.contains(path.to_str().unwrap()), "{refused}");
         }
     }

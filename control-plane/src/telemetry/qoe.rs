@@ -23,6 +23,7 @@ pub(crate) struct Asked {
     /// From the hour of this Unix second on; a day before `to` without it.
     from: Option<u64>,
     /// Up to the end of the hour before this Unix second, 31 days after `from` at most; now without it.
+    #[param(maximum = 253_402_300_800_u64)]
     to: Option<u64>,
     /// By what it is put together: `edge`, `isp`, `video` or `hour`; without it, all in one.
     by: Option<String>,

@@ -13,6 +13,8 @@ const HOUR: u64 = 3600;
 const DAY: u64 = 24;
 /// The most hours that are told of at once: 31 days.
 const MOST: u64 = 744;
+/// The last instant that may be asked for: the end of the year 9999.
+const LAST: u64 = 253_402_300_800;
 
 /// How well films played.
 #[derive(Serialize, ToSchema)]
@@ -98,9 +100,9 @@ pub(crate) fn hours(
     let to = to.unwrap_or(now.0 + 1).div_ceil(HOUR).saturating_mul(HOUR);
     let from = from.map(|from| from - from % HOUR);
     let from = from.unwrap_or_else(|| to.saturating_sub(DAY * HOUR));
-    if from >= to || to - from > MOST * HOUR {
+    if from >= to || to - from > MOST * HOUR || to > LAST {
         return Err(Problem::bad_request(
-            "from must be before to, both in Unix seconds, and 31 days before it at most",
+            "from must be before to, both in Unix seconds up to the year 9999, and 31 days before it at most",
         ));
     }
     Ok(Wanted {
@@ -128,5 +130,9 @@ mod tests {
         assert_eq!(within(Some(0), Some(744 * HOUR + 1)), None);
         assert_eq!(within(Some(7200), Some(7200)), None);
         assert_eq!(within(Some(10_800), None), None);
+        let day = |to| Some((to - DAY * HOUR, to));
+        assert_eq!(within(None, Some(LAST)), day(LAST));
+        assert_eq!(within(None, Some(LAST + 1)), None);
+        assert_eq!(within(None, Some(u64::MAX)), None);
     }
 }

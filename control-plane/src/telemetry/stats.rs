@@ -22,6 +22,7 @@ pub(crate) struct Within {
     /// From the hour of this Unix second on; a day before `to` without it.
     from: Option<u64>,
     /// Up to the end of the hour before this Unix second, 31 days after `from` at most; now without it.
+    #[param(maximum = 253_402_300_800_u64)]
     to: Option<u64>,
 }
 

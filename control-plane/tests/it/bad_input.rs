@@ -85,6 +85,12 @@ async fn a_wrong_method_names_the_right_one() {
         (Method::POST, "/v1/videos", "GET,HEAD"),
         (Method::PUT, "/v1/playback/x", "DELETE"),
         (Method::PUT, "/api/v1/videos/film1", "GET,HEAD,DELETE"),
+        (Method::TRACE, "/v1/videos/film1/subtitles", "GET,HEAD"),
+        (
+            Method::TRACE,
+            "/v1/videos/upload/u1",
+            "GET,HEAD,PUT,POST,DELETE",
+        ),
     ] {
         let refused = house.request(method, path).send().await.unwrap();
         assert_eq!(refused.headers()["allow"], allowed, "{path}");

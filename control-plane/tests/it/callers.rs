@@ -390,3 +390,41 @@ async fn an_issuer_s_keys_may_be_in_a_file_which_is_looked_at_at_the_start() {
     let shown = json(me(&house, &signed("k1", &key, &claims())).await, 200).await;
     assert_eq!(shown["role"], "publisher");
 }
+
+#[tokio::test]
+async fn who_comes_through_a_proxy_is_no_operator_for_coming_from_the_proxy_s_machine() {
+    let open = House::with(|config, _| config.trusted_hops = vec!["127.0.0.0/8".into()]).await;
+    json(open.get("/v1/status").await, 200).await;
+    for said in ["198.51.100.7", "::ffff:198.51.100.7", "2001:db8::1"] {
+        for shown in [None, Some("what does not count")] {
+            let mut asked = open.request(Method::GET, "/v1/status");
+            asked = asked.header("millrace-client-ip", said);
+            if let Some(shown) = shown {
+                asked = asked.bearer_auth(shown);
+            }
+            problem(asked.send().await.unwrap(), 401, "unauthorized").await;
+        }
+    }
+    let public = House::with(|config, dir| {
+        let key = dir.path().join("token.key");
+        std::fs::write(&key, "5a".repeat(32)).unwrap();
+        config.accounts.token_keys = vec![key.display().to_string()];
+        config.public_base = "https://api.example".into();
+    })
+    .await;
+    problem(public.get("/v1/status").await, 401, "unauthorized").await;
+    let told = public.running.first_operator.as_deref();
+    assert!(told.is_some_and(|invitation| invitation.starts_with("minv_")));
+}
+
+#[tokio::test]
+async fn what_is_told_to_one_caller_is_kept_for_no_other() {
+    let house = house().await;
+    house.film("film", Privacy::Public).await;
+    let ann = somebody(&house, "ann", "viewer").await;
+    for path in ["/v1/users/me", "/v1/videos/film", "/v1/users/me/streams"] {
+        let told = ask(&house, Method::GET, path, &ann).await;
+        assert_eq!(told.headers()["cache-control"], "no-store", "{path}");
+        json(told, 200).await;
+    }
+}

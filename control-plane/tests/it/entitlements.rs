@@ -187,6 +187,39 @@ async fn what_is_taken_back_ends_what_it_let_be_watched() {
 }
 
 #[tokio::test]
+async fn who_may_do_less_or_is_gone_watches_no_more_than_that() {
+    for address in [None, test_postgres::database()] {
+        let house = on(address.as_deref()).await;
+        house.film("secret", Privacy::Private).await;
+        house.film("open", Privacy::Public).await;
+        let ann = somebody(&house, "ann", "operator").await;
+        let user = id(&house, &ann).await;
+        let user = format!("/v1/users/{}", user.as_str().unwrap());
+        let secret = json(start(&house, &ann, "secret").await, 201).await;
+        let open = json(start(&house, &ann, "open").await, 201).await;
+        let actions = async || {
+            let (secret, open) = (beat(&house, &secret).await, beat(&house, &open).await);
+            [secret["action"].clone(), open["action"].clone()]
+        };
+        let role = async |role: &str| {
+            let path = format!("{user}/role");
+            let set = send(&house, Method::POST, &path, OPERATOR, json!({"role": role}));
+            json(set.await, 200).await
+        };
+        role("operator").await;
+        assert_eq!(actions().await, ["continue", "continue"]);
+        role("viewer").await;
+        assert_eq!(actions().await, ["stop", "continue"]);
+        let removed = ask(&house, Method::DELETE, &user, OPERATOR).await;
+        assert_eq!(removed.status(), 204);
+        assert_eq!(actions().await, ["stop", "stop"]);
+        let told: Vec<String> = house.revoked().await.into_iter().map(|one| one.0).collect();
+        let begun = [&secret, &open].map(|playback| playback["session_id"].as_str().unwrap());
+        assert_eq!(told, begun);
+    }
+}
+
+#[tokio::test]
 async fn publishers_grant_what_is_theirs_and_nothing_else() {
     let house = house().await;
     for film in ["mine", "other"] {

@@ -98,6 +98,18 @@ async fn orders_are_for_nodes_that_show_their_credential() {
 }
 
 #[tokio::test]
+async fn that_a_node_asked_outlives_the_process_that_answered() {
+    let house = house(2).await;
+    for (more, at) in [(1, NOW + 1), (30, NOW + 31)] {
+        house.clock.advance(more);
+        page(&house, "after=0&node=edge-1&stops_s=60").await;
+        let known = house.catalog.nodes.list().await.unwrap();
+        let known: Vec<_> = known.iter().map(|node| node.last.at.0).collect();
+        assert_eq!(known, [at]);
+    }
+}
+
+#[tokio::test]
 async fn whoever_waits_is_told_at_once_here_and_soon_of_what_another_process_orders() {
     let house = house(9).await;
     let (_, head) = head(&house).await;

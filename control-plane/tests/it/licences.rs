@@ -35,8 +35,8 @@ pub(crate) async fn film_kids(house: &House) -> Vec<String> {
     names(&film_keys(house).await)
 }
 
-fn configure(config: &mut Config, dir: &TempDir) {
-    config.drm.key_encryption_key = write(dir.path(), "kek", &"5a".repeat(32));
+pub(crate) fn configure(config: &mut Config, dir: &TempDir) {
+    config.drm.key_encryption_key = vec![write(dir.path(), "kek", &"5a".repeat(32))];
     config.drm.systems = vec![System::Identity, System::ClearKey];
     config.drm.keys_secret = write(dir.path(), "hop", HOP);
 }
@@ -382,5 +382,50 @@ async fn without_content_keys_there_are_no_licences() {
     for path in [LICENSE, "/v1/drm/token"] {
         let none = house.post(path, &json!({})).send().await.unwrap();
         assert_eq!(none.status(), 404, "{path}");
+    }
+}
+
+/// The key pair of RFC 8037 §A.1.
+const PAIR: &str = r#"{"kty":"OKP","crv":"Ed25519","kid":"b","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}"#;
+
+#[tokio::test]
+async fn what_verifies_licence_tokens_is_published_and_a_new_key_signs_without_a_restart() {
+    let secret = B64.encode([7; 32]);
+    let old = format!(r#"{{"kty":"oct","kid":"a","k":"{secret}"}}"#);
+    let mut path = String::new();
+    let house = with(|config| {
+        let folder = config.drm.keys_secret.strip_suffix("hop").unwrap();
+        path = write(
+            folder.as_ref(),
+            "licences",
+            &format!(r#"{{"keys":[{old}]}}"#),
+        );
+        config.drm.license_keys = path.clone();
+    })
+    .await;
+    let jwks = async || {
+        house
+            .get("/.well-known/jwks.json")
+            .await
+            .text()
+            .await
+            .unwrap()
+    };
+    assert_eq!(jwks().await, r#"{"keys":[]}"#);
+    let (before, kids) = (session(&house).await, film_kids(&house).await);
+    let both = format!(r#"{{"keys":[{PAIR},{old}]}}"#);
+    std::fs::write(format!("{path}.new"), both).unwrap();
+    std::fs::rename(format!("{path}.new"), &path).unwrap();
+    // The house looks every few seconds.
+    let mut look = tokio::time::interval(std::time::Duration::from_millis(50));
+    while !jwks().await.contains("11qYAYKx") {
+        look.tick().await;
+    }
+    let told = jwks().await;
+    assert!(!told.contains("nWGx") && !told.contains(&secret), "{told}");
+    let after = session(&house).await;
+    assert!(token(&after).starts_with(&B64.encode(r#"{"typ":"JWT","alg":"EdDSA""#)[..30]));
+    for playback in [before, after] {
+        json(ask(&house, token(&playback), &kids).await, 200).await;
     }
 }

@@ -8,6 +8,7 @@
 mod bad_input;
 mod callers;
 mod drm;
+mod enrolment;
 mod entitlements;
 mod fleet;
 mod house;
@@ -18,6 +19,7 @@ mod packagers;
 mod page;
 mod people;
 mod playback;
+mod rotation;
 mod routing;
 mod rules;
 mod several;

@@ -13,7 +13,7 @@ use crate::house::{House, OPERATOR, problem};
 /// A house with a protected film whose keys other packagers may have.
 async fn house(operator: bool) -> House {
     let house = House::with(|config, dir| {
-        config.drm.key_encryption_key = write(dir.path(), "kek", &"5a".repeat(32));
+        config.drm.key_encryption_key = vec![write(dir.path(), "kek", &"5a".repeat(32))];
         config.drm.keys_secret = write(dir.path(), "hop", HOP);
         config.drm.systems = vec![System::Identity, System::Widevine, System::FairPlay];
         if operator {

@@ -109,6 +109,21 @@ async fn the_same_key_and_body_give_the_same_session_and_another_body_is_refused
 }
 
 #[tokio::test]
+async fn a_key_of_somebody_who_is_not_known_is_nobody_else_s() {
+    let house = House::with(|config, _| config.trusted_hops = vec!["127.0.0.0/8".into()]).await;
+    house.film("film1", Privacy::Public).await;
+    let send = async |from: &str| {
+        let request = house.post(START, &json!({"video_id": "film1"}));
+        let request = request.header("idempotency-key", "1");
+        let sent = request.header("millrace-client-ip", from).send().await;
+        json(sent.unwrap(), 201).await["session_id"].clone()
+    };
+    let first = send("198.51.100.7").await;
+    assert_eq!(send("198.51.100.7").await, first);
+    assert_ne!(send("198.51.100.8").await, first);
+}
+
+#[tokio::test]
 async fn heartbeats_continue_a_session_until_it_is_stopped() {
     let house = House::start().await;
     house.film("film1", Privacy::Public).await;

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::house::{House, json, problem, split};
 
 /// Keys of our own nodes and of partners'.
-const BOTH: &str = r#"{"keyring":[{"kid":"k1","ver":"m1","key_hex":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f","scope":["/v/","/t/"],"nbf":0,"exp":4102444800},{"kid":"p1","ver":"m2","seed_hex":"101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f","scope":["/v/"],"nbf":0,"exp":4102444800}]}"#;
+pub(crate) const BOTH: &str = r#"{"keyring":[{"kid":"k1","ver":"m1","key_hex":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f","scope":["/v/","/t/"],"nbf":0,"exp":4102444800},{"kid":"p1","ver":"m2","seed_hex":"101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f","scope":["/v/"],"nbf":0,"exp":4102444800}]}"#;
 
 fn edge(name: &str) -> Edge {
     Edge {

@@ -161,6 +161,25 @@ async fn tokens_are_bound_to_a_country_and_a_network_where_that_is_wished() {
 }
 
 #[tokio::test]
+async fn what_a_proxy_takes_for_ipv6_is_the_ipv4_network_that_it_is() {
+    let (house, _secret, _folder) = house(|config| {
+        config.playback.bind = vec![Bound::Network];
+        config.trusted_hops = vec!["127.0.0.0/8".into()];
+    })
+    .await;
+    let wish = json!({"video_id": "film"});
+    let asked = house.post("/v1/playback/start", &wish);
+    let asked = asked.header("millrace-client-ip", "::ffff:198.51.100.7");
+    let playback = json(asked.send().await.unwrap(), 201).await;
+    let networks: Vec<String> = claims(&playback)
+        .networks
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(networks, ["198.51.100.0/24"]);
+}
+
+#[tokio::test]
 async fn a_start_names_texts_and_pictures_as_the_origin_has_them() {
     let (house, secret, _folder) = house(|_| {}).await;
     publish(&house, "film").await;
@@ -211,7 +230,7 @@ async fn a_token_is_for_the_renditions_that_the_device_shows() {
 #[tokio::test]
 async fn a_device_that_can_play_nothing_is_told_so() {
     let house = House::with(|config, dir| {
-        config.drm.key_encryption_key = write(dir.path(), "kek", &"5a".repeat(32));
+        config.drm.key_encryption_key = vec![write(dir.path(), "kek", &"5a".repeat(32))];
         config.drm.systems = vec![System::ClearKey];
         config.drm.keys_secret = write(dir.path(), "hop", HOP);
         config.drm.policy.hdcp.sd = "1.4".to_owned();

@@ -21,27 +21,34 @@ async fn the_status_counts_films_and_sessions_and_names_the_edges() {
     let site = json(house.get("/v1/status").await, 200).await;
     assert_eq!(site["videos"], json!({"ready": 2, "uploading": 1}));
     assert_eq!(site["sessions"], 1);
-    assert_eq!(
-        site["edges"],
-        json!({"edge-1": "https://127.0.0.1:8443", "edge-2": "https://127.0.0.1:8444"})
-    );
+    let edge = |base: &str| json!({"base": base, "health": "well", "used": 0.0});
+    let edges =
+        json!({"edge-1": edge("https://127.0.0.1:8443"), "edge-2": edge("https://127.0.0.1:8444")});
+    assert_eq!(site["edges"], edges);
     assert_eq!(site["ingest"], "http://127.0.0.1:7777");
     assert_eq!(site["catalog"], "reachable");
 }
 
 /// Every route, with its method.
-const ROUTES: [&str; 62] = [
+const ROUTES: [&str; 73] = [
     "delete /v1/api-keys/{id}",
+    "delete /v1/fleet/joins/{id}",
+    "delete /v1/fleet/nodes/{name}",
     "delete /v1/grants/{id}",
     "delete /v1/playback/{session}",
     "delete /v1/users/{id}",
     "delete /v1/videos/upload/{rest}",
     "delete /v1/videos/{id}",
     "delete /v1/videos/{id}/subtitles/{lang}",
+    "get /.well-known/jwks.json",
     "get /v/{id}/{file}",
     "get /v1/api-keys",
+    "get /v1/callers/me",
     "get /v1/channels/{id}",
     "get /v1/fleet/feed",
+    "get /v1/fleet/joins",
+    "get /v1/fleet/nodes",
+    "get /v1/fleet/nodes/{name}",
     "get /v1/grants",
     "get /v1/grants/{id}",
     "get /v1/keys/{video}",
@@ -64,6 +71,7 @@ const ROUTES: [&str; 62] = [
     "get /v1/videos/{id}/status",
     "get /v1/videos/{id}/subtitles",
     "head /v1/videos/upload/{rest}",
+    "patch /v1/fleet/nodes/{name}",
     "post /v1/api-keys",
     "post /v1/auth/login",
     "post /v1/auth/logout",
@@ -75,6 +83,7 @@ const ROUTES: [&str; 62] = [
     "post /v1/drm/token",
     "post /v1/drm/widevine/license",
     "post /v1/fleet/feed/renew",
+    "post /v1/fleet/joins",
     "post /v1/grants",
     "post /v1/invitations",
     "post /v1/playback/cmcd",
@@ -86,7 +95,9 @@ const ROUTES: [&str; 62] = [
     "post /v1/speke",
     "post /v1/users",
     "post /v1/users/{id}/role",
+    "post /v1/vault/reseal",
     "post /v1/videos/upload/{rest}",
+    "post /v1/videos/{id}/keys/rotate",
     "put /v1/users/me/password",
     "put /v1/users/{id}/streams",
     "put /v1/videos/upload/{rest}",

@@ -346,3 +346,41 @@ async fn a_manifest_comes_from_another_edge_when_the_first_is_dead_and_from_none
     let refused = house.get(text(&playback, "/steered/dash")).await;
     problem(refused, 503, "unavailable").await;
 }
+
+#[tokio::test]
+async fn what_a_partner_says_a_film_consists_of_is_not_what_everybody_is_told() {
+    let says = async |playlist: &'static str| {
+        let app = Router::new().fallback(async move || playlist);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        base
+    };
+    let forged =
+        "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nhttps://elsewhere.example/playlist.m3u8\n";
+    let (partner, own) = (says(forged).await, says(MASTER).await);
+    let edge = |name: &str, base: &str, partner, priority| Edge {
+        name: name.into(),
+        base: base.into(),
+        partner,
+        priority,
+        ..Edge::default()
+    };
+    let edges = vec![
+        edge("partner", &partner, true, 0),
+        edge("own", &own, false, 1),
+    ];
+    let house = House::with(|config, _| {
+        std::fs::write(&config.keys, crate::routing::BOTH).unwrap();
+        config.edges = edges;
+    })
+    .await;
+    house.film("film1", Privacy::Public).await;
+    let playback = start(&house).await;
+    assert!(text(&playback, "/manifest_url").starts_with(&partner));
+    let playlist = house.get(text(&playback, "/steered/hls")).await;
+    let playlist = playlist.text().await.unwrap();
+    assert!(!playlist.contains("elsewhere.example"), "{playlist}");
+    let variant = playlist.lines().find(|line| line.starts_with("http"));
+    assert!(variant.unwrap().starts_with(&partner), "{playlist}");
+}

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use catalog::sessions::Beat;
 use contracts::asset::Privacy;
 use contracts::id::SessionId;
+use contracts::time::UnixSeconds;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -113,6 +115,26 @@ async fn a_lost_lease_sets_a_stream_free_and_ends_its_session() {
     house.clock.advance(90);
     let late = json(beat(&house, &second, json!({})).await, 200).await;
     assert_eq!(late["reason"], "lease_lost");
+}
+
+#[tokio::test]
+async fn who_could_not_be_heard_because_there_was_no_control_plane_has_lost_no_lease() {
+    let first = house(1, None).await;
+    let ann = somebody(&first, "ann", "viewer").await;
+    let playback = begins(&first, &ann).await;
+    first.running.stop().await;
+    let session = SessionId::parse(playback["session_id"].as_str().unwrap()).unwrap();
+    let (long_ago, past) = (UnixSeconds(NOW - 200), UnixSeconds(NOW - 110));
+    let sessions = &first.catalog.sessions;
+    let beaten = sessions
+        .beat(&session, Beat::default(), long_ago, past)
+        .await;
+    assert_eq!(beaten.unwrap().unwrap().ended, None);
+    let address = format!("sqlite://{}", first.dir.path().join("catalog.db").display());
+    let second = configured(Some(&address), |config| config.playback.streams = 1).await;
+    let path = format!("/v1/playback/{session}/heartbeat");
+    let lives = json(second.post(&path, &json!({})).send().await.unwrap(), 200).await;
+    assert_eq!(lives["action"], "continue");
 }
 
 #[tokio::test]
@@ -291,4 +313,36 @@ async fn edges_are_told_once_of_what_ended_before_its_token() {
         wanted.push((id, playback["expires_at"].as_u64().unwrap()));
     }
     assert_eq!(told, wanted);
+}
+
+#[tokio::test]
+async fn an_account_that_begins_without_end_is_told_to_wait() {
+    let house = house(0, None).await;
+    let (ann, ben) = (
+        somebody(&house, "ann", "viewer").await,
+        somebody(&house, "ben", "viewer").await,
+    );
+    for _ in 0..120 {
+        let absent = start(&house, &ann, json!({"video_id": "absent"})).await;
+        assert_eq!(absent.status(), 404);
+    }
+    let refused = start(&house, &ann, json!({"video_id": "film"})).await;
+    assert_eq!(refused.headers()["retry-after"], "1");
+    problem(refused, 429, "too-many-requests").await;
+    begins(&house, &ben).await;
+    house.clock.advance(1);
+    begins(&house, &ann).await;
+}
+
+#[tokio::test]
+async fn a_player_that_beats_without_end_is_told_to_wait() {
+    let house = house(0, None).await;
+    let ann = somebody(&house, "ann", "viewer").await;
+    let (hasty, calm) = (begins(&house, &ann).await, begins(&house, &ann).await);
+    for _ in 0..60 {
+        json(beat(&house, &hasty, json!({})).await, 200).await;
+    }
+    let refused = beat(&house, &hasty, json!({})).await;
+    problem(refused, 429, "too-many-requests").await;
+    json(beat(&house, &calm, json!({})).await, 200).await;
 }

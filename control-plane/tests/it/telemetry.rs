@@ -96,6 +96,8 @@ async fn a_film_is_watched_and_its_views_and_quality_are_told() {
     taken(&house, &id, stall).await;
     let path = "/v1/videos/film/stats";
     let is_whole = |stats: &Value| stats["quality"]["rebuffers"] == 1;
+    once_folded(&house, path, is_whole).await;
+    // The answer is put together of several looks, between which it may have been folded.
     let stats = once_folded(&house, path, is_whole).await;
     assert_eq!(
         (&stats["views_total"], &stats["views"]),

@@ -63,7 +63,7 @@ async fn vendor() -> (String, Asked) {
 /// A house whose vendors are these, with a protected film.
 async fn house(vendors: Vec<(System, VendorConfig)>) -> House {
     let house = House::with(|config, dir| {
-        config.drm.key_encryption_key = write(dir.path(), "kek", &"5a".repeat(32));
+        config.drm.key_encryption_key = vec![write(dir.path(), "kek", &"5a".repeat(32))];
         config.drm.keys_secret = write(dir.path(), "hop", HOP);
         config.drm.systems = vendors.iter().map(|(system, _)| *system).collect();
         for (system, mut vendor) in vendors {

@@ -1,5 +1,6 @@
 //! How an edge is configured.
 
+mod node;
 mod rates;
 mod site;
 
@@ -8,13 +9,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use config::{Problem, Problems};
+use contracts::fleet::Announce;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use tier::feed::Feed;
+use tier::intake::Fill;
 use tier::policy::Policy;
 use tier::prefetch;
 use tier::settings::{self, Cache, Clients, Log, Upstream};
 
+pub use self::node::Node;
 pub use self::rates::Rates;
 pub use self::site::{Serve, Site};
 use crate::gate::{self, Holds};
@@ -68,12 +72,16 @@ pub struct Config {
     pub cache: Cache,
     /// How it asks its parents.
     pub upstream: Upstream,
+    /// When and how fast it fetches from them.
+    pub fill: Fill,
     /// What it bears with.
     pub clients: Clients,
     /// What it is ordered to purge and to revoke.
     pub feed: Feed,
     /// What it fetches before players ask for it.
     pub prefetch: prefetch::Settings,
+    /// What it announces of itself where it has joined a house.
+    pub node: Node,
     /// What it writes down.
     pub log: Log,
 }
@@ -89,6 +97,7 @@ pub fn reloaded() -> Vec<&'static str> {
         "trusted_hops",
         "geo_file",
         "rates.",
+        "node.",
         "tls.",
         "listen.https_proxied_by",
         "listen.plain_proxied_by",
@@ -155,6 +164,8 @@ pub struct Settings {
     pub internal: SocketAddr,
     /// The certificate.
     pub tls: Tls,
+    /// What it announces.
+    pub announce: Option<Announce>,
     /// What it shares with a shield.
     pub tier: settings::Settings,
 }
@@ -179,9 +190,11 @@ impl Default for Config {
             tls: Tls::default(),
             cache: Cache::default(),
             upstream: Upstream::default(),
+            fill: Fill::default(),
             clients: Clients::default(),
             feed: Feed::default(),
             prefetch: prefetch::Settings::default(),
+            node: Node::default(),
             log: Log::default(),
         }
     }
@@ -242,6 +255,7 @@ impl Config {
             &self.listen.plain_proxied_by,
         );
         let gate = self.gate(&mut problems);
+        let announce = self.node.check(&mut problems);
         let (cache, upstream, clients) = (&self.cache, &self.upstream, &self.clients);
         let (parents, feed) = (&self.parents, &self.feed);
         let tier = settings::check(parents, cache, upstream, clients, feed, &mut problems);
@@ -255,6 +269,7 @@ impl Config {
             100_000,
         );
         let tier = settings::Settings {
+            fill: self.fill.check(&mut problems),
             prefetch: self.prefetch,
             access: self.log.access.check(&mut problems),
             ..tier
@@ -272,6 +287,7 @@ impl Config {
             plain_proxied_by,
             internal,
             tls: self.tls,
+            announce,
             tier,
         })
     }

@@ -102,3 +102,16 @@ fn disks_want_a_feed_or_a_file_for_what_is_purged_by_hand() {
 fn the_defaults_are_in_order() {
     assert!(Config::default().check().is_ok());
 }
+
+#[test]
+fn the_file_for_a_nodes_operator_is_right_and_joins() {
+    let file = include_str!("../../../config/isp.toml");
+    let config: Config = toml::from_str(file).unwrap();
+    let mut joined = config;
+    // What the house gives.
+    joined.feed.from = "https://control.example:7300/v1/fleet/feed".to_owned();
+    let settings = joined.check().unwrap();
+    let announce = settings.announce.unwrap();
+    assert_eq!(announce.capacity_bps, 10_000_000_000);
+    assert!(settings.tier.fill.hours.is_some() && settings.tier.disk.is_some());
+}

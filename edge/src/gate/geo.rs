@@ -4,9 +4,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use maxminddb::{PathElement, Reader};
+use runtime::watched::{FileError, Watched};
 use tier::admission::Country;
-
-use super::watched::{FileError, Watched};
 
 /// The file and what was last read from it.
 pub(super) struct Geo(Watched<Option<Reader<Vec<u8>>>>);

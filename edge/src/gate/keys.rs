@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use arc_swap::Guard;
 use contracts::token::KeyRing;
+use runtime::watched::{FileError, Watched};
 use serde::{Deserialize, Serialize};
-
-use super::watched::{FileError, Watched};
 
 /// Which keys a node may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

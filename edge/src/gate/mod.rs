@@ -11,7 +11,6 @@ mod geo;
 mod keys;
 mod rates;
 mod revoked;
-mod watched;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,7 +31,7 @@ use keys::Keys;
 pub use keys::Holds;
 pub use rates::{Limits, Rates};
 pub use revoked::{Full, Revocations, Shown};
-pub use watched::FileError;
+pub use runtime::watched::FileError;
 
 /// What a gate is made of.
 #[derive(Clone, Debug)]

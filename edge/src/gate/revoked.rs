@@ -67,6 +67,8 @@ impl Revocations {
             Revoked::Session(session) => (&mut known.sessions, session.to_string()),
             Revoked::Key(kid) => (&mut known.keys, kid),
             Revoked::Path(path) => (&mut known.paths, path.into()),
+            // Nodes have children at shields alone.
+            Revoked::Node(_) => return Ok(()),
         };
         let end = of_kind.entry(name).or_insert(until);
         *end = until.max(*end);
@@ -117,6 +119,7 @@ impl Known {
             Revoked::Session(session) => self.sessions.contains_key(session.as_str()),
             Revoked::Key(kid) => self.keys.contains_key(kid),
             Revoked::Path(path) => self.paths.contains_key(path.as_str()),
+            Revoked::Node(_) => true,
         }
     }
 

@@ -8,6 +8,7 @@
 )]
 
 mod client;
+mod control;
 mod feed;
 mod house;
 mod origin;
@@ -40,3 +41,5 @@ mod v_figures;
 mod w_at_hand;
 mod w_parents;
 mod x_early;
+mod y_intake;
+mod z_member;

@@ -25,6 +25,8 @@ pub(crate) struct Initiate {
     pub(crate) protected: bool,
     /// The file's media type.
     pub(crate) content_type: Option<String>,
+    /// The channel that the film is for; publishers need one of their own.
+    pub(crate) channel_id: Option<String>,
 }
 
 /// How to go on.

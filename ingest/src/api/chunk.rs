@@ -16,8 +16,10 @@ use runtime::problem::{Named, Problem};
 use store::{Digest, Writer, Written, layout};
 
 use super::{
-    App, CHUNK_SHA256, CONTENT_DIGEST, admitted,
+    App, CHUNK_SHA256, CONTENT_DIGEST,
     body::{Stored, Which},
+    caller::Caller,
+    life::own,
     problem,
 };
 use crate::{
@@ -31,36 +33,35 @@ use crate::{
     params(("id" = String, Path), ("index" = u32, Query, description = "counted from 0"),
         ("content-digest" = Option<String>, Header, description = "sha-256=:base64: (RFC 9530); one of the two is needed"),
         ("x-chunk-sha256" = Option<String>, Header, description = "the same in hexadecimal")),
-    responses((status = 200, body = Stored), (status = 400, body = Problem), (status = 404, body = Problem),
-        (status = 409, body = Problem), (status = 410, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 200, body = Stored), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem), (status = 410, body = Problem),
+        (status = 422, body = Problem), (status = 507, body = Problem)))]
 pub(super) async fn put(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Named(id): Named<String>,
     which: Result<Query<Which>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Stored>, Problem> {
     let mut body = body.into_data_stream();
-    let outcome = take(&app, &id, which, &headers, &mut body).await;
+    let outcome = take(&app, (&caller, &id), which, &headers, &mut body).await;
     if let Err(problem) = &outcome {
         app.metrics.refused(problem.kind());
         // A client that is still sending would not see the answer, were the connection closed.
-        if admitted(problem) {
-            drain(&mut body, app.limits.chunk_size_bytes.saturating_mul(2)).await;
-        }
+        drain(&mut body, app.limits.chunk_size_bytes.saturating_mul(2)).await;
     }
     outcome.map(Json)
 }
 
 async fn take(
     app: &App,
-    id: &str,
+    (caller, id): (&Caller, &str),
     which: Result<Query<Which>, QueryRejection>,
     headers: &HeaderMap,
     body: &mut BodyDataStream,
 ) -> Result<Stored, Problem> {
-    app.operator.admit(headers)?;
-    let (upload, index) = find(app, id, which).await?;
+    let (upload, index) = find(app, caller, id, which).await?;
     let claimed = claimed_digest(headers)?;
     let length = content_length(headers);
     let known = app.uploads.chunk(&upload.id, index).await?;
@@ -87,12 +88,11 @@ async fn take(
 
 async fn find(
     app: &App,
+    caller: &Caller,
     id: &str,
     which: Result<Query<Which>, QueryRejection>,
 ) -> Result<(Upload, u32), Problem> {
-    let id = UploadId::parse(id).map_err(|_| problem::no_upload())?;
-    let upload = app.uploads.find(&id).await?;
-    let upload = upload.ok_or_else(problem::no_upload)?;
+    let upload = own(app, caller, id).await?;
     let Query(Which { index }) = which.map_err(|_| problem::bad_index(""))?;
     let shown: String = index.chars().take(20).collect();
     let index = index.parse().map_err(|_| problem::bad_index(&shown))?;

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{State, rejection::JsonRejection},
-    http::{HeaderMap, StatusCode, header},
+    extract::{
+        State,
+        rejection::{BytesRejection, JsonRejection},
+    },
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -20,32 +23,34 @@ use store::{Digest, Part, layout};
 use super::{
     App,
     body::{Complete, Completed, Initiate, Initiated, Progress},
+    caller::Caller,
     problem,
 };
 use crate::{
     Error,
-    jobs::{NewJob, Step},
+    jobs::NewJob,
     upload::{self, Completion, Plan, Refused, Request, Upload, abandon::abandon},
 };
 
 /// Begins an upload: checks what is announced, and tells how to cut the file.
 #[utoipa::path(post, path = "/videos/upload/initiate", request_body = Initiate,
-    responses((status = 201, body = Initiated), (status = 400, body = Problem), (status = 401, body = Problem)))]
+    responses((status = 201, body = Initiated), (status = 400, body = Problem), (status = 401, body = Problem),
+        (status = 403, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem)))]
 pub(super) async fn initiate(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
+    caller: Caller,
     body: Result<Json<Initiate>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    counted(&app, begin(&app, &headers, body).await)
+    counted(&app, begin(&app, &caller, body).await)
 }
 
 async fn begin(
     app: &App,
-    headers: &HeaderMap,
+    caller: &Caller,
     body: Result<Json<Initiate>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    app.operator.admit(headers)?;
     let Json(wish) = body?;
+    let channel = app.channel(caller, wish.channel_id.as_deref()).await?;
     let sha256 = digest(wish.sha256.as_deref())?;
     let title = title(&wish)?;
     let request = Request {
@@ -62,6 +67,11 @@ async fn begin(
         protected: wish.protected,
     };
     app.videos.create(video).await.map_err(Error::from)?;
+    if channel.is_some() {
+        // Before anybody is told of the film.
+        let put = app.channels.put(&upload.video, None, channel.as_ref());
+        put.await.map_err(Error::from)?;
+    }
     app.uploads.create(&upload).await?;
     app.metrics.upload("started");
     tracing::info!(upload.id = %upload.id, video.id = %upload.video, size_bytes = upload.size_bytes,
@@ -109,18 +119,17 @@ fn initiated(app: &App, upload: &Upload) -> Initiated {
 
 /// Tells what has arrived.
 #[utoipa::path(get, path = "/videos/upload/{id}", params(("id" = String, Path)),
-    responses((status = 200, body = Progress), (status = 404, body = Problem)))]
+    responses((status = 200, body = Progress), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
+    caller: Caller,
     Named(id): Named<String>,
 ) -> Result<Response, Problem> {
-    counted(&app, progress(&app, &headers, &id).await)
+    counted(&app, progress(&app, &caller, &id).await)
 }
 
-async fn progress(app: &App, headers: &HeaderMap, id: &str) -> Result<Response, Problem> {
-    app.operator.admit(headers)?;
-    let upload = find(app, id).await?;
+async fn progress(app: &App, caller: &Caller, id: &str) -> Result<Response, Problem> {
+    let upload = own(app, caller, id).await?;
     let received: Vec<u32> = if upload.state == upload::State::Complete {
         (0..upload.chunk_count()).collect()
     } else {
@@ -147,29 +156,30 @@ async fn progress(app: &App, headers: &HeaderMap, id: &str) -> Result<Response, 
 
 /// Completes an upload: compares the whole with its digest, and queues the video. May be repeated.
 #[utoipa::path(post, path = "/videos/upload/{id}/complete", params(("id" = String, Path)), request_body(content = Option<Complete>),
-    responses((status = 202, body = Completed), (status = 400, body = Problem), (status = 404, body = Problem),
-        (status = 409, body = Problem), (status = 410, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 202, body = Completed), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem), (status = 410, body = Problem), (status = 413, body = Problem),
+        (status = 422, body = Problem), (status = 507, body = Problem)))]
 pub(super) async fn complete(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
+    caller: Caller,
     Named(id): Named<String>,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let worker = Arc::clone(&app);
     // Joining a large film takes its time; a client that gives up waiting must not undo it.
-    let finished = tokio::spawn(async move { finish(&worker, &headers, &id, &body).await }).await;
+    let finished = tokio::spawn(async move { finish(&worker, &caller, &id, body).await }).await;
     counted(&app, finished.unwrap_or_else(|_| Err(Problem::internal())))
 }
 
 async fn finish(
     app: &App,
-    headers: &HeaderMap,
+    caller: &Caller,
     id: &str,
-    body: &[u8],
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    app.operator.admit(headers)?;
-    let upload = find(app, id).await?;
-    let told: Complete = match body {
+    let upload = own(app, caller, id).await?;
+    let body = body.map_err(problem::body)?;
+    let told: Complete = match &*body {
         b"" => Complete::default(),
         json => serde_json::from_slice(json).map_err(|fault| {
             Problem::bad_request(format!("The body is not as expected: {fault}"))
@@ -250,11 +260,9 @@ async fn blame(app: &App, upload: &Upload, promised: &Digest) -> Result<(), Prob
 }
 
 async fn queue(app: &App, upload: &Upload, whole: &Digest) -> Result<(), Problem> {
-    let job = NewJob {
-        video: upload.video.clone(),
-        step: Step::Publish,
-        input: upload.original.clone(),
-    };
+    let channel = app.channels.of(&upload.video).await.map_err(Error::from)?;
+    let owner = channel.map_or_else(String::new, |channel| channel.owner.to_string());
+    let job = NewJob::first(upload.video.clone(), upload.original.clone(), owner);
     let first = app
         .uploads
         .complete(&upload.id, whole, &job, app.clock.now())
@@ -288,21 +296,20 @@ async fn is_there(app: &App, upload: &Upload) -> Result<bool, Error> {
 
 /// Cancels an upload and removes what has arrived.
 #[utoipa::path(delete, path = "/videos/upload/{id}", params(("id" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn cancel(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
+    caller: Caller,
     Named(id): Named<String>,
 ) -> Result<Response, Problem> {
     let worker = Arc::clone(&app);
     // A client that gives up waiting must not leave it half cancelled.
-    let removed = tokio::spawn(async move { remove(&worker, &headers, &id).await }).await;
+    let removed = tokio::spawn(async move { remove(&worker, &caller, &id).await }).await;
     counted(&app, removed.unwrap_or_else(|_| Err(Problem::internal())))
 }
 
-async fn remove(app: &App, headers: &HeaderMap, id: &str) -> Result<Response, Problem> {
-    app.operator.admit(headers)?;
-    let upload = find(app, id).await?;
+async fn remove(app: &App, caller: &Caller, id: &str) -> Result<Response, Problem> {
+    let upload = own(app, caller, id).await?;
     let _turn = app.turns.wait(&upload.id).await;
     let upload = find(app, id).await?;
     if upload.state == upload::State::Complete {
@@ -315,6 +322,15 @@ async fn remove(app: &App, headers: &HeaderMap, id: &str) -> Result<Response, Pr
     }
     app.metrics.upload("cancelled");
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// An upload that this caller may see and change; of others' one does not learn.
+pub(super) async fn own(app: &App, caller: &Caller, id: &str) -> Result<Upload, Problem> {
+    let upload = find(app, id).await?;
+    match app.may(caller, &upload.video).await? {
+        true => Ok(upload),
+        false => Err(problem::no_upload()),
+    }
 }
 
 async fn find(app: &App, id: &str) -> Result<Upload, Problem> {

@@ -9,8 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use catalog::videos::Videos;
-use runtime::{clock::Clock, operator::Operator, problem::Problem};
+use catalog::{channels::Channels, videos::Videos};
+use runtime::{clock::Clock, problem::Problem};
 use store::Store;
 use tokio::sync::{Notify, Semaphore};
 use tower_http::{
@@ -20,6 +20,7 @@ use tower_http::{
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use self::caller::Door;
 use crate::{
     Error,
     metrics::Metrics,
@@ -28,6 +29,7 @@ use crate::{
 };
 
 mod body;
+pub(crate) mod caller;
 mod chunk;
 mod life;
 mod problem;
@@ -56,17 +58,12 @@ pub(crate) struct App {
     pub(crate) public_base: String,
     /// How clients reach the control plane, without a slash at the end.
     pub(crate) control_base: String,
+    pub(crate) channels: Arc<dyn Channels>,
     /// Who may call.
-    pub(crate) operator: Operator,
+    pub(crate) door: Door,
     pub(crate) allowed_origins: Vec<String>,
     /// Fills a buffer with random bytes.
     pub(crate) random: fn(&mut [u8]) -> Result<(), Error>,
-}
-
-/// Whether who was refused had shown the operator's key, where one is wanted: of others no more is
-/// read.
-fn admitted(problem: &Problem) -> bool {
-    !matches!(problem.kind(), "unauthorized" | "forbidden")
 }
 
 #[derive(OpenApi)]
@@ -88,6 +85,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let (routes, document) = OpenApiRouter::with_openapi(Document::openapi())
         .nest("/v1", uploads)
         .split_for_parts();
+    let document = runtime::description::completed(document);
     let document: Arc<str> = document.to_json().unwrap_or_default().into();
     let routes = routes
         .route("/v1/openapi.json", get(description))

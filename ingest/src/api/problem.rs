@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::{extract::rejection::BytesRejection, http::StatusCode};
 use runtime::problem::Problem;
 
 use crate::{Error, upload::Refused};
@@ -15,6 +15,36 @@ pub(crate) fn no_upload() -> Problem {
         "No such upload",
         detail,
     )
+}
+
+pub(crate) fn not_allowed() -> Problem {
+    let detail = "Publishers may upload, and API keys with the scope upload.";
+    Problem::new("forbidden", StatusCode::FORBIDDEN, "Not allowed", detail)
+}
+
+pub(crate) fn channel_needed() -> Problem {
+    let detail = "Name the channel that the film is for in channel_id: one of your own.";
+    let status = StatusCode::BAD_REQUEST;
+    Problem::new("channel-needed", status, "Channel needed", detail)
+}
+
+pub(crate) fn no_channel() -> Problem {
+    let detail = "There is no such channel, or it is not yours.";
+    let status = StatusCode::NOT_FOUND;
+    Problem::new("channel-not-found", status, "No such channel", detail)
+}
+
+pub(crate) fn too_many() -> Problem {
+    let detail = "Too many credentials that do not count came from there; try again in a moment.";
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    let problem = Problem::new("too-many-requests", status, "Too many requests", detail);
+    problem.retry_after(MINUTE)
+}
+
+pub(crate) fn nobody_to_ask() -> Problem {
+    let detail = "Who calls cannot be found out now; try again in a moment.";
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Problem::new("unavailable", status, "Unavailable", detail).retry_after(SOON)
 }
 
 pub(crate) fn failed() -> Problem {
@@ -44,6 +74,17 @@ pub(crate) fn busy() -> Problem {
     let detail = "As many subtitles as may come at once are coming; send these again in a moment.";
     let status = StatusCode::SERVICE_UNAVAILABLE;
     Problem::new("busy", status, "Busy", detail).retry_after(SOON)
+}
+
+/// A body that was to be JSON, and could not be read.
+pub(crate) fn body(rejection: BytesRejection) -> Problem {
+    match rejection.status() {
+        status @ StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = "A JSON request of this API has at most 64 KiB.";
+            Problem::new("too-large", status, "Body too large", detail)
+        }
+        _ => Problem::bad_request(rejection.body_text()),
+    }
 }
 
 pub(crate) fn text_too_large() -> Problem {
@@ -167,5 +208,7 @@ impl From<Error> for Problem {
 
 /// One file of subtitles is taken in far less.
 const SOON: Duration = Duration::from_secs(1);
+/// How long credentials are counted.
+const MINUTE: Duration = Duration::from_secs(60);
 /// A list of missing chunks longer than this is cut; `missing_count` tells them all.
 const MOST_LISTED: usize = 1000;

@@ -17,8 +17,9 @@ use runtime::problem::{Named, Problem};
 use store::Digest;
 
 use super::{
-    App, admitted,
+    App,
     body::{Label, Put, Subtitles, Texts},
+    caller::Caller,
     chunk::{content_length, drain, next},
     life::counted,
     problem,
@@ -38,16 +39,15 @@ use crate::{
         (status = 503, body = Problem, description = "too many come at once; Retry-After tells when to send them again")))]
 pub(super) async fn put(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Named((id, tag)): Named<(String, String)>,
     label: Result<Query<Label>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let mut body = body.into_data_stream();
-    let outcome = take(&app, (&id, &tag), label, &headers, &mut body).await;
-    if let Err(problem) = &outcome
-        && admitted(problem)
-    {
+    let outcome = take(&app, (&caller, &id, &tag), label, &headers, &mut body).await;
+    if outcome.is_err() {
         // A client that is still sending would not see the answer, were the connection closed.
         drain(&mut body, MAX_BYTES * 2).await;
     }
@@ -56,13 +56,12 @@ pub(super) async fn put(
 
 async fn take(
     app: &Arc<App>,
-    (id, tag): (&str, &str),
+    (caller, id, tag): (&Caller, &str, &str),
     label: Result<Query<Label>, QueryRejection>,
     headers: &HeaderMap,
     body: &mut BodyDataStream,
 ) -> Result<Response, Problem> {
-    app.operator.admit(headers)?;
-    let video = find(app, id).await?;
+    let video = find(app, caller, id).await?;
     if matches!(video.state, videos::State::Failed | videos::State::Deleted) {
         return Err(problem::failed());
     }
@@ -139,18 +138,17 @@ fn canonical(file: &[u8]) -> Result<(Put, Digest, Bytes), Problem> {
 
 /// Lists the film's subtitles by language.
 #[utoipa::path(get, path = "/videos/{id}/subtitles", params(("id" = String, Path)),
-    responses((status = 200, body = Texts), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Texts), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Named(id): Named<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    counted(&app, all(&app, &headers, &id).await)
+    counted(&app, all(&app, &caller, &id).await)
 }
 
-async fn all(app: &App, headers: &HeaderMap, id: &str) -> Result<Response, Problem> {
-    app.operator.admit(headers)?;
-    let video = find(app, id).await?;
+async fn all(app: &App, caller: &Caller, id: &str) -> Result<Response, Problem> {
+    let video = find(app, caller, id).await?;
     let texts = app.publishing.list(&video.id).await?;
     let answer = Texts {
         video_id: video.id.to_string(),
@@ -161,20 +159,19 @@ async fn all(app: &App, headers: &HeaderMap, id: &str) -> Result<Response, Probl
 
 /// Removes the film's subtitles of a language.
 #[utoipa::path(delete, path = "/videos/{id}/subtitles/{lang}", params(("id" = String, Path), ("lang" = String, Path)),
-    responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn remove(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Named((id, tag)): Named<(String, String)>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let worker = Arc::clone(&app);
-    let removed = tokio::spawn(async move { without(&worker, &headers, &id, &tag).await }).await;
+    let removed = tokio::spawn(async move { without(&worker, &caller, &id, &tag).await }).await;
     counted(&app, removed.unwrap_or_else(|_| Err(Problem::internal())))
 }
 
-async fn without(app: &App, headers: &HeaderMap, id: &str, tag: &str) -> Result<Response, Problem> {
-    app.operator.admit(headers)?;
-    let video = find(app, id).await?;
+async fn without(app: &App, caller: &Caller, id: &str, tag: &str) -> Result<Response, Problem> {
+    let video = find(app, caller, id).await?;
     let language = language(tag)?;
     if !app.publishing.remove(&video.id, &language).await? {
         return Err(problem::no_text(language.tag()));
@@ -182,10 +179,15 @@ async fn without(app: &App, headers: &HeaderMap, id: &str, tag: &str) -> Result<
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn find(app: &App, id: &str) -> Result<Video, Problem> {
+/// A film that this caller may change; of others' one does not learn here.
+async fn find(app: &App, caller: &Caller, id: &str) -> Result<Video, Problem> {
     let id = VideoId::parse(id).map_err(|_| Problem::no_video())?;
     let video = app.videos.find(&id).await.map_err(Error::from)?;
-    video.ok_or_else(Problem::no_video)
+    let video = video.ok_or_else(Problem::no_video)?;
+    match app.may(caller, &video.id).await? {
+        true => Ok(video),
+        false => Err(Problem::no_video()),
+    }
 }
 
 fn language(tag: &str) -> Result<Language, Problem> {

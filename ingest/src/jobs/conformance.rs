@@ -22,6 +22,12 @@ pub async fn all(port: &dyn Queue) {
     what_is_given_back_waits_until_it_is_due(port).await;
     what_is_buried_stays_so(port).await;
     no_two_workers_get_the_same(port).await;
+    what_a_job_is_cut_into_waits_for_its_stage(port).await;
+    owners_have_turns_whoever_came_first(port).await;
+    what_is_urgent_comes_before_every_turn(port).await;
+    a_film_that_is_given_up_or_cancelled_leaves_nothing_to_do(port).await;
+    progress_is_that_of_all_parts_by_their_weight(port).await;
+    workers_are_counted_while_they_say_that_they_are_there(port).await;
 }
 
 async fn nothing_comes_of_nothing(port: &dyn Queue) {
@@ -110,15 +116,172 @@ async fn no_two_workers_get_the_same(port: &dyn Queue) {
             .unwrap();
     }
     let takes = (0..40).map(|_| port.take(at(600), LEASE));
-    let mut taken: Vec<VideoId> = join_all(takes)
-        .await
-        .into_iter()
-        .filter_map(|job| job.unwrap().map(|job| job.video))
-        .collect();
+    let mut taken = Vec::new();
+    for job in join_all(takes).await {
+        if let Some(job) = job.unwrap() {
+            assert!(port.finish(&job).await.unwrap());
+            taken.push(job.video);
+        }
+    }
     assert_eq!(taken.len(), 20);
     taken.sort();
     taken.dedup();
     assert_eq!(taken.len(), 20);
+}
+
+async fn what_a_job_is_cut_into_waits_for_its_stage(port: &dyn Queue) {
+    port.add(&new("cut"), at(700)).await.unwrap();
+    port.add(&new("cut-rival"), at(701)).await.unwrap();
+    let whole = port.take(at(702), LEASE).await.unwrap().unwrap();
+    let parts = [
+        part("cut", Step::Finish, 0),
+        part("cut", Step::Chunk, 1),
+        part("cut", Step::Chunk, 0),
+        part("cut", Step::Sound, 0),
+    ];
+    assert!(port.split(&whole, &parts, at(703)).await.unwrap());
+    assert!(
+        !port.split(&whole, &parts, at(703)).await.unwrap(),
+        "it is over"
+    );
+    assert!(!port.beat(&whole, at(703), LEASE).await.unwrap());
+    let rival = port.take(at(703), LEASE).await.unwrap().unwrap();
+    assert_eq!(rival.video.as_str(), "cut-rival");
+    let mut taken = Vec::new();
+    for _ in 0..3 {
+        taken.push(port.take(at(703), LEASE).await.unwrap().unwrap());
+    }
+    let names: Vec<_> = taken.iter().map(|job| (job.step, job.part)).collect();
+    let all = [(Step::Chunk, 0), (Step::Sound, 0), (Step::Chunk, 1)];
+    assert_eq!(names, all);
+    assert!(
+        taken.iter().all(|job| job.attempt == 2),
+        "counted on: {taken:?}"
+    );
+    for job in &taken {
+        assert_eq!(
+            port.take(at(703), LEASE).await.unwrap(),
+            None,
+            "{job:?} is under way"
+        );
+        assert!(port.finish(job).await.unwrap());
+    }
+    let last = port.take(at(703), LEASE).await.unwrap().unwrap();
+    assert_eq!(last.step, Step::Finish);
+    assert!(port.is_open(&last.video).await.unwrap());
+    assert!(port.finish(&last).await.unwrap());
+    assert!(!port.is_open(&last.video).await.unwrap());
+    assert!(port.finish(&rival).await.unwrap());
+}
+
+async fn owners_have_turns_whoever_came_first(port: &dyn Queue) {
+    for (film, owner) in [
+        ("t1", "ann"),
+        ("t2", "ann"),
+        ("t3", "ann"),
+        ("t4", "ben"),
+        ("t5", "cia"),
+    ] {
+        let owner = owner.to_owned();
+        let job = NewJob { owner, ..new(film) };
+        port.add(&job, at(800)).await.unwrap();
+    }
+    let mut order = Vec::new();
+    for _ in 0..5 {
+        let job = port.take(at(800), LEASE).await.unwrap().unwrap();
+        order.push(job.video.to_string());
+        assert!(port.finish(&job).await.unwrap());
+    }
+    assert_eq!(order, ["t1", "t4", "t5", "t2", "t3"], "one after another");
+    for (film, owner) in [("u1", "ann"), ("u2", "ann"), ("u3", "ben")] {
+        let owner = owner.to_owned();
+        let job = NewJob { owner, ..new(film) };
+        port.add(&job, at(801)).await.unwrap();
+    }
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(port.take(at(801), LEASE).await.unwrap().unwrap());
+    }
+    let order: Vec<_> = held.iter().map(|job| job.video.as_str()).collect();
+    assert_eq!(order, ["u3", "u1", "u2"], "ann had the last turn");
+    for job in &held {
+        assert!(port.finish(job).await.unwrap());
+    }
+}
+
+async fn what_is_urgent_comes_before_every_turn(port: &dyn Queue) {
+    for (film, priority) in [("p1", 0), ("p2", 5), ("p3", -1)] {
+        let job = NewJob {
+            priority,
+            ..new(film)
+        };
+        port.add(&job, at(850)).await.unwrap();
+    }
+    for film in ["p2", "p1", "p3"] {
+        let job = port.take(at(850), LEASE).await.unwrap().unwrap();
+        assert_eq!(job.video.as_str(), film);
+        assert!(port.finish(&job).await.unwrap());
+    }
+}
+
+async fn a_film_that_is_given_up_or_cancelled_leaves_nothing_to_do(port: &dyn Queue) {
+    for film in ["gone-1", "gone-2"] {
+        for step in [
+            part(film, Step::Chunk, 0),
+            part(film, Step::Chunk, 1),
+            part(film, Step::Finish, 0),
+        ] {
+            port.add(&step, at(900)).await.unwrap();
+        }
+        let job = port.take(at(900), LEASE).await.unwrap().unwrap();
+        if film == "gone-1" {
+            assert!(port.bury(&job, "damaged").await.unwrap());
+            assert_eq!(port.cancel(&job.video, "again").await.unwrap(), 0);
+        } else {
+            assert_eq!(port.cancel(&job.video, "deleted").await.unwrap(), 3);
+            assert!(!port.beat(&job, at(900), LEASE).await.unwrap(), "lost");
+            assert!(!port.bury(&job, "late").await.unwrap());
+        }
+        assert_eq!(port.take(at(9000), LEASE).await.unwrap(), None);
+        assert!(!port.is_open(&job.video).await.unwrap());
+        let reason = port.reason(&job.video, Step::Finish).await.unwrap();
+        assert!(reason.is_some(), "{film}");
+    }
+}
+
+async fn progress_is_that_of_all_parts_by_their_weight(port: &dyn Queue) {
+    for (step, number, weight) in [
+        (Step::Chunk, 0, 30),
+        (Step::Chunk, 1, 60),
+        (Step::Finish, 0, 10),
+    ] {
+        let job = NewJob {
+            weight,
+            ..part("way", step, number)
+        };
+        port.add(&job, at(1000)).await.unwrap();
+    }
+    let first = port.take(at(1000), LEASE).await.unwrap().unwrap();
+    let second = port.take(at(1000), LEASE).await.unwrap().unwrap();
+    assert_eq!(port.progress(&first, 500).await.unwrap(), 15);
+    assert_eq!(port.progress(&second, 100).await.unwrap(), 21);
+    assert!(port.finish(&first).await.unwrap());
+    assert_eq!(port.progress(&first, 1).await.unwrap(), 36, "it is done");
+    assert!(port.finish(&second).await.unwrap());
+    let waiting = port.counts(at(1007)).await.unwrap();
+    assert_eq!((waiting.queued, waiting.oldest), (1, Some(at(1000))));
+    let last = port.take(at(1007), LEASE).await.unwrap().unwrap();
+    assert_eq!(port.counts(at(1007)).await.unwrap().oldest, None);
+    assert_eq!(port.progress(&last, 999).await.unwrap(), 99);
+    assert!(port.finish(&last).await.unwrap());
+}
+
+async fn workers_are_counted_while_they_say_that_they_are_there(port: &dyn Queue) {
+    let memory = Duration::from_secs(60);
+    assert_eq!(port.attend("one", 1, at(2000), memory).await.unwrap(), 1);
+    assert_eq!(port.attend("two", 3, at(2030), memory).await.unwrap(), 4);
+    assert_eq!(port.attend("two", 2, at(2060), memory).await.unwrap(), 3);
+    assert_eq!(port.attend("two", 2, at(2061), memory).await.unwrap(), 2);
 }
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -132,9 +295,14 @@ fn id(text: &str) -> VideoId {
 }
 
 fn new(video: &str) -> NewJob {
+    let input = Key::parse(&format!("originals/{video}/original.mp4")).unwrap();
+    NewJob::first(id(video), input, String::new())
+}
+
+fn part(video: &str, step: Step, part: u32) -> NewJob {
     NewJob {
-        video: id(video),
-        step: Step::Publish,
-        input: Key::parse(&format!("originals/{video}/original.mp4")).unwrap(),
+        step,
+        part,
+        ..new(video)
     }
 }

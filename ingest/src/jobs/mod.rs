@@ -15,8 +15,14 @@ pub(crate) mod worker;
 /// What is to be done for a video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Probe, encode, check and publish the original.
+    /// Probe the original, and either make and publish the film or cut the work into further jobs.
     Publish,
+    /// Encode the pictures of one stretch of the film.
+    Chunk,
+    /// Encode the sounds of the film.
+    Sound,
+    /// Join what chunks made, check it, and publish the film.
+    Finish,
 }
 
 impl Step {
@@ -25,13 +31,27 @@ impl Step {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Publish => "publish",
+            Self::Chunk => "chunk",
+            Self::Sound => "sound",
+            Self::Finish => "finish",
         }
     }
 
     /// The step of that word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        (word == Self::Publish.as_str()).then_some(Self::Publish)
+        let all = [Self::Publish, Self::Chunk, Self::Sound, Self::Finish];
+        all.into_iter().find(|step| step.as_str() == word)
+    }
+
+    /// A step is begun when every step of its video with a lower stage is done.
+    #[must_use]
+    pub const fn stage(self) -> u32 {
+        match self {
+            Self::Publish => 0,
+            Self::Chunk | Self::Sound => 1,
+            Self::Finish => 2,
+        }
     }
 }
 
@@ -42,8 +62,32 @@ pub struct NewJob {
     pub video: VideoId,
     /// What to do.
     pub step: Step,
+    /// Which part of the step, from 0.
+    pub part: u32,
     /// The object to do it to.
     pub input: Key,
+    /// Whose film it is; owners have turns. Empty: the operator's.
+    pub owner: String,
+    /// Work of a higher priority is taken first, whoever owns it.
+    pub priority: i32,
+    /// How much of its video's work it is.
+    pub weight: u32,
+}
+
+impl NewJob {
+    /// The first job of a video: all that is to be done.
+    #[must_use]
+    pub const fn first(video: VideoId, input: Key, owner: String) -> Self {
+        Self {
+            video,
+            step: Step::Publish,
+            part: 0,
+            input,
+            owner,
+            priority: 0,
+            weight: 1,
+        }
+    }
 }
 
 /// Work that was taken, and the proof of it.
@@ -53,10 +97,16 @@ pub struct Job {
     pub video: VideoId,
     /// What to do.
     pub step: Step,
+    /// Which part of the step.
+    pub part: u32,
     /// The object to do it to.
     pub input: Key,
-    /// How often it was taken, this time included. Never the same twice for one video and step:
-    /// who works under another number has lost the job.
+    /// Whose film it is.
+    pub owner: String,
+    /// How urgent it is.
+    pub priority: i32,
+    /// How often it was taken, this time included, and the jobs that it came of. Never the same twice
+    /// for one video, step and part: who works under another number has lost the job.
     pub attempt: u32,
     /// How often it failed before, a lease that ran out included.
     pub failures: u32,
@@ -65,7 +115,7 @@ pub struct Job {
 /// How many jobs are in each state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Waiting for a worker, now or after a pause.
+    /// Waiting for a worker, now, after a pause or behind others of their video.
     pub queued: u64,
     /// Taken, the lease not yet over.
     pub running: u64,
@@ -73,22 +123,34 @@ pub struct Counts {
     pub done: u64,
     /// Given up, with a reason.
     pub dead: u64,
+    /// Since when the job has waited that waits longest and might be taken.
+    pub oldest: Option<UnixSeconds>,
 }
 
 /// A queue that outlives its processes. Any number of workers, anywhere, may take from it.
 ///
-/// A job is named by video and step, and there is one of each at most. Whoever takes a job holds
+/// A job is named by video, step and part, and there is one of each at most. Whoever takes a job holds
 /// it until its lease is over, and longer by [`beat`](Queue::beat). When a lease runs out, the job
 /// may be taken again, and the earlier holder's words count no more.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Adds a job, unless there is one for this video and step already, in whatever state.
+    /// Adds a job, unless there is one of this name already, in whatever state.
     ///
     /// # Errors
     /// [`Error::Database`].
     async fn add(&self, job: &NewJob, now: UnixSeconds) -> Result<(), Error>;
 
-    /// Takes the job that has waited longest, if one is due. No two callers get the same.
+    /// Finishes a job by adding those that its work was cut into, all or none. They count their
+    /// attempts on from it. `false` when the job was held no more.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn split(&self, job: &Job, into: &[NewJob], now: UnixSeconds) -> Result<bool, Error>;
+
+    /// Takes a job that is due and whose earlier steps are done. No two callers get the same.
+    ///
+    /// The highest priority comes first; then the owner of whom least is being worked on, and of those
+    /// the one who has waited longest for a turn; then the film that was begun first.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -99,6 +161,13 @@ pub trait Queue: Send + Sync {
     /// # Errors
     /// [`Error::Database`].
     async fn beat(&self, job: &Job, now: UnixSeconds, lease: Duration) -> Result<bool, Error>;
+
+    /// Notes how much of the job is done, in thousandths, and tells how much of its video's work is, in
+    /// hundredths. None of a job that is held no more is noted.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn progress(&self, job: &Job, thousandths: u16) -> Result<u8, Error>;
 
     /// Says that the work is done. `false` when the job was held no more.
     ///
@@ -120,11 +189,24 @@ pub trait Queue: Send + Sync {
     /// [`Error::Database`].
     async fn release(&self, job: &Job, now: UnixSeconds) -> Result<bool, Error>;
 
-    /// Gives the job up for good. `false` when it was held no more.
+    /// Gives the job up for good, and with it every other of its video that is not done. `false` when
+    /// it was held no more, and then nothing else is given up.
     ///
     /// # Errors
     /// [`Error::Database`].
     async fn bury(&self, job: &Job, reason: &str) -> Result<bool, Error>;
+
+    /// Gives up every job of a video that is not done, whoever holds it; tells how many.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn cancel(&self, video: &VideoId, reason: &str) -> Result<u64, Error>;
+
+    /// Whether any job of a video is neither done nor given up.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn is_open(&self, video: &VideoId) -> Result<bool, Error>;
 
     /// Counts the jobs by state.
     ///
@@ -137,4 +219,17 @@ pub trait Queue: Send + Sync {
     /// # Errors
     /// [`Error::Database`].
     async fn reason(&self, video: &VideoId, step: Step) -> Result<Option<String>, Error>;
+
+    /// Notes that a process is there with so many workers, and tells how many there are in all that
+    /// were noted within the last `memory`.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn attend(
+        &self,
+        process: &str,
+        workers: u32,
+        now: UnixSeconds,
+        memory: Duration,
+    ) -> Result<u64, Error>;
 }

@@ -15,7 +15,7 @@ use super::{Job, Queue};
 use crate::{
     Error,
     metrics::Metrics,
-    pipeline::{Failure, Pipeline},
+    pipeline::{Failure, Outcome, Pipeline},
 };
 
 /// How long a worker waits for what.
@@ -91,12 +91,12 @@ impl Worker {
         }
     }
 
-    async fn attempt(&self, job: &Job) -> Result<(), Failure> {
+    async fn attempt(&self, job: &Job) -> Result<Outcome, Failure> {
         if job.failures >= self.patience.attempts {
             return Err(Error::Tool("every attempt was cut off".to_owned()).into());
         }
         let Some(video) = self.begin(job).await? else {
-            return Ok(());
+            return Ok(Outcome::Done);
         };
         // Polled late: the instant must be that of the question, not of the job's start.
         let confirm = async {
@@ -105,7 +105,7 @@ impl Worker {
                 .await
         };
         tokio::select! {
-            outcome = self.pipeline.publish(job, &video, confirm) => outcome,
+            outcome = self.pipeline.run(job, &video, confirm) => outcome,
             () = self.hold(job) => Err(Failure::Lost),
         }
     }
@@ -151,12 +151,21 @@ impl Worker {
         }
     }
 
-    async fn settle(&self, job: &Job, outcome: Result<(), Failure>) -> Result<(), Error> {
+    async fn settle(&self, job: &Job, outcome: Result<Outcome, Failure>) -> Result<(), Error> {
         match outcome {
-            Ok(()) => {
+            Ok(Outcome::Done) => {
                 self.metrics.ended("done");
-                self.queue.finish(job).await?;
-                tracing::info!(video.id = %job.video, "{} is done", job.video);
+                if !self.queue.finish(job).await? && !self.queue.is_open(&job.video).await? {
+                    // Whoever published or gave up the film did not know of what was still being made.
+                    self.pipeline.publishing.sweep(&job.video).await?;
+                }
+                tracing::info!(video.id = %job.video, step = job.step.as_str(), part = job.part, "{} of {} is done", job.step.as_str(), job.video);
+            }
+            Ok(Outcome::Cut(jobs)) => {
+                self.metrics.ended("cut");
+                self.queue.split(job, &jobs, self.clock.now()).await?;
+                tracing::info!(video.id = %job.video, jobs = jobs.len(), "{} is shared", job.video);
+                self.wake.notify_waiters();
             }
             Err(Failure::Lost) => {
                 self.metrics.ended("lost");

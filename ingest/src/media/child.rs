@@ -1,18 +1,24 @@
-//! Running ffmpeg and ffprobe as children that can neither stay for ever nor take all memory.
+//! Running ffmpeg and ffprobe as children that can neither stay for ever, nor take all memory, nor
+//! reach what is not theirs.
 
 use std::{
     ffi::OsString,
     io,
     os::unix::process::ExitStatusExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::mpsc,
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    process::Command,
+    process::{Child, Command},
+    runtime::Handle,
+    sync::oneshot,
 };
+
+use super::confine::{self, Room, Strength};
 
 /// What a child may take.
 #[derive(Debug, Clone, Copy)]
@@ -28,8 +34,8 @@ pub struct Limits {
 /// How a child ended.
 #[derive(Debug)]
 pub enum End {
-    /// It did what it was asked.
-    Done,
+    /// It did what it was asked, and said this on standard error (the last 8 KiB).
+    Done(String),
     /// It gave up, saying why on standard error (the last 8 KiB of that).
     Failed(String),
     /// A signal ended it: not its own decision, nor the film's fault.
@@ -38,10 +44,24 @@ pub enum End {
     TimedOut,
 }
 
-/// Runs `program` in `folder`, and hands what it writes to standard output to `on_output`.
+/// What a child is to do, and where.
+#[derive(Debug, Clone, Copy)]
+pub struct Task<'a> {
+    /// The program.
+    pub program: &'a Path,
+    /// What it is told.
+    pub arguments: &'a [OsString],
+    /// The folder in which it works, and the only one in which it may write.
+    pub folder: &'a Path,
+    /// What it may read besides; the system's programs and libraries it may always.
+    pub reads: &'a [&'a Path],
+}
+
+/// Runs a program, and hands what it writes to standard output to `on_output`.
 ///
-/// The child sees no environment but `PATH`, has no standard input, leaves no core file, and dies
-/// with the thread that started it, so that a killed ingest leaves no encoder behind.
+/// The child sees no environment but `PATH`, has no standard input, leaves no core file, has no
+/// network, reads and writes what its [`Task`] says, and dies with the process that started it, so
+/// that a killed ingest leaves no encoder behind.
 ///
 /// # Errors
 /// When the program cannot be started or waited for.
@@ -49,27 +69,13 @@ pub enum End {
 /// # Cancel safety
 /// Dropping the future kills the child.
 pub async fn run(
-    program: &Path,
-    arguments: &[OsString],
-    folder: &Path,
+    task: Task<'_>,
     limits: Limits,
     mut on_output: impl FnMut(&[u8]) + Send,
 ) -> io::Result<End> {
-    let mut child = Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "--", "prlimit", "--core=0"])
-        .arg(format!("--as={}", limits.memory_bytes))
-        .arg(format!("--fsize={}", limits.file_bytes))
-        .arg("--")
-        .arg(program)
-        .args(arguments)
-        .current_dir(folder)
-        .env_clear()
-        .env("PATH", SEARCH_PATH)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
+    let Started {
+        mut child, _stay, ..
+    } = start(task, limits).await?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let mut tail = Vec::new();
     let work = async {
@@ -89,14 +95,84 @@ pub async fn run(
     }
 }
 
+/// Tells how well children are confined here, by confining one.
+///
+/// # Errors
+/// When the program cannot be started.
+pub async fn strength(task: Task<'_>, limits: Limits) -> io::Result<Strength> {
+    let mut started = start(task, limits).await?;
+    started.child.kill().await?;
+    Ok(started.strength)
+}
+
+/// A child that runs.
+struct Started {
+    child: Child,
+    strength: Strength,
+    /// Keeps the thread that the child dies with.
+    _stay: mpsc::Sender<()>,
+}
+
+/// Starts a child from a thread of its own: a confinement holds for a thread and what it starts.
+async fn start(task: Task<'_>, limits: Limits) -> io::Result<Started> {
+    let mut command = command(task, limits);
+    let (program, folder) = (task.program.to_owned(), task.folder.to_owned());
+    let reads: Vec<PathBuf> = task.reads.iter().map(|path| (*path).to_owned()).collect();
+    let (told, started) = oneshot::channel();
+    let (stay, gone) = mpsc::channel::<()>();
+    let runtime = Handle::current();
+    let thread = std::thread::Builder::new().name("encoder".to_owned());
+    thread.spawn(move || {
+        let _context = runtime.enter();
+        let reads: Vec<&Path> = reads.iter().map(PathBuf::as_path).collect();
+        let room = Room {
+            program: &program,
+            folder: &folder,
+            reads: &reads,
+        };
+        let begun = confine::enter(room).and_then(|strength| Ok((command.spawn()?, strength)));
+        let _ = told.send(begun);
+        // Until the other end is dropped; the child is not to outlive whoever waits for it.
+        let _ = gone.recv();
+    })?;
+    let (child, strength) = started
+        .await
+        .map_err(|_| io::Error::other("the thread of a child ended"))??;
+    Ok(Started {
+        child,
+        strength,
+        _stay: stay,
+    })
+}
+
+fn command(task: Task<'_>, limits: Limits) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "--", "prlimit", "--core=0"])
+        .arg(format!("--as={}", limits.memory_bytes))
+        .arg(format!("--fsize={}", limits.file_bytes))
+        .arg("--")
+        .arg(task.program)
+        .args(task.arguments)
+        .current_dir(task.folder)
+        .env_clear()
+        .env("PATH", SEARCH_PATH)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
 fn end(status: ExitStatus, tail: &[u8]) -> End {
     // The wrapping programs replace themselves, so the status is the program's own; a shell in
     // between would report a signal as 128 and more.
+    let said = || String::from_utf8_lossy(tail).trim().to_owned();
     match (status.code(), status.signal()) {
-        (Some(0), _) => End::Done,
+        (Some(0), _) => End::Done(said()),
         (_, Some(signal)) => End::Killed(signal),
         (Some(code @ 129..=159), _) => End::Killed(code - 128),
-        _ => End::Failed(String::from_utf8_lossy(tail).trim().to_owned()),
+        _ => End::Failed(said()),
     }
 }
 
@@ -135,16 +211,80 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut output = Vec::new();
         let arguments = [OsString::from("-c"), OsString::from(script)];
-        let end = run(
-            Path::new("/bin/sh"),
-            &arguments,
-            folder.path(),
-            limits,
-            |bytes| {
-                output.extend_from_slice(bytes);
-            },
-        );
+        let task = Task {
+            program: Path::new("/bin/sh"),
+            arguments: &arguments,
+            folder: folder.path(),
+            reads: &[],
+        };
+        let end = run(task, limits, |bytes| output.extend_from_slice(bytes));
         (end.await.unwrap(), output)
+    }
+
+    #[tokio::test]
+    async fn a_hostile_child_reaches_neither_the_network_nor_files_that_are_not_its_own() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(secret.path(), "secret").unwrap();
+        let beside = secret.path().display();
+        for (script, told) in [
+            ("cat /etc/passwd", "Permission denied"),
+            (&*format!("cat {beside}"), "Permission denied"),
+            (&format!("echo x > {beside}"), "Permission denied"),
+            (&format!("echo x > {beside}.new"), "Permission denied"),
+            ("ls /", "Permission denied"),
+            ("cat /proc/1/environ", "Permission denied"),
+            ("cp /bin/true own && ./own", "Permission denied"),
+            (&format!("kill -9 {}", std::process::id()), "not permitted"),
+            (
+                &format!("bash -c 'echo x > /dev/tcp/127.0.0.1/{port}'"),
+                "not permitted",
+            ),
+            (
+                &format!("bash -c 'echo x > /dev/udp/127.0.0.1/{port}'"),
+                "not permitted",
+            ),
+            ("perl -e 'socket(S,1,1,0) or die $!'", "not permitted"),
+            ("unshare -rn true", "not permitted"),
+        ] {
+            let (end, output) = shell(script, WIDE).await;
+            let End::Failed(why) = end else {
+                panic!("{script}: {end:?} {output:?}")
+            };
+            assert!(why.contains(told), "{script}: {why}");
+        }
+        assert_eq!(std::fs::read_to_string(secret.path()).unwrap(), "secret");
+        listener.set_nonblocking(true).unwrap();
+        assert!(listener.accept().is_err(), "nobody came");
+    }
+
+    #[tokio::test]
+    async fn a_child_reads_what_it_is_shown_and_changes_what_lies_in_its_own_folder_only() {
+        let (shown, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let source = shown.path().join("source");
+        std::fs::write(&source, "film").unwrap();
+        // As a store gives it: the same file by another name.
+        let script = format!(
+            "cat {0}; cp {0} copy; mv copy made; echo >> {0}; cat {0}.other",
+            source.display()
+        );
+        std::fs::write(shown.path().join("source.other"), "other").unwrap();
+        let arguments = [OsString::from("-c"), OsString::from(script)];
+        let task = Task {
+            program: Path::new("/bin/sh"),
+            arguments: &arguments,
+            folder: folder.path(),
+            reads: &[&source],
+        };
+        let mut output = Vec::new();
+        let end = run(task, WIDE, |bytes| output.extend_from_slice(bytes)).await;
+        assert!(matches!(end.unwrap(), End::Failed(_)));
+        assert_eq!(output, b"film");
+        assert_eq!(std::fs::read(&source).unwrap(), b"film");
+        assert_eq!(std::fs::read(folder.path().join("made")).unwrap(), b"film");
+        let strength = strength(task, WIDE).await.unwrap();
+        assert_ne!(strength, Strength::Network, "{:?}", strength.lack());
     }
 
     const WIDE: Limits = Limits {
@@ -173,7 +313,7 @@ mod tests {
     #[tokio::test]
     async fn a_child_has_the_memory_it_is_given_and_none_of_our_environment() {
         let (end, output) = shell("ulimit -v; ulimit -c; env | cut -d= -f1 | sort", WIDE).await;
-        assert!(matches!(end, End::Done));
+        assert!(matches!(end, End::Done(_)));
         let output = String::from_utf8(output).unwrap();
         assert!(output.starts_with("1048576\n0\n"), "{output}");
         assert!(
@@ -191,7 +331,7 @@ mod tests {
         let (end, _) = shell("exec head -c 5000 /dev/zero > file", limits).await;
         assert!(matches!(end, End::Killed(TOO_LARGE)), "{end:?}");
         let (end, output) = shell("head -c 5000 /dev/zero", limits).await;
-        assert!(matches!(end, End::Done), "a pipe is no file: {end:?}");
+        assert!(matches!(end, End::Done(_)), "a pipe is no file: {end:?}");
         assert_eq!(output.len(), 5000);
     }
 

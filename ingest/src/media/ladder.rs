@@ -7,23 +7,26 @@
 )]
 
 use contracts::id::RenditionId;
+use serde::{Deserialize, Serialize};
 
-use super::rate::Rate;
+use super::{codec::Codec, rate::Rate};
 
 /// What is to be made of a picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ladder {
     /// Frames a second of every rung.
     pub rate: Rate,
-    /// From the smallest to the largest; at least one.
+    /// By codec, H.264 first, and from the smallest to the largest; at least one.
     pub rungs: Vec<Rung>,
 }
 
 /// One rendition of the picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rung {
-    /// Its name, such as `720p`.
+    /// Its name, such as `720p` or `720p-hevc`.
     pub id: RenditionId,
+    /// The codec.
+    pub codec: Codec,
     /// Width in pixels, even.
     pub width: u32,
     /// Height in pixels, even.
@@ -59,11 +62,39 @@ impl Ladder {
         }
         Self { rate, rungs }
     }
+
+    /// The ladder in H.264 and these further codecs: each has every rung that its encoder takes, for
+    /// players hardly change between codecs when their network does.
+    #[must_use]
+    pub fn with(mut self, codecs: &[Codec]) -> Self {
+        let base = self.rungs.clone();
+        for &codec in codecs.iter().filter(|codec| **codec != Codec::H264) {
+            let fits = |rung: &&Rung| rung.width.min(rung.height) >= codec.least_side();
+            self.rungs
+                .extend(base.iter().filter(fits).filter_map(|rung| {
+                    Some(Rung {
+                        id: RenditionId::parse(&format!("{}{}", rung.id, codec.suffix())).ok()?,
+                        codec,
+                        peak_bits: rung.peak_bits / 100 * codec.percent(),
+                        ..rung.clone()
+                    })
+                }));
+        }
+        self
+    }
+
+    /// The largest rung in H.264.
+    #[must_use]
+    pub fn largest(&self) -> Option<&Rung> {
+        let mut rungs = self.rungs.iter();
+        rungs.rfind(|rung| rung.codec == Codec::H264)
+    }
 }
 
 fn rung(name: &str, (width, height): (u32, u32), rate: Rate) -> Option<Rung> {
     Some(Rung {
         id: RenditionId::parse(name).ok()?,
+        codec: Codec::H264,
         width,
         height,
         peak_bits: peak_bits(width, height, rate),
@@ -181,6 +212,25 @@ mod tests {
             ("720p".to_owned(), 1216, 600)
         );
         assert_eq!(names(1215, 600), "144p 240p 360p 480p");
+    }
+
+    #[test]
+    fn further_codecs_have_the_same_rungs_where_their_encoders_take_them() {
+        let rate = Rate::new(25, 1).unwrap();
+        let ladder = Ladder::of(426, 240, rate).with(&[Codec::H264, Codec::Hevc, Codec::Av1]);
+        let names: Vec<_> = ladder.rungs.iter().map(|rung| rung.id.as_str()).collect();
+        let all = [
+            "144p",
+            "240p",
+            "144p-hevc",
+            "240p-hevc",
+            "144p-av1",
+            "240p-av1",
+        ];
+        assert_eq!(names, all);
+        assert_eq!(ladder.largest().unwrap().id.as_str(), "240p");
+        let tiny = Ladder::of(64, 48, rate).with(&[Codec::Hevc, Codec::Av1]);
+        assert_eq!(tiny.rungs.len(), 2, "AV1's encoder takes nothing so small");
     }
 
     #[test]

@@ -85,22 +85,14 @@ const HEADERS_BYTES: u64 = 64 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::{probe::Picture, rate::Rate};
+    use crate::media::rate::Rate;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn bound(picture: Option<Duration>, whole: Option<Duration>) -> Result<Bound, Refusal> {
-        let facts = Facts {
-            picture: Picture {
-                stream: 0,
-                width: 64,
-                height: 48,
-                rate: Rate::new(25, 1).unwrap(),
-                announced: picture,
-            },
-            sounds: Vec::new(),
-            announced: whole,
-        };
+        let mut facts = Facts::plain(64, 48, Rate::new(25, 1).unwrap());
+        facts.picture.announced = picture;
+        facts.announced = whole;
         Bound::of(&facts, HOUR * 12)
     }
 

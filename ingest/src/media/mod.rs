@@ -1,14 +1,21 @@
 //! From a publisher's file to mezzanines: what it is, what to make of it, the making, the check.
 
 pub mod child;
+pub mod codec;
+pub mod colour;
+pub mod confine;
+pub mod join;
 pub mod ladder;
 pub mod length;
+pub mod loudness;
 pub mod outcome;
 pub mod probe;
+mod progress;
 pub mod rate;
 mod refusal;
 pub mod sound;
 pub mod still;
+pub mod subtitles;
 pub mod transcode;
 
 pub use refusal::Refusal;

@@ -97,7 +97,8 @@ fn check_film(made: &[Made<'_>]) -> Result<(), Refusal> {
         })
 }
 
-fn check_grid(index: &Index, ladder: &Ladder) -> Result<(), Fault> {
+/// Whether every picture stands on the ladder's grid, and key pictures where groups begin.
+pub(crate) fn check_grid(index: &Index, ladder: &Ladder) -> Result<(), Fault> {
     let (gop, ticks) = (ladder.rate.gop_frames(), ladder.rate.frame_ticks());
     if index.track().timescale != ladder.rate.timescale() {
         return Err(Fault::Encoder("another clock"));
@@ -135,7 +136,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::media::{probe::Picture, rate::Rate};
+    use crate::media::rate::Rate;
 
     const AVCC: [u8; 18] = [
         1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 4, 0x67, 0x64, 0, 0x1f, 1, 0, 3, 0x68, 0xee, 0x3c,
@@ -172,17 +173,7 @@ mod tests {
     fn checked(frames: &[u32]) -> Result<Duration, Fault> {
         let rate = Rate::new(25, 1).unwrap();
         let ladder = Ladder::of(320, 240, rate);
-        let facts = Facts {
-            picture: Picture {
-                stream: 0,
-                width: 320,
-                height: 240,
-                rate,
-                announced: None,
-            },
-            sounds: Vec::new(),
-            announced: None,
-        };
+        let facts = Facts::plain(320, 240, rate);
         let video = Media::Video(Video {
             width: 320,
             height: 240,

@@ -1,9 +1,11 @@
 //! Frame rates as exact fractions, and the clock that counts frames without rounding.
 
-use std::fmt;
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
 
 /// Frames a second, as a fraction in lowest terms, above 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
     num: u32,
     den: u32,
@@ -22,6 +24,9 @@ impl Rate {
             den: den / divisor,
         })
     }
+
+    /// The rate at which a picture that never changes is served.
+    pub const STILL: Self = Self { num: 5, den: 1 };
 
     /// Parses ffprobe's `30000/1001`; `0/0` says that there is none.
     #[must_use]
@@ -82,6 +87,34 @@ impl Rate {
         } else {
             self.den
         }
+    }
+
+    /// When the picture of that number is shown.
+    #[must_use]
+    pub fn time_of(self, frame: u64) -> Duration {
+        let nanos = u128::from(frame) * u128::from(self.den) * 1_000_000_000 / u128::from(self.num);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// The last whole second at which a picture is shown that is not later than the picture of that
+    /// number, and how many pictures lie between them.
+    #[must_use]
+    pub const fn whole_seconds_before(self, frame: u64) -> (u64, u64) {
+        let (num, den) = (self.num as u64, self.den as u64);
+        (frame / num * den, frame % num)
+    }
+
+    /// The number of whole groups that come nearest to a length, at least one.
+    #[must_use]
+    pub fn groups_in(self, length: Duration) -> u64 {
+        let frames = length.as_secs_f64() * self.per_second() / f64::from(self.gop_frames());
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "hours of pictures, and at least one"
+        )]
+        let groups = frames.round().max(1.0) as u64;
+        groups
     }
 
     fn near(self, other: Self, share: f64) -> bool {
@@ -208,6 +241,26 @@ mod tests {
             Rate::served(rate("1000000/33333"), rate("1000000/33333")).to_string(),
             "30/1"
         );
+    }
+
+    #[test]
+    fn a_picture_is_found_from_a_whole_second_that_one_falls_on() {
+        for (text, frame, found) in [
+            ("25/1", 130, (5, 5)),
+            ("25/1", 125, (5, 0)),
+            ("30000/1001", 29_999, (0, 29_999)),
+            ("30000/1001", 60_060, (2002, 60)),
+            ("5/1", 4, (0, 4)),
+        ] {
+            let rate = rate(text).unwrap();
+            assert_eq!(rate.whole_seconds_before(frame), found, "{text}");
+            let second = rate.time_of(frame - found.1);
+            assert_eq!(second, Duration::from_secs(found.0), "{text}");
+        }
+        let rate = rate("30000/1001").unwrap();
+        assert_eq!(rate.time_of(30), Duration::from_millis(1001));
+        assert_eq!(rate.groups_in(Duration::from_secs(60)), 30);
+        assert_eq!(rate.groups_in(Duration::ZERO), 1);
     }
 
     #[test]

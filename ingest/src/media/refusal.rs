@@ -18,17 +18,26 @@ pub enum Refusal {
     /// It holds neither picture nor sound.
     #[error("the file has no video stream")]
     NoPicture,
-    /// It holds sound alone.
-    #[error("the file has sound but no video stream; sound alone cannot be published yet")]
+    /// It holds sound alone, or one whose length it does not tell.
+    #[error(
+        "the file has sound but no picture; give it a video stream, or a cover as its attached picture"
+    )]
     SoundOnly,
     /// The picture's size is not one that can be encoded.
-    #[error("the picture is {width}x{height}, which is more than 16384 pixels on a side")]
+    #[error(
+        "the picture is {width}x{height}, which is more than 16384 pixels on a side or 67 million in all"
+    )]
     Dimensions {
         /// Width as the file states it.
         width: u32,
         /// Height as the file states it.
         height: u32,
     },
+    /// Its colours are coded in a way that only its own players know.
+    #[error(
+        "the film is Dolby Vision of profile 5, whose colours cannot be read here; export it as HDR10, HLG or SDR"
+    )]
+    DolbyVision,
     /// It ends long before the end that it announces.
     #[error(
         "the file is truncated: it announces {:.1} s, but only {:.1} s can be read; copy it again",
@@ -91,6 +100,7 @@ impl Refusal {
             Self::NoPicture => "no_picture",
             Self::SoundOnly => "sound_only",
             Self::Dimensions { .. } => "dimensions",
+            Self::DolbyVision => "dolby_vision",
             Self::Cut { .. } => "truncated",
             Self::Damaged => "damaged",
             Self::Unplayable { .. } => "unplayable",

@@ -2,21 +2,47 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::probe::{Stream, Tags};
 
 /// One track of sound.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sound {
     /// Which stream of the file it is.
     pub stream: u32,
-    /// Whether it has one channel; with more it is mixed down to two.
-    pub mono: bool,
+    /// How many channels it has; more than two are mixed down to two.
+    pub channels: u32,
     /// Its language as a BCP 47 tag, when the file tells it.
     pub language: Option<String>,
     /// Which track of its language it is, counted from 1.
     pub turn: u32,
     /// Its name in the file, where there are several of its language.
     pub label: Option<String>,
+}
+
+impl Sound {
+    /// The filters that make one channel or two of it, for an encoder.
+    ///
+    /// More than two are mixed by ITU-R BS.775: centre and surround go to both sides or their own at
+    /// -3 dB, the low-frequency channel is left out, and all is lowered so that nothing clips.
+    /// Of more channels than any layout has, none is known but the first two.
+    #[must_use]
+    pub fn filters(&self) -> String {
+        let layout = if self.channels == 1 { "mono" } else { "stereo" };
+        let first = if self.channels > MOST_CHANNELS {
+            "pan=stereo|c0=c0|c1=c1,"
+        } else {
+            ""
+        };
+        format!("{first}aformat=sample_fmts=fltp:channel_layouts={layout}")
+    }
+
+    /// The bits a second that it is encoded with.
+    #[must_use]
+    pub const fn bits(&self) -> u32 {
+        if self.channels == 1 { 96_000 } else { 128_000 }
+    }
 }
 
 /// The first track of each language, and those further ones that have a name of their own: else
@@ -38,7 +64,7 @@ pub(super) fn choose(streams: &[&Stream]) -> Vec<Sound> {
         let turn = u32::try_from(alike.len()).unwrap_or(u32::MAX);
         sounds.push(Sound {
             stream: stream.index,
-            mono: stream.channels == 1,
+            channels: stream.channels,
             language,
             turn: turn.saturating_add(1),
             label,
@@ -58,7 +84,7 @@ pub(super) fn choose(streams: &[&Stream]) -> Vec<Sound> {
 }
 
 /// ISO 639-2 as files carry it, to the shortest code, as BCP 47 (RFC 5646 §2.2.1) wants it.
-fn language(code: &str) -> Option<String> {
+pub(super) fn language(code: &str) -> Option<String> {
     let code = code.to_ascii_lowercase();
     let plain = matches!(code.len(), 2 | 3) && code.bytes().all(|byte| byte.is_ascii_lowercase());
     if !plain || matches!(code.as_str(), "und" | "mis" | "mul" | "zxx") {
@@ -71,7 +97,7 @@ fn language(code: &str) -> Option<String> {
 }
 
 /// What a track is called, unless only the program that wrote it left its own name.
-fn name(tags: &Tags) -> Option<String> {
+pub(super) fn name(tags: &Tags) -> Option<String> {
     let handler = tags.handler_name.as_deref().filter(|name| {
         let name = name.to_ascii_lowercase();
         !["handler", "media", "mainconcept"]
@@ -90,6 +116,8 @@ fn name(tags: &Tags) -> Option<String> {
 }
 
 const MAX_SOUNDS: usize = 16;
+/// The most channels of a layout that ffmpeg finds by their number.
+const MOST_CHANNELS: u32 = 8;
 /// The longest name of a track that is kept, in characters.
 const MAX_LABEL: usize = 100;
 /// ISO 639-2 codes (bibliographic and terminological) and their ISO 639-1 code.

@@ -9,13 +9,14 @@ use std::{
 use contracts::asset::Thumbs;
 
 use super::{
-    child::{self, Limits},
+    child::{self, Limits, Task},
     ladder::fit,
     probe::{Picture, input_limits},
     transcode::{Fault, settle, words},
 };
 
-/// Makes the still image of a film from its largest mezzanine.
+/// Makes the still image of a film of this length from its largest mezzanine: what is seen after a
+/// quarter of it, and of less than a second its first picture.
 ///
 /// # Errors
 /// [`Fault`] says whether the film or the machine is at fault.
@@ -25,10 +26,15 @@ use super::{
 pub async fn poster(
     ffmpeg: &Path,
     mezzanine: &Path,
-    at: Duration,
+    length: Duration,
     into: &Path,
     limits: Limits,
 ) -> Result<(), Fault> {
+    let at = if length < Duration::from_secs(1) {
+        Duration::ZERO
+    } else {
+        length / 4
+    };
     let mut list = words("-hide_banner -nostdin -y -v error");
     list.extend(["-ss".into(), format!("{:.3}", at.as_secs_f64()).into()]);
     list.extend(input_limits());
@@ -39,10 +45,13 @@ pub async fn poster(
     list.push("scale='min(1280,iw)':-2".into());
     list.push(into.into());
     let folder = into.parent().unwrap_or(into);
-    settle(
-        child::run(ffmpeg, &list, folder, limits, |_| ()).await?,
-        limits,
-    )
+    let task = Task {
+        program: ffmpeg,
+        arguments: &list,
+        folder,
+        reads: &[mezzanine],
+    };
+    settle(child::run(task, limits, |_| ()).await?, limits)
 }
 
 /// How the small pictures of a film are laid out.
@@ -108,7 +117,13 @@ impl Layout {
         folder: &Path,
         limits: Limits,
     ) -> Result<Sheets, Fault> {
-        let end = child::run(ffmpeg, &self.arguments(mezzanine), folder, limits, |_| ()).await?;
+        let task = Task {
+            program: ffmpeg,
+            arguments: &self.arguments(mezzanine),
+            folder,
+            reads: &[mezzanine],
+        };
+        let end = child::run(task, limits, |_| ()).await?;
         settle(end, limits)?;
         self.read_back(folder)
     }
@@ -233,17 +248,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::media::rate::Rate;
+    use crate::media::{probe::Facts, rate::Rate};
 
     fn layout(width: u32, height: u32, length: Duration) -> Layout {
-        let picture = Picture {
-            stream: 0,
-            width,
-            height,
-            rate: Rate::new(25, 1).unwrap(),
-            announced: None,
-        };
-        Layout::of(&picture, length)
+        let facts = Facts::plain(width, height, Rate::new(25, 1).unwrap());
+        Layout::of(&facts.picture, length)
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! One ffmpeg child turns a film into its mezzanines: decoded once, every rung at once.
+//! One ffmpeg child turns a film, or a stretch of it, into its mezzanines: decoded once, every rung at
+//! once.
 
 use std::{
     ffi::OsString,
@@ -11,13 +12,15 @@ use contracts::{
     asset::{Kind, Rendition},
     id::RenditionId,
 };
+use serde::{Deserialize, Serialize};
 
 use super::{
     Refusal,
-    child::{self, End, Limits},
+    child::{self, End, Limits, Task},
     ladder::{Ladder, Rung},
     length::Bound,
     probe::{self, Facts},
+    progress::Progress,
     sound::Sound,
 };
 
@@ -32,8 +35,30 @@ pub struct Order<'a> {
     pub ladder: &'a Ladder,
     /// How long it may become.
     pub bound: Bound,
+    /// Which part of it is to be made.
+    pub part: Part,
     /// The folder that takes the mezzanines, and nothing else of this film.
     pub folder: &'a Path,
+}
+
+/// Which part of a film one child makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All renditions, from the beginning to the end.
+    Whole,
+    /// The pictures of a stretch.
+    Pictures(Stretch),
+    /// The sounds.
+    Sounds,
+}
+
+/// A stretch of a film, counted in pictures as they are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// Its first picture, which begins a group.
+    pub first: u64,
+    /// How many pictures it has; `None` for all that follow.
+    pub frames: Option<u64>,
 }
 
 /// One file to be made.
@@ -63,12 +88,12 @@ impl Order<'_> {
     /// Lists the files that will be made: pictures from the smallest up, then sound.
     #[must_use]
     pub fn mezzanines(&self) -> Vec<Mezzanine> {
-        let pictures = self.ladder.rungs.iter().map(|rung| Rendition {
+        let pictures = self.rungs().iter().map(|rung| Rendition {
             width: Some(rung.width),
             height: Some(rung.height),
             ..Rendition::new(rung.id.clone(), Kind::Video)
         });
-        let sounds = self.facts.sounds.iter().filter_map(|sound| {
+        let sounds = self.sounds().iter().filter_map(|sound| {
             Some(Rendition {
                 language: sound.language.clone(),
                 label: sound.label.clone(),
@@ -97,7 +122,7 @@ impl Order<'_> {
         limits: Limits,
         mut on_progress: impl FnMut(u16) + Send,
     ) -> Result<(), Fault> {
-        let mut progress = Progress::new(self.facts.picture.announced.or(self.facts.announced));
+        let mut progress = Progress::new(self.expected());
         let arguments = self.arguments();
         let peak_bits = self.ladder.rungs.iter().map(|rung| rung.peak_bits).max();
         let limits = Limits {
@@ -105,7 +130,13 @@ impl Order<'_> {
             file_bytes: self.bound.file_bytes(peak_bits.unwrap_or(0).into()),
             ..limits
         };
-        let end = child::run(ffmpeg, &arguments, self.folder, limits, |bytes| {
+        let task = Task {
+            program: ffmpeg,
+            arguments: &arguments,
+            folder: self.folder,
+            reads: &[self.source],
+        };
+        let end = child::run(task, limits, |bytes| {
             if let Some(thousandths) = progress.read(bytes) {
                 on_progress(thousandths);
             }
@@ -113,26 +144,69 @@ impl Order<'_> {
         settle(end.await?, limits)
     }
 
+    fn rungs(&self) -> &[Rung] {
+        match self.part {
+            Part::Whole | Part::Pictures(_) => &self.ladder.rungs,
+            Part::Sounds => &[],
+        }
+    }
+
+    fn sounds(&self) -> &[Sound] {
+        match self.part {
+            Part::Whole | Part::Sounds => &self.facts.sounds,
+            Part::Pictures(_) => &[],
+        }
+    }
+
+    /// How long the part is likely to become.
+    fn expected(&self) -> Option<Duration> {
+        let whole = self.facts.picture.announced.or(self.facts.announced);
+        let Part::Pictures(Stretch { first, frames }) = self.part else {
+            return whole;
+        };
+        let rate = self.ladder.rate;
+        match frames {
+            Some(frames) => Some(rate.time_of(frames)),
+            None => whole.map(|whole| whole.saturating_sub(rate.time_of(first))),
+        }
+    }
+
     fn arguments(&self) -> Vec<OsString> {
         let mut list: Vec<OsString> = words(
             "-hide_banner -nostdin -y -v error -nostats -progress pipe:1 -max_error_rate 0.02",
         );
         list.extend(probe::input_limits());
+        list.extend(self.seek());
         list.extend(["-i".into(), self.source.into()]);
         list.extend(["-filter_complex".into(), self.graph().into()]);
         let files = self.mezzanines();
         let mut files = files.iter().map(|mezzanine| mezzanine.file.clone());
-        for (at, rung) in self.ladder.rungs.iter().enumerate() {
+        for (at, rung) in self.rungs().iter().enumerate() {
             list.extend(self.picture_arguments(at, rung));
             list.extend(self.end());
             list.extend(files.next().map(OsString::from));
         }
-        for (at, sound) in self.facts.sounds.iter().enumerate() {
+        for (at, sound) in self.sounds().iter().enumerate() {
             list.extend(self.sound_arguments(at, sound));
             list.extend(self.end());
             list.extend(files.next().map(OsString::from));
         }
         list
+    }
+
+    /// Begins to read at the last key picture that lies well before the stretch, and keeps the times
+    /// of the whole: what is shown at the stretch's start is then known, however long it has stood.
+    fn seek(&self) -> Vec<OsString> {
+        match self.part {
+            Part::Pictures(Stretch { first, .. }) if first > 0 => {
+                let start = self.ladder.rate.time_of(first).saturating_sub(RUN_UP);
+                let start = start.as_secs_f64();
+                words(&format!(
+                    "-copyts -start_at_zero -noaccurate_seek -ss {start:.3}"
+                ))
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Where each rendition ends at the latest.
@@ -144,13 +218,11 @@ impl Order<'_> {
     /// first picture or with silence, and gaps likewise. Sound beyond the end is dropped before:
     /// the silence that leads to it is kept in memory.
     fn graph(&self) -> String {
-        let rungs = &self.ladder.rungs;
-        let mut graph = format!(
-            "[0:{}]fps=fps={}:start_time=0,split={}",
-            self.facts.picture.stream,
-            self.ladder.rate,
-            rungs.len()
-        );
+        let rungs = self.rungs();
+        let mut graph = String::new();
+        if !rungs.is_empty() {
+            graph = format!("{}split={}", self.picture(), rungs.len());
+        }
         for at in 0..rungs.len() {
             graph += &format!("[s{at}]");
         }
@@ -160,33 +232,69 @@ impl Order<'_> {
             );
         }
         let end = self.bound.output().as_secs_f64();
-        for (at, sound) in self.facts.sounds.iter().enumerate() {
-            let layout = if sound.mono { "mono" } else { "stereo" };
+        for (at, sound) in self.sounds().iter().enumerate() {
+            if !graph.is_empty() {
+                graph += ";";
+            }
             graph += &format!(
-                ";[0:{}]atrim=end={end:.3},aresample=48000:async=1:first_pts=0,\
-                 aformat=sample_fmts=fltp:channel_layouts={layout}[a{at}]",
-                sound.stream
+                "[0:{}]atrim=end={end:.3},aresample=48000:async=1:first_pts=0,{}[a{at}]",
+                sound.stream,
+                sound.filters()
             );
         }
         graph
     }
 
+    /// The picture's way to the rungs: its own rate, whole frames, common colours.
+    fn picture(&self) -> String {
+        let picture = &self.facts.picture;
+        let (stream, rate) = (picture.stream, self.ladder.rate);
+        let mut graph = format!("[0:{stream}]");
+        if picture.cover {
+            let end = picture.announced.unwrap_or_default().as_secs_f64();
+            graph += &format!("loop=loop=-1:size=1,setpts=N/({rate})/TB,trim=end={end:.3},");
+        }
+        if picture.interlaced {
+            // Of two fields one frame is made; frames that are whole are left alone.
+            graph += "bwdif=mode=send_frame:deint=interlaced,";
+        }
+        graph += &self.grid();
+        if let Some(Rung { width, height, .. }) = self.ladder.largest() {
+            graph += &picture.colour.filters(*width, *height);
+        }
+        graph
+    }
+
+    /// Puts the pictures on the grid of the rate, which is the same for every stretch.
+    fn grid(&self) -> String {
+        let rate = self.ladder.rate;
+        let Part::Pictures(Stretch { first, frames }) = self.part else {
+            return format!("fps=fps={rate}:start_time=0,");
+        };
+        // The grid is entered at a whole second that a picture falls on, where no clock rounds.
+        let (second, skipped) = rate.whole_seconds_before(first);
+        let end = frames.map_or_else(String::new, |frames| {
+            format!(":end_frame={}", skipped + frames)
+        });
+        format!(
+            "fps=fps={rate}:start_time={second},trim=start_frame={skipped}{end},setpts=PTS-STARTPTS,"
+        )
+    }
+
     fn picture_arguments(&self, at: usize, rung: &Rung) -> Vec<OsString> {
-        let (gop, peak) = (self.ladder.rate.gop_frames(), rung.peak_bits);
         words(&format!(
-            "-map [v{at}] {BARE} -c:v libx264 -preset veryfast -profile:v high -crf 23 -bf 2 \
-             -maxrate {peak} -bufsize {} -g {gop} -keyint_min {gop} -sc_threshold 0 -flags +cgop \
-             -video_track_timescale {} {}+frag_keyframe -f mp4",
-            u64::from(peak) * 2,
+            "-map [v{at}] {BARE} {} -fps_mode passthrough -video_track_timescale {} \
+             {}+frag_keyframe -f mp4",
+            rung.codec.arguments(rung, self.ladder.rate.gop_frames()),
             self.ladder.rate.timescale(),
             self.fragmented(),
         ))
     }
 
     fn sound_arguments(&self, at: usize, sound: &Sound) -> Vec<OsString> {
-        let bits = if sound.mono { 96_000 } else { 128_000 };
         words(&format!(
-            "-map [a{at}] {BARE} -c:a aac -b:a {bits} {} -frag_duration 2000000 -f mp4",
+            "-map [a{at}] {BARE} -c:a aac -b:a {} {} -frag_duration 2000000 -f mp4",
+            sound.bits(),
             self.fragmented()
         ))
     }
@@ -212,7 +320,7 @@ fn sound_id(sound: &Sound) -> Option<RenditionId> {
 
 pub(super) fn settle(end: End, limits: Limits) -> Result<(), Fault> {
     match end {
-        End::Done => Ok(()),
+        End::Done(_) => Ok(()),
         End::Failed(why) if why.lines().any(is_ours) => Err(Fault::Tool(why)),
         End::Failed(why) => {
             tracing::info!(ffmpeg = %why, "a film cannot be decoded");
@@ -235,49 +343,6 @@ fn is_ours(line: &str) -> bool {
             && WRITING.iter().any(|writing| line.contains(writing)))
 }
 
-/// Reads what `-progress` writes.
-struct Progress {
-    whole: Option<Duration>,
-    line: Vec<u8>,
-    thousandths: u16,
-}
-
-impl Progress {
-    const fn new(whole: Option<Duration>) -> Self {
-        Self {
-            whole,
-            line: Vec::new(),
-            thousandths: 0,
-        }
-    }
-
-    /// The progress after these bytes, if they moved it on.
-    fn read(&mut self, bytes: &[u8]) -> Option<u16> {
-        let before = self.thousandths;
-        for byte in bytes {
-            if *byte == b'\n' {
-                let line = std::mem::take(&mut self.line);
-                self.take(&line);
-            } else if self.line.len() < MAX_LINE {
-                self.line.push(*byte);
-            }
-        }
-        (self.thousandths > before).then_some(self.thousandths)
-    }
-
-    fn take(&mut self, line: &[u8]) {
-        let micros = std::str::from_utf8(line)
-            .ok()
-            .and_then(|line| line.strip_prefix("out_time_us="))
-            .and_then(|value| value.trim().parse::<u128>().ok());
-        let whole = self.whole.map_or(0, |whole| whole.as_micros());
-        if let Some(thousandths) = micros.and_then(|micros| (micros * 1000).checked_div(whole)) {
-            let thousandths = u16::try_from(thousandths.min(1000)).unwrap_or(1000);
-            self.thousandths = self.thousandths.max(thousandths);
-        }
-    }
-}
-
 pub(super) fn words(line: &str) -> Vec<OsString> {
     line.split_whitespace().map(OsString::from).collect()
 }
@@ -287,9 +352,11 @@ const BARE: &str = "-map_metadata -1 -map_chapters -1";
 /// Fragments, whose edit list tells where presentation starts: reordered pictures and the sound
 /// encoder's priming both come before 0.
 const FRAGMENTED: &str = "-use_editlist 1 -movflags +cmaf+delay_moov";
+/// How far before a stretch reading begins: filters look back, and key pictures may be shown later than
+/// pictures that follow them.
+const RUN_UP: Duration = Duration::from_secs(2);
 /// 64 800 fragments of four thirds of a second.
 const LONGEST_INDEXED: Duration = Duration::from_secs(24 * 3600);
-const MAX_LINE: usize = 256;
 /// What ffmpeg says when the machine, not the film, is at fault.
 const OURS: [&str; 7] = [
     "Cannot allocate memory",
@@ -313,44 +380,26 @@ const WRITING: [&str; 6] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::{probe::Picture, rate::Rate};
-
-    #[test]
-    fn progress_rises_through_broken_lines_and_never_falls() {
-        let mut progress = Progress::new(Some(Duration::from_secs(10)));
-        assert_eq!(progress.read(b"frame=1\nout_time_us=N/A\nout_ti"), None);
-        assert_eq!(progress.read(b"me_us=2500000\n"), Some(250));
-        assert_eq!(progress.read(b"out_time_us=100\n"), None);
-        assert_eq!(progress.read(b"out_time_us=99000000\n"), Some(1000));
-        let mut unknown = Progress::new(None);
-        assert_eq!(unknown.read(b"out_time_us=99000000\n"), None);
-    }
+    use crate::media::rate::Rate;
 
     #[test]
     fn every_rendition_ends_where_the_film_may_end_at_the_latest() {
         let rate = Rate::new(25, 1).unwrap();
-        let facts = Facts {
-            picture: Picture {
-                stream: 0,
-                width: 426,
-                height: 240,
-                rate,
-                announced: Some(Duration::from_secs(10)),
-            },
-            sounds: vec![Sound {
-                stream: 1,
-                mono: true,
-                language: None,
-                turn: 1,
-                label: None,
-            }],
-            announced: None,
-        };
+        let mut facts = Facts::plain(426, 240, rate);
+        facts.picture.announced = Some(Duration::from_secs(10));
+        facts.sounds.push(Sound {
+            stream: 1,
+            channels: 1,
+            language: None,
+            turn: 1,
+            label: None,
+        });
         let order = Order {
             source: Path::new("source"),
             facts: &facts,
             ladder: &Ladder::of(426, 240, rate),
             bound: Bound::of(&facts, Duration::from_secs(100)).unwrap(),
+            part: Part::Whole,
             folder: Path::new("folder"),
         };
         let arguments = order.arguments();
@@ -359,9 +408,8 @@ mod tests {
             .filter(|three| three[2].to_string_lossy().ends_with(".mp4"))
             .collect();
         assert_eq!(ends.len(), 3);
-        for end in ends {
-            assert_eq!(end[..2], ["-t", "75.000"], "{end:?}");
-        }
+        let all = ends.iter().all(|end| end[..2] == ["-t", "75.000"]);
+        assert!(all, "{ends:?}");
         assert!(order.graph().contains("[0:1]atrim=end=75.000,"));
     }
 

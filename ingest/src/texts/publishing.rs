@@ -103,6 +103,29 @@ impl Publishing {
         Ok(if had { Stored::Replaced } else { Stored::New })
     }
 
+    /// Stores a text that a film brought along, unless the film has one of its language already: what
+    /// a publisher put is not replaced by what was found. `false` when it was not taken.
+    pub(crate) async fn offer(
+        &self,
+        video: &VideoId,
+        text: &Text,
+        file: Bytes,
+    ) -> Result<bool, Error> {
+        let mut change = self.texts.change(video).await?;
+        let film = change.film().await?;
+        let over = |state| matches!(state, videos::State::Failed | videos::State::Deleted);
+        let texts = change.list().await?;
+        let has = texts.iter().any(|there| there.language == text.language);
+        if has || texts.len() >= MOST_TEXTS || film.is_none_or(|film| over(film.state)) {
+            return Ok(false);
+        }
+        change.put(text).await?;
+        let key = layout::subtitles(video, text.language.rendition());
+        self.store.put(&key, file).await?;
+        change.commit().await?;
+        Ok(true)
+    }
+
     /// Removes a text. `false` when there is none.
     pub(crate) async fn remove(&self, video: &VideoId, language: &Language) -> Result<bool, Error> {
         let seen = self.look(video).await?;
@@ -118,8 +141,14 @@ impl Publishing {
         Ok(true)
     }
 
-    /// Removes every text of a film that will not be, and the keys that were drawn for it.
+    /// Removes the pieces of a film at which nobody works any more.
+    pub(crate) async fn sweep(&self, video: &VideoId) -> Result<(), Error> {
+        Ok(self.store.delete_prefix(&layout::pieces(video)).await?)
+    }
+
+    /// Removes every text of a film that will not be, its pieces, and the keys that were drawn for it.
     pub(crate) async fn forget(&self, video: &VideoId) -> Result<(), Error> {
+        self.sweep(video).await?;
         let mut change = self.texts.change(video).await?;
         for text in change.list().await? {
             change.remove(&text.language).await?;

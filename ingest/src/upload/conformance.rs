@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use store::{Digest, layout};
 
 use super::{Claim, State, Upload, Uploads};
-use crate::jobs::{NewJob, Queue, Step};
+use crate::jobs::{NewJob, Queue};
 
 /// Runs every promise against `port` and the `queue` beside it, both empty, and panics at the
 /// first that is broken.
@@ -104,11 +104,7 @@ async fn what_is_removed_takes_nothing_more(port: &dyn Uploads) {
 async fn completing_queues_one_job(port: &dyn Uploads, queue: &dyn Queue) {
     let upload = upload("complete");
     port.create(&upload).await.unwrap();
-    let job = NewJob {
-        video: upload.video.clone(),
-        step: Step::Publish,
-        input: upload.original.clone(),
-    };
+    let job = NewJob::first(upload.video.clone(), upload.original.clone(), String::new());
     let whole = Digest::of(b"film");
     let completions = (0..4).map(|_| port.complete(&upload.id, &whole, &job, UnixSeconds(5)));
     let completions = join_all(completions).await.into_iter().map(Result::unwrap);
@@ -130,11 +126,7 @@ async fn a_complete_upload_keeps_its_chunks_as_they_are(port: &dyn Uploads) {
             .unwrap();
     }
     assert!(port.stored(&upload.id, 0).await.unwrap());
-    let job = NewJob {
-        video: upload.video.clone(),
-        step: Step::Publish,
-        input: upload.original.clone(),
-    };
+    let job = NewJob::first(upload.video.clone(), upload.original.clone(), String::new());
     let whole = Digest::of(b"film");
     let completed = port.complete(&upload.id, &whole, &job, UnixSeconds(5));
     assert!(completed.await.unwrap());

@@ -398,9 +398,9 @@ fn is_film(content_type: &str) -> bool {
 
 /// So many chunks that a list of them stays small.
 const MAX_CHUNKS: u64 = 10_000;
-const EXTENSIONS: [&str; 19] = [
+const EXTENSIONS: [&str; 24] = [
     "mp4", "m4v", "mov", "qt", "mkv", "webm", "ts", "m2ts", "mts", "mpg", "mpeg", "avi", "flv",
-    "wmv", "asf", "ogv", "mxf", "3gp", "3g2",
+    "wmv", "asf", "ogv", "mxf", "3gp", "3g2", "m4a", "mka", "mp3", "flac", "ogg",
 ];
 
 #[cfg(test)]

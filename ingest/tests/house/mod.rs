@@ -103,6 +103,14 @@ impl House {
         answer.text().await.unwrap()
     }
 
+    /// Waits until the metrics hold this; the time limit is the test runner's.
+    pub async fn counted(&self, wanted: &str) {
+        let mut looks = tokio::time::interval(Duration::from_millis(20));
+        while !self.metrics().await.contains(wanted) {
+            looks.tick().await;
+        }
+    }
+
     pub async fn initiate(&self, body: Value) -> Response {
         let url = self.url("/v1/videos/upload/initiate");
         self.client.post(url).json(&body).send().await.unwrap()
@@ -204,6 +212,12 @@ impl House {
         let key = layout::mezzanine(&asset.video, asset.generation, id);
         self.folder.path().join("store").join(key.as_str())
     }
+}
+
+pub fn write_program(path: &Path, script: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(path, script).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// A film made by ffmpeg's test sources.

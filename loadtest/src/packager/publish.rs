@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use contracts::asset::{Asset, Kind, Privacy, Rendition};
 use contracts::id::{Generation, RenditionId, VideoId};
-use contracts::keys::{ContentKey, ContentKeys, KeyId, KeyPeriod, KeyValue, System};
+use contracts::keys::{ContentKey, ContentKeys, KeyId, KeyPeriod, KeySet, KeyValue, System};
 use packager::index::{self, Index};
 use packager::{Parts, Presentation, Source};
 use store::{Store, layout};
@@ -110,6 +110,8 @@ pub(crate) fn keys(film: &str) -> Result<ContentKeys> {
         video: VideoId::parse(film).context("no name of a film")?,
         systems: vec![System::Identity, System::ClearKey],
         license_urls: BTreeMap::new(),
+        set: KeySet::FIRST,
+        retired: Vec::new(),
         periods: vec![KeyPeriod {
             start_ms: 0,
             keys: vec![key],

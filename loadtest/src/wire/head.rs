@@ -1,6 +1,6 @@
 //! The head of an answer over HTTP/1.1.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 /// The head of an answer, as far as it matters here.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,14 +22,18 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Head>> {
         .next()
         .and_then(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok())
         .context("no answer of HTTP/1.1")?;
-    let length = lines
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .context("an answer without content-length")?;
+    let mut fields = lines.filter_map(|line| line.split_once(':'));
+    let length = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let body = match length {
+        Some((_, length)) => length.trim().parse()?,
+        // There is none (RFC 9110 §15.3.5).
+        None if status == 204 => 0,
+        None => bail!("an answer without content-length"),
+    };
     Ok(Some(Head {
         status,
         size: end + 4,
-        body: length.1.trim().parse()?,
+        body,
     }))
 }
 
@@ -48,6 +52,8 @@ mod tests {
         assert_eq!(parse(whole).unwrap(), Some(head));
         assert_eq!(parse(&whole[..40]).unwrap(), None);
         assert!(parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+        let none = parse(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        assert_eq!(none.map(|head| head.body), Some(0));
         assert!(parse(b"ICY 200 OK\r\ncontent-length: 1\r\n\r\n").is_err());
     }
 }

@@ -82,6 +82,23 @@ impl Ask {
             path,
         })
     }
+
+    /// A request of another method with lines for its head and a body, for HTTP/1.1 alone.
+    pub(crate) fn telling(
+        authority: &str,
+        (method, path): (&str, &str),
+        head: &str,
+        body: &str,
+    ) -> Result<Self> {
+        let length = body.len();
+        let told = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {authority}\r\n{head}content-length: {length}\r\n\r\n{body}"
+        );
+        Ok(Self {
+            h1: told.into(),
+            ..Self::get(authority, path)?
+        })
+    }
 }
 
 /// What came back.

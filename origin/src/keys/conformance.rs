@@ -31,13 +31,13 @@ fn document(video: &str, key: &str) -> String {
 const KEY: &str = "69eaa802a6763af979e8d1940fb88392";
 
 async fn a_film_without_keys_is_none(keys: &dyn Keys) {
-    assert!(keys.of(&video("nobody")).await.unwrap().is_none());
+    assert!(keys.of(&video("nobody")).await.unwrap().keys.is_none());
 }
 
 async fn a_document_is_read_and_read_anew(keys: &dyn Keys, peer: &dyn Peer) {
     for key in [KEY, "00000000000000000000000000000001"] {
         peer.put("film", document("film", key).as_bytes()).await;
-        let read = keys.of(&video("film")).await.unwrap().unwrap();
+        let read = keys.of(&video("film")).await.unwrap().keys.unwrap();
         assert_eq!(
             serde_json::to_value(&*read).unwrap()["periods"][0]["keys"][0]["key"],
             key

@@ -1,12 +1,12 @@
 //! Keys in a folder of this machine: one document a film, for one machine with no service beside it.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
-use contracts::{id::VideoId, keys::ContentKeys, reason::Reason};
+use contracts::{id::VideoId, reason::Reason};
 use tokio::{fs::File, io::AsyncReadExt};
 
-use super::{Keys, MAX_DOCUMENT, read};
+use super::{Keys, Known, MAX_DOCUMENT, read};
 use crate::fault::Fault;
 
 /// A folder of documents.
@@ -36,7 +36,7 @@ impl Folder {
 
 #[async_trait]
 impl Keys for Folder {
-    async fn of(&self, video: &VideoId) -> Result<Option<Arc<ContentKeys>>, Fault> {
+    async fn of(&self, video: &VideoId) -> Result<Known, Fault> {
         let loaded = tokio::time::timeout(self.wait, self.load(video)).await;
         let loaded = loaded.map_err(|_| {
             let what = "the folder of keys did not answer in time";
@@ -46,7 +46,10 @@ impl Keys for Folder {
             let what = format!("the folder of keys cannot be read: {error}");
             Fault::new(Reason::Unreachable, what)
         })?;
-        document.map(|document| read(&document, video)).transpose()
+        let keys = document
+            .map(|document| read(&document, video))
+            .transpose()?;
+        Ok(Known { keys, seq: None })
     }
 }
 

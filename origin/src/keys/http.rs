@@ -1,15 +1,16 @@
 //! Keys behind HTTP: the control plane, or whatever speaks as it does.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use contracts::{header, id::VideoId, keys::ContentKeys, reason::Reason};
+use contracts::{header, id::VideoId, reason::Reason};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{Keys, MAX_DOCUMENT, read};
+use super::{Keys, Known, MAX_DOCUMENT, read};
 use crate::fault::{Fault, with_causes};
 
-/// A service that answers `GET {url}/{video}` with the document, or 404 for a film without keys.
+/// A service that answers `GET {url}/{video}` with the document, or 404 for a film without keys; and says, where it
+/// gives orders too, how far those are that it went by (`millrace-seq`).
 pub(crate) struct Service {
     url: String,
     client: reqwest::Client,
@@ -35,12 +36,14 @@ impl Service {
         Ok(Self { url, client })
     }
 
-    async fn load(&self, video: &VideoId) -> Result<Option<Vec<u8>>, Fault> {
+    async fn load(&self, video: &VideoId) -> Result<(Option<Vec<u8>>, Option<u64>), Fault> {
         let url = format!("{}/{video}", self.url);
         let mut response = self.client.get(url).send().await.map_err(failed)?;
+        let seq = response.headers().get(header::SEQ);
+        let seq = seq.and_then(|seq| seq.to_str().ok()?.parse().ok());
         match response.status() {
             StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Ok(None),
+            StatusCode::NOT_FOUND => return Ok((None, seq)),
             status => {
                 let what = format!("the key service answered {}", status.as_u16());
                 return Err(Fault::new(Reason::Unreachable, what));
@@ -53,15 +56,18 @@ impl Service {
                 break; // `read` says what is wrong with it
             }
         }
-        Ok(Some(document))
+        Ok((Some(document), seq))
     }
 }
 
 #[async_trait]
 impl Keys for Service {
-    async fn of(&self, video: &VideoId) -> Result<Option<Arc<ContentKeys>>, Fault> {
-        let document = self.load(video).await?;
-        document.map(|document| read(&document, video)).transpose()
+    async fn of(&self, video: &VideoId) -> Result<Known, Fault> {
+        let (document, seq) = self.load(video).await?;
+        let keys = document
+            .map(|document| read(&document, video))
+            .transpose()?;
+        Ok(Known { keys, seq })
     }
 }
 
@@ -79,7 +85,7 @@ fn failed(error: reqwest::Error) -> Fault {
 mod tests {
     use std::{
         collections::BTreeMap,
-        sync::{Mutex, PoisonError},
+        sync::{Arc, Mutex, PoisonError},
     };
 
     use axum::{Router, extract::Path, routing::get};
@@ -126,6 +132,14 @@ mod tests {
         let url = serve(Router::new().route("/v1/keys/{video}", get(answer))).await;
         let service = Service::new(url, Some(b"between us"), Duration::from_secs(10)).unwrap();
         conformance::all(&service, &Shelf(documents)).await;
+    }
+
+    #[tokio::test]
+    async fn a_service_that_gives_orders_says_up_to_which_its_answer_is_good() {
+        let answer = async || (StatusCode::NOT_FOUND, [(header::SEQ, "17")]);
+        let url = serve(Router::new().fallback(answer)).await;
+        let service = Service::new(url, None, Duration::from_secs(10)).unwrap();
+        assert_eq!(service.of(&film()).await.unwrap().seq, Some(17));
     }
 
     #[tokio::test]

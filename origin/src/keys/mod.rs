@@ -14,7 +14,7 @@ use contracts::{id::VideoId, keys::ContentKeys, reason::Reason};
 
 use crate::fault::Fault;
 
-pub(crate) use cached::Cached;
+pub(crate) use cached::{Cached, Since};
 pub use open::Source;
 pub(crate) use open::open;
 
@@ -32,7 +32,17 @@ pub(crate) trait Keys: Send + Sync {
     /// # Errors
     /// [`Reason::Unreachable`] when nobody could be asked or the answer is nonsense, [`Reason::TooSlow`] when there
     /// was none in time.
-    async fn of(&self, video: &VideoId) -> Result<Option<Arc<ContentKeys>>, Fault>;
+    async fn of(&self, video: &VideoId) -> Result<Known, Fault>;
+}
+
+/// What is known of a film's keys.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    /// Its keys, if it has any.
+    pub(crate) keys: Option<Arc<ContentKeys>>,
+    /// The number of the newest order of the feed that had been given before the keys were looked at, where whoever
+    /// knows the keys knows the feed.
+    pub(crate) seq: Option<u64>,
 }
 
 /// The longest document that is read, in bytes: thousands of keys.

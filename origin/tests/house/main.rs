@@ -12,6 +12,7 @@ mod gated;
 mod house;
 mod protected;
 mod refusals;
+mod rotated;
 mod slow;
 mod texts;
 mod views;

@@ -52,6 +52,11 @@ impl<'a> Sets<'a> {
         }
     }
 
+    /// What relative addresses begin with.
+    fn folder(&self) -> &'a str {
+        self.protection.map_or("", Protection::folder)
+    }
+
     /// Pictures of one codec are one choice: their segments align, so a player may switch at any boundary. Where
     /// they have several keys, each key has a set, and the sets say that they belong together.
     pub(super) fn videos(&mut self, out: &mut String) -> Result<(), Error> {
@@ -92,7 +97,7 @@ impl<'a> Sets<'a> {
             descriptor(out, "SupplementalProperty", SWITCHING, others);
         }
         inband_events(out, videos);
-        let shared = shared_template(videos);
+        let shared = shared_template(videos, self.folder());
         out.push_str(shared.as_deref().unwrap_or_default());
         for rendition in videos {
             self.picture(out, rendition, shared.is_some());
@@ -130,7 +135,11 @@ impl<'a> Sets<'a> {
         if has_template {
             out.push_str("/>\n");
         } else {
-            let _ = write!(out, ">\n{}</Representation>\n", template(rendition));
+            let _ = write!(
+                out,
+                ">\n{}</Representation>\n",
+                template(rendition, self.folder())
+            );
         }
     }
 
@@ -163,7 +172,7 @@ impl<'a> Sets<'a> {
         inband_events(out, sounds);
         label(out, key.label);
         descriptor(out, "Role", ROLE, role);
-        let shared = shared_template(sounds);
+        let shared = shared_template(sounds, self.folder());
         out.push_str(shared.as_deref().unwrap_or_default());
         for sound in sounds {
             self.representation(out, sound);
@@ -174,7 +183,7 @@ impl<'a> Sets<'a> {
                 }
             }
             if shared.is_none() {
-                out.push_str(&template(sound));
+                out.push_str(&template(sound, self.folder()));
             }
             out.push_str("</Representation>\n");
         }
@@ -200,14 +209,14 @@ impl<'a> Sets<'a> {
             if at == 0 {
                 descriptor(out, "Role", ROLE, "main");
             }
-            let id = &text.id;
+            let (id, folder) = (&text.id, self.folder());
             let rates = self
                 .film
                 .rates_of_text(id, Flavour::Cmaf)
                 .unwrap_or_default();
             let _ = write!(
                 out,
-                "<Representation id=\"{id}\" bandwidth=\"{}\">\n<BaseURL>{id}/subtitles.vtt</BaseURL>\n\
+                "<Representation id=\"{id}\" bandwidth=\"{}\">\n<BaseURL>{folder}{id}/subtitles.vtt</BaseURL>\n\
                  </Representation>\n</AdaptationSet>\n",
                 rates.peak
             );
@@ -222,11 +231,12 @@ impl<'a> Sets<'a> {
         let facts = thumbs::facts(thumbs, self.film.duration());
         let ((width, height), (columns, rows)) = (facts.sheet, facts.layout);
         let (id, millis) = (self.id(), facts.sheet_duration.as_millis());
+        let folder = self.folder();
         let _ = writeln!(
             out,
             "<AdaptationSet id=\"{id}\" contentType=\"image\" mimeType=\"image/jpeg\">\n\
              <SegmentTemplate timescale=\"1000\" duration=\"{millis}\" startNumber=\"1\" \
-             media=\"$RepresentationID$/sheet_$Number$.jpg\"/>\n\
+             media=\"{folder}$RepresentationID$/sheet_$Number$.jpg\"/>\n\
              <Representation id=\"{THUMBS}\" bandwidth=\"{}\" width=\"{width}\" height=\"{height}\">",
             facts.bandwidth
         );
@@ -371,8 +381,10 @@ fn label(out: &mut String, label: Option<&str>) {
 }
 
 /// The template that all renditions share, if their timelines are the same to the tick.
-fn shared_template(renditions: &[&Rendition]) -> Option<String> {
-    let mut templates = renditions.iter().map(|rendition| template(rendition));
+fn shared_template(renditions: &[&Rendition], folder: &str) -> Option<String> {
+    let mut templates = renditions
+        .iter()
+        .map(|rendition| template(rendition, folder));
     let first = templates.next()?;
     templates.all(|other| other == first).then_some(first)
 }

@@ -30,12 +30,12 @@ pub(super) fn descriptor(out: &mut String, name: &str, scheme: &str, value: impl
     let _ = writeln!(out, "<{name} schemeIdUri=\"{scheme}\" value=\"{value}\"/>");
 }
 
-/// The segments of a rendition in its own ticks, runs of equal lengths folded.
-pub(super) fn template(rendition: &Rendition) -> String {
+/// The segments of a rendition, which lie in a folder, in its own ticks, runs of equal lengths folded.
+pub(super) fn template(rendition: &Rendition, folder: &str) -> String {
     let timescale = rendition.index().track().timescale;
     let mut out = format!(
         "<SegmentTemplate timescale=\"{timescale}\" startNumber=\"1\" \
-         initialization=\"$RepresentationID$/init.mp4\" media=\"$RepresentationID$/segment_$Number$.m4s\">\n\
+         initialization=\"{folder}$RepresentationID$/init.mp4\" media=\"{folder}$RepresentationID$/segment_$Number$.m4s\">\n\
          <SegmentTimeline>\n"
     );
     let segments: Vec<_> = rendition.segments().collect();

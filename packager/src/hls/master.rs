@@ -1,6 +1,6 @@
 //! The HLS multivariant playlist: every combination of picture and sound that a player may choose.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 use contracts::address::Flavour;
 
@@ -68,6 +68,8 @@ struct Plan<'a> {
     film: &'a Presentation,
     flavour: Flavour,
     packing: Packing,
+    /// What addresses begin with.
+    folder: &'a str,
     videos: Vec<&'a Rendition>,
     groups: Vec<Group<'a>>,
     /// The sound inside the segments of every picture.
@@ -109,7 +111,7 @@ impl<'a> Plan<'a> {
     fn of(
         film: &'a Presentation,
         flavour: Flavour,
-        protection: Option<&Protection>,
+        protection: Option<&'a Protection>,
     ) -> Option<Self> {
         let carried = |rendition: &&Rendition| is_offered(rendition, flavour, protection);
         let videos: Vec<_> = film.videos().filter(carried).collect();
@@ -139,6 +141,7 @@ impl<'a> Plan<'a> {
             film,
             flavour,
             packing: Packing::of(flavour, protection.is_some()),
+            folder: protection.map_or("", Protection::folder),
             videos,
             groups,
             muxed,
@@ -218,7 +221,7 @@ impl<'a> Plan<'a> {
             tag.plain("DEFAULT", "NO")
                 .plain("AUTOSELECT", yes(names.first_of(language)))
                 .plain("FORCED", "NO")
-                .quoted("URI", &format!("{}/{}", text.id, self.flavour.playlist()))
+                .quoted("URI", &self.within(&text.id, self.flavour.playlist()))
                 .end();
         }
     }
@@ -296,7 +299,7 @@ impl<'a> Plan<'a> {
             .plain("AVERAGE-BANDWIDTH", rates.average)
             .quoted("CODECS", &video.index().track().codec());
         picture(&mut tag, facts);
-        tag.quoted("URI", &format!("{}/{file}", video.id())).end();
+        tag.quoted("URI", &self.within(video.id(), file)).end();
     }
 
     /// Not of RFC 8216, whose readers pass over tags that they do not know, but of the image playlists that Shaka
@@ -311,7 +314,7 @@ impl<'a> Plan<'a> {
             .plain("BANDWIDTH", facts.bandwidth)
             .plain("RESOLUTION", format_args!("{width}x{height}"))
             .quoted("CODECS", "jpeg")
-            .quoted("URI", &format!("{THUMBS}/{}", Flavour::Cmaf.playlist()))
+            .quoted("URI", &self.within(THUMBS, Flavour::Cmaf.playlist()))
             .end();
     }
 
@@ -320,7 +323,11 @@ impl<'a> Plan<'a> {
     }
 
     fn url(&self, rendition: &Rendition) -> String {
-        format!("{}/{}", rendition.id(), self.flavour.playlist())
+        self.within(rendition.id(), self.flavour.playlist())
+    }
+
+    fn within(&self, room: impl Display, file: impl Display) -> String {
+        format!("{}{room}/{file}", self.folder)
     }
 }
 

@@ -48,6 +48,8 @@ pub struct Protection {
     systems: Vec<System>,
     license_urls: BTreeMap<System, String>,
     keys: Vec<(Key, Vec<TrackType>)>,
+    /// Where, from a listing, what is encrypted so is.
+    folder: String,
 }
 
 /// How samples are encrypted (ISO/IEC 23001-7 §10).
@@ -117,7 +119,20 @@ impl Protection {
             systems: keys.systems.clone(),
             license_urls: keys.license_urls.clone(),
             keys: of_tracks.collect(),
+            folder: String::new(),
         })
+    }
+
+    /// The same for listings that lie elsewhere than what they name: `folder`, which ends in `/`, leads there.
+    #[must_use]
+    pub fn within(self, folder: impl Into<String>) -> Self {
+        let folder = folder.into();
+        Self { folder, ..self }
+    }
+
+    /// What the relative addresses of a multivariant playlist, or of a DASH manifest, begin with.
+    pub(crate) fn folder(&self) -> &str {
+        &self.folder
     }
 
     /// What is done to segments.

@@ -11,6 +11,7 @@ use packager::{Error, Presentation, dash, hls, protect::Protection};
 
 use crate::{
     films::{Film, clip, film, indexed, media, pictures},
+    offers::rich,
     playlists::{all_protected, peak, read},
     protected::keys,
 };
@@ -219,5 +220,44 @@ fn h265_is_not_offered_by_samples_in_transport_streams() {
         let id = RenditionId::parse(id).unwrap();
         let text = hls::playlist(&film, &id, flavour, Some(&protection));
         assert!(matches!(text, Ok(Some(_))));
+    }
+}
+
+#[test]
+fn listings_of_what_lies_elsewhere_lead_there_and_say_the_same_else() {
+    let folder = "../@cenc,k2/";
+    let films = [film().presentation, rich()];
+    for film in films {
+        for flavour in [Flavour::Cmaf, Flavour::Ts] {
+            let method = match flavour {
+                Flavour::Cmaf => Method::Cenc,
+                Flavour::Ts => Method::Aes128,
+            };
+            let write = |protection| {
+                let mut texts = vec![hls::master(&film, flavour, Some(protection)).unwrap()];
+                if flavour == Flavour::Cmaf {
+                    texts.push(dash::manifest(&film, Some(protection)).unwrap());
+                }
+                texts.into_iter().map(Option::unwrap)
+            };
+            let beside = protection(&ALL, method, None);
+            let elsewhere = beside.clone().within(folder);
+            for (beside, elsewhere) in write(&beside).zip(write(&elsewhere)) {
+                let named = [
+                    "playlist.m3u8",
+                    "playlist_ts.m3u8",
+                    "iframes.m3u8",
+                    "iframes_ts.m3u8",
+                    "init.mp4",
+                    "segment_$",
+                    "sheet_",
+                    "subtitles.vtt",
+                ];
+                let all = named.map(|name| beside.matches(name).count());
+                let all: usize = all.iter().sum();
+                assert_eq!(elsewhere.matches(folder).count(), all, "{elsewhere}");
+                assert_eq!(elsewhere.replace(folder, ""), beside);
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod patient;
+mod secured;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::shutdown::Shutdown;
 
 pub use answers::{Answers, Sending};
 pub use patient::Patient;
+pub use secured::{PeerCertificate, serve_secured};
 
 /// What a listener bears with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,8 +25,9 @@ use crate::record::Record;
 pub use session::{Told, UNKNOWN, count};
 pub use startup::quantile;
 
-/// How much of the log a step reads, in bytes.
-const STEP: usize = 512 * 1024;
+/// How much of the log a step reads, in bytes: some hundreds of sessions, of each of which what it told before may take
+/// some 400 KB.
+const STEP: usize = 64 * 1024;
 /// How long after a failure it is tried again.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often old counts and sessions are forgotten.
@@ -224,6 +225,7 @@ impl Folder {
             return;
         };
         let version = before.as_ref().map_or(0, |known| known.version);
+        let needed = before.as_ref().map_or(0, |known| known.until.0);
         let remembered = before.map(|known| serde_json::from_slice(&known.told));
         let mut told: Told = match remembered.transpose() {
             Ok(told) => told.unwrap_or_else(|| Told::nothing(first, self.rules.view_after)),
@@ -247,7 +249,8 @@ impl Folder {
         fold.sessions.push(Remembered {
             session: id,
             version,
-            until: UnixSeconds(until),
+            // What another log told of it may hold longer.
+            until: UnixSeconds(until.max(needed)),
             // Numbers and texts: it can be written.
             told: serde_json::to_vec(&told).unwrap_or_default(),
         });

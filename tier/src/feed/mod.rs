@@ -25,7 +25,7 @@ pub use lines::Lines;
 pub use metrics::Metrics;
 pub use orders::{Orders, Revokes, Shortfall, Unkept};
 pub use settings::{Feed, Settings};
-pub use source::{Fault, NoPlace, Place, Server, Source, Who};
+pub use source::{Fault, NoPlace, Place, Server, Source, Who, client};
 
 use crate::purge::WhenLost;
 

@@ -18,6 +18,9 @@ pub struct Feed {
     /// line. A server is shown the credential of `upstream.hop_secret_file`. Empty: nowhere; then purges are ordered
     /// by hand at the internal port, and concern this node alone. Default empty.
     pub from: String,
+    /// PEM file of the authority that signs the certificate of an `https` server at `from`; empty: that of
+    /// `upstream.ca_file`. A server that asks for a certificate is shown that of `upstream`.
+    pub ca_file: PathBuf,
     /// File by which orders survive a restart. Empty: none; then a feed is read from its beginning, and what was
     /// ordered by hand is forgotten, so there must be one where there are disks and no feed. Such a node serves
     /// nothing of its disks that is older than the file. Default empty.
@@ -50,6 +53,8 @@ pub struct Settings {
     pub from: Option<Place>,
     /// File by which they survive a restart.
     pub state_file: Option<PathBuf>,
+    /// The authority of the server there, where it is not that of the parents.
+    pub ca_file: Option<PathBuf>,
     /// What is kept of purges.
     pub purges: purge::Settings,
     /// How often the feed is asked.
@@ -60,6 +65,7 @@ impl Default for Feed {
     fn default() -> Self {
         Self {
             from: String::new(),
+            ca_file: PathBuf::new(),
             state_file: PathBuf::new(),
             memory: ByteSize::mib(16),
             wait: Span::seconds(20),
@@ -109,6 +115,7 @@ impl Feed {
                 when_lost: self.when_lost,
             },
             from,
+            ca_file: some(&self.ca_file),
             state_file: some(&self.state_file),
             pace: Pace {
                 wait: whole_seconds,

@@ -1,8 +1,10 @@
 //! Where orders come from: a server, or a file (see [`super::Lines`]).
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use contracts::feed::{FeedError, MAX_PAGE, Page};
 use contracts::fleet::{Kind, Question};
@@ -104,43 +106,64 @@ pub struct Server {
     url: String,
     who: Who,
     credential: Credential,
-    client: reqwest::Client,
+    client: ArcSwap<reqwest::Client>,
 }
 
 impl Server {
-    /// A server at `url` that is told who asks and shown a credential, by whose certificate authority it is known.
-    ///
-    /// # Errors
-    /// When the authority's file cannot be used.
-    pub fn new(
-        url: String,
-        who: Who,
-        credential: Credential,
-        authority: Option<&Path>,
-    ) -> Result<Self, Error> {
-        let mut builder = runtime::http::client().pool_max_idle_per_host(1);
-        if let Some(path) = authority {
-            let pem = std::fs::read(path).map_err(|source| Error::Read {
-                path: path.to_owned(),
-                source,
-            })?;
-            let refused = |_| Error::Certificate {
-                path: path.to_owned(),
-                rule: "must hold certificates in PEM",
-            };
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(refused)?;
-            builder = builder.tls_certs_only(certificates);
-        }
-        let client = builder
-            .build()
-            .map_err(|error| Error::Client(error.to_string()))?;
-        Ok(Self {
+    /// A server at `url` that is asked by a client and told who asks, and shown a credential.
+    #[must_use]
+    pub fn new(url: String, who: Who, credential: Credential, client: reqwest::Client) -> Self {
+        Self {
             url,
             who,
             credential,
-            client,
-        })
+            client: ArcSwap::from_pointee(client),
+        }
     }
+
+    /// Asks by another client from the next question on.
+    pub fn ask_by(&self, client: reqwest::Client) {
+        self.client.store(Arc::new(client));
+    }
+}
+
+/// A client that knows a server by its certificate authority, and shows it a certificate with its key; both are PEM
+/// files.
+///
+/// # Errors
+/// When a file cannot be used.
+pub fn client(
+    authority: Option<&Path>,
+    identity: Option<(&Path, &Path)>,
+) -> Result<reqwest::Client, Error> {
+    let mut builder = runtime::http::client().pool_max_idle_per_host(1);
+    let refused = |path: &Path, rule| Error::Certificate {
+        path: path.to_owned(),
+        rule,
+    };
+    if let Some(path) = authority {
+        let certificates = reqwest::Certificate::from_pem_bundle(&read(path)?);
+        let certificates =
+            certificates.map_err(|_| refused(path, "must hold certificates in PEM"))?;
+        builder = builder.tls_certs_only(certificates);
+    }
+    if let Some((chain, key)) = identity {
+        let pem = [read(chain)?, b"\n".to_vec(), read(key)?].concat();
+        let identity = reqwest::Identity::from_pem(&pem);
+        builder = builder.identity(
+            identity.map_err(|_| refused(chain, "must be a certificate chain with its key"))?,
+        );
+    }
+    builder
+        .build()
+        .map_err(|error| Error::Client(error.to_string()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[async_trait]
@@ -155,7 +178,8 @@ impl Source for Server {
             stops_s: self.who.stops_s,
         };
         let url = format!("{}?{}", self.url, question.query());
-        let mut request = self.client.get(url).timeout(wait + PATIENCE);
+        let client = self.client.load_full();
+        let mut request = client.get(url).timeout(wait + PATIENCE);
         if let Some(credential) = self.credential.now() {
             request = request.header(HOP, credential);
         }

@@ -222,6 +222,7 @@ impl Simple {
             request: &self.request,
             target: &self.target,
             from,
+            child: None,
             brings_body: false,
         }
     }

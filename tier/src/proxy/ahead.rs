@@ -5,6 +5,7 @@ use http::Method;
 use pingora::cache::key::CacheHashKey;
 use pingora::http::RequestHeader;
 use pingora::proxy::{Session, subrequest};
+use runtime::clock::System;
 
 use super::{Context, Proxy};
 use crate::key;
@@ -26,7 +27,7 @@ impl Proxy {
             Some(206) => session.body_bytes_sent() >= WATCHED,
             _ => false,
         };
-        if !given || self.purges.lost().is_some() {
+        if !given || self.purges.lost().is_some() || !self.intake.is_open(System.wall()) {
             return;
         }
         let Some(address) = self.to_follow(session.req_header(), ctx) else {

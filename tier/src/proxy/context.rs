@@ -13,6 +13,7 @@ use runtime::clock::System;
 
 use super::seq::Numbers;
 use crate::admission::{Admitted, Visitor};
+use crate::intake::{Permit, Withheld};
 use crate::metrics::CacheUse;
 use crate::parent::{Busy, Parents};
 use crate::protocol::Protocol;
@@ -43,6 +44,12 @@ pub struct Context {
     pub(super) wishes: Option<Wishes>,
     /// What the cache has was passed over because the client wanted so.
     pub(super) passed_over: bool,
+    /// The target as it came, where the client may be sent elsewhere with it. It may hold a token.
+    pub(super) target: Option<String>,
+    /// Why no parent is asked.
+    pub(super) withheld: Option<Withheld>,
+    /// Held while a parent is asked.
+    pub(super) permit: Option<Permit>,
     pub(super) reason: Option<Reason>,
     pub(super) retry_after: Option<Duration>,
     /// What went wrong, in the words of RFC 9209.
@@ -103,6 +110,9 @@ impl Context {
             awaits_body: false,
             wishes: None,
             passed_over: false,
+            target: None,
+            withheld: None,
+            permit: None,
             reason: None,
             retry_after: None,
             fault: None,

@@ -13,7 +13,7 @@ use pingora::proxy::Session;
 use super::context::raw_target;
 use super::met::{Arrived, Met};
 use super::{Context, Proxy};
-use crate::admission::{Admitted, Facts, Refused};
+use crate::admission::{Admitted, Child, Facts, Refused};
 use crate::policy::{From, Passage};
 use crate::prefetch::Errand;
 use crate::protocol::Protocol;
@@ -44,7 +44,7 @@ impl Proxy {
     }
 
     /// Decides whether what was admitted is given now.
-    async fn may_be_given(&self, session: &mut Session, ctx: &Context) -> Result<(), Refused> {
+    async fn may_be_given(&self, session: &mut Session, ctx: &mut Context) -> Result<(), Refused> {
         if self.purges.lost() == Some(WhenLost::Refuse) && !ctx.internal {
             return Err(Reason::Busy.into());
         }
@@ -72,6 +72,7 @@ impl Proxy {
             request: session.req_header(),
             target: &target,
             from: from(session, ctx.protocol),
+            child: child(session),
             brings_body,
         };
         self.admit(&arrived, ctx)
@@ -97,6 +98,7 @@ impl Proxy {
             authority: authority(request),
             peer: client,
             headers: &request.headers,
+            child: arrived.child,
         };
         ctx.visitor = self.admission.meet(&facts);
         let passage = self.policy.passage(&request.method);
@@ -129,6 +131,9 @@ impl Proxy {
             .address
             .parse()
             .map_err(|_| Error::explain(ErrorType::InternalError, "what was admitted is no URI"))?;
+        if self.viewers.is_some() && self.intake.has_limits() {
+            ctx.target = raw_target(session);
+        }
         let scheme = from(session, ctx.protocol).scheme;
         let request = session.req_header_mut();
         request.set_uri(uri);
@@ -190,6 +195,12 @@ pub(super) fn from(session: &Session, protocol: Protocol) -> From {
         downstream.client_addr(),
         secured || protocol == Protocol::H3,
     )
+}
+
+/// The node that the connection's certificate names.
+fn child(session: &Session) -> Option<Child<'_>> {
+    let digest = session.as_downstream().digest()?;
+    crate::child::of(digest.ssl_digest.as_deref()?)
 }
 
 /// The host that is asked: what HTTP/2 and HTTP/3 say in `:authority` counts before `Host` (RFC 9113 §8.3.1).

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use pingora::http::RequestHeader;
 
 use super::Context;
-use crate::admission::{Admitted, Refused, Visitor};
+use crate::admission::{Admitted, Child, Refused, Visitor};
 use crate::policy::From;
 use crate::protocol::Protocol;
 
@@ -17,6 +17,8 @@ pub(crate) struct Arrived<'a> {
     /// The target as the client wrote it.
     pub(crate) target: &'a str,
     pub(crate) from: From,
+    /// The node that the connection's certificate names.
+    pub(crate) child: Option<Child<'a>>,
     pub(crate) brings_body: bool,
 }
 

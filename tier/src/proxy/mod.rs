@@ -13,6 +13,7 @@ mod public;
 mod reply;
 mod seq;
 mod upstream;
+mod withheld;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ use crate::admission::Admission;
 use crate::cache::{Cache, Reader};
 use crate::changes::Changes;
 use crate::headers::Viewers;
+use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::parent;
 use crate::policy::{Passage, Policy};
@@ -71,6 +73,8 @@ pub struct Proxy {
     pub lock: &'static CacheKeyLockImpl,
     /// Where objects come from.
     pub parents: parent::Current,
+    /// Whether and how fast they are asked.
+    pub intake: Arc<Intake>,
     /// What was purged.
     pub purges: Arc<Purges>,
     /// What is fetched ahead.
@@ -257,10 +261,11 @@ impl ProxyHttp for Phases {
             answer::absent(session).await?;
             return Ok(false);
         }
-        Ok(true)
+        self.may_fetch(session, ctx).await
     }
 
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+        ctx.check_permit()?;
         let key = ctx.key.as_ref().map_or(&[][..], CacheKey::primary_key);
         ctx.attempts += 1;
         let (mut peer, busy) = ctx.parents.next(key, &mut ctx.tried).await?;
@@ -347,16 +352,18 @@ impl ProxyHttp for Phases {
     fn upstream_response_body_filter(
         &self,
         session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
+        let wait = self.intake.came(body.as_ref().map_or(0, Bytes::len));
         if end_of_stream {
-            ctx.busy = None;
-        } else {
-            self.go_on_without_viewer(session, ctx)?;
+            (ctx.busy, ctx.permit) = (None, None);
+            // Nothing follows that could wait; whoever is fetched for next does.
+            return Ok(None);
         }
-        Ok(None)
+        self.go_on_without_viewer(session, ctx)?;
+        Ok(wait)
     }
 
     fn response_cache_filter(

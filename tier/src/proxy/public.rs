@@ -5,10 +5,12 @@ use pingora::cache::key::CacheHashKey;
 use pingora::cache::{CacheKey, CachePhase};
 use pingora::http::ResponseHeader;
 use pingora::proxy::{Session, subrequest};
+use runtime::clock::System;
 
 use super::{Context, Proxy};
 use crate::admission::{Condition, Refused};
 use crate::headers;
+use crate::intake::Withheld;
 use crate::question::{AGAIN, Asked, Question, Word};
 
 impl Proxy {
@@ -28,19 +30,26 @@ impl Proxy {
     pub(super) async fn check_public(
         &self,
         session: &mut Session,
-        ctx: &Context,
+        ctx: &mut Context,
     ) -> Result<(), Refused> {
+        let known = match &ctx.key {
+            None => return Err(Reason::Missing.into()),
+            Some(key) => self.cache.header(key, |header| {
+                let current = self.is_current(header, ctx);
+                current.then(|| declared_by(header))
+            }),
+        };
+        if let Some(known) = known.await.flatten() {
+            return known.allows();
+        }
+        if !self.intake.is_open(System.wall()) {
+            // Where it is had instead, somebody may ask.
+            self.ask_intake(ctx).map_err(Withheld::refused)?;
+        }
         let Some(key) = &ctx.key else {
             return Err(Reason::Missing.into());
         };
-        let known = self.cache.header(key, |header| {
-            let current = self.is_current(header, ctx);
-            current.then(|| declared_by(header))
-        });
-        match known.await.flatten() {
-            Some(known) => known.allows(),
-            None => self.ask_parent(session, ctx, key).await.allows(),
-        }
+        self.ask_parent(session, ctx, key).await.allows()
     }
 
     async fn ask_parent(&self, session: &mut Session, ctx: &Context, key: &CacheKey) -> Word {

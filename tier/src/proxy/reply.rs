@@ -78,6 +78,7 @@ impl Proxy {
             (ctx.joined, way),
             ctx.upstream.status,
         );
+        let own = ctx.with_detail(own);
         match ctx.upstream.cache_status.take() {
             Some(parents) => format!("{parents}, {own}"),
             None => own,
@@ -96,6 +97,10 @@ impl Proxy {
         let told = answer::Told {
             proxy_status: status::proxy_status(&self.rules.name, reason, ctx.fault),
             retry_after: ctx.retry_after,
+            cache_status: ctx
+                .withheld
+                .map(|_| ctx.with_detail(self.rules.name.clone())),
+            elsewhere: self.elsewhere(ctx),
         };
         answer::refuse(session, reason, told, self.viewers.as_ref(), on_h3).await
     }
@@ -107,7 +112,8 @@ impl Proxy {
         error: &Error,
         ctx: &mut Context,
     ) -> FailToProxy {
-        let reason = answer::reason_of(error);
+        let withheld = ctx.withheld.map(|withheld| withheld.reason);
+        let reason = withheld.or_else(|| answer::reason_of(error));
         ctx.reason = ctx.reason.or(reason);
         ctx.fault = status::fault(error);
         if let Some(reason) = reason

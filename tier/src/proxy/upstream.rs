@@ -77,6 +77,7 @@ impl Proxy {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        self.intake.came(headers::weight(response));
         headers::strip_hops(response);
         if response.status.is_informational() {
             return Ok(());

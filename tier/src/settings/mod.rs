@@ -14,6 +14,7 @@ pub use self::disk::{Directory, Disk};
 use crate::access::{self, Access};
 use crate::app;
 use crate::feed::{self, Feed};
+use crate::intake;
 use crate::listen::Limits;
 use crate::pace::Patience;
 use crate::parent::{Address, DETOURS, Timeouts};
@@ -127,6 +128,8 @@ pub struct Settings {
     pub app: app::Options,
     /// Where orders to purge and to revoke come from.
     pub feed: feed::Settings,
+    /// When and how fast parents are asked; at any time and as fast as they answer unless the role sets it.
+    pub fill: intake::Terms,
     /// What is fetched ahead; nothing unless the role sets it.
     pub prefetch: prefetch::Settings,
     /// The access log; none unless the role sets it.
@@ -176,8 +179,9 @@ impl Default for Clients {
 }
 
 /// The keys of what the two roles share that take effect without a restart; one that ends in `.` stands for a section.
-pub const RELOADED: [&str; 10] = [
+pub const RELOADED: [&str; 11] = [
     "parents",
+    "fill.",
     "clients.",
     "cache.fill_wait",
     "upstream.hop_secret_file",
@@ -263,6 +267,7 @@ pub fn check(
             read: limits.read,
         },
         feed,
+        fill: intake::Terms::default(),
         prefetch: prefetch::Settings::default(),
         access: None,
         parents,

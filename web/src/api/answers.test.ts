@@ -1,6 +1,6 @@
 // Tests of the parsing of the API's answers.
 import { expect, test } from 'vitest'
-import { parseFilms, parsePlayback, parseStatus, Unexpected } from './answers'
+import { parseBeat, parseFilms, parsePlayback, parseStatus, Unexpected } from './answers'
 
 const answer = {
   session_id: 's1',
@@ -14,6 +14,7 @@ test('a session tells its manifests, its other places and its heartbeat', () => 
   expect(parsePlayback(answer)).toEqual({
     session: 's1',
     manifests: { hls: 'https://a/m.m3u8', 'hls-ts': 'https://a/t.m3u8', dash: 'https://a/m.mpd' },
+    steered: {},
     alternatives: [{ name: 'edge-2', manifests: { hls: 'http://b/m.m3u8' } }],
     poster: 'https://a/p.jpg',
     heartbeat: { url: '/beat', every_s: 30 },
@@ -59,4 +60,18 @@ test('a list of films is parsed page by page', () => {
 test('progress stays between 0 and 100, and a failure has its reason', () => {
   expect(parseStatus({ state: 'processing', progress: 140 })).toMatchObject({ progress: 100, failed: false })
   expect(parseStatus({ state: 'failed', progress: 3, reason: 'no picture' })).toMatchObject({ failed: true, reason: 'no picture' })
+})
+
+test('a heartbeat hears that the session goes on, under which token, or why it stops', () => {
+  expect(parseBeat({ action: 'continue', expires_at: 1 })).toEqual({ stop: null, manifests: null })
+  const renewed = { action: 'continue', manifests: { hls: 'https://a/~t/m.m3u8', dash: null } }
+  expect(parseBeat(renewed)).toEqual({ stop: null, manifests: { hls: 'https://a/~t/m.m3u8' } })
+  expect(parseBeat({ action: 'stop', reason: 'lease_lost' }).stop).toBe('lease_lost')
+  expect(parseBeat({ action: 'stop' }).stop).toBe('stopped')
+  expect(() => parseBeat(null)).toThrow(Unexpected)
+})
+
+test('a session may offer manifests that lead from place to place', () => {
+  const steered = { hls: 'https://api/s/master.m3u8', hls_ts: null }
+  expect(parsePlayback({ ...answer, steered }).steered).toEqual({ hls: 'https://api/s/master.m3u8' })
 })

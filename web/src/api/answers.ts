@@ -25,12 +25,22 @@ export interface Playback {
   session: string
   /** The manifest's URL in each format that is offered; at least one. */
   manifests: Manifests
+  /** Manifests that name all places at once, and lead players from one to another. */
+  steered: Manifests
   /** Other places that carry the film, in the order to try them. */
   alternatives: { name: string; manifests: Manifests }[]
   poster: string | null
   heartbeat: { url: string; every_s: number } | null
   /** Where licences come from; `null` where none are needed. */
   licences: Offer | null
+}
+
+/** What a heartbeat is answered. */
+export interface Beat {
+  /** Why the session must stop; `null` when it goes on. */
+  stop: string | null
+  /** The manifests under another token, where the one that plays is about to end. */
+  manifests: Manifests | null
 }
 
 /** How far a film is on its way to being ready. */
@@ -74,6 +84,7 @@ export function parsePlayback(body: unknown): Playback {
   return {
     session,
     manifests,
+    steered: answer.steered === undefined || answer.steered === null ? {} : manifestsOf(answer.steered),
     alternatives: alternativesOf(answer.alternatives),
     poster: posterOf(answer.thumbnails),
     heartbeat: heartbeatOf(answer.heartbeat),
@@ -95,6 +106,15 @@ export function parseOffer(body: unknown): Offer {
     url: needed(offer.license_url),
     token: needed(offer.token),
     renewal: { url: needed(renewal.url), token: needed(renewal.token) },
+  }
+}
+
+/** Parses the answer to a heartbeat. */
+export function parseBeat(body: unknown): Beat {
+  const answer = object(body, 'the answer to a heartbeat')
+  return {
+    stop: answer.action === 'stop' ? (text(answer.reason) ?? 'stopped') : null,
+    manifests: answer.manifests === undefined || answer.manifests === null ? null : manifestsOf(answer.manifests),
   }
 }
 

@@ -1,6 +1,6 @@
 // Calls the control plane, which serves this page and its API at one origin.
 import type { Offer } from '../player/licences'
-import { type Film, type Films, type Playback, parseFilm, parseFilms, parseOffer, parsePlayback, parseStatus, type Status } from './answers'
+import { type Beat, type Film, type Films, type Playback, parseBeat, parseFilm, parseFilms, parseOffer, parsePlayback, parseStatus, type Status } from './answers'
 import { Problem } from './problem'
 
 /** Lists films, one page a call. */
@@ -23,9 +23,9 @@ export async function startPlayback(id: string, drm: string[]): Promise<Playback
   return parsePlayback(await call('POST', '/v1/playback/start', { video_id: id, device: { drm } }))
 }
 
-/** Tells the control plane that a session is alive. */
-export async function heartbeat(url: string, beat: { position_s: number; state: string }): Promise<void> {
-  await call('POST', url, beat)
+/** Tells the control plane that a session is alive, and hears what is to become of it. */
+export async function heartbeat(url: string, beat: { position_s: number; state: string; seq: number }): Promise<Beat> {
+  return parseBeat(await call('POST', url, beat))
 }
 
 /** Gets a session its next licence token, for the keys from a place on. */

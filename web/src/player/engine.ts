@@ -1,6 +1,7 @@
 // What a player does for the page: the port that each player library is adapted to.
 import type { Load } from '../segments/log'
 import type { Licences } from './licences'
+import type { Pass } from './pass'
 
 /** How a film is delivered. */
 export type Format = 'hls' | 'hls-ts' | 'dash'
@@ -29,6 +30,8 @@ export interface Start {
   choice: Choice
   /** Where the keys of a protected film come from; `null` where none are needed. */
   licences: Licences | null
+  /** The token in the addresses. */
+  pass: Pass
 }
 
 /** What a player tells the page. */

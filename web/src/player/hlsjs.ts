@@ -18,6 +18,10 @@ export function openHls(video: HTMLVideoElement, start: Start, listener: Listene
     maxBufferLength: 30,
     manifestLoadPolicy: { default: MANIFEST },
     fragLoadPolicy: { default: SEGMENT },
+    xhrSetup(request, url) {
+      const now = start.pass.now(url)
+      if (now !== url) request.open('GET', now, true)
+    },
     ...keys(video, start.licences),
   })
   const choose = (choice: Choice) => {

@@ -30,6 +30,9 @@ export async function openShaka(video: HTMLVideoElement, start: Start, listener:
     const { detail } = event as Event & { detail: shaka.util.Error }
     if (detail.severity === shaka.util.Error.Severity.CRITICAL) listener.failed(failure(detail))
   })
+  player.getNetworkingEngine()?.registerRequestFilter((_, request) => {
+    request.uris = request.uris.map((uri) => start.pass.now(uri))
+  })
   player.getNetworkingEngine()?.registerResponseFilter((type, response, context) => {
     if (type === shaka.net.NetworkingEngine.RequestType.SEGMENT) listener.loaded(load(response, context))
   })

@@ -11,6 +11,7 @@ const playback: Playback = {
     { name: 'edge-2', manifests: { hls: 'https://b/master.m3u8', dash: 'https://b/manifest.mpd' } },
     { name: 'edge-1 plain', manifests: { hls: 'http://a/master.m3u8' } },
   ],
+  steered: {},
   poster: null,
   heartbeat: null,
   licences: null,
@@ -26,8 +27,8 @@ test('places are tried in the given order, each address once', () => {
 
 test('a place without the format is passed over', () => {
   expect(sources(playback, 'dash')).toEqual([
-    { name: null, url: 'https://a/manifest.mpd' },
-    { name: 'edge-2', url: 'https://b/manifest.mpd' },
+    { name: null, url: 'https://a/manifest.mpd', steered: false },
+    { name: 'edge-2', url: 'https://b/manifest.mpd', steered: false },
   ])
   expect(sources(playback, 'hls-ts')).toEqual([])
 })
@@ -44,7 +45,21 @@ test('another secure place is named, a plain one is explained', () => {
 })
 
 test('a plain place is no surprise when the first one was plain too', () => {
-  expect(notice([{ name: null, url: 'http://a/' }, { name: 'b', url: 'http://b/' }], 1)).toContain('b')
+  expect(notice(
+    [
+      { name: null, url: 'http://a/', steered: false },
+      { name: 'b', url: 'http://b/', steered: false },
+    ],
+    1,
+  )).toContain('b')
+})
+
+test('one manifest of all places comes first, and nothing is said of it nor of the first place', () => {
+  const all = sources({ ...playback, steered: { hls: 'https://api/steering/master.m3u8' } }, 'hls')
+  expect(all.map(({ steered }) => steered)).toEqual([true, false, false, false])
+  expect([notice(all, 0), notice(all, 1)]).toEqual([null, null])
+  expect(notice(all, 2)).toContain('edge-2')
+  expect(notice(all, 3)).toContain('certificate')
 })
 
 test('an address moves to another host with its path and query', () => {

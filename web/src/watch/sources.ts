@@ -4,25 +4,32 @@ import type { Format } from '../player/engine'
 
 /** One place that carries the film. */
 export interface Source {
-  /** The place's name; `null` for the one that the session was given first. */
+  /** The place's name; `null` for the one that the session was given first, and for all of them at once. */
   name: string | null
   url: string
+  /** Whether the manifest names all places, of which the player takes one after another. */
+  steered: boolean
 }
 
-/** The places that offer a format, each address once. */
-export function sources({ manifests, alternatives }: Playback, format: Format): Source[] {
-  const all = [{ name: null, manifests }, ...alternatives].flatMap(({ name, manifests }) => {
+/** The places that offer a format, each address once: all of them in one manifest, then one by one. */
+export function sources({ manifests, steered, alternatives }: Playback, format: Format): Source[] {
+  const given = [
+    { name: null, manifests: steered, steered: true },
+    { name: null, manifests, steered: false },
+    ...alternatives.map((place) => ({ ...place, steered: false })),
+  ]
+  const all = given.flatMap(({ name, manifests, steered }) => {
     const url = manifests[format]
-    return url === undefined ? [] : [{ name, url }]
+    return url === undefined ? [] : [{ name, url, steered }]
   })
   return all.filter(({ url }, at) => all.findIndex((other) => other.url === url) === at)
 }
 
-/** What a viewer should know about the place that plays; `null` when it is the first one. */
+/** What a viewer should know about the place that plays; `null` when it is the first one, or the player's choice. */
 export function notice(all: readonly Source[], at: number): string | null {
-  const [first] = all
+  const first = all.find(({ steered }) => !steered)
   const used = all[at]
-  if (first === undefined || used === undefined || at === 0) return null
+  if (first === undefined || used === undefined || used === first || used.steered) return null
   if (first.url.startsWith('https:') && used.url.startsWith('http:')) {
     return (
       'This browser could not open a secure connection, most likely because it does not trust the ' +

@@ -5,6 +5,7 @@ import { Problem, passes, sentence } from '../api/problem'
 import { type Choice, type Engine, type Failure, failureSentence, type Format, FORMATS, type Quality } from '../player/engine'
 import { Licences, systemsHere } from '../player/licences'
 import { open } from '../player/open'
+import { Pass } from '../player/pass'
 import { type Segment, SegmentLog, type Timing } from '../segments/log'
 import { notice, onHostOf, type Source, sources } from './sources'
 import { Telling } from './telling'
@@ -44,11 +45,14 @@ export class Watching {
   private playback: Playback | null = null
   private telling: Telling | null = null
   private licences: Licences | null = null
+  private pass = new Pass()
   private engine: Engine | null = null
   /** Which of the places is tried or plays. */
   private at = 0
   /** Whether the player that is at work has read its manifest. */
   private isOpen = false
+  /** The host that the last segment came from; `null` before the first one of the player that is at work. */
+  private host: string | null = null
   /** Where the player that is at work was told to begin. */
   private begun: Place = { position_s: 0, play: true }
   /** Switches run one after the other: a player leaves the video element before the next one takes it. */
@@ -120,6 +124,7 @@ export class Watching {
     if (this.playback === null || this.closed.signal.aborted) return
     const { manifests, poster, heartbeat, licences } = this.playback
     this.licences = licences === null ? null : new Licences(licences, api.renewLicence)
+    this.pass = new Pass()
     this.poster = poster
     this.at = 0
     this.offered = FORMATS.map(({ id }) => id).filter((id) => manifests[id] !== undefined)
@@ -183,15 +188,17 @@ export class Watching {
     if (source === undefined) return
     this.source = source
     this.begun = place
-    if (playback.poster !== null && this.at > 0) this.poster = onHostOf(playback.poster, source.url)
+    if (playback.poster !== null && this.at > 0 && !source.steered) this.poster = onHostOf(playback.poster, source.url)
     const rate = video.playbackRate
-    const start = { url: source.url, position_s: place.position_s, choice: this.choice, licences: this.licences }
+    const { choice, licences, pass } = this
+    const start = { url: pass.now(source.url), position_s: place.position_s, choice, licences, pass }
     const alive = { current: true }
     this.hush = () => (alive.current = false)
     this.engine = await open(this.format, video, start, {
       opened: (qualities, sound) => alive.current && this.opened(qualities, sound, notice(places, this.at)),
       playing: (quality) => alive.current && this.shows(quality),
       loaded: (load) => {
+        if (alive.current) this.host = new URL(load.url, location.href).host
         this.log.loaded(load)
         this.segments = this.log.segments.slice()
       },
@@ -206,8 +213,7 @@ export class Watching {
   private shows(quality: string): void {
     this.playing = quality
     const chosen = this.qualities.find(({ id }) => id === quality)
-    const edge = this.source === null ? undefined : new URL(this.source.url, location.href).host
-    this.telling?.quality(edge, chosen?.bitrate_bps)
+    this.telling?.quality(this.host ?? undefined, chosen?.bitrate_bps)
   }
 
   private opened(qualities: Quality[], sound: boolean, notice: string | null): void {
@@ -227,7 +233,8 @@ export class Watching {
     if (this.closed.signal.aborted) return
     this.hush()
     const place = this.place()
-    if (failure.kind === 'network' && !failure.status && !this.isOpen && this.at + 1 < places) {
+    // A manifest of all places may open where none of them can be reached.
+    if (failure.kind === 'network' && !failure.status && this.host === null && this.at + 1 < places) {
       this.at += 1
       void this.play(place)
       return
@@ -246,6 +253,7 @@ export class Watching {
     const { engine } = this
     this.hush()
     this.isOpen = false
+    this.host = null
     this.engine = null
     this.player = null
     this.playing = null
@@ -261,14 +269,35 @@ export class Watching {
   }
 
   private beat({ url, every_s }: { url: string; every_s: number }): void {
+    let seq = 0
     this.beating = setInterval(() => {
-      const { video } = this
+      const { video, playback } = this
       if (video === null) return
       const state = video.ended ? 'ended' : video.paused ? 'paused' : 'playing'
-      api.heartbeat(url, { position_s: video.currentTime, state }).catch(() => {
-        // The next beat tries again; a session that is gone shows when the film cannot be fetched.
-      })
+      seq += 1
+      api.heartbeat(url, { position_s: video.currentTime, state, seq }).then(
+        ({ stop, manifests }) => {
+          // The answer may come when another session has begun.
+          if (playback !== this.playback) return
+          if (stop !== null) this.stop(stop)
+          else if (manifests !== null) this.pass.renew(manifests)
+        },
+        (error: unknown) => {
+          // Whatever else went wrong, the next beat tries again.
+          const over = error instanceof Problem && error.status === 410
+          if (over && playback === this.playback) this.stop('session-over')
+        },
+      )
     }, every_s * 1000)
+  }
+
+  /** The control plane ended the session: the film stops where it is, and the viewer is told why. */
+  private stop(reason: string): void {
+    this.begun = { ...this.place(), play: false }
+    this.endSession()
+    this.video?.pause()
+    void this.leave()
+    this.phase = { kind: 'failed', sentence: stopSentence(reason), detail: null }
   }
 
   private endSession(): void {
@@ -292,6 +321,18 @@ export class Watching {
         resolve()
       })
     })
+  }
+}
+
+/** Why a session was ended, in a sentence that a viewer understands. */
+function stopSentence(reason: string): string {
+  switch (reason) {
+    case 'not_entitled':
+      return 'You may not watch this film any longer.'
+    case 'lease_lost':
+      return 'This page was away for too long, and your stream was ended.'
+    default:
+      return 'Your stream was ended.'
   }
 }
 

@@ -20,6 +20,8 @@ pub(crate) enum Subject {
     Packager,
     /// An edge beside nginx: hits, fills, connections, tokens
     Edge,
+    /// A control plane: sessions begun, prolonged and stopped, with SQLite and PostgreSQL
+    Starts,
 }
 
 pub(crate) fn run(subject: Subject, rest: &[String]) -> Result<()> {
@@ -46,6 +48,7 @@ pub(crate) fn run(subject: Subject, rest: &[String]) -> Result<()> {
                 ("--nginx-h3", nginx_h3::built(&tools)),
             ],
         ),
+        Subject::Starts => (Command::new(release.join("loadtest")), "starts", Vec::new()),
     };
     bench.current_dir(root()).arg(name);
     bench.arg("--folder").arg(&folder);

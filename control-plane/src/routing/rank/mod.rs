@@ -30,8 +30,10 @@ pub struct Node {
     pub priority: u32,
     /// Its capacity beside those of others.
     pub weight: u32,
-    /// Whether a partner runs it: it can check tokens but not make them, and serves the viewers of its site and region.
+    /// Whether a partner runs it: it serves the viewers of its site and region.
     pub partner: bool,
+    /// Whether it checks `m2` tokens alone: it has no key with which one could make tokens.
+    pub m2: bool,
     /// Whether protected films may come from it.
     pub protected: bool,
 }
@@ -58,8 +60,8 @@ pub struct Ask<'a> {
     pub asset: &'a str,
     /// Whether it is protected.
     pub protected: bool,
-    /// Whether tokens can be made that partners' edges can check.
-    pub partners: bool,
+    /// Whether `m2` tokens can be made.
+    pub m2: bool,
     /// The time.
     pub now: UnixSeconds,
     /// By what it is drawn whether this viewer is among those that an overloaded edge gives up.
@@ -194,7 +196,7 @@ impl Fleet {
         let standing = |&(at, distance): &(usize, u8)| {
             let Seeded { node, seed } = self.nodes.get(at)?;
             let condition = conditions.get(at).copied().unwrap_or_default();
-            let able = (node.protected || !ask.protected) && (ask.partners || !node.partner);
+            let able = (node.protected || !ask.protected) && (ask.m2 || !node.m2);
             if !able || condition.draining || !(unwell_too || condition.is_well(ask.now)) {
                 return None;
             }

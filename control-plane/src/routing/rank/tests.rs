@@ -16,6 +16,7 @@ fn node(name: &str) -> Node {
         priority: 0,
         weight: 100,
         partner: false,
+        m2: false,
         protected: true,
     }
 }
@@ -34,7 +35,7 @@ fn ask(asset: &str) -> Ask<'_> {
         site: None,
         asset,
         protected: false,
-        partners: true,
+        m2: true,
         now: NOW,
         draw: u64::MAX / 2,
         current: None,
@@ -83,6 +84,7 @@ fn the_site_comes_first_then_its_region_then_elsewhere() {
 fn a_partner_serves_its_own_site_and_region_with_tokens_that_it_can_check() {
     let partner = Node {
         partner: true,
+        m2: true,
         ..at("isp", "isp-1", "north")
     };
     let fleet = Fleet::new(vec![partner, node("ours")]);
@@ -92,7 +94,7 @@ fn a_partner_serves_its_own_site_and_region_with_tokens_that_it_can_check() {
         ask.site = Some(site);
         assert_eq!(names(&fleet, &[], &ask), ["isp", "ours"]);
     }
-    ask.partners = false;
+    ask.m2 = false;
     assert_eq!(names(&fleet, &[], &ask), ["ours"]);
 }
 

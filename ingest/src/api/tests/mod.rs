@@ -21,14 +21,14 @@ use contracts::{
 };
 use futures_util::future::BoxFuture;
 use prometheus::Registry;
-use runtime::{clock::Fixed, problem::Named};
+use runtime::{clock::Fixed, operator::Operator, problem::Named};
 use store::{Digest, Key, Part, Writer, Written, layout};
 use tempfile::TempDir;
 use tokio::sync::Barrier;
 
-use super::*;
+use super::{caller::Caller, *};
 use crate::{
-    jobs::{NewJob, Step},
+    jobs::NewJob,
     schema::Migrations,
     texts::{self, Texts},
     upload::{State, Upload, sql::Sql},
@@ -116,6 +116,7 @@ struct House {
     videos: Arc<dyn Videos>,
     texts: Arc<dyn Texts>,
     keys: Arc<dyn Keys>,
+    channels: Arc<dyn Channels>,
     inner: Arc<dyn Store>,
     upload: Upload,
 }
@@ -165,6 +166,7 @@ impl House {
             inner: store::open(&address("file", "store")).unwrap(),
             videos: Arc::clone(&catalog.videos),
             keys: Arc::clone(&catalog.keys),
+            channels: Arc::clone(&catalog.channels),
             texts: Arc::new(texts::sql::Sql::new(catalog)),
             _folder: folder,
             uploads,
@@ -207,7 +209,8 @@ impl House {
             upload_ttl: Duration::from_secs(1000),
             public_base: String::new(),
             control_base: String::new(),
-            operator: Operator::anybody(),
+            channels: Arc::clone(&self.channels),
+            door: Door::new(Operator::anybody(), None).unwrap(),
             allowed_origins: Vec::new(),
             random: |_| Ok(()),
         })
@@ -218,11 +221,11 @@ impl House {
         let (uploads, store) = (Arc::clone(&self.uploads), Arc::clone(&self.inner));
         let (id, job) = (
             self.upload.id.clone(),
-            NewJob {
-                video: self.upload.video.clone(),
-                step: Step::Publish,
-                input: self.upload.original.clone(),
-            },
+            NewJob::first(
+                self.upload.video.clone(),
+                self.upload.original.clone(),
+                String::new(),
+            ),
         );
         hook(move || {
             let (uploads, store) = (Arc::clone(&uploads), Arc::clone(&store));
@@ -253,7 +256,7 @@ async fn put(app: &Arc<App>) -> u16 {
     let which = Query::try_from_uri(&"/?index=0".parse().unwrap());
     let body = Body::from(FILM);
     let id = Named("u".to_owned());
-    let answer = chunk::put(With(Arc::clone(app)), id, which, headers, body).await;
+    let answer = chunk::put(With(Arc::clone(app)), Caller::Any, id, which, headers, body).await;
     answer.into_response().status().as_u16()
 }
 
@@ -262,8 +265,8 @@ async fn complete(app: &Arc<App>) -> u16 {
 }
 
 async fn complete_as(app: &Arc<App>, told: Bytes) -> u16 {
-    let (id, none) = (Named("u".to_owned()), HeaderMap::new());
-    let answer = life::complete(With(Arc::clone(app)), none, id, told).await;
+    let (id, any) = (Named("u".to_owned()), Caller::Any);
+    let answer = life::complete(With(Arc::clone(app)), any, id, Ok(told)).await;
     answer.into_response().status().as_u16()
 }
 
@@ -273,8 +276,8 @@ fn whole(film: &[u8]) -> Bytes {
 }
 
 async fn cancel(app: Arc<App>) -> u16 {
-    let (id, none) = (Named("u".to_owned()), HeaderMap::new());
-    let answer = life::cancel(With(app), none, id).await;
+    let (id, any) = (Named("u".to_owned()), Caller::Any);
+    let answer = life::cancel(With(app), any, id).await;
     answer.into_response().status().as_u16()
 }
 

@@ -23,7 +23,8 @@ async fn put_text_from(
     let label = Query::try_from_uri(&"/".parse().unwrap());
     let body = Body::from_stream(pieces.map(Ok::<_, std::io::Error>));
     let app = With(Arc::clone(app));
-    let answer = crate::api::subtitles::put(app, place, label, HeaderMap::new(), body).await;
+    let answer =
+        crate::api::subtitles::put(app, Caller::Any, place, label, HeaderMap::new(), body).await;
     answer.into_response()
 }
 

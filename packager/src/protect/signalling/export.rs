@@ -46,6 +46,8 @@ impl Signals {
             video: video.clone(),
             systems: vec![system],
             license_urls: Default::default(),
+            set: Default::default(),
+            retired: Vec::new(),
             periods: vec![KeyPeriod {
                 start_ms: 0,
                 keys: vec![ContentKey {

@@ -2,29 +2,35 @@
 
 use std::{ffi::OsString, fs::File, io, io::Read, path::Path, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Refusal,
-    child::{self, End, Limits},
+    child::{self, End, Limits, Task},
+    colour::Colour,
     rate::Rate,
     sound::{self, Sound},
+    subtitles::{self, Inside},
 };
 
 /// What was found in a file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
     /// The picture.
     pub picture: Picture,
     /// The sound, the preferred first; empty for a silent film. Further tracks of one language are
     /// here where the file tells them apart by name.
     pub sounds: Vec<Sound>,
+    /// The subtitles inside it that can be taken out.
+    pub texts: Vec<Inside>,
     /// The length that the file as a whole announces.
     pub announced: Option<Duration>,
+    /// Whether its container tells where each key picture lies.
+    pub indexed: bool,
 }
 
 /// The picture of a film.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Picture {
     /// Which stream of the file it is.
     pub stream: u32,
@@ -36,6 +42,12 @@ pub struct Picture {
     pub rate: Rate,
     /// The length that the stream announces.
     pub announced: Option<Duration>,
+    /// Whether frames hold two fields of different moments.
+    pub interlaced: bool,
+    /// What colours it has.
+    pub colour: Colour,
+    /// Whether it is one picture for the whole film: the cover of a sound.
+    pub cover: bool,
 }
 
 /// Why there are no facts.
@@ -79,13 +91,19 @@ pub async fn probe(
     arguments.extend(input_limits());
     arguments.extend([OsString::from("-i"), file.into()]);
     let mut json = Vec::new();
-    let end = child::run(ffprobe, &arguments, folder, limits, |bytes| {
+    let task = Task {
+        program: ffprobe,
+        arguments: &arguments,
+        folder,
+        reads: &[file],
+    };
+    let end = child::run(task, limits, |bytes| {
         if json.len() + bytes.len() <= MAX_JSON {
             json.extend_from_slice(bytes);
         }
     });
     match end.await? {
-        End::Done => Ok(facts(&json)?),
+        End::Done(_) => Ok(facts(&json)?),
         End::Failed(why) if why.contains("Cannot allocate memory") => {
             Err(Fault::Tool("had too little memory".to_owned()))
         }
@@ -112,27 +130,38 @@ pub(super) fn input_limits() -> Vec<OsString> {
 /// Turns ffprobe's JSON into facts.
 fn facts(json: &[u8]) -> Result<Facts, Refusal> {
     let report: Report = serde_json::from_slice(json).map_err(|_| Refusal::Damaged)?;
-    let of = |kind: &str| {
+    let of = |kind: &str, attached: u8| {
         let mut streams: Vec<&Stream> = report
             .streams
             .iter()
-            .filter(|stream| stream.codec_type == kind && stream.disposition.attached_pic == 0)
+            .filter(|stream| {
+                stream.codec_type == kind && stream.disposition.attached_pic == attached
+            })
             .collect();
         streams.sort_by_key(|stream| stream.disposition.default == 0);
         streams
     };
-    let sounds = sound::choose(&of("audio"));
-    let Some(picture) = of("video").into_iter().next() else {
-        return Err(if sounds.is_empty() {
-            Refusal::NoPicture
-        } else {
-            Refusal::SoundOnly
-        });
+    let sounds = sound::choose(&of("audio", 0));
+    let announced = seconds(report.format.duration.as_deref());
+    let picture = match (of("video", 0).first(), of("video", 1).first(), announced) {
+        (Some(stream), _, _) => picture(stream)?,
+        _ if sounds.is_empty() => return Err(Refusal::NoPicture),
+        (None, Some(cover), Some(_)) => Picture {
+            rate: Rate::STILL,
+            announced,
+            cover: true,
+            ..picture(cover)?
+        },
+        _ => return Err(Refusal::SoundOnly),
     };
     Ok(Facts {
-        picture: self::picture(picture)?,
+        picture,
         sounds,
-        announced: seconds(report.format.duration.as_deref()),
+        texts: subtitles::choose(&of("subtitle", 0)),
+        announced,
+        indexed: INDEXED
+            .iter()
+            .any(|name| report.format.format_name.split(',').any(|of| of == *name)),
     })
 }
 
@@ -141,10 +170,18 @@ fn picture(stream: &Stream) -> Result<Picture, Refusal> {
     if width == 0 || height == 0 {
         return Err(Refusal::Damaged);
     }
-    if width > MAX_SIDE || height > MAX_SIDE {
+    let pixels = u64::from(width) * u64::from(height);
+    if width > MAX_SIDE || height > MAX_SIDE || pixels > MAX_PIXELS {
         return Err(Refusal::Dimensions { width, height });
     }
     let (width, height) = square(width, height, stream.sample_aspect_ratio.as_deref());
+    if stream
+        .side_data_list
+        .iter()
+        .any(|data| data.dv_profile == Some(5))
+    {
+        return Err(Refusal::DolbyVision);
+    }
     let turned = stream.rotation().rem_euclid(180) == 90;
     let (width, height) = if turned {
         (height, width)
@@ -159,6 +196,15 @@ fn picture(stream: &Stream) -> Result<Picture, Refusal> {
         rate: Rate::served(rate(&stream.r_frame_rate), rate(&stream.avg_frame_rate)),
         announced: seconds(stream.duration.as_deref())
             .or_else(|| clock(stream.tags.duration.as_deref())),
+        interlaced: matches!(
+            stream.field_order.as_deref(),
+            Some("tt" | "bb" | "tb" | "bt")
+        ),
+        colour: Colour::of(
+            stream.color_transfer.as_deref(),
+            stream.color_primaries.as_deref(),
+        ),
+        cover: false,
     })
 }
 
@@ -214,6 +260,8 @@ fn looks_like_film(head: &[u8]) -> bool {
         || at(0, 4) == *b"RIFF"
         || at(0, 3) == *b"FLV"
         || at(0, 4) == *b"OggS"
+        || at(0, 4) == *b"fLaC"
+        || at(0, 3) == *b"ID3"
 }
 
 #[derive(Deserialize)]
@@ -226,6 +274,8 @@ struct Report {
 
 #[derive(Deserialize, Default)]
 struct Format {
+    #[serde(default)]
+    format_name: String,
     duration: Option<String>,
 }
 
@@ -234,6 +284,11 @@ pub(super) struct Stream {
     pub(super) index: u32,
     #[serde(default)]
     codec_type: String,
+    #[serde(default)]
+    pub(super) codec_name: String,
+    field_order: Option<String>,
+    color_transfer: Option<String>,
+    color_primaries: Option<String>,
     #[serde(default)]
     width: u32,
     #[serde(default)]
@@ -245,11 +300,34 @@ pub(super) struct Stream {
     #[serde(default)]
     pub(super) channels: u32,
     #[serde(default)]
-    disposition: Disposition,
+    pub(super) disposition: Disposition,
     #[serde(default)]
     pub(super) tags: Tags,
     #[serde(default)]
     side_data_list: Vec<SideData>,
+}
+
+#[cfg(test)]
+impl Facts {
+    /// A film without sound of which nothing special is to be told.
+    pub(crate) fn plain(width: u32, height: u32, rate: Rate) -> Self {
+        Self {
+            picture: Picture {
+                stream: 0,
+                width,
+                height,
+                rate,
+                announced: None,
+                interlaced: false,
+                colour: Colour::Plain,
+                cover: false,
+            },
+            sounds: Vec::new(),
+            texts: Vec::new(),
+            announced: None,
+            indexed: false,
+        }
+    }
 }
 
 impl Stream {
@@ -267,9 +345,10 @@ impl Stream {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Disposition {
+pub(super) struct Disposition {
     default: u8,
     attached_pic: u8,
+    pub(super) forced: u8,
 }
 
 #[derive(Deserialize, Default)]
@@ -286,104 +365,17 @@ pub(super) struct Tags {
 #[derive(Deserialize)]
 struct SideData {
     rotation: Option<i64>,
+    dv_profile: Option<u8>,
 }
 
+/// ffmpeg's names of containers that have an index of their key pictures.
+const INDEXED: [&str; 2] = ["mp4", "matroska"];
 const MAX_JSON: usize = 4 << 20;
 const MAX_SIDE: u32 = 16_384;
+/// Twice as many as the largest pictures of televisions: each takes 4 bytes and more, several times over,
+/// whatever the few bytes are of which it is made.
+const MAX_PIXELS: u64 = 1 << 26;
 /// ffmpeg's names of the containers that are taken; none of them refers to other files.
-const FORMATS: &str =
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,flv,asf,ogg,mxf,h264,hevc,ivf,dv,nut";
+const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,flv,asf,ogg,mxf,h264,hevc,ivf,dv,nut,mp3,flac";
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(streams: &str) -> Result<Facts, Refusal> {
-        facts(format!(r#"{{"streams":[{streams}],"format":{{"duration":"2.5"}}}}"#).as_bytes())
-    }
-
-    const SOUND: &str =
-        r#"{"index":1,"codec_type":"audio","channels":6,"tags":{"language":"ger"}}"#;
-
-    #[test]
-    fn rotation_and_pixel_shape_give_the_size_as_shown() {
-        let picture = |more: &str| {
-            let video = format!(
-                r#"{{"index":0,"codec_type":"video","width":720,"height":576,
-                "r_frame_rate":"25/1","avg_frame_rate":"25/1"{more}}}"#
-            );
-            let picture = of(&video).unwrap().picture;
-            (picture.width, picture.height)
-        };
-        assert_eq!(picture(""), (720, 576));
-        assert_eq!(picture(r#","sample_aspect_ratio":"64:45""#), (1024, 576));
-        assert_eq!(picture(r#","sample_aspect_ratio":"1:2""#), (720, 1152));
-        assert_eq!(picture(r#","sample_aspect_ratio":"0:1""#), (720, 576));
-        assert_eq!(
-            picture(r#","side_data_list":[{"rotation":-90}]"#),
-            (576, 720)
-        );
-        assert_eq!(picture(r#","tags":{"rotate":"180"}"#), (720, 576));
-    }
-
-    #[test]
-    fn what_is_no_film_has_its_own_reason() {
-        assert_eq!(of(""), Err(Refusal::NoPicture));
-        assert_eq!(of(SOUND), Err(Refusal::SoundOnly));
-        let cover = r#"{"index":0,"codec_type":"video","width":9,"height":9,"disposition":{"attached_pic":1}}"#;
-        assert_eq!(of(&format!("{cover},{SOUND}")), Err(Refusal::SoundOnly));
-        assert_eq!(
-            of(r#"{"index":0,"codec_type":"video"}"#),
-            Err(Refusal::Damaged)
-        );
-        let huge = r#"{"index":0,"codec_type":"video","width":65535,"height":2}"#;
-        assert!(matches!(of(huge), Err(Refusal::Dimensions { .. })));
-        assert_eq!(facts(b"{"), Err(Refusal::Damaged));
-    }
-
-    #[test]
-    fn sound_is_kept_once_a_language_or_name_the_preferred_first() {
-        let video = r#"{"index":0,"codec_type":"video","width":16,"height":16}"#;
-        let others = r#"{"index":2,"codec_type":"audio","channels":1,"tags":{"language":"eng"},"disposition":{"default":1}},
-            {"index":3,"codec_type":"audio","channels":2,"tags":{"language":"en"}},
-            {"index":4,"codec_type":"audio","channels":2},
-            {"index":5,"codec_type":"audio","channels":2,"tags":{"language":"en","title":" The \"director\"\u0007 "}},
-            {"index":6,"codec_type":"audio","channels":2,"tags":{"language":"eng","title":"The 'director'"}},
-            {"index":7,"codec_type":"audio","channels":2,"tags":{"handler_name":"SoundHandler"}},
-            {"index":8,"codec_type":"audio","channels":2,"tags":{"language":"ger","handler_name":"Hörfilm"}}"#;
-        let sounds = of(&format!("{video},{SOUND},{others}")).unwrap().sounds;
-        let told: Vec<_> = sounds
-            .iter()
-            .map(|s| {
-                (
-                    s.stream,
-                    s.mono,
-                    s.language.as_deref(),
-                    s.turn,
-                    s.label.as_deref(),
-                )
-            })
-            .collect();
-        assert_eq!(
-            told,
-            [
-                (2, true, Some("en"), 1, None),
-                (1, false, Some("de"), 1, None),
-                (4, false, None, 1, None),
-                (5, false, Some("en"), 2, Some("The 'director'")),
-                (8, false, Some("de"), 2, Some("Hörfilm")),
-            ]
-        );
-    }
-
-    #[test]
-    fn lengths_are_read_in_both_spellings() {
-        assert_eq!(
-            clock(Some("00:01:02.500000000")),
-            Some(Duration::from_millis(62_500))
-        );
-        assert_eq!(clock(Some("x")), None);
-        assert_eq!(seconds(Some("-1")), None);
-        assert_eq!(seconds(Some("nan")), None);
-        assert_eq!(seconds(Some("N/A")), None);
-    }
-}
+mod tests;

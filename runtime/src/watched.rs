@@ -2,18 +2,18 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, Guard};
 
 /// What was last read from a file, or what stands for it where there is none.
-pub(super) struct Watched<T> {
+pub struct Watched<T> {
     path: Option<PathBuf>,
     read: Box<Read<T>>,
     most_bytes: u64,
     current: ArcSwap<T>,
-    stamp: parking_lot::Mutex<Option<Stamp>>,
+    stamp: Mutex<Option<Stamp>>,
 }
 
 type Read<T> = dyn Fn(Vec<u8>) -> Result<T, String> + Send + Sync;
@@ -50,7 +50,10 @@ struct Stamp {
 
 impl<T> Watched<T> {
     /// Reads a file, or takes `empty` where there is none. The error of `read` must not hold a secret.
-    pub(super) fn open(
+    ///
+    /// # Errors
+    /// When there is a file that cannot be used.
+    pub fn open(
         path: Option<PathBuf>,
         most_bytes: u64,
         empty: T,
@@ -61,23 +64,27 @@ impl<T> Watched<T> {
             read: Box::new(read),
             most_bytes,
             current: ArcSwap::from_pointee(empty),
-            stamp: parking_lot::Mutex::new(None),
+            stamp: Mutex::new(None),
         };
         watched.refresh()?;
         Ok(watched)
     }
 
-    /// What was last read.
-    pub(super) fn current(&self) -> Guard<Arc<T>> {
+    /// What was last read, for as long as it takes to look something up in it.
+    #[must_use]
+    pub fn current(&self) -> Guard<Arc<T>> {
         self.current.load()
     }
 
-    /// Reads the file again if it has changed; tells whether it had.
-    pub(super) fn refresh(&self) -> Result<bool, FileError> {
+    /// Reads the file again if it has changed; tells whether it had. It blocks, and a file may be large.
+    ///
+    /// # Errors
+    /// When it cannot be used: what was read before stays, and the next call reads it again.
+    pub fn refresh(&self) -> Result<bool, FileError> {
         let Some(path) = &self.path else {
             return Ok(false);
         };
-        let mut seen = self.stamp.lock();
+        let mut seen = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken first: a change in between is then seen as a change.
         let stamp = stamp(path);
         if stamp.is_some() && stamp == *seen {

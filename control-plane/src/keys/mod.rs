@@ -1,4 +1,12 @@
-//! The content keys of a film, for origins: `GET /v1/keys/{video}`.
+//! The content keys of films: `GET /v1/keys/{video}` gives them to origins.
+//!
+//! 1. [`sets`] is what a film has of them: those that count, and those that they replaced;
+//! 2. [`rotation`] draws new ones for a film, and has forgotten what was encrypted with the old ones;
+//! 3. [`resealing`] seals all films' keys with another key-encryption key.
+
+pub(crate) mod resealing;
+pub(crate) mod rotation;
+pub(crate) mod sets;
 
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
@@ -7,16 +15,16 @@ use std::sync::Arc;
 use ::config::Problems;
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use catalog::keys::Sealed;
 use catalog::videos::State as Life;
-use contracts::header::HOP;
+use contracts::header::{HOP, SEQ};
 use contracts::id::VideoId;
-use contracts::keys::{ContentKeys, KeyPeriod};
 use runtime::problem::{Named, Problem};
-use runtime::secret::Secret;
+use runtime::secret::{Secret, Unusable};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use utoipa::ToSchema;
@@ -26,11 +34,15 @@ use crate::config::Drm;
 use crate::drm::Licensing;
 use crate::error::Error;
 use crate::problem::{self, catalogue};
-use crate::vault::Vault;
+use crate::vault::{Root, Vault};
+
+use self::sets::Sets;
 
 /// What hands out content keys; there is none where no key-encryption key is configured.
 pub(crate) struct Keys {
     vault: Vault,
+    /// What the keys of other packagers' content follow from.
+    speke: Root,
     /// What licences are given with.
     pub(crate) licensing: Licensing,
     /// The digest of the credential that origins show.
@@ -49,7 +61,22 @@ struct Document {
     systems: Vec<String>,
     /// Where players ask for licences, by system; absent where nowhere is said.
     license_urls: Option<BTreeMap<String, String>>,
+    /// Which of the film's sets of keys this is; absent: the first.
+    set: Option<u32>,
     /// The keys over the film's time, from 0 on.
+    periods: Vec<Period>,
+    /// Sets that were replaced and still count; absent: none.
+    retired: Option<Vec<Retired>>,
+}
+
+/// A set of keys that was replaced.
+#[derive(ToSchema)]
+#[schema(as = RetiredKeys)]
+#[expect(dead_code, reason = "describes what is written as `RetiredKeys`")]
+struct Retired {
+    /// Its number.
+    set: u32,
+    /// Its keys.
     periods: Vec<Period>,
 }
 
@@ -85,12 +112,13 @@ struct Key {
 impl Keys {
     /// Reads the secrets that the configuration names.
     pub(crate) fn load(drm: &Drm) -> Result<Option<Self>, Error> {
-        let (Some(kek), Some(hop)) = (&drm.key_encryption_key, &drm.keys_secret) else {
+        let vault = Vault::load(&drm.key_encryption_keys)?;
+        let (Some(vault), Some(hop)) = (vault, &drm.keys_secret) else {
             return Ok(None);
         };
-        let vault = Vault::load(kek)?;
         Ok(Some(Self {
             licensing: Licensing::load(drm, &vault)?,
+            speke: speke(drm, &vault)?,
             vault,
             hop: credential(hop)?,
             drm: drm.clone(),
@@ -99,21 +127,19 @@ impl Keys {
 
     /// Notes what is wrong with each of those secrets.
     pub(crate) fn inspect(drm: &Drm, problems: &mut Problems) {
-        let kek = drm
-            .key_encryption_key
-            .as_ref()
-            .map(|path| Vault::load(path));
-        if let Some(vault) = kek.and_then(|kek| problems.take("drm.key_encryption_key", kek)) {
+        let vault = Vault::load(&drm.key_encryption_keys);
+        if let Some(Some(vault)) = problems.take("drm.key_encryption_key", vault) {
             problems.take("drm.license_keys", Licensing::load(drm, &vault));
+            problems.take("drm.speke_key", speke(drm, &vault));
         }
         if let Some(hop) = &drm.keys_secret {
             problems.take("drm.keys_secret", credential(hop));
         }
     }
 
-    /// A secret for another purpose, which tells nothing of the key-encryption key.
+    /// A secret of other packagers' content, which tells nothing of what it follows from.
     pub(crate) fn derive(&self, purpose: &[u8]) -> [u8; 32] {
-        self.vault.derive(purpose)
+        self.speke.derive(purpose)
     }
 
     pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
@@ -139,6 +165,12 @@ impl Keys {
     }
 }
 
+/// What the keys of other packagers' content follow from: a key of its own, or the oldest key-encryption key.
+fn speke(drm: &Drm, vault: &Vault) -> Result<Root, Unusable> {
+    let own = drm.speke_key.as_deref().map(Root::load);
+    own.unwrap_or_else(|| Ok(vault.oldest().clone()))
+}
+
 /// The keys of a protected film, drawn when they are first asked for; for origins, which show the
 /// credential of `drm.keys_secret`. The answer is a secret as a whole.
 #[utoipa::path(get, path = "/keys/{video}",
@@ -157,23 +189,26 @@ pub(crate) async fn show(
         return Err(problem::no_tier());
     }
     let video = VideoId::parse(&id).map_err(|_| Problem::no_video())?;
-    let periods = of(&app, keys, &video).await?;
-    let document = ContentKeys {
-        periods,
-        video,
-        systems: keys.drm.systems.clone(),
-        license_urls: keys.drm.license_urls.clone(),
-    };
-    let secret = [(header::CACHE_CONTROL, "no-store")];
+    // Before the keys: whatever was ordered up to then, they are from after it.
+    let extent = app.catalog.feed.extent().await.map_err(catalogue)?;
+    let sets = of(&app, keys, &video).await?;
+    let document = sets.document(video, &keys.drm);
+    let secret = [
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+        (
+            SEQ_FIELD,
+            extent.map_or(0, |extent| extent.head).to_string(),
+        ),
+    ];
     Ok((secret, Json(document)).into_response())
 }
 
-/// The keys of a protected film, drawn when they are first asked for.
-pub(crate) async fn of(app: &App, keys: &Keys, video: &VideoId) -> Result<Vec<KeyPeriod>, Problem> {
+/// The keys of a protected film, those of them that count, drawn when they are first asked for.
+pub(crate) async fn of(app: &App, keys: &Keys, video: &VideoId) -> Result<Sets, Problem> {
     if !has_keys(app, video).await? {
         return Err(Problem::no_video());
     }
-    let periods = periods(app, keys, video).await?;
+    let (_, sets) = find_or_draw(app, keys, video).await?;
     // Whoever gives a film up says so first, and forgets its keys then: either they found those that
     // were drawn here, or this finds that they were here.
     if !has_keys(app, video).await? {
@@ -181,7 +216,7 @@ pub(crate) async fn of(app: &App, keys: &Keys, video: &VideoId) -> Result<Vec<Ke
         forgotten.map_err(catalogue)?;
         return Err(Problem::no_video());
     }
-    Ok(periods)
+    Ok(sets.living(app.clock.now()))
 }
 
 /// Whether a film has keys: not one that is clear, that will not be, or that nobody knows.
@@ -191,12 +226,13 @@ async fn has_keys(app: &App, video: &VideoId) -> Result<bool, Problem> {
         .is_some_and(|film| film.protected && !matches!(film.state, Life::Failed | Life::Deleted)))
 }
 
-async fn periods(app: &App, keys: &Keys, video: &VideoId) -> Result<Vec<KeyPeriod>, Problem> {
+/// What is kept of a film's keys, as it is and opened.
+async fn find_or_draw(app: &App, keys: &Keys, video: &VideoId) -> Result<(Sealed, Sets), Problem> {
     let kept = match app.catalog.keys.find(video).await.map_err(catalogue)? {
         Some(kept) => kept,
         None => {
             let drawn = Vault::draw().map_err(|error| internal(&error))?;
-            let sealed = keys.vault.seal(video, &drawn);
+            let sealed = keys.vault.seal(video, &Sets::first(drawn));
             let sealed = sealed.map_err(|error| internal(&error))?;
             app.catalog
                 .keys
@@ -206,7 +242,8 @@ async fn periods(app: &App, keys: &Keys, video: &VideoId) -> Result<Vec<KeyPerio
         }
     };
     let opened = keys.vault.open(video, &kept);
-    opened.map_err(|error| internal(&error))
+    let opened = opened.map_err(|error| internal(&error))?;
+    Ok((kept, opened))
 }
 
 pub(crate) fn internal(error: &dyn std::error::Error) -> Problem {
@@ -219,6 +256,8 @@ pub(crate) fn credential(path: &FilePath) -> Result<[u8; 32], Error> {
     let secret = Secret::credential(path)?;
     Ok(Sha256::digest(secret.as_bytes()).into())
 }
+
+const SEQ_FIELD: HeaderName = HeaderName::from_static(SEQ);
 
 #[cfg(test)]
 mod tests {
@@ -255,16 +294,35 @@ mod tests {
         async fn keep(
             &self,
             video: &VideoId,
-            sealed: &[u8],
+            sealed: &Sealed,
             now: UnixSeconds,
-        ) -> Result<Vec<u8>, catalog::Error> {
+        ) -> Result<Sealed, catalog::Error> {
             let reason = "cancelled".to_owned();
             self.videos.advance(video, Event::Failed { reason }).await?;
             self.inner.forget(video).await?;
             self.inner.keep(video, sealed, now).await
         }
-        async fn find(&self, video: &VideoId) -> Result<Option<Vec<u8>>, catalog::Error> {
+        async fn find(&self, video: &VideoId) -> Result<Option<Sealed>, catalog::Error> {
             self.inner.find(video).await
+        }
+        async fn replace(
+            &self,
+            video: &VideoId,
+            found: &[u8],
+            sealed: &Sealed,
+        ) -> Result<bool, catalog::Error> {
+            self.inner.replace(video, found, sealed).await
+        }
+        async fn sealed_otherwise(
+            &self,
+            by: &str,
+            after: Option<&VideoId>,
+            limit: u32,
+        ) -> Result<Vec<VideoId>, catalog::Error> {
+            self.inner.sealed_otherwise(by, after, limit).await
+        }
+        async fn due(&self, now: UnixSeconds, limit: u32) -> Result<Vec<VideoId>, catalog::Error> {
+            self.inner.due(now, limit).await
         }
         async fn forget(&self, video: &VideoId) -> Result<(), catalog::Error> {
             self.inner.forget(video).await
@@ -280,7 +338,7 @@ mod tests {
             path.display().to_string()
         };
         let mut config = Config::default();
-        config.drm.key_encryption_key = file("kek", &"5a".repeat(32));
+        config.drm.key_encryption_key = vec![file("kek", &"5a".repeat(32))];
         config.drm.keys_secret = file("hop", "a-credential-of-some-length");
         config.drm.systems = vec![System::Identity];
         let settings = config.check().unwrap();
@@ -310,7 +368,7 @@ mod tests {
             telemetry,
             orders: orders.await.unwrap(),
             telling: tokio::sync::Mutex::default(),
-            fleet: Fleet::load(&settings.fleet, Arc::clone(&catalog.nodes)).unwrap(),
+            fleet: Fleet::load(&settings.fleet, &catalog, UnixSeconds(1_800_000_000)).unwrap(),
             catalog,
             clock,
             signer: Signer::load(None).unwrap(),

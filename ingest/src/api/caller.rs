@@ -1,0 +1,212 @@
+//! Who calls: the operator by the key, or whom the control plane knows.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, StatusCode, header, request::Parts},
+};
+use catalog::users::Role;
+use contracts::{
+    caller::Caller as Known,
+    header::CLIENT_IP,
+    id::{ChannelId, UserId, VideoId},
+    time::UnixSeconds,
+};
+use runtime::{listen::Peer, operator::Operator, problem::Problem};
+use sha2::{Digest as _, Sha256};
+
+use super::{App, problem};
+use crate::Error;
+
+/// Who may upload. A route that has one among its arguments refuses everybody else before it reads their body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// Whoever may upload for anybody.
+    Any,
+    /// Somebody who may upload to channels of their own.
+    Publisher(UserId),
+}
+
+/// Finds out who calls.
+pub(crate) struct Door {
+    operator: Operator,
+    control: Option<Control>,
+}
+
+/// The control plane, which knows credentials.
+struct Control {
+    url: String,
+    client: reqwest::Client,
+    /// Whose credentials were, by their digests, and until when that is believed.
+    known: Mutex<HashMap<[u8; 32], (UnixSeconds, Caller)>>,
+}
+
+impl Door {
+    /// Asks the control plane at this base about whoever does not show the operator key; without one, nobody else
+    /// may upload.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub(crate) fn new(operator: Operator, control: Option<&str>) -> Result<Self, reqwest::Error> {
+        let control = control.map(|base| {
+            // Whoever stands between would see credentials: no proxy is taken from the environment.
+            let client = runtime::http::client().no_proxy().timeout(PATIENCE);
+            Ok(Control {
+                url: format!("{base}/v1/callers/me"),
+                client: client.build()?,
+                known: Mutex::default(),
+            })
+        });
+        Ok(Self {
+            operator,
+            control: control.transpose()?,
+        })
+    }
+
+    async fn admit(
+        &self,
+        headers: &HeaderMap,
+        from: IpAddr,
+        now: UnixSeconds,
+    ) -> Result<Caller, Problem> {
+        let Some(control) = &self.control else {
+            return self.operator.admit(headers).map(|()| Caller::Any);
+        };
+        // Where there is no key, who is the operator is the control plane's to say.
+        if !self.operator.is_anybody() && self.operator.admit(headers).is_ok() {
+            return Ok(Caller::Any);
+        }
+        control.ask(headers, from, now).await
+    }
+}
+
+impl Control {
+    async fn ask(
+        &self,
+        headers: &HeaderMap,
+        from: IpAddr,
+        now: UnixSeconds,
+    ) -> Result<Caller, Problem> {
+        let shown = headers.get(header::AUTHORIZATION);
+        let digest = Sha256::digest(shown.map_or(&b""[..], |shown| shown.as_bytes())).into();
+        if let Some(caller) = self.recall(&digest, now) {
+            return Ok(caller);
+        }
+        let mut request = self
+            .client
+            .get(&self.url)
+            .header(CLIENT_IP, from.to_string());
+        if let Some(shown) = shown {
+            request = request.header(header::AUTHORIZATION, shown);
+        }
+        let answer = request.send().await.map_err(|error| unreachable(&error))?;
+        let known: Known = match answer.status() {
+            StatusCode::OK => answer.json().await.map_err(|error| unreachable(&error))?,
+            StatusCode::UNAUTHORIZED => return Err(Problem::unauthorized()),
+            StatusCode::TOO_MANY_REQUESTS => return Err(problem::too_many()),
+            status => {
+                tracing::error!("the control plane says {status} when it is asked who calls");
+                return Err(problem::nobody_to_ask());
+            }
+        };
+        let caller = of(known).ok_or_else(problem::not_allowed)?;
+        self.remember(digest, &caller, now);
+        Ok(caller)
+    }
+
+    fn recall(&self, digest: &[u8; 32], now: UnixSeconds) -> Option<Caller> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (until, caller) = known.get(digest)?;
+        (now < *until).then(|| caller.clone())
+    }
+
+    fn remember(&self, digest: [u8; 32], caller: &Caller, now: UnixSeconds) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST {
+            known.retain(|_, (until, _)| now < *until);
+        }
+        if known.len() < MOST {
+            known.insert(digest, (now.plus(BELIEVED_S), caller.clone()));
+        }
+    }
+}
+
+/// What whoever is known may do here; none: nothing.
+fn of(known: Known) -> Option<Caller> {
+    match known {
+        Known::Operator => Some(Caller::Any),
+        Known::Backend { scopes, .. } => {
+            let may = scopes.iter().any(|scope| scope == "upload");
+            may.then_some(Caller::Any)
+        }
+        Known::User { user_id, role } => match Role::parse(&role)? {
+            Role::Operator => Some(Caller::Any),
+            Role::Publisher => Some(Caller::Publisher(user_id)),
+            Role::Viewer => None,
+        },
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let peer = parts.extensions.get::<Peer>();
+        let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+        let admitted = app.door.admit(&parts.headers, from, app.clock.now());
+        admitted
+            .await
+            .inspect_err(|problem| app.metrics.refused(problem.kind()))
+    }
+}
+
+impl App {
+    /// Whether this caller may change a film: its publisher is whoever has the channel that it is in.
+    pub(crate) async fn may(&self, caller: &Caller, video: &VideoId) -> Result<bool, Problem> {
+        let Caller::Publisher(user) = caller else {
+            return Ok(true);
+        };
+        let channel = self.channels.of(video).await.map_err(Error::from)?;
+        Ok(channel.is_some_and(|channel| channel.owner == *user))
+    }
+
+    /// The channel that a new film is to be in: publishers need one of their own.
+    pub(crate) async fn channel(
+        &self,
+        caller: &Caller,
+        wished: Option<&str>,
+    ) -> Result<Option<ChannelId>, Problem> {
+        let Some(wished) = wished else {
+            return match caller {
+                Caller::Any => Ok(None),
+                Caller::Publisher(_) => Err(problem::channel_needed()),
+            };
+        };
+        let id = ChannelId::parse(wished).map_err(|_| problem::no_channel())?;
+        let channel = self.channels.find(&id).await.map_err(Error::from)?;
+        let own = |owner: &UserId| match caller {
+            Caller::Any => true,
+            Caller::Publisher(user) => user == owner,
+        };
+        let channel = channel.filter(|channel| own(&channel.owner));
+        channel.map(|_| Some(id)).ok_or_else(problem::no_channel)
+    }
+}
+
+fn unreachable(error: &reqwest::Error) -> Problem {
+    tracing::error!("the control plane cannot be asked who calls: {error}");
+    problem::nobody_to_ask()
+}
+
+/// How long the control plane has.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it is believed, in seconds: a chunk comes after the other.
+const BELIEVED_S: u64 = 10;
+/// How many credentials are remembered.
+const MOST: usize = 4096;

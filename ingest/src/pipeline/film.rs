@@ -1,0 +1,289 @@
+//! A film whose mezzanines are there: the last look at them, its images and subtitles, and publishing.
+
+use std::{
+    fs::File,
+    io::{BufReader, Read},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use catalog::videos::{Event, Video};
+use contracts::{
+    asset::{Asset, Kind},
+    id::Generation,
+};
+use packager::index::{self, Index};
+use store::{Digest, layout};
+
+use super::{ENCODED, Failure, PROBE_TIME, Pipeline, Plan, Room, encoding, generation, tool};
+use crate::{
+    Error,
+    jobs::{Job, Step},
+    media::{
+        Refusal,
+        child::Limits,
+        loudness,
+        outcome::{self, Made},
+        still::{self, Sheets},
+        subtitles,
+        transcode::Mezzanine,
+    },
+    texts::{Language, Text},
+};
+
+/// A mezzanine and its index, ready for the store.
+pub(super) struct Finished {
+    pub(super) mezzanine: Mezzanine,
+    pub(super) index: Arc<Index>,
+}
+
+/// Every mezzanine of a film, as they were found to be right.
+pub(super) struct Film {
+    finished: Vec<Finished>,
+    pub(super) length: Duration,
+    /// Its picture at its largest, in H.264.
+    largest: PathBuf,
+    /// The picture that is cheapest to decode, and what is to be made of it.
+    smallest: (PathBuf, still::Layout),
+}
+
+impl Film {
+    /// Reads the mezzanines of a film back and checks them against its plan.
+    pub(super) async fn read(made: Vec<Mezzanine>, plan: &Plan) -> Result<Self, Failure> {
+        let finished = index_all(made).await?;
+        let length = check(&finished, plan)?;
+        let picture = |is_wanted: &dyn Fn(&Finished) -> bool| {
+            let found = finished.iter().find(|finished| is_wanted(finished));
+            found.ok_or_else(|| tool("there is no picture to take images of".to_owned()))
+        };
+        let largest = plan.ladder.largest().map(|rung| &rung.id);
+        let largest = picture(&|of| Some(&of.mezzanine.rendition.id) == largest)?;
+        let smallest = picture(&|of| of.mezzanine.rendition.kind == Kind::Video)?;
+        let layout = still::Layout::of(&plan.facts.picture, outcome::length(&smallest.index));
+        Ok(Self {
+            length,
+            largest: largest.mezzanine.file.clone(),
+            smallest: (smallest.mezzanine.file.clone(), layout),
+            finished,
+        })
+    }
+}
+
+impl Pipeline {
+    /// Makes a film's images, stores everything, and publishes it last.
+    pub(super) async fn publish(
+        &self,
+        film: Film,
+        job: &Job,
+        video: &Video,
+        room: &Room,
+        confirm: impl Future<Output = Result<bool, Error>> + Send,
+    ) -> Result<(), Failure> {
+        if job.step == Step::Publish {
+            self.metrics.encoded(film.length);
+        }
+        let poster = self.poster(&film, room).await?;
+        self.progress(job, ENCODED + 10).await;
+        let sheets = self.sheets(&film, room).await?;
+        self.progress(job, ENCODED + 20).await;
+        self.keep(&film, &poster, &sheets, job).await?;
+        if !confirm.await? {
+            return Err(Failure::Lost);
+        }
+        let duration_ms = u64::try_from(film.length.as_millis()).unwrap_or(u64::MAX);
+        let renditions = film.finished.into_iter();
+        let asset = Asset {
+            video: video.id.clone(),
+            generation: generation(job),
+            title: video.title.clone(),
+            privacy: video.privacy,
+            duration_ms,
+            renditions: renditions
+                .map(|finished| finished.mezzanine.rendition)
+                .collect(),
+            thumbs: Some(sheets.thumbs),
+            protected: video.protected,
+        };
+        self.reveal(asset).await?;
+        self.forget_earlier(job).await;
+        Ok(())
+    }
+
+    /// Measures how loud each sound of a film came out.
+    pub(super) async fn measure(&self, film: &mut Film, plan: &Plan) -> Result<(), Failure> {
+        self.measure_all(&mut film.finished, plan).await
+    }
+
+    pub(super) async fn measure_all(
+        &self,
+        finished: &mut [Finished],
+        plan: &Plan,
+    ) -> Result<(), Failure> {
+        let limits = self.limits(&plan.facts)?;
+        for Finished { mezzanine, .. } in finished {
+            if mezzanine.rendition.kind == Kind::Audio {
+                let told = loudness::measure(&self.tools.ffmpeg, &mezzanine.file, limits);
+                mezzanine.rendition.loudness = told.await.map_err(encoding)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes out the subtitles inside the film, and keeps those in whose language it has none.
+    pub(super) async fn keep_texts(
+        &self,
+        plan: &Plan,
+        job: &Job,
+        room: &Room,
+    ) -> Result<(), Failure> {
+        let (texts, limits) = (&plan.facts.texts, self.limits(&plan.facts)?);
+        let (ffmpeg, source) = (&self.tools.ffmpeg, room.source());
+        let made = subtitles::extract(ffmpeg, &source, texts, room.folder(), limits);
+        for (inside, file) in made.await.map_err(|fault| tool(fault.to_string()))? {
+            let Some((text, file)) = text(&inside, &file) else {
+                tracing::info!(video.id = %job.video, language = inside.language, "subtitles inside {} hold nothing to show", job.video);
+                continue;
+            };
+            self.publishing.offer(&job.video, &text, file).await?;
+        }
+        Ok(())
+    }
+
+    async fn poster(&self, film: &Film, room: &Room) -> Result<PathBuf, Failure> {
+        let file = room.folder().join("poster.jpg");
+        let limits = Limits {
+            time: PROBE_TIME,
+            ..self.tools.limits
+        };
+        let ffmpeg = &self.tools.ffmpeg;
+        still::poster(ffmpeg, &film.largest, film.length, &file, limits)
+            .await
+            .map_err(encoding)?;
+        Ok(file)
+    }
+
+    async fn sheets(&self, film: &Film, room: &Room) -> Result<Sheets, Failure> {
+        let (mezzanine, layout) = &film.smallest;
+        let (ffmpeg, limits) = (&self.tools.ffmpeg, self.tools.limits);
+        layout
+            .make(ffmpeg, mezzanine, room.folder(), limits)
+            .await
+            .map_err(encoding)
+    }
+
+    /// Stores everything that the film will consist of.
+    async fn keep(
+        &self,
+        film: &Film,
+        poster: &Path,
+        sheets: &Sheets,
+        job: &Job,
+    ) -> Result<(), Error> {
+        let generation = generation(job);
+        for Finished { mezzanine, index } in &film.finished {
+            let id = &mezzanine.rendition.id;
+            let key = layout::mezzanine(&job.video, generation, id);
+            self.store.put_file(&key, &mezzanine.file).await?;
+            let key = layout::index(&job.video, generation, id);
+            self.store.put(&key, index.encode().into()).await?;
+            tracing::info!(video.id = %job.video, rendition = %id, "stored rendition {id} of {}", job.video);
+        }
+        for (number, file) in (1..).zip(&sheets.files) {
+            let key = layout::sheet(&job.video, generation, number);
+            self.store.put_file(&key, file).await?;
+        }
+        self.store
+            .put_file(&layout::poster(&job.video), poster)
+            .await?;
+        Ok(())
+    }
+
+    /// Writes the one file that makes the film exist, then tells the catalogue.
+    async fn reveal(&self, asset: Asset) -> Result<(), Failure> {
+        let (video, duration_ms) = (asset.video.clone(), asset.duration_ms);
+        if !self.publishing.reveal(asset).await? {
+            return Err(Failure::Lost);
+        }
+        let event = Event::Published { duration_ms };
+        let told = self.videos.advance(&video, event).await;
+        told.map(drop).map_err(|error| Error::from(error).into())
+    }
+
+    /// Removes what earlier attempts left, and the pieces. Failing to costs room, not correctness.
+    async fn forget_earlier(&self, job: &Job) {
+        let earlier =
+            (1..job.attempt).map(|attempt| layout::generation(&job.video, Generation(attempt)));
+        for prefix in earlier.chain([layout::pieces(&job.video)]) {
+            if let Err(error) = self.store.delete_prefix(&prefix).await {
+                tracing::warn!(video.id = %job.video, %error, "cannot remove {prefix}");
+            }
+        }
+    }
+}
+
+/// Reads every mezzanine back and indexes it, off the async threads.
+pub(super) async fn index_all(mezzanines: Vec<Mezzanine>) -> Result<Vec<Finished>, Failure> {
+    let work = move || mezzanines.into_iter().map(index_one).collect();
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|stopped| Err(tool(stopped.to_string())))
+}
+
+fn index_one(mezzanine: Mezzanine) -> Result<Finished, Failure> {
+    let file = File::open(&mezzanine.file).map_err(packager::Error::Io);
+    match file.and_then(|file| index::build(BufReader::new(file))) {
+        Ok(index) => Ok(Finished {
+            mezzanine,
+            index: Arc::new(index),
+        }),
+        Err(packager::Error::Io(fault)) => Err(tool(fault.to_string())),
+        // The encoder was content and yet made nothing: no picture could be decoded.
+        Err(_) if is_hollow(&mezzanine.file) => Err(Refusal::Damaged.into()),
+        Err(fault) => Err(tool(format!(
+            "rendition {}: {fault}",
+            mezzanine.rendition.id
+        ))),
+    }
+}
+
+/// Reads subtitles that were taken out of a film; `None` when there is nothing in them.
+fn text(inside: &subtitles::Inside, file: &Path) -> Option<(Text, Bytes)> {
+    let mut bytes = Vec::new();
+    let file = File::open(file).ok()?;
+    file.take(MOST_TEXT_BYTES).read_to_end(&mut bytes).ok()?;
+    let document = packager::text::parse(&bytes).ok()?;
+    if document.cues().is_empty() {
+        return None;
+    }
+    let bytes = Bytes::from(packager::text::webvtt::write(&document));
+    let text = Text {
+        language: Language::parse(&inside.language)?,
+        label: inside.label.clone(),
+        sha256: Some(Digest::of(&bytes)),
+    };
+    Some((text, bytes))
+}
+
+/// Whether a mezzanine holds no media: less than any coded picture with its headers.
+fn is_hollow(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|metadata| metadata.len() < 1024)
+}
+
+fn check(finished: &[Finished], plan: &Plan) -> Result<Duration, Failure> {
+    let made: Vec<Made<'_>> = finished
+        .iter()
+        .map(|finished| Made {
+            rendition: &finished.mezzanine.rendition,
+            index: &finished.index,
+        })
+        .collect();
+    outcome::check(&made, &plan.ladder, &plan.facts).map_err(|fault| match fault {
+        outcome::Fault::Refused(refusal) => refusal.into(),
+        fault @ outcome::Fault::Encoder(_) => tool(fault.to_string()),
+    })
+}
+
+/// As much as subtitles may have that are put by hand.
+const MOST_TEXT_BYTES: u64 = 2 << 20;

@@ -1,0 +1,182 @@
+//! Who may upload, and to which channels, where the control plane knows who calls.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    dead_code,
+    reason = "tests"
+)]
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use axum::{Json, Router, http::HeaderMap, http::StatusCode, response::IntoResponse, routing::get};
+use catalog::channels::Channel;
+use contracts::id::{ChannelId, UserId, VideoId};
+use contracts::time::UnixSeconds;
+use reqwest::{Method, RequestBuilder, Response};
+use runtime::clock::Fixed;
+use serde_json::{Value, json};
+
+mod house;
+
+use house::House;
+
+/// A control plane that knows some credentials, and how often it was asked.
+async fn control() -> (String, Arc<AtomicU32>) {
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    let answer = async move |headers: HeaderMap| {
+        count.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(headers["millrace-client-ip"], "127.0.0.1");
+        let shown = headers.get("authorization");
+        let shown = shown.map(|shown| shown.to_str().unwrap().to_owned());
+        let user = |id: &str, role: &str| json!({"kind": "user", "user_id": id, "role": role});
+        let known = match shown.as_deref() {
+            Some("Bearer ann") => user("ann", "publisher"),
+            Some("Bearer bob") => user("bob", "publisher"),
+            Some("Bearer eve") => user("eve", "viewer"),
+            Some("Bearer key") => {
+                json!({"kind": "backend", "api_key_id": "k", "scopes": ["upload"]})
+            }
+            Some("Bearer other") => {
+                json!({"kind": "backend", "api_key_id": "o", "scopes": ["status"]})
+            }
+            Some("Bearer broken") => return StatusCode::BAD_GATEWAY.into_response(),
+            Some("Bearer often") => return StatusCode::TOO_MANY_REQUESTS.into_response(),
+            _ => return StatusCode::UNAUTHORIZED.into_response(),
+        };
+        Json(known).into_response()
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().route("/v1/callers/me", get(answer));
+    tokio::spawn(axum::serve(listener, router).into_future());
+    (base, asked)
+}
+
+async fn house() -> (House, Arc<AtomicU32>) {
+    let (base, asked) = control().await;
+    // In which what is believed does not end.
+    let clock = Arc::new(Fixed::at(UnixSeconds(1000)));
+    let house = House::at(|config| config.control = base, clock).await;
+    for owner in ["ann", "bob"] {
+        let channel = Channel {
+            id: ChannelId::parse(&format!("of-{owner}")).unwrap(),
+            owner: UserId::parse(owner).unwrap(),
+            name: owner.to_owned(),
+            created: UnixSeconds(1),
+        };
+        house.catalog.channels.create(&channel).await.unwrap();
+    }
+    (house, asked)
+}
+
+fn as_(request: RequestBuilder, who: &str) -> RequestBuilder {
+    match who {
+        "" => request,
+        who => request.bearer_auth(who),
+    }
+}
+
+async fn initiate(house: &House, who: &str, channel: Option<&str>) -> Response {
+    let url = house.url("/v1/videos/upload/initiate");
+    let wish = json!({"file_name": "a.mp4", "size_bytes": 10, "channel_id": channel});
+    as_(house.client.post(url).json(&wish), who)
+        .send()
+        .await
+        .unwrap()
+}
+
+async fn kind(answer: Response) -> (u16, String) {
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.unwrap();
+    let kind = body["type"].as_str().unwrap_or_default();
+    (status, kind.trim_start_matches("urn:millrace:").to_owned())
+}
+
+#[tokio::test]
+async fn publishers_upload_to_channels_of_their_own_and_others_do_not() {
+    let (house, _) = house().await;
+    for (who, channel, status, refused) in [
+        ("ann", Some("of-ann"), 201, ""),
+        ("ann", None, 400, "channel-needed"),
+        ("ann", Some("of-bob"), 404, "channel-not-found"),
+        ("ann", Some("none"), 404, "channel-not-found"),
+        ("key", None, 201, ""),
+        ("key", Some("of-bob"), 201, ""),
+        ("key", Some("none"), 404, "channel-not-found"),
+        ("eve", Some("of-ann"), 403, "forbidden"),
+        ("other", None, 403, "forbidden"),
+        ("nobody", None, 401, "unauthorized"),
+        ("", None, 401, "unauthorized"),
+        ("often", None, 429, "too-many-requests"),
+        ("broken", None, 503, "unavailable"),
+    ] {
+        let answer = kind(initiate(&house, who, channel).await).await;
+        assert_eq!(answer, (status, refused.to_owned()), "{who} {channel:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_is_its_channel_s_owner_s_and_of_others_one_does_not_learn() {
+    let (house, _) = house().await;
+    let begun: Value = initiate(&house, "ann", Some("of-ann"))
+        .await
+        .json()
+        .await
+        .unwrap();
+    let video = VideoId::parse(begun["video_id"].as_str().unwrap()).unwrap();
+    let channel = house.catalog.channels.of(&video).await.unwrap().unwrap();
+    assert_eq!(channel.owner.as_str(), "ann");
+    let url = |name: &str| begun[name].as_str().unwrap().to_owned();
+    let subtitles = house.url(&format!("/v1/videos/{video}/subtitles"));
+    let chunk = format!("{}?index=0", url("chunk_url"));
+    for (method, url, kind_of, own) in [
+        (Method::GET, url("status_url"), "upload-not-found", 200),
+        (Method::PUT, chunk, "upload-not-found", 400),
+        (Method::POST, url("complete_url"), "upload-not-found", 400),
+        (Method::GET, subtitles.clone(), "video-not-found", 200),
+        (
+            Method::PUT,
+            format!("{subtitles}/en"),
+            "video-not-found",
+            400,
+        ),
+        (
+            Method::DELETE,
+            format!("{subtitles}/en"),
+            "video-not-found",
+            404,
+        ),
+        (Method::DELETE, url("status_url"), "upload-not-found", 204),
+    ] {
+        let ask = async |who: &str| {
+            let request = house.client.request(method.clone(), &url);
+            as_(request, who).send().await.unwrap()
+        };
+        let foreign = kind(ask("bob").await).await;
+        assert_eq!(foreign, (404, kind_of.to_owned()), "{method} {url}");
+        assert_eq!(ask("ann").await.status(), own, "{method} {url}");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_counts_is_asked_about_once_in_a_while() {
+    let (house, asked) = house().await;
+    for _ in 0..5 {
+        let answer = initiate(&house, "ann", Some("of-ann")).await;
+        assert_eq!(answer.status(), 201);
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    for _ in 0..3 {
+        assert_eq!(initiate(&house, "nobody", None).await.status(), 401);
+    }
+    assert_eq!(
+        asked.load(Ordering::SeqCst),
+        4,
+        "what does not count is not believed"
+    );
+}

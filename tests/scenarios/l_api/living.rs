@@ -1,0 +1,101 @@
+//! What is really there, as `hooks.py` wants it: who only makes names up hears 404 and little else.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use contracts::asset::Privacy;
+use serde_json::{Value, json};
+
+use crate::role::Role;
+use crate::site::{HOP, OPERATOR, ORIGIN, PASSWORD, Site, film};
+
+/// How many there are of what a request ends.
+const SPARE: usize = 8;
+
+/// Makes films, accounts, sessions and the like, and tells their names and what opens them.
+pub(super) async fn made(site: &Site, control: &Role, ingest: &Role) -> Value {
+    let catalog = site.catalog().await;
+    film(&catalog, "public", Privacy::Public, false).await;
+    film(&catalog, "hidden", Privacy::Private, false).await;
+    film(&catalog, "locked", Privacy::Public, true).await;
+    let spare: Vec<String> = (0..SPARE).map(|number| format!("spare{number}")).collect();
+    for id in &spare {
+        film(&catalog, id, Privacy::Unlisted, false).await;
+    }
+    let api = |path: &str| format!("{}{path}", control.at("http"));
+    let make =
+        async |path: &str, shown: &str, body: Value| site.made(api(path), shown, &body).await;
+    let keys = api("/v1/keys/locked");
+    let keys = site.http.get(keys).header("millrace-hop", ORIGIN).send();
+    let keys: Value = keys.await.unwrap().json().await.unwrap();
+    let sign_up = |name: &str| json!({"email": format!("{name}@example.com"), "name": name, "password": PASSWORD});
+    let ann = make("/v1/users", OPERATOR, sign_up("ann")).await;
+    let role = format!("/v1/users/{}/role", text(&ann["user_id"]));
+    make(&role, OPERATOR, json!({"role": "operator"})).await;
+    let login = json!({"email": "ann@example.com", "password": PASSWORD});
+    let access = make("/v1/auth/login", OPERATOR, login.clone()).await;
+    let access = text(&access["access_token"]);
+    let channel = make("/v1/channels", access, json!({"name": "news"})).await;
+    let purge = make("/v1/purge", OPERATOR, json!({"tag": "news"})).await;
+    let upload = format!("{}/v1/videos/upload/initiate", ingest.at("http"));
+    let file = json!({"file_name": "film.mp4", "size_bytes": 100_000});
+    let upload = site.made(upload, OPERATOR, &file).await;
+    let (mut there, mut spares) = (Vec::new(), Vec::new());
+    for number in 0..SPARE {
+        let name = format!("somebody{number}");
+        spares.push(json!({
+            "session": make("/v1/playback/start", OPERATOR, json!({"video_id": "public"})).await["session_id"],
+            "key": make("/v1/api-keys", OPERATOR, json!({"name": name, "scopes": ["status"]})).await["api_key_id"],
+            "grant": make("/v1/grants", OPERATOR, json!({"viewer": name, "video_id": "hidden"})).await["grant_id"],
+            "user": make("/v1/users", OPERATOR, sign_up(&name)).await["user_id"],
+            "refresh": make("/v1/auth/login", OPERATOR, login.clone()).await["refresh_token"],
+        }));
+        let wish = json!({"video_id": "locked", "drm": "clearkey"});
+        there.push(make("/v1/playback/start", OPERATOR, wish).await);
+    }
+    let each = |kind: &str| {
+        spares
+            .iter()
+            .map(|one| one[kind].clone())
+            .collect::<Vec<_>>()
+    };
+    let of = |member: &str| {
+        there
+            .iter()
+            .map(|one| one.pointer(member).unwrap().clone())
+            .collect::<Vec<_>>()
+    };
+    let kids: Vec<_> = keys["periods"][0]["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| kid(&key["kid"]))
+        .collect();
+    json!({
+        "show": {
+            "operator": OPERATOR, "hop": HOP, "origin": ORIGIN, "access": access,
+            "license": of("/drm/token"), "renewal": of("/drm/renewal/token"),
+        },
+        "there": {
+            "film": ["public", "hidden", "locked"], "session": of("/session_id"), "user": [ann["user_id"], "me"],
+            "kid": kids, "channel": [channel["channel_id"]], "purge": [purge["seq"].to_string()],
+            "upload": [upload["upload_id"]],
+            "grant": [make("/v1/grants", OPERATOR, json!({"viewer": "eve", "site": true})).await["grant_id"]],
+        },
+        "spare": {
+            "film": spare, "session": each("session"), "key": each("key"), "grant": each("grant"),
+            "user": each("user"), "refresh": each("refresh"),
+        },
+    })
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+/// The name of a key as players ask for it: base64url of what the origin is told in hexadecimal.
+fn kid(hex: &Value) -> String {
+    let digits = text(hex).as_bytes();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    let bytes: Vec<u8> = digits.chunks(2).map(byte).collect();
+    URL_SAFE_NO_PAD.encode(bytes)
+}
