@@ -7,7 +7,7 @@ export async function dashjsPlayer(film, url, license) {
   player.updateSettings({ streaming: { buffer: { fastSwitchEnabled: true, bufferTimeAtTopQuality: 20 } } })
   // What the player goes on without. A segment (27, 28) that one location does not give: it takes the next location, or
   // else stalls. A steering manifest, whose loss dash.js 5.2 gives no code: it stays on the pathway that it is on.
-  const lost = new Set([27, 28, undefined])
+  const lost = new Set([27, 28, null])
   player.on(dashjs.MediaPlayer.events.ERROR, ({ error }) => {
     const tell = lost.has(error?.code) ? odd : wrong
     tell(`${error?.code ?? ''} ${error?.message ?? error}`)
