@@ -21,6 +21,9 @@ pub const MAX_QUERY: usize = 4096;
 /// The query parameter that carries a Common Access Token.
 pub const CAT: &str = "CAT";
 
+/// The pair in the query of a target that an edge sent its viewer elsewhere with.
+const SENT_ON: &str = "millrace-sent=1";
+
 /// A request target in its parts, borrowed from the request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Target<'a> {
@@ -183,6 +186,29 @@ fn joined(target: Target<'_>, filter: Option<String>) -> Result<String, Reason> 
     )
 }
 
+/// The target with which a viewer is sent to another edge. That edge sends it no further: edges that send to each other
+/// would never end.
+#[must_use]
+pub fn sent_on(target: &str) -> String {
+    let and = if target.contains('?') { '&' } else { '?' };
+    format!("{target}{and}{SENT_ON}")
+}
+
+/// A target as it was before an edge sent its viewer elsewhere with it; `None` where none has. What admits a request,
+/// and by what its object is known, is judged without the mark.
+#[must_use]
+pub fn before_sent_on(target: &str) -> Option<String> {
+    let (full, query) = target.split_once('?')?;
+    if !query.split('&').any(|pair| pair == SENT_ON) {
+        return None;
+    }
+    let rest: Vec<&str> = query.split('&').filter(|pair| *pair != SENT_ON).collect();
+    match rest.join("&") {
+        rest if rest.is_empty() => Some(full.to_owned()),
+        rest => Some(format!("{full}?{rest}")),
+    }
+}
+
 fn is_count(value: &str) -> bool {
     matches!(value.len(), 1..=10) && value.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -273,6 +299,24 @@ mod tests {
         }
         let segment = parse("/v/f/a/segment_1.ts?r=a").unwrap();
         assert_eq!(of_tier(segment), Err(Reason::Target));
+    }
+
+    #[test]
+    fn who_is_sent_on_asks_for_the_same_and_is_known_by_it() {
+        for target in ["/~t.o.k/v/a", "/v/a?CAT=x", "/v/a?x&&y=", "/v/a?millrace-sent=2"] {
+            assert_eq!(before_sent_on(target), None, "{target}");
+            let sent = sent_on(target);
+            assert!(parse(&sent).is_ok(), "{sent}");
+            assert_eq!(before_sent_on(&sent).as_deref(), Some(target));
+            // A player adds to its query.
+            let more = format!("{sent}&_HLS_msn=1");
+            let and = if target.contains('?') { '&' } else { '?' };
+            let wanted = format!("{target}{and}_HLS_msn=1");
+            assert_eq!(before_sent_on(&more), Some(wanted));
+        }
+        assert_eq!(before_sent_on("/v/a"), None);
+        let twice = sent_on(&sent_on("/v/a"));
+        assert_eq!(before_sent_on(&twice).as_deref(), Some("/v/a"));
     }
 
     #[test]

@@ -65,6 +65,7 @@ fn newcomer(key: &str) -> Newcomer {
             plain: None,
             prefixes: Vec::new(),
             capacity_bps: 10_000_000_000,
+            withholds: false,
             version: "1".to_owned(),
         },
         certificate_ends: UnixSeconds(5000),

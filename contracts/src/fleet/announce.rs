@@ -25,6 +25,10 @@ pub struct Announce {
     /// How much it can send, in bits a second; 0: it does not know.
     #[serde(default, deserialize_with = "count")]
     pub capacity_bps: u64,
+    /// Whether there are times when it fetches nothing for a viewer, by its operator's wish: whom others do not fetch for
+    /// is not sent here.
+    #[serde(default)]
+    pub withholds: bool,
     /// The version of its program, 64 bytes at most.
     #[serde(default, deserialize_with = "text::<_, 64>")]
     pub version: String,

@@ -19,7 +19,7 @@ use runtime::problem::Problem;
 
 use super::authority::Request;
 use super::door::{Door, Known};
-use super::feed;
+use super::{fallbacks, feed};
 use crate::app::App;
 use crate::client::Client;
 use crate::people::limits::Limit;
@@ -30,7 +30,7 @@ use crate::problem::{self, catalogue};
 const NO_STORE: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
 
 /// Makes whoever shows the secret of a join a node. The same secret with the same key gives the same node again.
-#[utoipa::path(post, path = "/fleet/enroll", request_body(content = serde_json::Value, description = "`{\"secret\", \"csr\", \"announce\": {\"base\", \"plain\", \"prefixes\", \"capacity_bps\", \"version\"}}`"),
+#[utoipa::path(post, path = "/fleet/enroll", request_body(content = serde_json::Value, description = "`{\"secret\", \"csr\", \"announce\": {\"base\", \"plain\", \"prefixes\", \"capacity_bps\", \"withholds\", \"version\"}}`"),
     responses((status = 201, description = "`{\"name\", \"certificate\", \"authority\", \"settings\"}`", body = serde_json::Value),
         (status = 400, body = Problem, description = "`bad-request`, or `prefixes-refused`, which names them"),
         (status = 403, body = Problem, description = "`join-refused`: unknown, used or expired"),
@@ -165,27 +165,7 @@ impl App {
 
     /// What a node works by, now.
     fn settings_of(&self, door: &Door, member: &Member) -> Settings {
-        let terms = &member.terms;
-        let mut fallbacks: Vec<_> = self.routing.overview();
-        fallbacks.retain(|(edge, _)| {
-            let as_secure = edge.base.starts_with("https://") || !member.announce.base.is_secure();
-            !edge.node.partner && edge.node.name != member.name.as_str() && as_secure
-        });
-        let near = |site: &str, region: &str| match () {
-            () if site == terms.site => 0,
-            () if !region.is_empty() && region == terms.region => 1,
-            () => 2,
-        };
-        fallbacks.sort_by_key(|(edge, _)| {
-            let node = &edge.node;
-            (
-                near(&node.site, &node.region),
-                node.priority,
-                node.name.clone(),
-            )
-        });
-        let bases = fallbacks.iter().map(|(edge, _)| edge.base.as_str());
-        let bases = bases.filter_map(|base| contracts::fleet::Origin::parse(base).ok());
+        let edges = self.routing.overview();
         let settings = Settings {
             version: String::new(),
             control: door.settings.public.clone(),
@@ -193,7 +173,7 @@ impl App {
             parents_trust: door.parents_trust.clone(),
             zone: door.settings.zone.clone(),
             keyring: self.signer.public(),
-            fallbacks: bases.take(MOST_FALLBACKS).collect(),
+            fallbacks: fallbacks::of(member, edges, self.clock.now()),
             public_without_token: door.settings.public_without_token,
         };
         settings.sealed()
@@ -236,6 +216,3 @@ fn within(terms: &Terms, announce: &Announce) -> Result<(), Problem> {
     }
     Err(problem::prefixes_refused(beyond))
 }
-
-/// Where a viewer may go instead: as many as help.
-const MOST_FALLBACKS: usize = 8;

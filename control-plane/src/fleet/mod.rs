@@ -17,6 +17,7 @@ pub(crate) mod beats;
 pub(crate) mod config;
 pub(crate) mod door;
 pub(crate) mod enrolling;
+mod fallbacks;
 pub(crate) mod feed;
 pub(crate) mod heard;
 pub(crate) mod joins;

@@ -243,6 +243,7 @@ fn target(member: &Member) -> Target {
         },
         base: member.announce.base.to_string(),
         plain: plain.map_or_else(String::new, ToString::to_string),
+        withholds: member.announce.withholds,
     }
 }
 

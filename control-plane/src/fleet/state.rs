@@ -122,6 +122,7 @@ pub(crate) mod tests {
                 plain: None,
                 prefixes: Vec::new(),
                 capacity_bps: 1000,
+                withholds: false,
                 version: String::new(),
             },
             key: String::new(),

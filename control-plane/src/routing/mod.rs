@@ -61,6 +61,8 @@ pub(crate) struct Target {
     pub(crate) base: String,
     /// The same without TLS; empty: not.
     pub(crate) plain: String,
+    /// Whether there are times when it fetches nothing, so that others do not send their viewers here.
+    pub(crate) withholds: bool,
 }
 
 /// What is known of edges and of clients' networks.
@@ -242,6 +244,7 @@ impl Edge {
             node: self.node(),
             base: self.base.clone(),
             plain: self.plain.clone(),
+            withholds: false,
         }
     }
 }

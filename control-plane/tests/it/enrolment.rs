@@ -266,6 +266,35 @@ async fn a_token_enrols_one_node_which_gets_its_name_its_certificate_and_what_it
 }
 
 #[tokio::test]
+async fn nodes_that_fetch_at_some_hours_alone_are_not_sent_each_other_s_viewers() {
+    let house = house().await;
+    let mut nodes = Vec::new();
+    for (name, withholds) in [("ours-1", true), ("ours-2", true), ("ours-3", false)] {
+        let mut wish = wish(name);
+        wish["partner"] = false.into();
+        let mut node = Somebody::with(&house, &invite(&house, wish).await);
+        node.takes(&json(node.enrol(&[]).await, 201).await);
+        let base = format!("https://{name}.example");
+        let announce = json!({"base": base, "withholds": withholds});
+        json(node.beat(json!({"announce": announce})).await, 200).await;
+        node.beats(&house, 3).await;
+        nodes.push(node);
+    }
+    let fallbacks = async |node: &Somebody| {
+        let settings = node.send(Method::GET, "/v1/fleet/settings", None).await;
+        json(settings.unwrap(), 200).await["fallbacks"].to_string()
+    };
+    for node in &nodes[..2] {
+        until("the third is known", async || {
+            fallbacks(node).await.contains("ours-3")
+        })
+        .await;
+        let told = fallbacks(node).await;
+        assert!(!told.contains("ours-1") && !told.contains("ours-2"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_a_used_and_an_expired_secret_have_one_answer() {
     let house = house().await;
     let made = invite(&house, wish("isp-1")).await;

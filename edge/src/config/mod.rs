@@ -255,7 +255,8 @@ impl Config {
             &self.listen.plain_proxied_by,
         );
         let gate = self.gate(&mut problems);
-        let announce = self.node.check(&mut problems);
+        let fill = self.fill.check(&mut problems);
+        let announce = self.node.check(&fill, &mut problems);
         let (cache, upstream, clients) = (&self.cache, &self.upstream, &self.clients);
         let (parents, feed) = (&self.parents, &self.feed);
         let tier = settings::check(parents, cache, upstream, clients, feed, &mut problems);
@@ -269,7 +270,7 @@ impl Config {
             100_000,
         );
         let tier = settings::Settings {
-            fill: self.fill.check(&mut problems),
+            fill,
             prefetch: self.prefetch,
             access: self.log.access.check(&mut problems),
             ..tier

@@ -3,6 +3,7 @@
 use config::{ByteSize, Problems};
 use contracts::fleet::{Announce, MAX_PREFIXES, Network, Origin};
 use serde::{Deserialize, Serialize};
+use tier::intake::Terms;
 
 /// `[node]`: how viewers reach a node that has joined a house, and whose addresses it serves. Of no effect on others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,8 +33,8 @@ impl Default for Node {
 }
 
 impl Node {
-    /// What it announces; `None` where the section is empty.
-    pub(super) fn check(&self, problems: &mut Problems) -> Option<Announce> {
+    /// What it announces, where it fetches on these terms; `None` where the section is empty.
+    pub(super) fn check(&self, fill: &Terms, problems: &mut Problems) -> Option<Announce> {
         if *self == Self::default() {
             return None;
         }
@@ -62,6 +63,7 @@ impl Node {
             plain: plain.flatten(),
             prefixes,
             capacity_bps: self.capacity.0.saturating_mul(8),
+            withholds: fill.may_withhold(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         })
     }
@@ -74,14 +76,17 @@ mod tests {
     #[test]
     fn a_node_announces_what_its_section_says_and_each_fault_has_its_key() {
         let mut problems = Problems::default();
-        assert_eq!(Node::default().check(&mut problems), None);
+        assert_eq!(
+            Node::default().check(&Terms::default(), &mut problems),
+            None
+        );
         let node = Node {
             base: "https://edge.isp.example".to_owned(),
             plain: "http://edge.isp.example".to_owned(),
             prefixes: vec!["192.0.2.0/24".to_owned(), "2001:db8::/32".to_owned()],
             capacity: ByteSize(1_250_000_000),
         };
-        let announce = node.check(&mut problems).unwrap();
+        let announce = node.check(&Terms::default(), &mut problems).unwrap();
         assert_eq!(announce.capacity_bps, 10_000_000_000);
         assert_eq!(announce.prefixes.len(), 2);
         assert_eq!(problems.or(()), Ok(()));
@@ -92,7 +97,7 @@ mod tests {
             prefixes: vec!["192.0.2.1/24".to_owned()],
             capacity: ByteSize(1 << 41),
         };
-        assert_eq!(faulty.check(&mut problems), None);
+        assert_eq!(faulty.check(&Terms::default(), &mut problems), None);
         let keys = problems.into_vec().into_iter().map(|problem| problem.key);
         let expected = ["node.base", "node.plain", "node.prefixes", "node.capacity"];
         assert_eq!(keys.collect::<Vec<_>>(), expected);

@@ -113,5 +113,6 @@ fn the_file_for_a_nodes_operator_is_right_and_joins() {
     let settings = joined.check().unwrap();
     let announce = settings.announce.unwrap();
     assert_eq!(announce.capacity_bps, 10_000_000_000);
+    assert!(announce.withholds, "nobody is sent here by others");
     assert!(settings.tier.fill.hours.is_some() && settings.tier.disk.is_some());
 }

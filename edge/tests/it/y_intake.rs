@@ -13,6 +13,8 @@ use crate::house::{House, PROTOCOLS, signed};
 use crate::origin::{Gate, Origin, Reply, Step, path};
 
 const ELSEWHERE: &str = "https://edge.example:8443";
+/// What stands in the query of who was sent here.
+const SENT: &str = "millrace-sent=1";
 
 /// Hours that are closed now, and open half a day from now.
 fn closed() -> Fill {
@@ -62,7 +64,7 @@ async fn outside_its_hours_an_edge_gives_what_it_has_and_sends_viewers_elsewhere
             let absent = signed("/v/a/720p/segment_2.m4s");
             let got = client.open(method, &absent, &[]).await.whole().await;
             assert_eq!(got.status, 307, "{protocol} {got:?}");
-            assert_eq!(got.field("location"), format!("{ELSEWHERE}{absent}"));
+            assert_eq!(got.field("location"), format!("{ELSEWHERE}{absent}?{SENT}"));
             assert_eq!(got.field("cache-status"), "edge-1; detail=fill_hours");
             assert_eq!(got.field("cache-control"), "no-store");
             assert_eq!(got.field("access-control-allow-origin"), "*");
@@ -102,6 +104,54 @@ async fn a_connection_is_kept_when_its_viewer_is_sent_elsewhere() {
         assert!(head.starts_with("HTTP/1.1 307 "), "{head}");
     }
     assert_eq!(origin.requests(), 0);
+}
+
+#[tokio::test]
+async fn of_two_edges_that_send_to_each_other_the_second_says_when_to_come_again() {
+    let origin = Origin::start(|_| Reply::ok("a")).await;
+    let house = House::with(&origin, |config| config.fill = sent_elsewhere(closed())).await;
+    for protocol in PROTOCOLS {
+        let client = house.client(protocol);
+        let mut at = signed(&format!("/v/a/{protocol}?CMCD=a"));
+        let first = client.get(&at, &[]).await;
+        assert_eq!(first.status, 307);
+        // The other one is as this one.
+        at = first.field("location").replacen(ELSEWHERE, "", 1);
+        let second = client.get(&at, &[]).await;
+        assert_eq!((second.status, second.field("location")), (503, ""));
+        assert!(!second.field("retry-after").is_empty());
+    }
+    assert_eq!(origin.requests(), 0);
+    // Once there is something to give, it is the same object as ever.
+    set(&house, &Fill::default());
+    let own = signed("/v/a/1");
+    for (target, requests) in [(format!("{own}?{SENT}"), 1), (own, 1)] {
+        for protocol in PROTOCOLS {
+            assert_eq!(house.client(protocol).get(&target, &[]).await.status, 200);
+            assert_eq!(origin.requests(), requests, "{protocol} {target}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_site_hears_nothing_of_it_that_a_viewer_was_sent_here() {
+    let origin = Origin::start(|_| Reply::ok("a").field("cache-control", "max-age=60")).await;
+    let house = House::with(&origin, |config| config.serve = edge::config::Serve::Site).await;
+    for (target, requests) in [
+        ("/list?n=1&millrace-sent=1", 1),
+        ("/list?n=1", 1),
+        ("/bare?millrace-sent=1", 2),
+        ("/bare", 2),
+    ] {
+        let got = house.client(Protocol::H2).get(target, &[]).await;
+        assert_eq!((got.status, origin.requests()), (200, requests), "{target}");
+    }
+    assert!(
+        origin
+            .heads()
+            .iter()
+            .all(|head| !head.contains("millrace-sent"))
+    );
 }
 
 #[tokio::test]
@@ -172,7 +222,7 @@ async fn nobody_asks_a_parent_whether_a_film_is_public_outside_the_hours() {
     let got = client.get("/v/p/y", &[]).await;
     assert_eq!(
         (got.status, got.field("location")),
-        (307, "https://edge.example:8443/v/p/y")
+        (307, "https://edge.example:8443/v/p/y?millrace-sent=1")
     );
     assert_eq!(origin.requests(), 1);
 }
@@ -194,7 +244,7 @@ async fn what_would_change_something_is_not_passed_on_either() {
             .await;
         assert_eq!(
             (got.status, got.field("location")),
-            (307, "https://edge.example:8443/order?n=1")
+            (307, "https://edge.example:8443/order?n=1&millrace-sent=1")
         );
     }
     assert_eq!(origin.requests(), 0);

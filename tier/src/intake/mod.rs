@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use contracts::reason::Reason;
+use contracts::target;
 use prometheus::{Counter, IntCounter, IntCounterVec, Opts, Registry};
 use tokio::time::Instant;
 
@@ -135,8 +136,7 @@ impl Intake {
 
     /// Whether there is anything for which a request might be withheld.
     pub(crate) fn has_limits(&self) -> bool {
-        let terms = self.terms.load();
-        terms.hours.is_some() || terms.rate.is_some()
+        self.terms.load().may_withhold()
     }
 
     /// Asks whether a parent may be asked now.
@@ -193,7 +193,7 @@ impl Intake {
         Some(wait).filter(|wait| !wait.is_zero())
     }
 
-    /// Where to ask for what is not fetched here: the target as it came, at the best fallback.
+    /// Where to ask for what is not fetched here: the target as it came, at the best fallback, which sends nobody further.
     pub(crate) fn elsewhere(&self, target: &str) -> Option<String> {
         // Of a target in another form nobody can tell where its path begins.
         if !target.starts_with('/') {
@@ -201,7 +201,7 @@ impl Intake {
         }
         let terms = self.terms.load();
         let best = terms.fallbacks.first()?;
-        Some(format!("{}{target}", best.0))
+        Some(format!("{}{}", best.0, target::sent_on(target)))
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Fill {
     /// more at a time, and each of it slower.
     pub longest_wait: Span,
     /// Base URLs of edges that have what is not fetched here, such as `https://edge.example`, the best first: viewers are
-    /// sent to the first (307) with their tokens. Default none: 503 and `Retry-After`.
+    /// sent to the first (307) with their tokens, and no further from there. Default none: 503 and `Retry-After`.
     pub fallbacks: Vec<String>,
 }
 
@@ -62,6 +62,14 @@ impl Default for Terms {
             longest_wait: Fill::default().longest_wait.0,
             fallbacks: Vec::new(),
         }
+    }
+}
+
+impl Terms {
+    /// Whether there is anything for which a request might be withheld.
+    #[must_use]
+    pub const fn may_withhold(&self) -> bool {
+        self.hours.is_some() || self.rate.is_some()
     }
 }
 

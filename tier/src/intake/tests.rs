@@ -90,9 +90,13 @@ fn whoever_is_sent_elsewhere_goes_to_the_first_with_what_they_asked_for() {
         fallbacks: bases.map(|base| Fallback::parse(base).unwrap()).to_vec(),
         ..Terms::default()
     });
-    for target in ["/~token/v/1/a", "/v/1/a?t=token", "//other/v/1/a"] {
-        let there = intake.elsewhere(target);
-        assert_eq!(there, Some(format!("https://b.example:8443{target}")));
+    for (target, and) in [
+        ("/~token/v/1/a", '?'),
+        ("/v/1/a?t=token", '&'),
+        ("//other/v/1/a", '?'),
+    ] {
+        let there = format!("https://b.example:8443{target}{and}millrace-sent=1");
+        assert_eq!(intake.elsewhere(target), Some(there));
     }
     for target in ["http://other/v/1/a", "*", ""] {
         assert_eq!(

@@ -44,7 +44,8 @@ pub struct Context {
     pub(super) wishes: Option<Wishes>,
     /// What the cache has was passed over because the client wanted so.
     pub(super) passed_over: bool,
-    /// The target as it came, where the client may be sent elsewhere with it. It may hold a token.
+    /// The target as it came, where the client may be sent elsewhere with it: it was not sent here by another edge. It
+    /// may hold a token.
     pub(super) target: Option<String>,
     /// Why no parent is asked.
     pub(super) withheld: Option<Withheld>,

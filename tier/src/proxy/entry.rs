@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use contracts::cmcd;
 use contracts::reason::Reason;
+use contracts::target;
 use http::uri::Authority;
 use http::{Method, Version, header};
 use pingora::http::RequestHeader;
@@ -64,7 +65,10 @@ impl Proxy {
         }
         let target = raw_target(session).ok_or(Reason::Target)?;
         if ctx.internal {
-            return Ok(self.admission.readmit(&target)?);
+            let before = self.before_sent_on(&target);
+            return Ok(self
+                .admission
+                .readmit(before.as_deref().unwrap_or(&target))?);
         }
         let brings_body = !session.downstream_session.is_body_empty();
         let arrived = Arrived {
@@ -87,6 +91,8 @@ impl Proxy {
         let Arrived {
             request, target, ..
         } = *arrived;
+        let before = self.before_sent_on(target);
+        let target = before.as_deref().unwrap_or(target);
         if self.access.is_some() || self.prefetch.is_on() {
             ctx.cmcd = cmcd::of_query(target);
         }
@@ -132,13 +138,20 @@ impl Proxy {
             .parse()
             .map_err(|_| Error::explain(ErrorType::InternalError, "what was admitted is no URI"))?;
         if self.viewers.is_some() && self.intake.has_limits() {
-            ctx.target = raw_target(session);
+            let target = raw_target(session);
+            ctx.target = target.filter(|target| target::before_sent_on(target).is_none());
         }
         let scheme = from(session, ctx.protocol).scheme;
         let request = session.req_header_mut();
         request.set_uri(uri);
         self.know(request, scheme, ctx, admitted);
         Ok(())
+    }
+
+    /// The target as it was before another edge sent its viewer here.
+    fn before_sent_on(&self, target: &str) -> Option<String> {
+        self.viewers.as_ref()?;
+        target::before_sent_on(target)
     }
 
     /// Takes note by what an admitted request's object is known.

@@ -233,7 +233,8 @@ impl Fleet {
 }
 
 impl Condition {
-    fn is_well(&self, now: UnixSeconds) -> bool {
+    /// Whether it answers, and its lease goes on as far as is known.
+    pub(crate) fn is_well(&self, now: UnixSeconds) -> bool {
         self.healthy && self.lease.is_none_or(|until| now < until)
     }
 
