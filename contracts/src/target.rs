@@ -303,7 +303,12 @@ mod tests {
 
     #[test]
     fn who_is_sent_on_asks_for_the_same_and_is_known_by_it() {
-        for target in ["/~t.o.k/v/a", "/v/a?CAT=x", "/v/a?x&&y=", "/v/a?millrace-sent=2"] {
+        for target in [
+            "/~t.o.k/v/a",
+            "/v/a?CAT=x",
+            "/v/a?x&&y=",
+            "/v/a?millrace-sent=2",
+        ] {
             assert_eq!(before_sent_on(target), None, "{target}");
             let sent = sent_on(target);
             assert!(parse(&sent).is_ok(), "{sent}");

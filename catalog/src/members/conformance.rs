@@ -22,6 +22,7 @@ pub async fn all(members: Arc<dyn Members>) {
     of_two_who_enrol_at_once_with_one_secret_one_does(&members).await;
     a_node_gives_way_to_one_of_its_name_that_enrols_later(&*members).await;
     a_node_changes_by_its_own_words_and_by_an_operator_s(&*members).await;
+    a_node_that_moves_is_to_be_found_to_serve_anew(&*members).await;
     heartbeats_count_until_a_silence(&*members).await;
     a_dismissed_node_stays_so_until_it_is_forgotten(&*members).await;
 }
@@ -87,6 +88,13 @@ async fn found(members: &dyn Members, name: &str) -> Member {
     found.expect("there is such a node")
 }
 
+async fn activate(members: &dyn Members, name: &str, now: u64) {
+    let revision = found(members, name).await.revision;
+    let (name, now) = (node(name), UnixSeconds(now));
+    let activated = members.activate(&name, revision, now).await;
+    activated.expect("activate");
+}
+
 async fn joins_that_are_left_lapse_when_their_node_enrols(members: &dyn Members) {
     for id in ["left-1", "left-2"] {
         invited(members, id, "left").await;
@@ -148,10 +156,7 @@ async fn of_two_who_enrol_at_once_with_one_secret_one_does(members: &Arc<dyn Mem
 
 async fn a_node_gives_way_to_one_of_its_name_that_enrols_later(members: &dyn Members) {
     let name = node("a-1");
-    members
-        .activate(&name, UnixSeconds(1100))
-        .await
-        .expect("activate");
+    activate(members, "a-1", 1100).await;
     let ends = UnixSeconds(9000);
     assert!(members.certify(&name, "k1", ends).await.expect("certify"));
     invited(members, "j5", "a-1").await;
@@ -186,14 +191,11 @@ async fn a_node_changes_by_its_own_words_and_by_an_operator_s(members: &dyn Memb
             .await
             .expect("announce")
     );
-    members
-        .activate(&name, UnixSeconds(1200))
-        .await
-        .expect("activate");
-    members
-        .activate(&name, UnixSeconds(1300))
-        .await
-        .expect("activate again");
+    let stale = members.activate(&name, before.revision, NOW).await;
+    stale.expect("activate as it was");
+    assert_eq!(found(members, "a-1").await.activated, None);
+    activate(members, "a-1", 1200).await;
+    activate(members, "a-1", 1300).await;
     let wish = Change {
         drain: Some(true),
         weight: Some(7),
@@ -215,6 +217,26 @@ async fn a_node_changes_by_its_own_words_and_by_an_operator_s(members: &dyn Memb
     assert_eq!((after.drain, after.terms.weight), (false, Some(7)));
     let nobody = members.change(&node("nobody"), &undo).await;
     assert_eq!(nobody.expect("change"), None);
+}
+
+async fn a_node_that_moves_is_to_be_found_to_serve_anew(members: &dyn Members) {
+    let name = node("a-1");
+    let announces = async |announce: &Announce| {
+        let noted = members.announce(&name, "k5", announce).await;
+        assert!(noted.expect("announce"));
+        found(members, "a-1").await.activated
+    };
+    let mut announce = found(members, "a-1").await.announce;
+    announce.capacity_bps += 1;
+    assert_eq!(announces(&announce).await, Some(UnixSeconds(1200)));
+    let origin = |text| Origin::parse(text).expect("a test's base is one");
+    announce.base = origin("https://moved.isp.example");
+    assert_eq!(announces(&announce).await, None);
+    activate(members, "a-1", 1300).await;
+    announce.plain = Some(origin("http://moved.isp.example"));
+    assert_eq!(announces(&announce).await, None);
+    activate(members, "a-1", 1300).await;
+    assert_eq!(announces(&announce).await, Some(UnixSeconds(1300)));
 }
 
 fn beat(name: &str, first: u64, last: u64, count: u64) -> Beat {

@@ -80,7 +80,7 @@ pub struct Member {
     pub enrolled: UnixSeconds,
     /// When the last of its certificates ends.
     pub certificate_ends: UnixSeconds,
-    /// When it was first found to serve; `None`: not yet.
+    /// When it was first found to serve where it says; `None`: not yet.
     pub activated: Option<UnixSeconds>,
     /// When it was dismissed, if it was.
     pub dismissed: Option<UnixSeconds>,
@@ -155,14 +155,15 @@ pub trait Members: Send + Sync {
     /// All nodes by name, dismissed ones too.
     async fn list(&self) -> Result<Vec<Member>, Error>;
 
-    /// Notes what a node with that key announces; tells whether there is one that is not dismissed.
+    /// Notes what a node with that key announces; tells whether there is one that is not dismissed. One that can be
+    /// probed, and is reached elsewhere than before, is to be found to serve anew.
     async fn announce(&self, name: &NodeId, key: &str, announce: &Announce) -> Result<bool, Error>;
 
     /// Notes until when a node with that key has a certificate; tells whether there is one that is not dismissed.
     async fn certify(&self, name: &NodeId, key: &str, ends: UnixSeconds) -> Result<bool, Error>;
 
-    /// Notes that a node serves; once is enough.
-    async fn activate(&self, name: &NodeId, now: UnixSeconds) -> Result<(), Error>;
+    /// Notes that a node serves as it was at a revision; once is enough. Of one that has changed since nothing is noted.
+    async fn activate(&self, name: &NodeId, revision: u64, now: UnixSeconds) -> Result<(), Error>;
 
     /// Changes what an operator may change of a node that is not dismissed, and tells the outcome.
     async fn change(&self, name: &NodeId, change: &Change) -> Result<Option<Member>, Error>;

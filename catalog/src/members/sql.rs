@@ -106,10 +106,23 @@ impl Members for Sql {
     }
 
     async fn announce(&self, name: &NodeId, key: &str, announce: &Announce) -> Result<bool, Error> {
-        let sql = "UPDATE members SET revision = revision + 1, announce = $3 \
+        let within = begin(&self.db).await?;
+        // Held by the first statement, so that what is read stays until it is written.
+        let sql = "UPDATE members SET revision = revision + 1 \
                    WHERE name = $1 AND public_key = $2 AND dismissed_unix_s IS NULL";
-        let values = vec![name.as_str().into(), key.into(), json(announce)?];
-        Ok(change(&self.db, sql, values).await? == 1)
+        if change(&within, sql, vec![name.as_str().into(), key.into()]).await? == 0 {
+            return Ok(false);
+        }
+        let Some(member) = find(&within, name).await? else {
+            return Ok(false);
+        };
+        let serves_on = !member.terms.probe || member.announce.is_reached_as(announce);
+        let sql = "UPDATE members SET announce = $2, \
+                   activated_unix_s = CASE WHEN $3 THEN activated_unix_s END WHERE name = $1";
+        let values = vec![name.as_str().into(), json(announce)?, serves_on.into()];
+        change(&within, sql, values).await?;
+        within.commit().await.map_err(engine)?;
+        Ok(true)
     }
 
     async fn certify(&self, name: &NodeId, key: &str, ends: UnixSeconds) -> Result<bool, Error> {
@@ -120,10 +133,11 @@ impl Members for Sql {
         Ok(change(&self.db, sql, values).await? == 1)
     }
 
-    async fn activate(&self, name: &NodeId, now: UnixSeconds) -> Result<(), Error> {
-        let sql = "UPDATE members SET revision = revision + 1, activated_unix_s = $2 \
-                   WHERE name = $1 AND activated_unix_s IS NULL AND dismissed_unix_s IS NULL";
-        let values = vec![name.as_str().into(), seconds(now)];
+    async fn activate(&self, name: &NodeId, revision: u64, now: UnixSeconds) -> Result<(), Error> {
+        let sql = "UPDATE members SET revision = revision + 1, activated_unix_s = $3 \
+                   WHERE name = $1 AND revision = $2 \
+                   AND activated_unix_s IS NULL AND dismissed_unix_s IS NULL";
+        let values = vec![name.as_str().into(), number(revision), seconds(now)];
         change(&self.db, sql, values).await.map(drop)
     }
 

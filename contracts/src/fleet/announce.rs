@@ -34,6 +34,14 @@ pub struct Announce {
     pub version: String,
 }
 
+impl Announce {
+    /// Whether viewers reach it where another announcement says.
+    #[must_use]
+    pub fn is_reached_as(&self, other: &Self) -> bool {
+        (&self.base, &self.plain) == (&other.base, &other.plain)
+    }
+}
+
 /// Addresses that begin alike, such as `192.0.2.0/24`: no bits beyond the length; of IPv4 addresses within IPv6 the
 /// IPv4 network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -92,7 +92,9 @@ mod tests {
             edge("withholds", |edge| edge.withholds = true),
             edge("partner", |edge| edge.node.partner = true),
             edge("clear-only", |edge| edge.node.protected = false),
-            edge("plain", |edge| edge.base = "http://plain.example".to_owned()),
+            edge("plain", |edge| {
+                edge.base = "http://plain.example".to_owned()
+            }),
             (leaving.0, draining),
             edge("far", |_| {}),
             edge("near", |edge| edge.node.site = "isp-1".to_owned()),

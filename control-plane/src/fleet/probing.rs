@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use contracts::fleet::{Announce, Origin};
 use reqwest::Client;
 use runtime::shutdown::Shutdown;
 use tokio::sync::Semaphore;
@@ -35,20 +36,21 @@ pub(crate) async fn watch(app: Arc<App>, client: Client, mut shutdown: Shutdown)
         let mut asking = JoinSet::new();
         for entry in asked {
             let (client, turns) = (client.clone(), Arc::clone(&turns));
-            let (name, base) = (
-                entry.member.name.clone(),
-                entry.member.announce.base.clone(),
-            );
+            let name = entry.member.name.clone();
+            let announce = entry.member.announce.clone();
             asking.spawn(async move {
                 let _turn = turns.acquire_owned().await;
-                (name, answers(&client, base.as_str()).await)
+                let answered = answers(&client, &announce).await;
+                (name, announce, answered)
             });
         }
         loop {
             tokio::select! {
                 () = shutdown.requested() => return,
                 answered = asking.join_next() => match answered {
-                    Some(Ok((name, answered))) => door.roster.probed(&name, answered),
+                    Some(Ok((name, announce, answered))) => {
+                        door.roster.probed(&name, announce, answered);
+                    }
                     Some(Err(_)) => {}
                     None => break,
                 },
@@ -61,9 +63,21 @@ const fn is_asked(entry: &Entry) -> bool {
     entry.member.terms.probe && entry.member.dismissed.is_none()
 }
 
+/// Whether a node answers wherever it says that viewers reach it.
+async fn answers(client: &Client, announce: &Announce) -> bool {
+    for at in [Some(&announce.base), announce.plain.as_ref()] {
+        if let Some(at) = at
+            && !answers_at(client, at).await
+        {
+            return false;
+        }
+    }
+    true
+}
+
 /// Whether there is an HTTP server, over TLS one whose certificate is good. That it serves nothing at its root, or
 /// nobody without a token, is as it should be.
-async fn answers(client: &Client, base: &str) -> bool {
+async fn answers_at(client: &Client, base: &Origin) -> bool {
     let asked = client.head(format!("{base}/")).timeout(PATIENCE).send();
     asked
         .await

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use catalog::members::{Member, Members, Pulse};
-use contracts::fleet::Network;
+use contracts::fleet::{Announce, Network};
 use contracts::id::NodeId;
 use contracts::time::UnixSeconds;
 use runtime::shutdown::Shutdown;
@@ -27,6 +27,8 @@ const FAILURES: u32 = 2;
 /// What an edge weighs of which nothing is known, and how much capacity in bits a second makes a weight of one.
 const WEIGHT: u32 = 100;
 const WEIGHED_BPS: u64 = 100_000_000;
+/// The most that a node weighs by its own word: 100 Gbit/s. Beyond that it is for the operator to say.
+const MOST_BY_ITS_WORD: u64 = 1000;
 
 /// What is known of the nodes.
 pub(crate) struct Roster {
@@ -34,8 +36,7 @@ pub(crate) struct Roster {
     quarantine: Duration,
     seen: ArcSwap<Vec<Entry>>,
     again: Notify,
-    /// How often each node's last probes failed.
-    failures: Mutex<HashMap<NodeId, u32>>,
+    probes: Mutex<HashMap<NodeId, Probed>>,
     /// How each node stood when the log was last told.
     told: Mutex<HashMap<NodeId, State>>,
 }
@@ -47,6 +48,13 @@ pub(crate) struct Entry {
     pub(crate) pulse: Option<Pulse>,
 }
 
+/// What probes of a node have found, by what it announced then.
+struct Probed {
+    announce: Announce,
+    /// How many failed, one after another, up to the last.
+    failures: u32,
+}
+
 impl Roster {
     pub(crate) fn new(members: Arc<dyn Members>, quarantine: Duration) -> Self {
         Self {
@@ -54,7 +62,7 @@ impl Roster {
             quarantine,
             seen: ArcSwap::default(),
             again: Notify::new(),
-            failures: Mutex::default(),
+            probes: Mutex::default(),
             told: Mutex::default(),
         }
     }
@@ -74,13 +82,20 @@ impl Roster {
         State::of(&entry.member, entry.pulse.as_ref(), now, self.quarantine)
     }
 
-    /// Notes whether a node answered its probe.
-    pub(crate) fn probed(&self, node: &NodeId, answered: bool) {
+    /// Notes whether a node answered where it announced to be reached.
+    pub(crate) fn probed(&self, node: &NodeId, announce: Announce, answered: bool) {
         let failures = {
-            let mut failures = self.failures();
-            let count = failures.entry(node.clone()).or_default();
-            *count = if answered { 0 } else { count.saturating_add(1) };
-            *count
+            let mut probes = self.probes();
+            let before = probes.remove(node);
+            let before = before.filter(|before| before.announce.is_reached_as(&announce));
+            let before = before.map_or(0, |before| before.failures);
+            let failures = if answered {
+                0
+            } else {
+                before.saturating_add(1)
+            };
+            probes.insert(node.clone(), Probed { announce, failures });
+            failures
         };
         if failures == FAILURES {
             tracing::warn!(%node, "node {node} does not answer its probe");
@@ -88,20 +103,28 @@ impl Roster {
         self.look_again();
     }
 
+    /// How many probes failed, one after another, of a node where it is reached now; `None`: it was not asked there.
+    fn failures(&self, member: &Member) -> Option<u32> {
+        let probes = self.probes();
+        let probed = probes.get(&member.name)?;
+        let is_there = probed.announce.is_reached_as(&member.announce);
+        is_there.then_some(probed.failures)
+    }
+
     /// Whether a node may serve that has not: it was heard often enough, and answered where it can be asked.
     fn is_ready(&self, entry: &Entry, now: UnixSeconds) -> bool {
         let heard = |pulse| state::is_heard(pulse, now, self.quarantine);
-        let asked = || self.failures().get(&entry.member.name) == Some(&0);
+        let asked = || self.failures(&entry.member) == Some(0);
         entry.pulse.as_ref().is_some_and(heard) && (!entry.member.terms.probe || asked())
     }
 
-    fn is_answering(&self, node: &NodeId) -> bool {
-        let failures = self.failures();
-        failures.get(node).is_none_or(|count| *count < FAILURES)
+    fn is_answering(&self, member: &Member) -> bool {
+        let failures = self.failures(member);
+        failures.is_none_or(|count| count < FAILURES)
     }
 
-    fn failures(&self) -> MutexGuard<'_, HashMap<NodeId, u32>> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    fn probes(&self) -> MutexGuard<'_, HashMap<NodeId, Probed>> {
+        self.probes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks at the catalogue, and tells routing of it.
@@ -116,7 +139,7 @@ impl Roster {
             let targets: Vec<Target> = serving().map(|entry| target(&entry.member)).collect();
             routing.enrol(&targets, announced(serving().map(|entry| &entry.member)));
             let known = |name: &NodeId| entries.iter().any(|entry| entry.member.name == *name);
-            self.failures().retain(|name, _| known(name));
+            self.probes().retain(|name, _| known(name));
         }
         let news = entries.iter().map(|entry| {
             let fresh = self.condition(entry, now);
@@ -133,7 +156,8 @@ impl Roster {
             .iter()
             .filter(|entry| self.state(entry, now) == State::Joining && self.is_ready(entry, now));
         for entry in joining {
-            self.members.activate(&entry.member.name, now).await?;
+            let Member { name, revision, .. } = &entry.member;
+            self.members.activate(name, *revision, now).await?;
             self.look_again();
         }
         self.seen.store(Arc::new(entries));
@@ -169,7 +193,7 @@ impl Roster {
         let load = entry.pulse.as_ref();
         Condition {
             healthy: matches!(state, State::Active | State::Draining)
-                && self.is_answering(&entry.member.name),
+                && self.is_answering(&entry.member),
             draining: state == State::Draining,
             load: load.map_or(0.0, |pulse| state::load(&entry.member, pulse)),
             lease: None,
@@ -247,12 +271,12 @@ fn target(member: &Member) -> Target {
     }
 }
 
-/// What the operator says a node weighs, or else what it can send.
+/// What the operator says a node weighs, or else by what it says that it can send.
 pub(crate) fn weight(member: &Member) -> u32 {
     let by_capacity = || match member.announce.capacity_bps {
         0 => WEIGHT,
         capacity => {
-            let weight = (capacity / WEIGHED_BPS).clamp(1, 1_000_000);
+            let weight = (capacity / WEIGHED_BPS).clamp(1, MOST_BY_ITS_WORD);
             u32::try_from(weight).unwrap_or(WEIGHT)
         }
     };
@@ -435,7 +459,8 @@ mod tests {
             (0, 100),
             (1, 1),
             (10_000_000_000, 100),
-            (u64::MAX, 1_000_000),
+            (100_000_000_000, 1000),
+            (u64::MAX, 1000),
         ] {
             node.announce.capacity_bps = capacity;
             assert_eq!(weight(&node), wanted);

@@ -290,7 +290,10 @@ async fn nodes_that_fetch_at_some_hours_alone_are_not_sent_each_other_s_viewers(
         })
         .await;
         let told = fallbacks(node).await;
-        assert!(!told.contains("ours-1") && !told.contains("ours-2"), "{told}");
+        assert!(
+            !told.contains("ours-1") && !told.contains("ours-2"),
+            "{told}"
+        );
     }
 }
 
@@ -580,6 +583,25 @@ async fn a_node_that_can_be_asked_serves_nobody_before_it_answers() {
         state(&house, "isp-1").await == "active"
     })
     .await;
+    // It says that it is elsewhere, where nobody is.
+    let held = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = format!("http://{}", held.local_addr().unwrap());
+    drop(held);
+    for announce in [
+        json!({"base": nobody}),
+        json!({"base": format!("http://{address}"), "plain": nobody}),
+    ] {
+        json(node.beat(json!({"announce": announce})).await, 200).await;
+        assert_eq!(state(&house, "isp-1").await, "joining");
+        node.beats(&house, 4).await;
+        assert_eq!(state(&house, "isp-1").await, "joining");
+        let back = json!({"base": format!("http://{address}")});
+        json(node.beat(json!({"announce": back})).await, 200).await;
+        until("it is asked again", async || {
+            state(&house, "isp-1").await == "active"
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
