@@ -28,7 +28,9 @@ pub struct Config {
     /// How clients reach the control plane; the address of a video's status begins with it. Default
     /// `http://127.0.0.1:8080`.
     pub control_base: String,
-    /// Address of the store that takes the films. Default `file:///var/lib/millrace/store`.
+    /// Address of the store that takes the films: `file:///absolute/path`, or
+    /// `s3://bucket/prefix?credentials=/absolute/path`, after which more may stand (docs/operate.md). Default
+    /// `file:///var/lib/millrace/store`.
     pub store: String,
     /// The catalogue: `sqlite:///absolute/path` for one machine, `postgres://user@host/database` for
     /// several. The control plane opens the same. Default `sqlite:///var/lib/millrace/catalog.db`.
@@ -156,6 +158,7 @@ impl Config {
         let listen = problems.take("listen", self.listen.parse::<SocketAddr>());
         let internal = problems.take("internal", self.internal.parse::<SocketAddr>());
         problems.take("catalog", catalog::check_address(&self.catalog));
+        problems.take("store", store::check_address(&self.store));
         self.check_addresses(&mut problems);
         self.check_bounds(&mut problems);
         // Where the control plane knows who calls, operators are among them.
@@ -330,6 +333,7 @@ mod tests {
             listen: "0.0.0.0:7050".to_owned(),
             internal: "nowhere".to_owned(),
             public_base: "upload.example".to_owned(),
+            store: "s3://bucket".to_owned(),
             work: "work".to_owned(),
             chunk: ByteSize(1),
             lease: Span::seconds(1),
@@ -348,6 +352,7 @@ mod tests {
         for key in [
             "internal",
             "public_base",
+            "store",
             "work",
             "chunk",
             "lease",

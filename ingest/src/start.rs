@@ -132,6 +132,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
 /// What is wrong with each of them, by its key.
 pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     let mut problems = Problems::default();
+    problems.take("store", store::inspect(&settings.store));
     problems.take(
         "operator_key",
         Operator::read(settings.operator_key.as_deref()),

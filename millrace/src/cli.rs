@@ -106,6 +106,9 @@ pub(crate) struct Up {
     /// The folder of the built watch page
     #[arg(long, value_name = "FOLDER")]
     pub(crate) web: Option<PathBuf>,
+    /// The store's address, such as s3://bucket/prefix?…; without it, a folder of the state
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) store: Option<String>,
 }
 
 /// Options of every role.

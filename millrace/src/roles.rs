@@ -324,9 +324,10 @@ mod tests {
                 "drm.keys_secret",
             ];
             assert_eq!(found, secrets);
-            let ingest = format!("operator_key = '{file}'");
+            let ingest =
+                format!("operator_key = '{file}'\nstore = 's3://bucket/house?credentials={file}'");
             let found = faults(&ingest, ingest::Config::check, ingest::inspect);
-            assert_eq!(found, ["operator_key"]);
+            assert_eq!(found, ["store", "operator_key"]);
             let shield = format!(
                 "parents = ['http://127.0.0.1:1']\nhop_secret_file = '{file}'\n[upstream]\nhop_secret_file = '{file}'"
             );
@@ -343,12 +344,13 @@ mod tests {
             assert_eq!(found, ["tls", "keyring_file", "upstream.hop_secret_file"]);
         }
         let origin = format!(
-            "hop_secret = '{}'\nkeys_secret = '{}'",
+            "hop_secret = '{}'\nstore = 's3://bucket?credentials={}'\nkeys_secret = '{}'",
             empty.display(),
+            poor.display(),
             folder.path().join("absent").display()
         );
         let found = faults(&origin, origin::config::Config::check, origin::inspect);
-        assert_eq!(found, ["hop_secret", "keys_secret"]);
+        assert_eq!(found, ["store", "hop_secret", "keys_secret"]);
     }
 
     #[test]

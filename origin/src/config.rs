@@ -15,7 +15,9 @@ pub struct Config {
     pub listen: String,
     /// Address and port of `/metrics` and `/healthz`. Default `127.0.0.1:7041`.
     pub internal: String,
-    /// Address of the store that holds the films. Default `file:///var/lib/millrace/store`.
+    /// Address of the store that holds the films: `file:///absolute/path`, or
+    /// `s3://bucket/prefix?credentials=/absolute/path`, after which more may stand (docs/operate.md). Default
+    /// `file:///var/lib/millrace/store`.
     pub store: String,
     /// File with the credential that tiers must show in `millrace-hop`. Empty: whoever reaches the port is
     /// served, which is refused unless `listen` is a loopback address. Default empty.
@@ -177,12 +179,7 @@ impl Config {
             keys_secret: file(self.keys_secret),
             store: self.store,
         };
-        if settings.store.is_empty() {
-            problems.add(
-                "store",
-                "names no store: file:///an/absolute/path, for instance",
-            );
-        }
+        problems.take("store", store::check_address(&settings.store));
         if !(1..=10_000_000).contains(&settings.asset_entries) {
             problems.add("asset_entries", "must be 1 to 10000000");
         }

@@ -60,6 +60,7 @@ pub enum Error {
 /// What is wrong with each of them, by its key.
 pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     let mut problems = Problems::default();
+    problems.take("store", store::inspect(&settings.store));
     problems.take("hop_secret", secret(settings.hop_secret.as_deref()));
     problems.take("keys_secret", secret(settings.keys_secret.as_deref()));
     problems.or(())

@@ -16,6 +16,12 @@ pub enum Error {
         /// What is wrong with it, and what would be right.
         why: &'static str,
     },
+    /// The file with the credentials of a bucket cannot be used.
+    #[error("the store's credentials cannot be used: {why}")]
+    Credentials {
+        /// Which file, and what is wrong with it; holds no secret.
+        why: String,
+    },
     /// The answer would not fit in the memory one read may take; read a range or fetch a file.
     #[error("{key}: {size_bytes} bytes are more than one read may hold ({limit_bytes})")]
     TooLarge {
@@ -42,12 +48,13 @@ pub enum Error {
         /// The part.
         key: Key,
     },
-    /// The joined bytes are not those that were promised; nothing was stored.
+    /// The bytes are not those that were promised: to be joined, and then nothing was stored, or
+    /// when they were stored.
     #[error("{key}: the whole has SHA-256 {found}, promised was {promised}")]
     DigestMismatch {
-        /// Where the whole would have been stored.
+        /// Where the whole lies, or would have been stored.
         key: Key,
-        /// The digest the caller gave.
+        /// The digest that was given for it.
         promised: Digest,
         /// The digest of the bytes.
         found: Digest,

@@ -1,9 +1,11 @@
 //! The origin store: where films, mezzanines, indexes and images lie, whatever holds them.
 //!
 //! The path through it:
-//! 1. [`open`](open()) turns an address such as `file:///var/lib/millrace` into an [`Arc`](std::sync::Arc) of [`Store`];
+//! 1. [`open`](open()) turns an address such as `file:///var/lib/millrace` or `s3://bucket/prefix?…` into an
+//!    [`Arc`](std::sync::Arc) of [`Store`];
 //! 2. [`layout`] names the place of each thing as a [`Key`];
-//! 3. the [`Store`] reads, writes and joins objects; [`objects::directory`] keeps them in a folder.
+//! 3. the [`Store`] reads, writes and joins objects; [`objects::directory`] keeps them in a folder, `objects::s3`
+//!    (feature `s3`) in a bucket.
 //!
 //! What always holds:
 //! - an object appears whole or not at all: no reader sees half of one, also after a power cut;
@@ -23,4 +25,4 @@ pub use digest::Digest;
 pub use error::Error;
 pub use key::Key;
 pub use objects::{Part, Store, Writer, Written};
-pub use open::open;
+pub use open::{check_address, inspect, open};

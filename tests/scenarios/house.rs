@@ -124,7 +124,12 @@ impl Stage {
 
     /// Starts a house that publishes the film.
     pub(crate) fn house(&self) -> House {
-        House::start(&self.path("house"), &self.path("film.mp4"))
+        self.house_with(&[])
+    }
+
+    /// As [`house`](Self::house), with further options of `up`.
+    pub(crate) fn house_with(&self, options: &[&str]) -> House {
+        House::start(&self.path("house"), &self.path("film.mp4"), options)
     }
 }
 
@@ -161,7 +166,7 @@ pub(crate) fn root() -> PathBuf {
 }
 
 impl House {
-    fn start(dir: &Path, film: &Path) -> Self {
+    fn start(dir: &Path, film: &Path, options: &[&str]) -> Self {
         let web = root().join("web/dist");
         let mut child = Command::new(program())
             .args(["up", "--json", "--dir"])
@@ -170,6 +175,7 @@ impl House {
             .arg(film)
             .arg("--web")
             .arg(web)
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -28,3 +28,4 @@ mod k_orders;
 mod l_api;
 mod m_kills;
 mod n_nodes;
+mod o_buckets;

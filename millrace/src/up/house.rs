@@ -15,6 +15,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use super::addresses::Addresses;
 use super::plan::{self, Part};
 use super::state::State;
+use crate::cli;
 use crate::roles::Ready;
 
 /// How long a role may take to listen.
@@ -36,9 +37,9 @@ struct Process {
 }
 
 /// Starts every role, parents before children, and gives the house when all of them listen.
-pub(crate) async fn start(state: &State, web: Option<&Path>) -> anyhow::Result<House> {
+pub(crate) async fn start(state: &State, options: &cli::Up) -> anyhow::Result<House> {
     let mut roles = Vec::new();
-    let mut plan = plan::Plan::new(state, web);
+    let mut plan = plan::Plan::new(state, options);
     while let Some(part) = plan.next()? {
         let (process, ready) = spawn(state, &part).await?;
         roles.push(process);

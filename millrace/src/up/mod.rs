@@ -21,7 +21,7 @@ use crate::cli;
 
 pub(crate) async fn run(options: cli::Up) -> anyhow::Result<ExitCode> {
     let state = state::State::open(&options.dir)?;
-    let mut house = house::start(&state, options.web.as_deref()).await?;
+    let mut house = house::start(&state, &options).await?;
     let addresses = house.addresses().clone();
     // Whatever happens from here on, the roles are stopped before the answer is given.
     let outcome = tokio::select! {

@@ -10,6 +10,7 @@ use toml::{Table, toml};
 use super::addresses::{Addresses, Edge, Internal};
 use super::house::Ports;
 use super::state::State;
+use crate::cli;
 use crate::roles::Ready;
 
 /// The roles of a house, parents before children: a child is told where its parent listens.
@@ -35,7 +36,7 @@ pub(crate) struct Part {
 /// What is started so far, and what comes next.
 pub(crate) struct Plan<'a> {
     state: &'a State,
-    web: Option<&'a Path>,
+    options: &'a cli::Up,
     old_ports: Ports,
     /// Where the control plane will listen: ingest is told before it starts.
     control: String,
@@ -45,12 +46,12 @@ pub(crate) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub(crate) fn new(state: &'a State, web: Option<&'a Path>) -> Self {
+    pub(crate) fn new(state: &'a State, options: &'a cli::Up) -> Self {
         let old_ports = state.ports();
         let (control, held) = certain(&listen(&old_ports, "control", "http"));
         Self {
             state,
-            web,
+            options,
             old_ports,
             control,
             held,
@@ -223,7 +224,8 @@ impl<'a> Plan<'a> {
         let tokens = self.state.text("token.secret");
         let hop = self.state.text("hop.secret");
         let events = format!("file://{}", self.state.text("events"));
-        let web = self.web.map(Path::canonicalize).transpose();
+        let web = self.options.web.as_deref().map(Path::canonicalize);
+        let web = web.transpose();
         let web =
             web.context("the watch page's folder is missing; `cargo xtask setup` builds it")?;
         let web = web
@@ -270,7 +272,8 @@ impl<'a> Plan<'a> {
     }
 
     fn store(&self) -> String {
-        format!("file://{}", self.state.text("store"))
+        let given = self.options.store.clone();
+        given.unwrap_or_else(|| format!("file://{}", self.state.text("store")))
     }
 
     fn catalog(&self) -> String {

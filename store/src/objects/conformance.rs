@@ -21,6 +21,7 @@ pub async fn all(port: &dyn Store) {
     a_put_replaces(port).await;
     a_writer_is_seen_only_once_committed(port).await;
     a_file_is_stored_and_fetched(port).await;
+    what_was_fetched_may_be_stored_where_it_came_from(port).await;
     parts_join_in_order(port).await;
     a_join_that_cannot_be_stores_nothing(port).await;
     deletes_remove_and_may_be_repeated(port).await;
@@ -94,10 +95,22 @@ async fn a_file_is_stored_and_fetched(port: &dyn Store) {
     let (given, got) = (folder.0.join("given"), folder.0.join("got"));
     std::fs::write(&given, &bytes).unwrap();
     port.put_file(&key, &given).await.unwrap();
+    assert!(!given.exists(), "it was given away");
     assert_eq!(port.read(&key).await.unwrap().unwrap(), bytes);
     assert!(port.fetch(&key, &got).await.unwrap());
     assert_eq!(std::fs::read(&got).unwrap(), bytes);
     assert!(port.fetch(&key, &got).await.is_err(), "it exists already");
+}
+
+async fn what_was_fetched_may_be_stored_where_it_came_from(port: &dyn Store) {
+    let (key, bytes) = (key("conformance/again"), pattern(1000));
+    port.put(&key, bytes.clone()).await.unwrap();
+    let folder = tempdir();
+    let got = folder.0.join("got");
+    assert!(port.fetch(&key, &got).await.unwrap());
+    port.put_file(&key, &got).await.unwrap();
+    assert!(!got.exists(), "it was given away");
+    assert_eq!(port.read(&key).await.unwrap().unwrap(), bytes);
 }
 
 async fn parts_join_in_order(port: &dyn Store) {

@@ -142,7 +142,13 @@ impl Store for Directory {
             let mut source = File::open(&local).map_err(fail)?;
             source.sync_all().map_err(failed(key, "storing a file"))?;
             if rename_into_place(&local, &this.root, key).is_ok() {
-                return Ok(());
+                // Renaming one name of a file onto another of the same file does nothing.
+                return match fs::remove_file(&local) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        Err(failed(key, "removing the local file")(error))
+                    }
+                    _ => Ok(()),
+                };
             }
             // Another file system: copy, then give the local file up.
             let mut temporary = Temporary::new(&this.root).map_err(failed(key, "copying"))?;

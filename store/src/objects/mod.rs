@@ -10,6 +10,8 @@ use crate::{Digest, Error, Key};
 mod buffers;
 pub mod conformance;
 pub mod directory;
+#[cfg(feature = "s3")]
+pub mod s3;
 
 /// The most bytes that [`Store::read`] and [`Store::read_range`] hold in memory: 64 MiB. What holds them may be longer
 /// by a quarter.
@@ -28,7 +30,8 @@ pub trait Store: Send + Sync {
     /// Reads a whole object.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] beyond [`READ_LIMIT`].
+    /// [`Error::TooLarge`] beyond [`READ_LIMIT`], [`Error::DigestMismatch`] where the store keeps digests and the
+    /// bytes are not what was stored.
     async fn read(&self, key: &Key) -> Result<Option<Bytes>, Error>;
 
     /// Reads exactly the bytes of `range`. An empty range of an object that exists is empty.
@@ -50,8 +53,8 @@ pub trait Store: Send + Sync {
     /// [`Error::Full`], [`Error::Io`]; what was there is then still there.
     async fn put(&self, key: &Key, bytes: Bytes) -> Result<(), Error>;
 
-    /// Stores the content of the file `local`, which the caller gives away: it may be moved, and
-    /// nobody may write to it afterwards.
+    /// Stores the content of the file `local`, which the caller gives away: nobody may write to it from
+    /// now on, and once this has returned without an error, it is gone.
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::Io`]; what was there is then still there.
@@ -80,7 +83,7 @@ pub trait Store: Send + Sync {
     /// only be read: it may be the stored file itself. `false` when there is no such object.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`], and as [`read`](Self::read) where the bytes are not what was stored.
     async fn fetch(&self, key: &Key, local: &Path) -> Result<bool, Error>;
 
     /// Removes an object; one that is not there counts as removed.

@@ -1,0 +1,184 @@
+//! What a bucket does beyond what all stores promise: parts, digests, credentials.
+
+use std::fs;
+
+use test_s3::{KEY_ID, SECRET, Server};
+
+use super::*;
+use crate::objects::conformance;
+
+fn key(text: &str) -> Key {
+    Key::parse(text).unwrap()
+}
+
+/// Too much for one part.
+fn long() -> Bytes {
+    let mut bytes = vec![0; 9 << 20];
+    for (at, block) in (0_u8..=250).cycle().zip(bytes.chunks_mut(4096)) {
+        block.fill(at);
+    }
+    bytes.into()
+}
+
+/// What is given up is removed by a task of its own.
+async fn nothing_under_way(server: &Server) {
+    let gone = async {
+        while server.under_way() != (0, 0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let gone = tokio::time::timeout(Duration::from_secs(60), gone).await;
+    assert!(gone.is_ok(), "{:?} are left", server.under_way());
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut told = format!("{error:?} {error}");
+    let mut next = error.source();
+    while let Some(source) = next {
+        told = format!("{told} {source:?} {source}");
+        next = source.source();
+    }
+    told
+}
+
+#[tokio::test]
+async fn a_bucket_keeps_the_promises_of_a_store() {
+    let server = Server::start();
+    let store = crate::open(&server.store()).unwrap();
+    conformance::all(&*store).await;
+    assert_eq!(server.under_way(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_long_object_goes_in_parts_and_is_whole_or_not_there() {
+    let server = Server::start();
+    let store = crate::open(&server.store()).unwrap();
+    let (bytes, folder) = (long(), tempfile::tempdir().unwrap());
+
+    let mut writer = store.writer(&key("long")).await.unwrap();
+    for piece in bytes.chunks(3_000_001) {
+        writer.write(Bytes::copy_from_slice(piece)).await.unwrap();
+    }
+    assert_eq!(server.under_way().0, 1, "it goes in parts");
+    assert_eq!(store.size(&key("long")).await.unwrap(), None);
+    writer.commit().await.unwrap();
+    assert_eq!(store.read(&key("long")).await.unwrap().unwrap(), bytes);
+
+    let part = |from: usize, to: usize| {
+        let (key, bytes) = (key(&format!("part/{from}")), bytes.slice(from..to));
+        let size_bytes = bytes.len() as u64;
+        (Part { key, size_bytes }, bytes)
+    };
+    let mut parts = Vec::new();
+    for (part, bytes) in [part(0, 5_000_000), part(5_000_000, bytes.len())] {
+        store.put(&part.key, bytes).await.unwrap();
+        parts.push(part);
+    }
+    let wrong = store
+        .join(&parts, &key("joined"), &Digest::of(b"else"))
+        .await;
+    assert!(matches!(wrong, Err(Error::DigestMismatch { .. })));
+    assert_eq!(store.size(&key("joined")).await.unwrap(), None);
+    nothing_under_way(&server).await;
+    let joined = store
+        .join(&parts, &key("joined"), &Digest::of(&bytes))
+        .await;
+    assert_eq!(joined.unwrap(), bytes.len() as u64);
+
+    let local = folder.path().join("film");
+    assert!(store.fetch(&key("joined"), &local).await.unwrap());
+    assert_eq!(fs::read(&local).unwrap(), bytes);
+    store.put_file(&key("stored"), &local).await.unwrap();
+    let range = store.read_range(&key("stored"), 8_388_600..8_388_620).await;
+    assert_eq!(range.unwrap().unwrap(), bytes[8_388_600..8_388_620]);
+}
+
+#[tokio::test]
+async fn the_parts_of_what_is_given_up_go() {
+    let server = Server::start();
+    let store = crate::open(&server.store()).unwrap();
+    let mut writer = store.writer(&key("long")).await.unwrap();
+    writer.write(long()).await.unwrap();
+    assert_eq!(server.under_way().0, 1);
+    drop(writer);
+    nothing_under_way(&server).await;
+    assert_eq!(store.size(&key("long")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_the_bucket_spoilt_is_not_taken_for_what_was_stored() {
+    let server = Server::start();
+    let (bucket, folder) = (server.bucket(), tempfile::tempdir().unwrap());
+    let store = crate::open(&server.store_in(&bucket, &server.key())).unwrap();
+    store
+        .put(&key("film"), Bytes::from_static(b"whole"))
+        .await
+        .unwrap();
+    let object = server.root().join(bucket).join("house/film");
+    fs::write(object, b"wh0le").unwrap();
+    let read = store.read(&key("film")).await;
+    assert!(
+        matches!(read, Err(Error::DigestMismatch { .. })),
+        "{read:?}"
+    );
+    let local = folder.path().join("film");
+    let fetched = store.fetch(&key("film"), &local).await;
+    assert!(matches!(fetched, Err(Error::DigestMismatch { .. })));
+    assert!(!local.exists());
+}
+
+#[tokio::test]
+async fn a_read_that_would_not_fit_is_refused_before_memory_is_taken() {
+    let server = Server::start();
+    let bucket = server.bucket();
+    let store = crate::open(&server.store_in(&bucket, &server.key())).unwrap();
+    let big = key("big");
+    store.put(&big, Bytes::new()).await.unwrap();
+    let sparse = fs::File::create(server.root().join(bucket).join("house/big")).unwrap();
+    sparse.set_len(READ_LIMIT + 1).unwrap();
+    let whole = store.read(&big).await;
+    assert!(matches!(whole, Err(Error::TooLarge { .. })), "{whole:?}");
+    let range = store.read_range(&big, 0..READ_LIMIT + 1).await;
+    assert!(matches!(range, Err(Error::TooLarge { .. })), "{range:?}");
+    let tail = store.read_range(&big, READ_LIMIT..READ_LIMIT + 1);
+    assert_eq!(tail.await.unwrap().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_access_key_is_taken_anew_when_its_file_changes_and_never_told() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    let bucket = server.bucket();
+    for wrong in [
+        format!("{KEY_ID} wrong-s3cret"),
+        "nobodys-key-id wrong-s3cret wrong-t0ken".to_owned(),
+    ] {
+        fs::write(&file, &wrong).unwrap();
+        let store = crate::open(&server.store_in(&bucket, &file)).unwrap();
+        let error = store.put(&key("a"), Bytes::new()).await.unwrap_err();
+        let told = chain(&error);
+        for word in wrong.split(' ') {
+            assert!(!told.contains(word), "{told}");
+        }
+        assert!(matches!(error, Error::Io { .. }), "{told}");
+        // Whoever has the right to may mend it while the house runs.
+        fs::write(&file, format!("{KEY_ID} {SECRET}")).unwrap();
+        store.put(&key("a"), Bytes::new()).await.unwrap();
+        // A broken one changes nothing.
+        fs::write(&file, "x").unwrap();
+        assert_eq!(store.size(&key("a")).await.unwrap(), Some(0));
+    }
+    let nowhere = server.store_in(&bucket, &folder.path().join("absent"));
+    assert!(matches!(
+        crate::open(&nowhere),
+        Err(Error::Credentials { .. })
+    ));
+    assert!(matches!(
+        crate::inspect(&nowhere),
+        Err(Error::Credentials { .. })
+    ));
+    fs::write(&file, "only-s3cret").unwrap();
+    let error = crate::inspect(&server.store_in(&bucket, &file)).unwrap_err();
+    assert!(!chain(&error).contains("only-s3cret"));
+}
