@@ -247,6 +247,28 @@ mod tests {
             ),
             ("perl -e 'socket(S,1,1,0) or die $!'", "not permitted"),
             ("unshare -rn true", "not permitted"),
+            (&format!("chmod 000 {beside}"), "not permitted"),
+            (
+                &format!("perl -e 'utime(1, 1, \"{beside}\") or die $!'"),
+                "not permitted",
+            ),
+            (
+                &format!("perl -e 'truncate(\"{beside}\", 0) or die $!'"),
+                "not permitted",
+            ),
+            (
+                &format!("prlimit --pid {} --nofile=3", std::process::id()),
+                "not permitted",
+            ),
+            (
+                &format!("taskset -p 1 {}", std::process::id()),
+                "not permitted",
+            ),
+            (
+                "perl -MPOSIX=setsid -e 'setsid() > 0 or die $!'",
+                "not permitted",
+            ),
+            ("perl -e 'setpgrp(0, 0) or die $!'", "not permitted"),
         ] {
             let (end, output) = shell(script, WIDE).await;
             let End::Failed(why) = end else {

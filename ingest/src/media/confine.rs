@@ -10,7 +10,10 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd,
     Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
 };
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
 
 /// What may be reached besides the system's own programs and libraries.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +44,7 @@ impl Strength {
         match self {
             Self::Whole => None,
             Self::Files => Some(
-                "this kernel's Landlock is older than 6.12: encoders may signal other processes of ingest's user",
+                "this kernel's Landlock is older than 6.12: encoders may signal other processes of ingest's user, and before 6.2 empty its files",
             ),
             Self::Network => Some(
                 "this kernel has no Landlock, or hides it: encoders can read and write every file that ingest can",
@@ -72,7 +75,9 @@ fn files(room: Room<'_>) -> Result<Strength, landlock::RulesetError> {
         .handle_access(AccessNet::from_all(LANDLOCK))?
         .scope(Scope::from_all(LANDLOCK))?
         .create()?;
-    let program = std::fs::canonicalize(room.program).ok();
+    // A bare name is looked up in the system's folders, which are allowed anyhow, and never in the working directory.
+    let program = room.program.is_absolute().then_some(room.program);
+    let program = program.and_then(|program| std::fs::canonicalize(program).ok());
     let programs = program.as_deref().and_then(Path::parent);
     let ruleset = SYSTEM
         .iter()
@@ -115,11 +120,18 @@ fn allow(
 }
 
 fn calls() -> Result<BpfProgram, seccompiler::BackendError> {
-    let denied = DENIED.into_iter().flat_map(|call| {
-        // The same call under the numbers of 32-bit pointers.
-        [call, call | X32].map(|call| (call, Vec::new()))
-    });
-    let denied: BTreeMap<i64, Vec<_>> = denied.collect();
+    let mut denied: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+    // The same call under the numbers of 32-bit pointers.
+    let numbers = |call: i64| [call, call | X32];
+    for call in DENIED.into_iter().chain(DENIED_HERE.iter().copied()) {
+        denied.extend(numbers(call).map(|call| (call, Vec::new())));
+    }
+    for (call, argument) in OF_OTHERS {
+        let another =
+            SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0)?;
+        let rule = SeccompRule::new(vec![another])?;
+        denied.extend(numbers(call).map(|call| (call, vec![rule.clone()])));
+    }
     SeccompFilter::new(
         denied,
         SeccompAction::Allow,
@@ -159,8 +171,9 @@ const ARCH: TargetArch = TargetArch::x86_64;
 #[cfg(target_arch = "aarch64")]
 const ARCH: TargetArch = TargetArch::aarch64;
 const X32: i64 = 0x4000_0000;
-/// Sockets by themselves and by `io_uring`; other processes; the kernel's own state.
-const DENIED: [i64; 18] = [
+/// Sockets by themselves and by `io_uring`; other processes; the kernel's own state; what is said of a file beside its
+/// content, over which Landlock has no say; another session or group than ingest's own.
+const DENIED: [i64; 42] = [
     libc::SYS_socket,
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
@@ -168,7 +181,10 @@ const DENIED: [i64; 18] = [
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
     libc::SYS_pidfd_getfd,
+    libc::SYS_setsid,
+    libc::SYS_setpgid,
     libc::SYS_unshare,
     libc::SYS_setns,
     libc::SYS_mount,
@@ -179,7 +195,52 @@ const DENIED: [i64; 18] = [
     libc::SYS_add_key,
     libc::SYS_request_key,
     libc::SYS_keyctl,
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_semget,
+    libc::SYS_msgget,
+    libc::SYS_truncate,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    FCHMODAT2,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_utimensat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    libc::SYS_name_to_handle_at,
 ];
+/// The same by calls that only older architectures have.
+#[cfg(target_arch = "x86_64")]
+const DENIED_HERE: &[i64] = &[
+    libc::SYS_chmod,
+    libc::SYS_chown,
+    libc::SYS_lchown,
+    libc::SYS_utime,
+    libc::SYS_utimes,
+    libc::SYS_futimesat,
+];
+#[cfg(target_arch = "aarch64")]
+const DENIED_HERE: &[i64] = &[];
+/// What a process may say of itself only, and which argument names another: limits, priorities, processors.
+const OF_OTHERS: [(i64, u8); 7] = [
+    (libc::SYS_prlimit64, 0),
+    (libc::SYS_setpriority, 1),
+    (libc::SYS_ioprio_set, 1),
+    (libc::SYS_sched_setaffinity, 0),
+    (libc::SYS_sched_setscheduler, 0),
+    (libc::SYS_sched_setparam, 0),
+    (libc::SYS_sched_setattr, 0),
+];
+/// Under one number everywhere; newer than some C libraries.
+const FCHMODAT2: i64 = 452;
 
 #[cfg(test)]
 mod tests {
