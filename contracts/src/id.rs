@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// A string is not an id of the kind that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +79,7 @@ id!(
     UploadId, "upload", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
 );
 id!(
-    /// One playback session; also the `s` claim of its token.
+    /// One playback session. What stands in its tokens, as the claim `s`, is another id: its [mark](SessionId::mark).
     SessionId, "session", 64, "1 to 64 of A-Z a-z 0-9 _ -", url_safe
 );
 id!(
@@ -148,8 +149,34 @@ drawn!(
     VideoId, UploadId, SessionId, UserId, ChannelId, LoginId, ApiKeyId, GrantId, FeedId, JoinId
 );
 
+impl SessionId {
+    /// What is told of a session to whom it does not belong: in the tokens of its addresses, in orders to edges, to
+    /// vendors, in logs. Whoever knows the id acts for the player; from this it is not found.
+    #[must_use]
+    pub fn mark(&self) -> Self {
+        Self(marked(&self.0))
+    }
+}
+
+/// Whether a text looks as ids do that are drawn here.
+pub(crate) fn is_drawn(text: &str) -> bool {
+    text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// The mark of a text that may be the id of a session.
+pub(crate) fn marked(text: &str) -> String {
+    let digest = Sha256::digest(format!("millrace session\n{text}"));
+    let mut half = [0; 16];
+    half.iter_mut()
+        .zip(digest)
+        .for_each(|(to, from)| *to = from);
+    base62(half)
+}
+
+/// How many digits 128 bits have in base 62.
+const DIGITS: usize = 22;
+
 fn base62(bits: [u8; 16]) -> String {
-    const DIGITS: u128 = 22;
     let mut rest = u128::from_be_bytes(bits);
     (0..DIGITS)
         .map(|_| {
@@ -203,6 +230,16 @@ mod tests {
             assert_eq!(SessionId::parse(drawn.as_str()).as_ref(), Ok(&drawn));
             assert_ne!(drawn.as_str(), low.as_str());
         }
+    }
+
+    #[test]
+    fn the_mark_of_a_session_is_always_the_same_and_tells_nothing_of_it() {
+        let of = |id: &str| SessionId::parse(id).unwrap().mark();
+        assert_eq!(of("s1"), of("s1"));
+        assert_ne!(of("s1"), of("s2"));
+        // `printf 'millrace session\ns1' | sha256sum`, the first half of it in base 62, last digit first.
+        assert_eq!(of("s1").as_str(), "Vp0TNattx2YM2dC7p9pOf1");
+        assert_ne!(of("s1").mark(), of("s1"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::read::{Member, Pair, Value, pairs, unescaped};
+use crate::id::{is_drawn, marked};
 use crate::json;
 
 /// What a player said with one request; of a key that was said twice, the last.
@@ -77,7 +78,8 @@ impl<'a> Report<'a> {
     }
 
     /// Writes it as a JSON object. Keys that may have several values have an array of objects, always; numbers are in
-    /// the units of the standard.
+    /// the units of the standard. Of a session that may be one of ours its mark is written: whoever knows its id acts
+    /// for the player.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.push(b'{');
         for (at, pair) in self.pairs.iter().enumerate() {
@@ -89,6 +91,9 @@ impl<'a> Report<'a> {
             out.extend_from_slice(pair.key.as_bytes());
             out.extend_from_slice(b"\":");
             match pair.value {
+                Value::Text(said) if pair.key == "sid" && is_drawn(said) => {
+                    json::string(out, marked(said).as_bytes());
+                }
                 list @ Value::List(_) => write_all(out, list.members().flatten()),
                 value if pair.kind.has_list() => write_all(out, std::iter::once(value.into())),
                 value => write(out, value),

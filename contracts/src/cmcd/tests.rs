@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::id::SessionId;
 
 fn read(data: &str) -> (Json, usize) {
     let mut report = Report::default();
@@ -55,6 +56,19 @@ fn alike(json: Json) -> Json {
             .collect(),
         other => other,
     }
+}
+
+#[test]
+fn of_a_session_that_may_be_ours_its_mark_is_written() {
+    let id = SessionId::from_random([7; 16]);
+    let (says, dropped) = read(&format!("sid=\"{id}\",su"));
+    assert_eq!(dropped, 0);
+    assert_eq!(says, json!({"sid": id.mark().as_str(), "su": true}));
+    // The collector is told the id itself.
+    let said = format!("sid=\"{id}\"");
+    let mut report = Report::default();
+    report.read(&said);
+    assert_eq!(report.text("sid").as_deref(), Some(id.as_str()));
 }
 
 #[test]

@@ -65,7 +65,8 @@ pub(crate) fn take(
     }
     let system = licence.system.as_str();
     app.metrics.licences.with_label_values(&[system]).inc();
-    tracing::info!(session.id = %licence.sid, video.id = %licence.asset, system, "a {system} licence for session {}", licence.sid);
+    let session = licence.sid.mark();
+    tracing::info!(session.mark = %session, video.id = %licence.asset, system, "a {system} licence for session {session}");
     Ok(())
 }
 

@@ -85,8 +85,8 @@ impl Orders {
         &self,
         sessions: impl IntoIterator<Item = (SessionId, UnixSeconds)> + Send,
     ) -> Result<u64, catalog::Error> {
-        let revoke = |(session, until)| {
-            let what = Revoked::Session(session);
+        let revoke = |(session, until): (SessionId, UnixSeconds)| {
+            let what = Revoked::Session(session.mark());
             Order::Revoke(Revocation { what, until })
         };
         let orders: Vec<Order> = sessions.into_iter().map(revoke).collect();

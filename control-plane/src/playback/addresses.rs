@@ -31,7 +31,8 @@ impl App {
         let contents = contents.map_err(catalogue)?;
         let mut bases = self.bases(session, places, terms)?.into_iter();
         let (name, base) = bases.next().ok_or_else(no_edge)?;
-        tracing::debug!(session.id = %session.id, edge = name, "session {} plays at {name}", session.id);
+        let mark = session.id.mark();
+        tracing::debug!(session.mark = %mark, edge = name, "session {mark} plays at {name}");
         let way = self.way(video, terms.system);
         let manifests = Manifests::at(&base, &video.id, way);
         let steering = self.can_steer(session, video, at);

@@ -137,7 +137,8 @@ async fn begin(app: &App, new: NewSession) -> Result<Session, Problem> {
     match started.map_err(catalogue)? {
         Started::New(session) => {
             app.metrics.sessions.inc();
-            tracing::info!(session.id = %session.id, video.id = %session.video, "session {} begins for video {}", session.id, session.video);
+            let (mark, video) = (session.id.mark(), &session.video);
+            tracing::info!(session.mark = %mark, video.id = %video, "session {mark} begins for video {video}");
             Ok(session)
         }
         Started::Same(session) => Ok(session),

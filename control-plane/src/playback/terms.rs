@@ -50,7 +50,7 @@ impl Terms {
 
     /// The claims of a token for a path.
     pub(crate) fn claims(&self, mut claims: Claims, session: &SessionId) -> Claims {
-        claims.session = Some(session.clone());
+        claims.session = Some(session.mark());
         claims.renditions.clone_from(&self.renditions);
         claims.countries = self
             .country

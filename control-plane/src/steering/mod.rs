@@ -91,7 +91,8 @@ pub(crate) async fn show(
         .with_label_values(&[said.by, action])
         .inc();
     let bits = said.throughput_bps;
-    tracing::debug!(session.id = %session.id, best = best.name, action, throughput_bps = bits, "session {} is steered", session.id);
+    let mark = session.id.mark();
+    tracing::debug!(session.mark = %mark, best = best.name, action, throughput_bps = bits, "session {mark} is steered");
     let steering = Steering {
         version: 1,
         ttl: app.settings.steering_ttl.as_secs(),

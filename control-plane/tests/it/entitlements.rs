@@ -6,7 +6,7 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 use crate::callers::key;
-use crate::house::{House, NOW, OPERATOR, json, problem};
+use crate::house::{House, NOW, OPERATOR, json, mark, problem};
 use crate::people::{house, on, somebody};
 
 const START: &str = "/v1/playback/start";
@@ -168,7 +168,7 @@ async fn what_is_taken_back_ends_what_it_let_be_watched() {
         assert_eq!(actions().await, ["not_entitled", "lives", "lives"]);
         let told = house.revoked().await;
         assert_eq!(told.len(), 1, "{told:?}");
-        assert_eq!(told[0].0, begun[0]["session_id"].as_str().unwrap());
+        assert_eq!(told[0].0, mark(&begun[0]));
         problem(start(&house, &ann, "one").await, 404, "video-not-found").await;
         // Another grant for the same: taking one back takes nothing away.
         let all = grant(&house, OPERATOR, json!({"user_id": user, "site": true})).await;
@@ -214,7 +214,7 @@ async fn who_may_do_less_or_is_gone_watches_no_more_than_that() {
         assert_eq!(removed.status(), 204);
         assert_eq!(actions().await, ["stop", "stop"]);
         let told: Vec<String> = house.revoked().await.into_iter().map(|one| one.0).collect();
-        let begun = [&secret, &open].map(|playback| playback["session_id"].as_str().unwrap());
+        let begun = [&secret, &open].map(mark);
         assert_eq!(told, begun);
     }
 }

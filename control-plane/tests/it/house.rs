@@ -6,7 +6,7 @@ use catalog::Catalog;
 use catalog::videos::{Event, NewVideo};
 use contracts::asset::Privacy;
 use contracts::feed::{Entry, Order};
-use contracts::id::VideoId;
+use contracts::id::{SessionId, VideoId};
 use contracts::revocation::Revoked;
 use contracts::time::UnixSeconds;
 use contracts::token::{Accepted, KeyRing, Request, verify};
@@ -141,7 +141,7 @@ impl House {
         self.request(Method::POST, path).json(body)
     }
 
-    /// The sessions that edges were ordered to refuse, with until when, oldest first.
+    /// The marks of the sessions that edges were ordered to refuse, with until when, oldest first.
     pub(crate) async fn revoked(&self) -> Vec<(String, u64)> {
         let page = self.catalog.feed.after(0, UnixSeconds(NOW)).await.unwrap();
         let session = |entry: &Entry| match &entry.order {
@@ -187,6 +187,12 @@ pub(crate) async fn problem(response: Response, status: u16, kind: &str) -> Valu
         assert!(!problem[member].as_str().unwrap().is_empty(), "{problem}");
     }
     problem
+}
+
+/// What edges and logs are told of a session that has begun.
+pub(crate) fn mark(playback: &Value) -> String {
+    let id = SessionId::parse(playback["session_id"].as_str().unwrap()).unwrap();
+    id.mark().to_string()
 }
 
 /// The base of a URL and its target, token and query included.

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use contracts::asset::Privacy;
 use serde_json::json;
 
-use crate::house::{House, OPERATOR, json, split};
+use crate::house::{House, OPERATOR, json, mark, split};
 
 #[derive(Clone, Default)]
 struct Paper(Arc<Mutex<Vec<u8>>>);
@@ -87,7 +87,8 @@ async fn requests_and_sessions_are_logged_and_no_secret_is() {
 
     let log = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
     let session = playback["session_id"].as_str().unwrap();
-    for wanted in ["/v1/playback/start", session, "request.id", "took_ms"] {
+    let mark = mark(&playback);
+    for wanted in ["/v1/playback/start", &mark, "request.id", "took_ms"] {
         assert!(log.contains(wanted), "{wanted} is not in {log}");
     }
     let token = targets[0].split('/').nth(1).unwrap();
@@ -96,6 +97,7 @@ async fn requests_and_sessions_are_logged_and_no_secret_is() {
     for secret in [
         OPERATOR,
         "a-key-that-is-wrong",
+        session,
         token,
         tag,
         signature,

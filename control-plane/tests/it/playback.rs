@@ -9,7 +9,7 @@ use contracts::time::UnixSeconds;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::house::{House, KEYS, NOW, OPERATOR, at_the_edge, json, problem, split};
+use crate::house::{House, KEYS, NOW, OPERATOR, at_the_edge, json, mark, problem, split};
 
 const START: &str = "/v1/playback/start";
 
@@ -42,7 +42,7 @@ async fn a_session_names_manifests_that_an_edge_admits_until_the_film_was_watche
         let url = playback["manifests"][member].as_str().unwrap();
         let accepted = at_the_edge(KEYS, url, NOW).unwrap();
         assert_eq!(accepted.path, format!("/v/film1/{file}"));
-        assert_eq!(accepted.session.unwrap().as_str(), session);
+        assert_eq!(accepted.session.unwrap().as_str(), mark(&playback));
         // What the manifest names relative to itself is admitted too, another film is not.
         let segment = url.replace(file, "720p/segment_1.m4s");
         assert!(at_the_edge(KEYS, &segment, expires - 1).is_ok());
@@ -166,10 +166,33 @@ async fn of_a_session_that_is_stopped_the_edges_are_ordered_once_to_refuse_its_t
     let stopped = house.request(Method::DELETE, &path).send().await.unwrap();
     assert_eq!(stopped.status(), 204);
     let page = house.catalog.feed.after(0, UnixSeconds(NOW)).await.unwrap();
-    let what = Revoked::Session(SessionId::parse(session).unwrap());
+    let what = Revoked::Session(SessionId::parse(session).unwrap().mark());
     let until = UnixSeconds(playback["expires_at"].as_u64().unwrap());
     let orders: Vec<Order> = page.entries.into_iter().map(|entry| entry.order).collect();
     assert_eq!(orders, [Order::Revoke(Revocation { what, until })]);
+}
+
+#[tokio::test]
+async fn what_edges_and_logs_know_of_a_session_does_not_act_for_its_player() {
+    let house = House::start().await;
+    house.film("film1", Privacy::Public).await;
+    let playback = start(&house, "film1").await;
+    let url = playback["manifest_url"].as_str().unwrap();
+    let shown = at_the_edge(KEYS, url, NOW).unwrap().session.unwrap();
+    assert!(!url.contains(playback["session_id"].as_str().unwrap()));
+    for (method, path) in [
+        (Method::DELETE, format!("/v1/playback/{shown}")),
+        (Method::POST, format!("/v1/playback/{shown}/stop")),
+        (Method::POST, format!("/v1/playback/{shown}/heartbeat")),
+        (Method::GET, format!("/v1/steering/{shown}")),
+        (Method::GET, format!("/v1/steering/{shown}/master.m3u8")),
+    ] {
+        let answer = house.request(method, &path).send().await.unwrap();
+        problem(answer, 404, "session-not-found").await;
+    }
+    let beat = playback["heartbeat"]["url"].as_str().unwrap();
+    let lives = house.request(Method::POST, beat).send().await.unwrap();
+    assert_eq!(json(lives, 200).await["action"], "continue");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::callers::key;
 use crate::drm::{HOP, write};
-use crate::house::{House, KEYS, NOW, OPERATOR, at_the_edge, json, problem, split};
+use crate::house::{House, KEYS, NOW, OPERATOR, at_the_edge, json, mark, problem, split};
 use crate::people::configured;
 
 const START: &str = "/v1/playback/start";
@@ -193,7 +193,7 @@ async fn a_start_names_texts_and_pictures_as_the_origin_has_them() {
     ] {
         let accepted = at_the_edge(KEYS, url.as_str().unwrap(), NOW).unwrap();
         assert_eq!(accepted.path, path);
-        assert_eq!(accepted.session.unwrap().as_str(), playback["session_id"]);
+        assert_eq!(accepted.session.unwrap().as_str(), mark(&playback));
     }
     assert_eq!(playback["subtitles"].as_array().unwrap().len(), 1);
 }

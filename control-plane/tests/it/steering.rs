@@ -15,7 +15,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::house::{House, KEYS, NOW, at_the_edge, json, problem};
+use crate::house::{House, KEYS, NOW, at_the_edge, json, mark, problem};
 
 const MASTER: &str = "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-INDEPENDENT-SEGMENTS\n\
     #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"aac\",NAME=\"English\",DEFAULT=YES,URI=\"audio-en/playlist.m3u8\"\n\
@@ -144,10 +144,7 @@ async fn steering_is_offered_where_two_edges_can_play_the_film_and_not_where_one
 async fn the_playlist_of_a_session_leads_to_every_edge_with_its_token_and_to_its_steering() {
     let (house, edges) = house().await;
     let playback = start(&house).await;
-    let (session, url) = (
-        text(&playback, "/session_id"),
-        text(&playback, "/steered/hls"),
-    );
+    let url = text(&playback, "/steered/hls");
     let asked = house
         .request(Method::GET, url)
         .header("origin", "https://elsewhere.example");
@@ -173,7 +170,7 @@ async fn the_playlist_of_a_session_leads_to_every_edge_with_its_token_and_to_its
             .unwrap();
         let accepted = at_the_edge(KEYS, variant, NOW).unwrap();
         assert_eq!(accepted.path, "/v/film1/240p/playlist.m3u8");
-        assert_eq!(accepted.session.unwrap().as_str(), session);
+        assert_eq!(accepted.session.unwrap().as_str(), mark(&playback));
     }
     let before = playlist
         .lines()

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::callers::key;
-use crate::house::{House, NOW, OPERATOR, json, problem};
+use crate::house::{House, NOW, OPERATOR, json, mark, problem};
 use crate::licences;
 use crate::people::{configured, somebody};
 
@@ -309,8 +309,7 @@ async fn edges_are_told_once_of_what_ended_before_its_token() {
     let told = house.revoked().await;
     let mut wanted = Vec::new();
     for playback in [&lost, &second] {
-        let id = playback["session_id"].as_str().unwrap().to_owned();
-        wanted.push((id, playback["expires_at"].as_u64().unwrap()));
+        wanted.push((mark(playback), playback["expires_at"].as_u64().unwrap()));
     }
     assert_eq!(told, wanted);
 }

@@ -230,7 +230,8 @@ impl Folder {
         let mut told: Told = match remembered.transpose() {
             Ok(told) => told.unwrap_or_else(|| Told::nothing(first, self.rules.view_after)),
             Err(error) => {
-                tracing::error!(session.id = %id, "what session {id} told cannot be read, and what it tells is not counted: {error}");
+                let mark = id.mark();
+                tracing::error!(session.mark = %mark, "what session {mark} told cannot be read, and what it tells is not counted: {error}");
                 return;
             }
         };
