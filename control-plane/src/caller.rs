@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::http::request::Parts;
 use catalog::SecretDigest;
 use catalog::users::Role;
-use contracts::id::{ApiKeyId, LoginId, UserId};
-use runtime::operator::bearer;
+use contracts::id::{ApiKeyId, UserId};
+use runtime::operator::{bearer, is_asked_at_home};
 use runtime::problem::Problem;
 
 use crate::app::App;
@@ -25,7 +26,8 @@ const LONGEST: usize = 8 * 1024;
 /// and asks it what may be done.
 ///
 /// Who shows nothing is anonymous; where everybody is the operator, as on a loopback address
-/// without an operator key, it is the operator, unless a proxy says that it is not on this machine.
+/// without an operator key, it is the operator, unless a proxy says that it is not on this machine, or a browser that a
+/// page of elsewhere sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
     /// Nothing was shown.
@@ -43,8 +45,8 @@ pub(crate) enum Caller {
 pub(crate) struct Person {
     pub(crate) id: UserId,
     pub(crate) role: Role,
-    /// The login; none with an outside issuer.
-    pub(crate) login: Option<LoginId>,
+    /// The outside issuer who vouches for them; none with an account here.
+    pub(crate) issuer: Option<String>,
 }
 
 /// A backend with an API key.
@@ -154,9 +156,14 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let here = app.takes_for_operator(client, &parts.headers);
         let Ok(client) = Client::from_request_parts(parts, app).await;
         if !parts.headers.contains_key(header::AUTHORIZATION) {
-            return Ok(app.nobody(client));
+            return Ok(if here {
+                Self::Operator
+            } else {
+                Self::Anonymous
+            });
         }
         let found = match bearer(&parts.headers) {
             Some(shown) => app.who_shows(shown).await?,
@@ -165,7 +172,7 @@ impl FromRequestParts<Arc<App>> for Caller {
         match found {
             Some(caller) => Ok(caller),
             // Where everybody is the operator, what is shown does not matter.
-            None if app.takes_for_operator(client) => Ok(Self::Operator),
+            None if here => Ok(Self::Operator),
             None => {
                 let (now, from) = (app.clock.now(), network(client.address));
                 app.people.count(Limit::Refused, from, now)?;
@@ -176,17 +183,11 @@ impl FromRequestParts<Arc<App>> for Caller {
 }
 
 impl App {
-    /// Whether who shows nothing is the operator.
-    fn takes_for_operator(&self, client: Client) -> bool {
-        self.operator.is_anybody() && client.address.is_loopback()
-    }
-
-    fn nobody(&self, client: Client) -> Caller {
-        if self.takes_for_operator(client) {
-            Caller::Operator
-        } else {
-            Caller::Anonymous
-        }
+    /// Whether who shows nothing is the operator: somebody on this machine, and not a page that they look at.
+    fn takes_for_operator(&self, client: Client, headers: &HeaderMap) -> bool {
+        self.operator.is_anybody()
+            && client.address.is_loopback()
+            && is_asked_at_home(headers, &self.settings.allowed_origins)
     }
 
     /// Who shows this; `None` when it is nothing that counts.

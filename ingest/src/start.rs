@@ -64,7 +64,11 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let registry = Registry::new();
     let metrics = Metrics::new(&registry)?;
     let operator = Operator::read(settings.operator_key.as_deref())?;
-    let door = Door::new(operator, settings.control.as_deref())?;
+    let door = Door::new(
+        operator,
+        settings.allowed_origins.clone(),
+        settings.control.as_deref(),
+    )?;
     let store = store::open(&settings.store)?;
     let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
     catalog.migrate::<Migrations>().await?;

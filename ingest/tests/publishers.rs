@@ -44,6 +44,8 @@ async fn control() -> (String, Arc<AtomicU32>) {
             Some("Bearer other") => {
                 json!({"kind": "backend", "api_key_id": "o", "scopes": ["status"]})
             }
+            // Everybody on its machine is the operator, but no page of elsewhere.
+            Some("Bearer here") if !headers.contains_key("origin") => json!({"kind": "operator"}),
             Some("Bearer broken") => return StatusCode::BAD_GATEWAY.into_response(),
             Some("Bearer often") => return StatusCode::TOO_MANY_REQUESTS.into_response(),
             _ => return StatusCode::UNAUTHORIZED.into_response(),
@@ -117,6 +119,25 @@ async fn publishers_upload_to_channels_of_their_own_and_others_do_not() {
     ] {
         let answer = kind(initiate(&house, who, channel).await).await;
         assert_eq!(answer, (status, refused.to_owned()), "{who} {channel:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_page_of_elsewhere_uploads_for_whoever_is_on_this_machine() {
+    let (asking, _) = house().await;
+    let alone = House::new().await;
+    for house in [&asking, &alone] {
+        let wish = json!({"file_name": "a.mp4", "size_bytes": 10});
+        let url = house.url("/v1/videos/upload/initiate");
+        let ask = || house.client.post(&url).json(&wish).bearer_auth("here");
+        let page = |origin: &str| ask().header("origin", origin).send();
+        assert_eq!(ask().send().await.unwrap().status(), 201);
+        let here = page("http://localhost:5173").await.unwrap();
+        assert_eq!(here.status(), 201);
+        let led = ask().header("host", "evil.example").send().await.unwrap();
+        for refused in [page("https://evil.example").await.unwrap(), led] {
+            assert!([401, 403].contains(&refused.status().as_u16()));
+        }
     }
 }
 

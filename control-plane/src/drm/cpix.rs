@@ -45,7 +45,7 @@ pub(crate) async fn show(
         if app.settings.operator_key.is_none() {
             return Err(problem::no_tier());
         }
-        app.operator.admit(&headers)?;
+        app.operator.admit(&headers, &[])?;
     }
     let Query(wanted) = query.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
     let scheme = match wanted.scheme.as_deref() {

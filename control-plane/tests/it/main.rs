@@ -5,6 +5,7 @@
     reason = "a test that meets something else than it wants must fail"
 )]
 
+mod at_home;
 mod bad_input;
 mod callers;
 mod drm;

@@ -9,7 +9,7 @@ use std::{
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
 };
 use catalog::users::Role;
 use contracts::{
@@ -18,7 +18,11 @@ use contracts::{
     id::{ChannelId, UserId, VideoId},
     time::UnixSeconds,
 };
-use runtime::{listen::Peer, operator::Operator, problem::Problem};
+use runtime::{
+    listen::Peer,
+    operator::{Operator, is_asked_at_home},
+    problem::Problem,
+};
 use sha2::{Digest as _, Sha256};
 
 use super::{App, problem};
@@ -36,6 +40,8 @@ pub(crate) enum Caller {
 /// Finds out who calls.
 pub(crate) struct Door {
     operator: Operator,
+    /// Origins whose pages may ask for whoever looks at them.
+    pages: Vec<String>,
     control: Option<Control>,
 }
 
@@ -53,7 +59,11 @@ impl Door {
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub(crate) fn new(operator: Operator, control: Option<&str>) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(
+        operator: Operator,
+        pages: Vec<String>,
+        control: Option<&str>,
+    ) -> Result<Self, reqwest::Error> {
         let control = control.map(|base| {
             // Whoever stands between would see credentials: no proxy is taken from the environment.
             let client = runtime::http::client().no_proxy().timeout(PATIENCE);
@@ -65,6 +75,7 @@ impl Door {
         });
         Ok(Self {
             operator,
+            pages,
             control: control.transpose()?,
         })
     }
@@ -75,35 +86,48 @@ impl Door {
         from: IpAddr,
         now: UnixSeconds,
     ) -> Result<Caller, Problem> {
+        let admitted = self.operator.admit(headers, &self.pages);
         let Some(control) = &self.control else {
-            return self.operator.admit(headers).map(|()| Caller::Any);
+            return admitted.map(|()| Caller::Any);
         };
         // Where there is no key, who is the operator is the control plane's to say.
-        if !self.operator.is_anybody() && self.operator.admit(headers).is_ok() {
+        if !self.operator.is_anybody() && admitted.is_ok() {
             return Ok(Caller::Any);
         }
-        control.ask(headers, from, now).await
+        let asks = Asks {
+            shown: headers.get(header::AUTHORIZATION),
+            from,
+            at_home: is_asked_at_home(headers, &self.pages),
+        };
+        control.ask(&asks, now).await
     }
 }
 
+/// Who asks, as far as it is told to the control plane.
+struct Asks<'a> {
+    shown: Option<&'a HeaderValue>,
+    from: IpAddr,
+    at_home: bool,
+}
+
 impl Control {
-    async fn ask(
-        &self,
-        headers: &HeaderMap,
-        from: IpAddr,
-        now: UnixSeconds,
-    ) -> Result<Caller, Problem> {
-        let shown = headers.get(header::AUTHORIZATION);
-        let digest = Sha256::digest(shown.map_or(&b""[..], |shown| shown.as_bytes())).into();
+    async fn ask(&self, asks: &Asks<'_>, now: UnixSeconds) -> Result<Caller, Problem> {
+        let shown = asks.shown.map_or(&b""[..], HeaderValue::as_bytes);
+        let digest = Sha256::new().chain_update([u8::from(asks.at_home)]);
+        let digest = digest.chain_update(shown).finalize().into();
         if let Some(caller) = self.recall(&digest, now) {
             return Ok(caller);
         }
         let mut request = self
             .client
             .get(&self.url)
-            .header(CLIENT_IP, from.to_string());
-        if let Some(shown) = shown {
+            .header(CLIENT_IP, asks.from.to_string());
+        if let Some(shown) = asks.shown {
             request = request.header(header::AUTHORIZATION, shown);
+        }
+        if !asks.at_home {
+            // As if a page of elsewhere asked there itself: nobody is the operator for being on this machine.
+            request = request.header(header::ORIGIN, "null");
         }
         let answer = request.send().await.map_err(|error| unreachable(&error))?;
         let known: Known = match answer.status() {

@@ -210,7 +210,7 @@ impl House {
             public_base: String::new(),
             control_base: String::new(),
             channels: Arc::clone(&self.channels),
-            door: Door::new(Operator::anybody(), None).unwrap(),
+            door: Door::new(Operator::anybody(), Vec::new(), None).unwrap(),
             allowed_origins: Vec::new(),
             random: |_| Ok(()),
         })
