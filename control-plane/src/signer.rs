@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use contracts::id::VideoId;
 use contracts::time::UnixSeconds;
@@ -13,7 +14,11 @@ use crate::problem;
 use crate::routing::Place;
 
 /// The keyring, read again when its file changes.
-pub(crate) struct Signer(Watched<Loaded>);
+pub(crate) struct Signer {
+    file: Watched<Loaded>,
+    /// The second in which the file was looked at last. Not for each token: a start makes a handful.
+    looked: AtomicU64,
+}
 
 struct Loaded {
     ring: KeyRing,
@@ -33,7 +38,8 @@ impl Signer {
             ring: KeyRing::default(),
             public: r#"{"keyring":[]}"#.to_owned(),
         };
-        Watched::open(path, MAX_BYTES, none, read).map(Self)
+        let looked = AtomicU64::default();
+        Watched::open(path, MAX_BYTES, none, read).map(|file| Self { file, looked })
     }
 
     /// A token that a place's edge verifies.
@@ -43,7 +49,7 @@ impl Signer {
         place: &Place,
         now: UnixSeconds,
     ) -> Result<String, Problem> {
-        let loaded = self.loaded();
+        let loaded = self.loaded(now);
         let (path, expires) = (claims.path.as_str(), claims.expires);
         let key = match place.m2 {
             true => loaded.ring.partner_signer(path, now, expires),
@@ -57,7 +63,7 @@ impl Signer {
 
     /// Whether there is a key of `m2` that may sign the film's addresses now.
     pub(crate) fn mints_m2(&self, video: &VideoId, now: UnixSeconds) -> bool {
-        let loaded = self.loaded();
+        let loaded = self.loaded(now);
         loaded
             .ring
             .partner_signer(&format!("/v/{video}/"), now, now)
@@ -77,7 +83,7 @@ impl Signer {
             let token = self.token(&Claims::new(path, expires), place, now).ok()?;
             return Some(format!("{}/~{token}{path}", place.base));
         }
-        let loaded = self.loaded();
+        let loaded = self.loaded(now);
         let query = loaded
             .ring
             .signer(path, now, expires)?
@@ -87,17 +93,20 @@ impl Signer {
     }
 
     /// The keyring in JSON as those may have it who must not mint.
-    pub(crate) fn public(&self) -> String {
-        self.loaded().public.clone()
+    pub(crate) fn public(&self, now: UnixSeconds) -> String {
+        self.loaded(now).public.clone()
     }
 
-    /// The keyring as it is now: a key that an operator took away signs nothing more.
-    fn loaded(&self) -> Arc<Loaded> {
-        if let Err(error) = self.0.refresh() {
+    /// The keyring as it is now: a key that an operator took away signs nothing more from the next second on.
+    fn loaded(&self, now: UnixSeconds) -> Arc<Loaded> {
+        let looked = self.looked.swap(now.0, Ordering::Relaxed);
+        if looked != now.0
+            && let Err(error) = self.file.refresh()
+        {
             // A file caught while it is written, say: the old keys still count.
             tracing::warn!("the keyring was not read again: {error}");
         }
-        Arc::clone(&self.0.current())
+        Arc::clone(&self.file.current())
     }
 }
 

@@ -172,7 +172,7 @@ impl App {
             parents: door.settings.parents.clone(),
             parents_trust: door.parents_trust.clone(),
             zone: door.settings.zone.clone(),
-            keyring: self.signer.public(),
+            keyring: self.signer.public(self.clock.now()),
             fallbacks: fallbacks::of(member, edges, self.clock.now()),
             public_without_token: door.settings.public_without_token,
         };

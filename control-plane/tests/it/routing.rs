@@ -115,6 +115,7 @@ async fn a_partner_gets_a_token_that_it_can_check_and_could_not_make() {
     let written = file.metadata().unwrap().modified().unwrap();
     let later = written + std::time::Duration::from_secs(2);
     file.set_modified(later).unwrap();
+    house.clock.advance(1);
     let playback = start(&house, "192.0.2.1").await;
     let url = playback["manifest_url"].as_str().unwrap();
     assert!(url.starts_with("https://isp.example/~m2."), "{url}");
