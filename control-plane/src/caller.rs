@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::header;
-use axum::http::{HeaderMap, header};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use catalog::SecretDigest;
 use catalog::users::Role;
 use contracts::id::{ApiKeyId, UserId};
@@ -156,8 +155,8 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let here = app.takes_for_operator(client, &parts.headers);
         let Ok(client) = Client::from_request_parts(parts, app).await;
+        let here = app.takes_for_operator(client, &parts.headers);
         if !parts.headers.contains_key(header::AUTHORIZATION) {
             return Ok(if here {
                 Self::Operator
@@ -228,7 +227,7 @@ impl App {
                 Caller::User(Person {
                     id: holder.user,
                     role: holder.role,
-                    login: Some(holder.login),
+                    issuer: None,
                 })
             }));
         }
@@ -237,7 +236,7 @@ impl App {
             Caller::User(Person {
                 id: vouched.id,
                 role: vouched.role,
-                login: None,
+                issuer: Some(vouched.issuer),
             })
         }))
     }

@@ -11,7 +11,7 @@ use contracts::id::{SessionId, UserId, VideoId};
 use contracts::time::UnixSeconds;
 use tokio::task::JoinSet;
 
-use super::{Beat, Cut, Ending, NewSession, Repeat, Seat, Session, Sessions, Started};
+use super::{Beat, Cut, Ending, NewSession, Repeat, Seat, Session, Sessions, Started, Watched};
 
 /// Every promise, on a catalogue that is empty.
 ///
@@ -364,17 +364,22 @@ async fn an_end_is_put_off_and_never_put_forward(sessions: &dyn Sessions) {
 async fn an_account_s_sessions_of_some_films_are_cut(sessions: &dyn Sessions) {
     let other = |name| NewSession {
         video: film("other"),
+        terms: Some("terms".into()),
         ..of("gus", name)
     };
     starts(sessions, of("gus", "g1")).await;
     starts(sessions, other("g2")).await;
+    starts(sessions, other("g4")).await;
     starts(sessions, of("gil", "g3")).await;
-    let mut watched = sessions
-        .watched(&user("gus"), UnixSeconds(110))
-        .await
-        .expect("watched");
-    watched.sort();
-    assert_eq!(watched, [film("film"), film("other")]);
+    let watched = async |now| {
+        let watched = sessions.watched(&user("gus"), UnixSeconds(now)).await;
+        let told = |one: Watched| (one.video, one.terms);
+        let told = watched.expect("watched").into_iter().map(told);
+        told.collect::<Vec<_>>()
+    };
+    let of = |video, terms: &str| (film(video), Some(terms.to_owned()));
+    let (one, other) = (of("film", "some words"), of("other", "terms"));
+    assert_eq!(watched(110).await, [one, other.clone()]);
     let cut = Cut {
         account: user("gus"),
         videos: vec![film("film"), film("third")],
@@ -396,13 +401,7 @@ async fn an_account_s_sessions_of_some_films_are_cut(sessions: &dyn Sessions) {
         Some((UnixSeconds(120), Ending::NotEntitled))
     );
     assert_eq!((ended("g2").await, ended("g3").await), (None, None));
-    assert_eq!(
-        sessions
-            .watched(&user("gus"), UnixSeconds(130))
-            .await
-            .expect("watched"),
-        [film("other")]
-    );
+    assert_eq!(watched(130).await, [other]);
 }
 
 async fn what_ended_early_is_told_once(sessions: &dyn Sessions) {

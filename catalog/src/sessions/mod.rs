@@ -146,6 +146,15 @@ pub struct Beat {
     pub seq: Option<u64>,
 }
 
+/// What an account watches, in one session or several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// The film.
+    pub video: VideoId,
+    /// What their tokens say, as [`Session::terms`].
+    pub terms: Option<String>,
+}
+
 /// What ends sessions of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
@@ -206,8 +215,8 @@ pub trait Sessions: Send + Sync {
     /// each of these.
     async fn end_all(&self, video: &VideoId, now: UnixSeconds) -> Result<u64, Error>;
 
-    /// The films that an account has living sessions of.
-    async fn watched(&self, account: &UserId, now: UnixSeconds) -> Result<Vec<VideoId>, Error>;
+    /// What an account has living sessions of, each once, by film.
+    async fn watched(&self, account: &UserId, now: UnixSeconds) -> Result<Vec<Watched>, Error>;
 
     /// An account's sessions that have a stream now, oldest first.
     async fn streams(&self, account: &UserId, now: UnixSeconds) -> Result<Vec<Session>, Error>;

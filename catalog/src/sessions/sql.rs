@@ -5,7 +5,7 @@ use contracts::id::{SessionId, UserId, VideoId};
 use contracts::time::UnixSeconds;
 use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Value};
 
-use super::{Beat, Cut, Ending, NewSession, Repeat, Seat, Session, Sessions, Started};
+use super::{Beat, Cut, Ending, NewSession, Repeat, Seat, Session, Sessions, Started, Watched};
 use crate::error::Error;
 use crate::open::{begin, begin_alone, engine};
 use crate::sql::{Row, change, seconds, statement};
@@ -125,13 +125,20 @@ impl Sessions for Sql {
         change(&self.db, sql, values).await
     }
 
-    async fn watched(&self, account: &UserId, now: UnixSeconds) -> Result<Vec<VideoId>, Error> {
-        let sql = "SELECT DISTINCT video FROM sessions WHERE account = $1 AND stopped_unix_s IS NULL AND expires_unix_s > $2";
+    async fn watched(&self, account: &UserId, now: UnixSeconds) -> Result<Vec<Watched>, Error> {
+        let sql = "SELECT DISTINCT video, terms FROM sessions WHERE account = $1 AND stopped_unix_s IS NULL \
+                   AND expires_unix_s > $2 ORDER BY video";
         let values = vec![account.as_str().into(), seconds(now)];
         let rows = self.db.query_all_raw(statement(sql, values)).await;
         let rows = rows.map_err(engine)?;
-        let video = |row| sessions(row).parsed("video", VideoId::parse);
-        rows.iter().map(video).collect()
+        let watched = |row| {
+            let row = sessions(row);
+            Ok(Watched {
+                video: row.parsed("video", VideoId::parse)?,
+                terms: row.optional_text("terms")?,
+            })
+        };
+        rows.iter().map(watched).collect()
     }
 
     async fn streams(&self, account: &UserId, now: UnixSeconds) -> Result<Vec<Session>, Error> {

@@ -65,6 +65,8 @@ pub(crate) struct Vouched {
     /// The same for the same `iss` and `sub`, and nobody else's.
     pub(crate) id: UserId,
     pub(crate) role: Role,
+    /// Who vouches: the `iss` of the token.
+    pub(crate) issuer: String,
 }
 
 #[derive(Deserialize)]
@@ -116,6 +118,14 @@ impl Issuers {
     }
 }
 
+impl Issuers {
+    /// What an issuer's users may do; none where its tokens do not count.
+    pub(crate) fn role(&self, issuer: &str) -> Option<Role> {
+        let issuer = self.0.iter().find(|one| one.settings.issuer == issuer)?;
+        Some(issuer.settings.role)
+    }
+}
+
 impl Issuer {
     fn check(&self, token: &str, header: &Header, key: &Key, now: UnixSeconds) -> Option<Vouched> {
         if !key.algorithms.contains(&header.alg) {
@@ -138,6 +148,7 @@ impl Issuer {
         Some(Vouched {
             id: outside(&self.settings.issuer, &claims.sub)?,
             role: self.settings.role,
+            issuer: self.settings.issuer.clone(),
         })
     }
 

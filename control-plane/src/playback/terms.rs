@@ -34,6 +34,9 @@ pub(crate) struct Terms {
     /// The network that its tokens are bound to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) network: Option<String>,
+    /// The outside issuer that vouched for whoever began it: of its users nothing else is kept here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) issuer: Option<String>,
 }
 
 impl Terms {
@@ -104,6 +107,7 @@ impl App {
                 .contains(&Bound::Network)
                 .then(|| network(viewer))
                 .flatten(),
+            issuer: viewer.issuer.clone(),
         })
     }
 }

@@ -22,6 +22,8 @@ const LONGEST: usize = 255;
 pub(crate) struct Viewer {
     /// Whose streams it is among; none where nobody is known.
     pub(crate) account: Option<UserId>,
+    /// The outside issuer who vouches for them, if one does.
+    pub(crate) issuer: Option<String>,
     /// Where they are.
     pub(crate) address: IpAddr,
 }
@@ -46,8 +48,16 @@ impl Viewer {
             (Caller::User(person), None) => Some(person.id.clone()),
             _ => None,
         };
+        let issuer = match caller {
+            Caller::User(person) => person.issuer.clone(),
+            _ => None,
+        };
         let address = address.map_or(client.address, |address| address.to_canonical());
-        Ok(Self { account, address })
+        Ok(Self {
+            account,
+            issuer,
+            address,
+        })
     }
 
     /// What a session of theirs counts among.
@@ -113,7 +123,7 @@ mod tests {
         Caller::User(Person {
             id: UserId::parse("ann").unwrap(),
             role,
-            login: None,
+            issuer: None,
         })
     }
 

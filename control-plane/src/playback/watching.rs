@@ -1,7 +1,7 @@
 //! Who may watch a film now: what is known of them and of it, and what follows.
 
 use catalog::rules::Rules;
-use catalog::sessions::{Cut, Ending, Session};
+use catalog::sessions::{Cut, Ending, Session, Watched};
 use catalog::users::Role;
 use catalog::videos::{State, Video};
 use contracts::asset::Privacy;
@@ -10,6 +10,7 @@ use contracts::time::UnixSeconds;
 use runtime::problem::Problem;
 
 use super::entitlement::{self, Case, Standing, Verdict};
+use super::terms::Terms;
 use super::viewer::{Viewer, is_named};
 use crate::app::App;
 use crate::caller::{Caller, Scope};
@@ -86,7 +87,8 @@ impl App {
             return Ok(Verdict::Hidden);
         };
         let rules = self.catalog.rules.of(&video.id).await.map_err(catalogue)?;
-        let standing = self.standing_of(account).await?;
+        let terms = [Terms::read(session.terms.as_deref())];
+        let standing = self.standing_of(account, &terms).await?;
         self.judge(&video, &rules, standing, Some(account)).await
     }
 
@@ -94,9 +96,12 @@ impl App {
     pub(crate) async fn end_not_entitled(&self, account: &UserId) -> Result<u64, Problem> {
         let now = self.clock.now();
         let watched = self.catalog.sessions.watched(account, now).await;
-        let standing = self.standing_of(account).await?;
+        let watched = watched.map_err(catalogue)?;
+        let terms = watched.iter().map(|one| Terms::read(one.terms.as_deref()));
+        let terms: Vec<Terms> = terms.collect();
+        let standing = self.standing_of(account, &terms).await?;
         let mut videos = Vec::new();
-        for id in watched.map_err(catalogue)? {
+        for id in films(watched) {
             let Some(video) = self.catalog.videos.find(&id).await.map_err(catalogue)? else {
                 continue;
             };
@@ -113,7 +118,8 @@ impl App {
     pub(crate) async fn end_sessions_of(&self, account: &UserId) -> Result<u64, Problem> {
         let now = self.clock.now();
         let watched = self.catalog.sessions.watched(account, now).await;
-        self.cut(account, watched.map_err(catalogue)?, now).await
+        let videos = films(watched.map_err(catalogue)?);
+        self.cut(account, videos, now).await
     }
 
     async fn cut(
@@ -133,10 +139,15 @@ impl App {
         Ok(ended)
     }
 
-    /// How an account stands to films, by what is kept of it.
-    async fn standing_of(&self, account: &UserId) -> Result<Standing, Problem> {
+    /// How an account stands to films, by what is kept of it; of one that is kept elsewhere, by its sessions.
+    async fn standing_of(&self, account: &UserId, terms: &[Terms]) -> Result<Standing, Problem> {
         if is_named(account) {
             return Ok(Standing::Named);
+        }
+        let issuers = &self.people.issuers;
+        let mut vouched = terms.iter().filter_map(|terms| terms.issuer.as_deref());
+        if vouched.any(|issuer| issuers.role(issuer) == Some(Role::Operator)) {
+            return Ok(Standing::House);
         }
         let user = self.catalog.users.find(account).await.map_err(catalogue)?;
         Ok(match user {
@@ -183,4 +194,11 @@ impl App {
         let of = self.catalog.entitlements.of(account, &video.id, now).await;
         Ok(!of.map_err(catalogue)?.is_empty())
     }
+}
+
+/// Each film once.
+fn films(watched: Vec<Watched>) -> Vec<VideoId> {
+    let mut films: Vec<VideoId> = watched.into_iter().map(|one| one.video).collect();
+    films.dedup();
+    films
 }

@@ -179,14 +179,14 @@ async fn a_publisher_has_channels_and_sees_the_films_in_them() {
 }
 
 /// An outside issuer: its key set behind a URL, and what it signs.
-struct Issuer {
+pub(crate) struct Issuer {
     url: String,
     set: Arc<Mutex<Value>>,
     asked: Arc<AtomicU32>,
 }
 
 impl Issuer {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let set = Arc::new(Mutex::new(json!({"keys": []})));
         let asked = Arc::new(AtomicU32::new(0));
         let (served, count) = (Arc::clone(&set), Arc::clone(&asked));
@@ -202,7 +202,7 @@ impl Issuer {
         Self { url, set, asked }
     }
 
-    fn publish(&self, keys: &[(&str, &EncodingKey)]) {
+    pub(crate) fn publish(&self, keys: &[(&str, &EncodingKey)]) {
         let keys = keys.iter().map(|(kid, key)| {
             let mut jwk = Jwk::from_encoding_key(key, Algorithm::EdDSA).unwrap();
             jwk.common.key_id = Some((*kid).to_owned());
@@ -211,7 +211,7 @@ impl Issuer {
         *self.set.lock().unwrap() = json!({"keys": keys.collect::<Vec<_>>()});
     }
 
-    async fn house(&self, role: &str) -> House {
+    pub(crate) async fn house(&self, role: &str) -> House {
         House::with(|config, dir| {
             let key = dir.path().join("operator.key");
             std::fs::write(&key, OPERATOR).unwrap();
@@ -228,17 +228,17 @@ impl Issuer {
 }
 
 /// An Ed25519 key after PKCS #8 (RFC 8410 §7).
-fn ed25519(seed: u8) -> EncodingKey {
+pub(crate) fn ed25519(seed: u8) -> EncodingKey {
     let mut der = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
     der.extend([seed; 32]);
     EncodingKey::from_ed_der(&der)
 }
 
-fn claims() -> Value {
+pub(crate) fn claims() -> Value {
     json!({"iss": "https://id.example", "aud": ["other", "millrace"], "sub": "user|7", "exp": NOW + 300})
 }
 
-fn signed(kid: &str, key: &EncodingKey, claims: &Value) -> String {
+pub(crate) fn signed(kid: &str, key: &EncodingKey, claims: &Value) -> String {
     let header = Header {
         kid: Some(kid.to_owned()),
         ..Header::new(Algorithm::EdDSA)
