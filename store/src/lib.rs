@@ -24,5 +24,8 @@ mod open;
 pub use digest::Digest;
 pub use error::Error;
 pub use key::Key;
-pub use objects::{Part, Store, Writer, Written};
+pub use objects::{
+    Part, Store, Writer, Written,
+    direct::{Arrived, Direct},
+};
 pub use open::{check_address, inspect, open};

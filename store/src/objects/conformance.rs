@@ -22,6 +22,7 @@ pub async fn all(port: &dyn Store) {
     a_writer_is_seen_only_once_committed(port).await;
     a_file_is_stored_and_fetched(port).await;
     what_was_fetched_may_be_stored_where_it_came_from(port).await;
+    an_object_is_read_through_for_its_digest(port).await;
     parts_join_in_order(port).await;
     a_join_that_cannot_be_stores_nothing(port).await;
     deletes_remove_and_may_be_repeated(port).await;
@@ -111,6 +112,18 @@ async fn what_was_fetched_may_be_stored_where_it_came_from(port: &dyn Store) {
     port.put_file(&key, &got).await.unwrap();
     assert!(!got.exists(), "it was given away");
     assert_eq!(port.read(&key).await.unwrap().unwrap(), bytes);
+}
+
+async fn an_object_is_read_through_for_its_digest(port: &dyn Store) {
+    let (key, absent) = (key("conformance/digest"), key("conformance/absent"));
+    for size in [0, 1, (4 << 20) + 1] {
+        let bytes = pattern(size);
+        port.put(&key, bytes.clone()).await.unwrap();
+        let found = port.digest(&key).await.unwrap().unwrap();
+        assert_eq!(found.size_bytes, u64::from(size));
+        assert_eq!(found.sha256, Digest::of(&bytes));
+    }
+    assert_eq!(port.digest(&absent).await.unwrap(), None);
 }
 
 async fn parts_join_in_order(port: &dyn Store) {

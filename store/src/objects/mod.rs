@@ -4,11 +4,14 @@ use std::{ops::Range, path::Path};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
+use self::direct::Direct;
 use crate::{Digest, Error, Key};
 
 mod buffers;
 pub mod conformance;
+pub mod direct;
 pub mod directory;
 #[cfg(feature = "s3")]
 pub mod s3;
@@ -98,7 +101,47 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`Error::Io`].
     async fn delete_prefix(&self, prefix: &Key) -> Result<(), Error>;
+
+    /// Reads an object through, a piece at a time, and tells its length and its digest.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Corrupt`] when it is replaced by a shorter one meanwhile.
+    async fn digest(&self, key: &Key) -> Result<Option<Written>, Error> {
+        let Some(size_bytes) = self.size(key).await? else {
+            return Ok(None);
+        };
+        let (mut hasher, mut at) = (Sha256::new(), 0);
+        while at < size_bytes {
+            let end = size_bytes.min(at.saturating_add(PIECE));
+            let Some(bytes) = self.read_range(key, at..end).await? else {
+                return Ok(None);
+            };
+            // A buffer of this length is no matter of a moment.
+            let hashed = tokio::task::spawn_blocking(move || {
+                hasher.update(&bytes);
+                hasher
+            });
+            hasher = hashed.await.map_err(|stopped| Error::Io {
+                subject: key.to_string(),
+                action: "reading",
+                source: std::io::Error::other(stopped),
+            })?;
+            at = end;
+        }
+        Ok(Some(Written {
+            size_bytes,
+            sha256: Digest::of_hasher(hasher),
+        }))
+    }
+
+    /// The store as one that takes parts straight from clients, if it can.
+    fn direct(&self) -> Option<&dyn Direct> {
+        None
+    }
 }
+
+/// What [`Store::digest`] reads at once.
+const PIECE: u64 = 4 << 20;
 
 /// An object that is being written; dropped without [`commit`](Writer::commit), it leaves nothing.
 #[async_trait]

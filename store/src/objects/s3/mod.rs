@@ -19,12 +19,13 @@ use object_store::{
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter};
 
-use self::{credentials::Credentials, sending::Sending};
-use super::{Part, READ_LIMIT, Store, Writer, Written};
+use self::{credentials::Credentials, direct::Clients, sending::Sending};
+use super::{Part, READ_LIMIT, Store, Writer, Written, direct::Direct};
 use crate::{Digest, Error, Key};
 
 mod address;
 mod credentials;
+mod direct;
 mod sending;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ pub struct S3 {
 /// What all copies of a store share.
 struct Bucket {
     objects: AmazonS3,
+    direct: Clients,
     prefix: Option<Key>,
     credentials: Arc<Credentials>,
 }
@@ -58,16 +60,25 @@ impl S3 {
     pub fn open(address: &Address) -> Result<Self, Error> {
         runtime::tls::install_provider();
         let credentials = Arc::new(Credentials::open(address)?);
-        let objects = builder(address, &credentials, address.endpoint.as_deref());
-        let objects = objects.with_checksum_algorithm(Checksum::SHA256).build();
-        let objects = objects.map_err(|fault| Error::Io {
+        let failed = |why: String| Error::Io {
             subject: address.bucket.clone(),
             action: "opening the bucket",
-            source: std::io::Error::other(credentials.without(&fault.to_string())),
-        })?;
+            source: std::io::Error::other(credentials.without(&why)),
+        };
+        let build =
+            |builder: AmazonS3Builder| builder.build().map_err(|why| failed(why.to_string()));
+        let here = || builder(address, &credentials, address.endpoint.as_deref());
+        let public = address.public.as_ref().or(address.endpoint.as_ref());
+        let public = builder(address, &credentials, public.map(String::as_str));
+        let http = runtime::http::client().build();
         Ok(Self {
             bucket: Arc::new(Bucket {
-                objects,
+                objects: build(here().with_checksum_algorithm(Checksum::SHA256))?,
+                direct: Clients {
+                    here: build(here())?,
+                    public: build(public)?,
+                    http: http.map_err(|why| failed(why.to_string()))?,
+                },
                 prefix: address.prefix.clone(),
                 credentials,
             }),
@@ -331,6 +342,10 @@ impl Store for S3 {
             }
         }
         Ok(())
+    }
+
+    fn direct(&self) -> Option<&dyn Direct> {
+        Some(self)
     }
 }
 

@@ -182,3 +182,64 @@ async fn an_access_key_is_taken_anew_when_its_file_changes_and_never_told() {
     let error = crate::inspect(&server.store_in(&bucket, &file)).unwrap_err();
     assert!(!chain(&error).contains("only-s3cret"));
 }
+
+#[tokio::test]
+async fn parts_that_clients_put_themselves_become_an_object() {
+    let server = Server::start();
+    let store = crate::open(&server.store()).unwrap();
+    let direct = store.direct().unwrap();
+    let (film, bytes) = (key("film"), long());
+    let name = direct.begin(&film).await.unwrap();
+    let http = runtime::http::client().build().unwrap();
+    let put = async |number: u32, bytes: Bytes| {
+        let lasts = Duration::from_secs(60);
+        let url = direct.invite(&film, &name, number, lasts).await.unwrap();
+        assert!(!url.contains(SECRET), "{url}");
+        let sent = http.put(url).body(bytes).send().await.unwrap();
+        sent.status()
+    };
+    assert_eq!(put(2, bytes.slice(8 << 20..)).await, 200);
+    // What comes again counts, not what came first.
+    assert_eq!(put(1, Bytes::from_static(b"oops")).await, 200);
+    assert_eq!(put(1, bytes.slice(..8 << 20)).await, 200);
+    let parts = direct.arrived(&film, &name).await.unwrap();
+    let sizes: Vec<_> = parts
+        .iter()
+        .map(|part| (part.number, part.size_bytes))
+        .collect();
+    assert_eq!(sizes, [(1, 8 << 20), (2, 1 << 20)]);
+    assert_eq!(store.size(&film).await.unwrap(), None);
+    direct.complete(&film, &name, &parts).await.unwrap();
+    let whole = store.digest(&film).await.unwrap().unwrap();
+    assert_eq!(whole.sha256, Digest::of(&bytes));
+
+    assert!(direct.complete(&film, &name, &parts).await.is_err());
+    assert_eq!(direct.arrived(&film, &name).await.unwrap(), []);
+    let late = put(1, Bytes::from_static(b"late")).await;
+    assert!(late.is_client_error(), "{late}");
+    direct.abort(&film, &name).await.unwrap();
+    assert_eq!(store.size(&film).await.unwrap(), Some(9 << 20));
+}
+
+#[tokio::test]
+async fn of_what_clients_began_and_is_given_up_nothing_is_left() {
+    let server = Server::start();
+    let store = crate::open(&server.store()).unwrap();
+    let (direct, film) = (store.direct().unwrap(), key("film"));
+    let name = direct.begin(&film).await.unwrap();
+    let lasts = Duration::from_secs(60);
+    let url = direct.invite(&film, &name, 1, lasts).await.unwrap();
+    let http = runtime::http::client().build().unwrap();
+    let put = async |url: &str| http.put(url).body("part").send().await.unwrap().status();
+    // Nobody who holds one address can make another of it.
+    let other = url.replace("partNumber=1", "partNumber=2");
+    assert_eq!(put(&other).await, 403);
+    assert_eq!(put(&url).await, 200);
+    assert_eq!(server.under_way(), (1, 1));
+    for _ in 0..2 {
+        direct.abort(&film, &name).await.unwrap();
+        assert_eq!(server.under_way(), (0, 0));
+    }
+    assert!(put(&url).await.is_client_error());
+    assert_eq!(server.under_way(), (0, 0));
+}
