@@ -55,6 +55,9 @@ pub struct Config {
     pub chunk: ByteSize,
     /// How long an upload may take, 1 m to 30 d. Default `24h`.
     pub upload_ttl: Span,
+    /// How long what was published of a film is kept in the store after a new generation took its place, 1 m to
+    /// 30 d; longer where some edge may still serve it. Longer takes more room. Default `1h`.
+    pub keep_replaced: Span,
     /// How many films are encoded at once, 0 to 64; 0 leaves the work to other processes. Each takes
     /// all cores it can get. Default `1`.
     pub workers: u32,
@@ -107,6 +110,7 @@ impl Default for Config {
             max_film: ByteSize::mib(64 << 10),
             chunk: ByteSize::mib(8),
             upload_ttl: Span::seconds(24 * 3600),
+            keep_replaced: Span::seconds(3600),
             workers: 1,
             stretch: Span::seconds(60),
             lease: Span::seconds(60),
@@ -142,6 +146,7 @@ pub struct Settings {
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) limits: Limits,
     pub(crate) upload_ttl: Duration,
+    pub(crate) keep_replaced: Duration,
     pub(crate) workers: u32,
     pub(crate) patience: Patience,
     pub(crate) tools: Tools,
@@ -189,6 +194,7 @@ impl Config {
                 chunk_size_bytes: self.chunk.0,
             },
             upload_ttl: self.upload_ttl.0,
+            keep_replaced: self.keep_replaced.0,
             workers: self.workers,
             patience: Patience {
                 lease: self.lease.0,
@@ -263,6 +269,7 @@ impl Config {
             }
         };
         span("upload_ttl", self.upload_ttl, MINUTE, DAY * 30);
+        span("keep_replaced", self.keep_replaced, MINUTE, DAY * 30);
         span("lease", self.lease, Duration::from_secs(3), MINUTE * 60);
         let shortest = Duration::from_secs(4);
         span("stretch", self.stretch, shortest, MINUTE * 60);
@@ -336,6 +343,7 @@ mod tests {
             store: "s3://bucket".to_owned(),
             work: "work".to_owned(),
             chunk: ByteSize(1),
+            keep_replaced: Span::seconds(59),
             lease: Span::seconds(1),
             max_duration: Span::seconds(48 * 3600 + 1),
             workers: 65,
@@ -355,6 +363,7 @@ mod tests {
             "store",
             "work",
             "chunk",
+            "keep_replaced",
             "lease",
             "max_duration",
             "workers",

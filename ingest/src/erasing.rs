@@ -47,7 +47,8 @@ impl Eraser {
     }
 }
 
-fn purge(video: &VideoId) -> Result<Order, Error> {
+/// The order that caches forget all that they hold of a film.
+pub(crate) fn purge(video: &VideoId) -> Result<Order, Error> {
     let tag = Text::parse(&format!("a:{video}"));
     let tag = tag.map_err(|error| catalog::Error::Corrupt(error.to_string()))?;
     Ok(Order::Purge(Purge {
@@ -62,7 +63,7 @@ const AT_ONCE: u32 = 16;
 
 /// How long after its deletion a film may still be read: origins look at what is published every few seconds
 /// (`asset_ttl`), and what they have begun to send they end.
-const SETTLED_S: u64 = 60;
+pub(crate) const SETTLED_S: u64 = 60;
 
 #[cfg(test)]
 mod tests {
@@ -73,7 +74,7 @@ mod tests {
     use store::layout;
 
     use super::*;
-    use crate::{schema::Migrations, texts};
+    use crate::{replaced, schema::Migrations, texts};
 
     #[tokio::test]
     async fn of_a_deleted_film_nothing_is_left_and_caches_are_told_once_nobody_can_read_it() {
@@ -94,6 +95,7 @@ mod tests {
                 store: Arc::clone(&store),
                 texts: Arc::new(texts::sql::Sql::new(catalog.clone())),
                 keys: Arc::clone(&catalog.keys),
+                replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
             },
             feed: Arc::clone(&catalog.feed),
             queue: Arc::new(crate::jobs::sql::Sql::new(catalog.connection().clone())),

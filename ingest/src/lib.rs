@@ -14,6 +14,7 @@
 //! - no process holds an upload's or a job's state: any instance takes any chunk, any worker any job;
 //! - a refusal loses nothing that is stored;
 //! - a film is visible whole or not at all, and of one attempt only;
+//! - a generation that was visible stays until nobody can be served of it ([`replaced`]);
 //! - a film that cannot be made ends as *failed* with a reason for its publisher, and the worker
 //!   goes on.
 //!
@@ -27,6 +28,7 @@ pub mod jobs;
 pub mod media;
 mod metrics;
 mod pipeline;
+pub mod replaced;
 mod schema;
 mod start;
 pub mod texts;

@@ -21,6 +21,7 @@ impl MigratorTrait for Migrations {
             Box::new(Step::new("texts", &TEXTS)),
             Box::new(Step::new("digests_of_texts", &DIGESTS_OF_TEXTS)),
             Box::new(Step::new("steps", &STEPS)),
+            Box::new(Step::new("replaced", &REPLACED)),
         ]
     }
 
@@ -124,6 +125,17 @@ const STEPS: [&str; 9] = [
         process TEXT PRIMARY KEY,
         workers BIGINT NOT NULL,
         seen_unix_s BIGINT NOT NULL)",
+];
+/// Generations that others took the place of, until they are removed.
+const REPLACED: [&str; 2] = [
+    "CREATE TABLE ingest_replaced (
+        video TEXT NOT NULL,
+        generation BIGINT NOT NULL,
+        due_unix_s BIGINT NOT NULL,
+        since_unix_s BIGINT,
+        purge BIGINT,
+        PRIMARY KEY (video, generation))",
+    "CREATE INDEX ingest_replaced_due ON ingest_replaced (due_unix_s)",
 ];
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ use crate::{
     },
     metrics::Metrics,
     pipeline::Pipeline,
+    replaced::{self, retiring::Retirer},
     schema::Migrations,
     texts::{self, Publishing},
     upload::{self, Uploads, abandon::Sweep, turn::Turns},
@@ -84,6 +85,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         store: Arc::clone(&store),
         texts: Arc::new(texts::sql::Sql::new(catalog.clone())),
         keys: Arc::clone(&catalog.keys),
+        replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
     };
     let parts = Parts {
         store,
@@ -114,7 +116,8 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         tasks.spawn(worker.clone().run(shutdown.clone()));
     }
     let own = (process, settings.workers);
-    tasks.spawn(parts.pulse(own, health.clone(), shutdown.clone()));
+    let retirer = parts.retirer(settings.keep_replaced);
+    tasks.spawn(parts.pulse(own, retirer, health.clone(), shutdown.clone()));
     tasks.spawn(async move {
         if let Err(error) = internal::serve(inner, registry, health, shutdown).await {
             tracing::error!(%error, "the internal listener failed");
@@ -242,9 +245,25 @@ impl Parts {
         }
     }
 
-    /// Looks after what nobody asks for: the queue's length, uploads that nobody finishes, and
-    /// whether the catalogue answers.
-    async fn pulse(self, own: (String, u32), health: Health, mut shutdown: Shutdown) {
+    fn retirer(&self, keep: Duration) -> Retirer {
+        Retirer {
+            replacements: Arc::clone(&self.publishing.replacements),
+            publishing: self.publishing.clone(),
+            feed: Arc::clone(&self.catalog.feed),
+            nodes: Arc::clone(&self.catalog.nodes),
+            keep,
+        }
+    }
+
+    /// Looks after what nobody asks for: the queue's length, uploads that nobody finishes, films that
+    /// were deleted or replaced, and whether the catalogue answers.
+    async fn pulse(
+        self,
+        own: (String, u32),
+        retirer: Retirer,
+        health: Health,
+        mut shutdown: Shutdown,
+    ) {
         let sweep = self.sweep();
         let eraser = Eraser {
             videos: Arc::clone(&self.catalog.videos),
@@ -270,6 +289,9 @@ impl Parts {
             }
             if let Err(error) = eraser.run(self.clock.now()).await {
                 tracing::warn!(%error, "cannot look for films that were deleted");
+            }
+            if let Err(error) = retirer.run(self.clock.now()).await {
+                tracing::warn!(%error, "cannot look for what was replaced");
             }
             match self.catalog.ping().await {
                 Ok(()) => health.recover(),

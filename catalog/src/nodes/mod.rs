@@ -2,6 +2,7 @@
 
 pub mod conformance;
 pub mod sql;
+pub mod standing;
 
 use async_trait::async_trait;
 use contracts::fleet::Kind;

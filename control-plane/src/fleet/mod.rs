@@ -3,7 +3,7 @@
 //! 1. [`orders`] gives orders, which the catalogue numbers;
 //! 2. [`feed`] tells them to nodes, and wakes those that wait;
 //! 3. [`heard`] keeps what nodes say of themselves;
-//! 4. [`standing`] judges from that how far an order has come; [`purges`] is that over HTTP;
+//! 4. [`standing`](catalog::nodes::standing) judges from that how far an order has come; [`purges`] is that over HTTP;
 //! 5. [`removal`] takes a film away.
 //!
 //! Nodes that enrol come by the [`door`], a listener of their own:
@@ -27,7 +27,6 @@ pub(crate) mod probing;
 pub(crate) mod purges;
 pub(crate) mod removal;
 pub(crate) mod roster;
-mod standing;
 pub(crate) mod state;
 
 use std::collections::HashMap;

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use catalog::members::{Change, Member, Pulse};
 use catalog::nodes::Sighting;
+use catalog::nodes::standing::CONNECTED_S;
 use contracts::feed::Order;
 use contracts::fleet::Network;
 use contracts::id::NodeId;
@@ -19,7 +20,6 @@ use utoipa::ToSchema;
 
 use super::joins::weighs;
 use super::roster::{Entry, weight};
-use super::standing::CONNECTED_S;
 use super::state::{self, State as Stands};
 use crate::app::App;
 use crate::caller::Caller;

@@ -7,13 +7,13 @@ use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use catalog::nodes::standing::Standing;
 use contracts::feed::{Folder, Mode, Order, Purge, Scope, Text};
 use contracts::id::VideoId;
 use runtime::problem::{Named, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::standing::Standing;
 use crate::app::App;
 use crate::caller::{self, Caller};
 use crate::problem::{self, catalogue};
@@ -133,7 +133,7 @@ pub(crate) async fn show(
         }
     }
     purge.ok_or_else(problem::no_purge)?;
-    Ok(Json(app.standing(seq).await?.shown(seq)))
+    Ok(Json(Shown::of(seq, app.standing(seq).await?)))
 }
 
 /// What a wish names.
@@ -222,15 +222,15 @@ impl App {
     }
 }
 
-impl Standing {
-    /// As the API tells it.
-    pub(crate) fn shown(self, seq: u64) -> Shown {
-        Shown {
+impl Shown {
+    /// An order's standing, as the API tells it.
+    pub(crate) fn of(seq: u64, standing: Standing) -> Self {
+        Self {
             seq,
-            state: self.state.as_str(),
-            bounded_at: self.bounded().map(|at| at.0),
-            acked: self.acked.iter().map(ToString::to_string).collect(),
-            pending: self
+            state: standing.state.as_str(),
+            bounded_at: standing.bounded().map(|at| at.0),
+            acked: standing.acked.iter().map(ToString::to_string).collect(),
+            pending: standing
                 .pending
                 .into_iter()
                 .map(|node| Waiting {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use catalog::nodes::standing::Standing;
 use catalog::videos::{Event, Video};
 use contracts::feed::{Mode, Order, Purge};
 use contracts::id::VideoId;
@@ -15,7 +16,6 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::purges::{self, Shown};
-use super::standing::Standing;
 use crate::app::App;
 use crate::caller::{Caller, Scope};
 use crate::problem::catalogue;
@@ -64,7 +64,7 @@ pub(crate) async fn remove(
     let standing = app.settled(seq).await?;
     Ok(Json(Removed {
         video_id: video.to_string(),
-        purge: standing.shown(seq),
+        purge: Shown::of(seq, standing),
         state_url: format!("{}/v1/purge/{seq}", app.public_base),
     }))
 }

@@ -211,10 +211,21 @@ impl Pipeline {
         told.map(drop).map_err(|error| Error::from(error).into())
     }
 
-    /// Removes what earlier attempts left, and the pieces. Failing to costs room, not correctness.
+    /// Removes what earlier attempts left, and the pieces; but not what was published, which has a time of its own.
+    /// Failing to costs room, not correctness.
     async fn forget_earlier(&self, job: &Job) {
-        let earlier =
-            (1..job.attempt).map(|attempt| layout::generation(&job.video, Generation(attempt)));
+        let published = self.publishing.replacements.of(&job.video).await;
+        let published = match published {
+            Ok(published) => published,
+            Err(error) => {
+                tracing::warn!(video.id = %job.video, %error, "cannot tell what was published of {}", job.video);
+                return;
+            }
+        };
+        let earlier = (1..job.attempt)
+            .map(Generation)
+            .filter(|generation| !published.contains(generation))
+            .map(|generation| layout::generation(&job.video, generation));
         for prefix in earlier.chain([layout::pieces(&job.video)]) {
             if let Err(error) = self.store.delete_prefix(&prefix).await {
                 tracing::warn!(video.id = %job.video, %error, "cannot remove {prefix}");

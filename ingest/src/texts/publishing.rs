@@ -15,12 +15,12 @@ use bytes::Bytes;
 use catalog::{keys::Keys, videos};
 use contracts::{
     asset::{Asset, Kind, Rendition},
-    id::VideoId,
+    id::{Generation, VideoId},
 };
 use store::{Digest, Store, layout};
 
 use super::{Change, Language, Text, Texts};
-use crate::Error;
+use crate::{Error, replaced::Replacements};
 
 /// Publishes films and their texts, and clears up after films that will not be.
 #[derive(Clone)]
@@ -28,6 +28,7 @@ pub(crate) struct Publishing {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) texts: Arc<dyn Texts>,
     pub(crate) keys: Arc<dyn Keys>,
+    pub(crate) replacements: Arc<dyn Replacements>,
 }
 
 /// What became of a text.
@@ -53,22 +54,40 @@ impl Publishing {
     /// put an earlier one in its place. Nor is a film revealed that was deleted.
     pub(crate) async fn reveal(&self, mut asset: Asset) -> Result<bool, Error> {
         let seen = self.look(&asset.video).await?;
-        let mut change = self.texts.change(&asset.video).await?;
-        let film = change.film().await?;
-        if film.is_some_and(|film| film.state == videos::State::Deleted) {
-            return Ok(false);
-        }
-        match self.read(&asset.video).await {
-            Ok(Some(there)) if there.generation >= asset.generation => return Ok(false),
-            Ok(_) => {}
-            Err(Error::Unreadable { video }) => {
-                tracing::error!(video.id = %video, "asset.json of {video} is unreadable; it is replaced");
+        loop {
+            let there = self.current(&asset.video).await?;
+            if there.is_some_and(|there| there >= asset.generation) {
+                return Ok(false);
             }
-            Err(error) => return Err(error),
+            if let Some(there) = there {
+                // Before it is: who dies in between leaves nothing that nobody removes.
+                self.replacements.note(&asset.video, there).await?;
+            }
+            let mut change = self.texts.change(&asset.video).await?;
+            let film = change.film().await?;
+            if film.is_some_and(|film| film.state == videos::State::Deleted) {
+                return Ok(false);
+            }
+            if self.current(&asset.video).await? != there {
+                // Another was published meanwhile.
+                continue;
+            }
+            self.write(&mut asset, &mut *change, &seen).await?;
+            change.commit().await?;
+            return Ok(true);
         }
-        self.write(&mut asset, &mut *change, &seen).await?;
-        change.commit().await?;
-        Ok(true)
+    }
+
+    /// The generation that is published of a film; that of an unreadable description is not known.
+    pub(crate) async fn current(&self, video: &VideoId) -> Result<Option<Generation>, Error> {
+        match self.read(video).await {
+            Ok(there) => Ok(there.map(|there| there.generation)),
+            Err(Error::Unreadable { video }) => {
+                tracing::error!(video.id = %video, "asset.json of {video} is unreadable; it is to be replaced");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Stores a text, and names it if the film is published.

@@ -90,7 +90,7 @@ mod tests {
     use runtime::clock::System;
 
     use super::*;
-    use crate::{schema::Migrations, texts, upload::sql::Sql};
+    use crate::{replaced, schema::Migrations, texts, upload::sql::Sql};
 
     #[tokio::test]
     async fn a_sweep_gives_up_so_many_at_once_and_none_that_somebody_is_at() {
@@ -108,6 +108,7 @@ mod tests {
                 store: store::open(&address("file", "store")).unwrap(),
                 texts: Arc::new(texts::sql::Sql::new(catalog.clone())),
                 keys: Arc::clone(&catalog.keys),
+                replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
             },
             turns: Arc::default(),
             metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),

@@ -29,6 +29,7 @@ use tokio::sync::Barrier;
 use super::{caller::Caller, *};
 use crate::{
     jobs::NewJob,
+    replaced::{self, Replacements},
     schema::Migrations,
     texts::{self, Texts},
     upload::{State, Upload, sql::Sql},
@@ -116,6 +117,7 @@ struct House {
     videos: Arc<dyn Videos>,
     texts: Arc<dyn Texts>,
     keys: Arc<dyn Keys>,
+    replacements: Arc<dyn Replacements>,
     channels: Arc<dyn Channels>,
     inner: Arc<dyn Store>,
     upload: Upload,
@@ -166,6 +168,7 @@ impl House {
             inner: store::open(&address("file", "store")).unwrap(),
             videos: Arc::clone(&catalog.videos),
             keys: Arc::clone(&catalog.keys),
+            replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
             channels: Arc::clone(&catalog.channels),
             texts: Arc::new(texts::sql::Sql::new(catalog)),
             _folder: folder,
@@ -196,6 +199,7 @@ impl House {
                 store: Arc::clone(&store),
                 texts: Arc::clone(&self.texts),
                 keys: Arc::clone(&self.keys),
+                replacements: Arc::clone(&self.replacements),
             },
             store,
             texts: Arc::new(Semaphore::new(TEXTS_AT_ONCE)),

@@ -1,43 +1,44 @@
 //! How far an order has come: from what nodes have said, to who still may serve what it purged.
 
-use catalog::nodes::{Node, Sighting};
 use contracts::fleet::Kind;
 use contracts::id::{FeedId, NodeId};
 use contracts::time::UnixSeconds;
+
+use super::{Node, Sighting};
 
 /// Beyond what a node says of itself: the second that its words are dated by, and the moment until they are written.
 const ROUNDING_S: u64 = 2;
 
 /// For so long after a question a node counts as connected: answers are held back for less.
-pub(crate) const CONNECTED_S: u64 = 40;
+pub const CONNECTED_S: u64 = 40;
 
 /// How far an order has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub struct Standing {
     /// The nodes that have applied it.
-    pub(crate) acked: Vec<NodeId>,
+    pub acked: Vec<NodeId>,
     /// Those that have not said so.
-    pub(crate) pending: Vec<Pending>,
+    pub pending: Vec<Pending>,
     /// What follows.
-    pub(crate) state: State,
+    pub state: State,
 }
 
 /// A node that has not said that it has applied an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pending {
+pub struct Pending {
     /// Its name.
-    pub(crate) name: NodeId,
+    pub name: NodeId,
     /// What it is.
-    pub(crate) kind: Kind,
+    pub kind: Kind,
     /// When it was last heard of.
-    pub(crate) last_seen: UnixSeconds,
+    pub last_seen: UnixSeconds,
     /// By when it stops serving what it does not know to be purged, should it not be heard of again; `None`: never.
-    pub(crate) stops: Option<UnixSeconds>,
+    pub stops: Option<UnixSeconds>,
 }
 
 /// How an order stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub enum State {
     /// Some node may still serve what was purged.
     Pending,
     /// Not every node has said that it has applied it, and those that have not have stopped.
@@ -47,8 +48,9 @@ pub(crate) enum State {
 }
 
 impl Standing {
-    /// Of an order of a feed, by what nodes said last.
-    pub(crate) fn of(seq: u64, feed: &FeedId, nodes: Vec<Node>, now: UnixSeconds) -> Self {
+    /// Judges an order of a feed, by what nodes said last.
+    #[must_use]
+    pub fn of(seq: u64, feed: &FeedId, nodes: Vec<Node>, now: UnixSeconds) -> Self {
         // The number of another feed says nothing of this one's orders.
         let has = |last: &Sighting| last.feed.as_ref() == Some(feed) && last.applied >= seq;
         let (acked, pending): (Vec<Node>, Vec<Node>) =
@@ -68,13 +70,15 @@ impl Standing {
     }
 
     /// Whether every node that is connected has applied it.
-    pub(crate) fn is_settled(&self, now: UnixSeconds) -> bool {
+    #[must_use]
+    pub fn is_settled(&self, now: UnixSeconds) -> bool {
         let heard_of = |node: &Pending| now < node.last_seen.plus(CONNECTED_S);
         !self.pending.iter().any(heard_of)
     }
 
     /// By when the last of the nodes that are pending has stopped; `None` when one never does, or none is pending.
-    pub(crate) fn bounded(&self) -> Option<UnixSeconds> {
+    #[must_use]
+    pub fn bounded(&self) -> Option<UnixSeconds> {
         let stops: Option<Vec<UnixSeconds>> = self.pending.iter().map(|node| node.stops).collect();
         stops?.into_iter().max()
     }
@@ -82,7 +86,8 @@ impl Standing {
 
 impl State {
     /// The word in the API.
-    pub(crate) const fn as_str(self) -> &'static str {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Bounded => "bounded",
