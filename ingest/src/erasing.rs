@@ -93,7 +93,10 @@ mod tests {
             videos: Arc::clone(&catalog.videos),
             publishing: Publishing {
                 store: Arc::clone(&store),
-                texts: Arc::new(texts::sql::Sql::new(catalog.clone())),
+                texts: Arc::new(texts::sql::Sql::new(
+                    catalog.clone(),
+                    Arc::clone(&clock) as _,
+                )),
                 keys: Arc::clone(&catalog.keys),
                 replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
             },

@@ -83,7 +83,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let uploads = upload::sql::Sql::new(catalog.connection().clone());
     let publishing = Publishing {
         store: Arc::clone(&store),
-        texts: Arc::new(texts::sql::Sql::new(catalog.clone())),
+        texts: Arc::new(texts::sql::Sql::new(catalog.clone(), Arc::clone(&clock))),
         keys: Arc::clone(&catalog.keys),
         replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
     };

@@ -70,7 +70,7 @@ async fn a_lease_that_ran_out_is_taken_over(port: &dyn Queue) {
     assert_eq!((first.failures, second.failures), (0, 1));
     assert!(!port.beat(&first, at(131), LEASE).await.unwrap(), "lost");
     assert!(!port.finish(&first).await.unwrap(), "lost");
-    assert!(!port.bury(&first, "late").await.unwrap(), "lost");
+    assert!(!port.bury(&first, "late", at(131)).await.unwrap(), "lost");
     assert!(!port.give_back(&first, at(131), "late").await.unwrap());
     assert!(port.finish(&second).await.unwrap());
 }
@@ -102,7 +102,7 @@ async fn what_is_given_back_waits_until_it_is_due(port: &dyn Queue) {
 async fn what_is_buried_stays_so(port: &dyn Queue) {
     port.add(&new("dead"), at(500)).await.unwrap();
     let job = port.take(at(500), LEASE).await.unwrap().unwrap();
-    assert!(port.bury(&job, "no film").await.unwrap());
+    assert!(port.bury(&job, "no film", at(500)).await.unwrap());
     assert_eq!(port.take(at(9000), LEASE).await.unwrap(), None);
     assert_eq!(port.counts(at(9000)).await.unwrap().dead, 1);
     let reason = port.reason(&job.video, job.step).await.unwrap();
@@ -235,12 +235,12 @@ async fn a_film_that_is_given_up_or_cancelled_leaves_nothing_to_do(port: &dyn Qu
         }
         let job = port.take(at(900), LEASE).await.unwrap().unwrap();
         if film == "gone-1" {
-            assert!(port.bury(&job, "damaged").await.unwrap());
+            assert!(port.bury(&job, "damaged", at(900)).await.unwrap());
             assert_eq!(port.cancel(&job.video, "again").await.unwrap(), 0);
         } else {
             assert_eq!(port.cancel(&job.video, "deleted").await.unwrap(), 3);
             assert!(!port.beat(&job, at(900), LEASE).await.unwrap(), "lost");
-            assert!(!port.bury(&job, "late").await.unwrap());
+            assert!(!port.bury(&job, "late", at(900)).await.unwrap());
         }
         assert_eq!(port.take(at(9000), LEASE).await.unwrap(), None);
         assert!(!port.is_open(&job.video).await.unwrap());

@@ -189,12 +189,12 @@ pub trait Queue: Send + Sync {
     /// [`Error::Database`].
     async fn release(&self, job: &Job, now: UnixSeconds) -> Result<bool, Error>;
 
-    /// Gives the job up for good, and with it every other of its video that is not done. `false` when
-    /// it was held no more, and then nothing else is given up.
+    /// Gives the job up for good, and with it every other of its video that is not done; the film fails
+    /// with them, all or none. `false` when the job was held no more, and then nothing is given up.
     ///
     /// # Errors
-    /// [`Error::Database`].
-    async fn bury(&self, job: &Job, reason: &str) -> Result<bool, Error>;
+    /// [`Error::Database`], [`Error::Catalog`].
+    async fn bury(&self, job: &Job, reason: &str, now: UnixSeconds) -> Result<bool, Error>;
 
     /// Gives up every job of a video that is not done, whoever holds it; tells how many.
     ///

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use catalog::words;
+use catalog::{
+    videos::{self, Event},
+    words,
+};
 use contracts::{id::VideoId, time::UnixSeconds};
 use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, TransactionTrait, Value};
 use store::Key;
@@ -194,7 +197,7 @@ impl Queue for Sql {
             .await
     }
 
-    async fn bury(&self, job: &Job, reason: &str) -> Result<bool, Error> {
+    async fn bury(&self, job: &Job, reason: &str, now: UnixSeconds) -> Result<bool, Error> {
         let transaction = self.db.begin().await?;
         let values = vec![words(reason).into()];
         let set = "state = 'dead', reason = $5";
@@ -202,6 +205,13 @@ impl Queue for Sql {
             return Ok(false);
         }
         cancel(&transaction, &job.video, reason).await?;
+        let reason = reason.to_owned();
+        let failed = Event::Failed { reason };
+        match videos::sql::advance(&transaction, &job.video, failed, now).await {
+            // One that was deleted, or is whole, stays so.
+            Ok(_) | Err(catalog::Error::NoVideo(_) | catalog::Error::Refused { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
         transaction.commit().await?;
         Ok(true)
     }

@@ -86,18 +86,24 @@ impl Worker {
             .catch_unwind()
             .await
             .unwrap_or_else(|_| Err(Error::Tool("the worker panicked".to_owned()).into()));
+        if outcome.is_err() {
+            self.pipeline.discard(job).await;
+        }
         if let Err(error) = self.settle(job, outcome).await {
             tracing::error!(video.id = %job.video, %error, "cannot note how a job ended; its lease will run out");
         }
     }
 
     async fn attempt(&self, job: &Job) -> Result<Outcome, Failure> {
-        if job.failures >= self.patience.attempts {
-            return Err(Error::Tool("every attempt was cut off".to_owned()).into());
-        }
         let Some(video) = self.begin(job).await? else {
             return Ok(Outcome::Done);
         };
+        if self.pipeline.conclude(job).await? {
+            return Ok(Outcome::Done);
+        }
+        if job.failures >= self.patience.attempts {
+            return Err(Error::Tool("every attempt was cut off".to_owned()).into());
+        }
         // Polled late: the instant must be that of the question, not of the job's start.
         let confirm = async {
             self.queue
@@ -110,14 +116,18 @@ impl Worker {
         }
     }
 
-    /// Moves the video to processing; `None` when it is past that already.
+    /// Moves the video to processing; `None` when it is past that already, and then what whoever brought
+    /// it there had no more time to remove is removed.
     async fn begin(&self, job: &Job) -> Result<Option<Video>, Error> {
         match self.videos.advance(&job.video, Event::Uploaded).await {
             Ok(video) => Ok(Some(video)),
             Err(catalog::Error::Refused { state, .. }) => {
-                if state == State::Deleted {
+                match state {
+                    State::Ready => self.pipeline.clear(job).await?,
+                    State::Failed => self.pipeline.publishing.forget(&job.video).await?,
                     // What an earlier attempt wrote after the film was erased.
-                    self.pipeline.publishing.erase(&job.video).await?;
+                    State::Deleted => self.pipeline.publishing.erase(&job.video).await?,
+                    State::Uploading | State::Processing => {}
                 }
                 tracing::info!(video.id = %job.video, %state, "{} needs no work", job.video);
                 Ok(None)
@@ -167,13 +177,11 @@ impl Worker {
                 tracing::info!(video.id = %job.video, jobs = jobs.len(), "{} is shared", job.video);
                 self.wake.notify_waiters();
             }
-            Err(Failure::Lost) => {
-                self.metrics.ended("lost");
-                tracing::warn!(video.id = %job.video, "{} was taken over by another worker", job.video);
-            }
+            Err(Failure::Lost) => self.lost(job),
             Err(Failure::Refused(refusal)) => {
-                self.metrics.failed(refusal.code());
-                self.give_up(job, &refusal.to_string()).await?;
+                if self.give_up(job, &refusal.to_string()).await? {
+                    self.metrics.failed(refusal.code());
+                }
             }
             Err(Failure::Ours(error)) => self.retry(job, &error).await?,
         }
@@ -182,9 +190,11 @@ impl Worker {
 
     async fn retry(&self, job: &Job, error: &Error) -> Result<(), Error> {
         if job.failures + 1 >= self.patience.attempts {
-            self.metrics.failed("internal");
             tracing::error!(video.id = %job.video, %error, "giving {} up", job.video);
-            return self.give_up(job, INTERNAL).await;
+            if self.give_up(job, INTERNAL).await? {
+                self.metrics.failed("internal");
+            }
+            return Ok(());
         }
         self.metrics.ended("retried");
         let delay = self.patience.retry_delay.as_secs() << job.failures.min(10);
@@ -194,26 +204,20 @@ impl Worker {
         Ok(())
     }
 
-    /// The video first: if the process dies in between, the job is taken again and finds it failed.
-    async fn give_up(&self, job: &Job, reason: &str) -> Result<(), Error> {
-        let reason_owned = reason.to_owned();
-        let event = Event::Failed {
-            reason: reason_owned,
-        };
-        match self.videos.advance(&job.video, event).await {
-            Ok(_) => self.pipeline.publishing.forget(&job.video).await?,
-            Err(
-                catalog::Error::NoVideo(_)
-                | catalog::Error::Refused {
-                    state: State::Failed | State::Ready | State::Deleted,
-                    ..
-                },
-            ) => {}
-            Err(error) => return Err(error.into()),
+    /// Gives a film up and clears up after it; `false` when the job is held no more.
+    async fn give_up(&self, job: &Job, reason: &str) -> Result<bool, Error> {
+        if !self.queue.bury(job, reason, self.clock.now()).await? {
+            self.lost(job);
+            return Ok(false);
         }
         tracing::info!(video.id = %job.video, reason, "{} failed: {reason}", job.video);
-        self.queue.bury(job, reason).await?;
-        Ok(())
+        self.pipeline.publishing.forget(&job.video).await?;
+        Ok(true)
+    }
+
+    fn lost(&self, job: &Job) {
+        self.metrics.ended("lost");
+        tracing::warn!(video.id = %job.video, "{} was taken over by another worker", job.video);
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use catalog::videos::{Event, Video};
+use catalog::videos::{State, Video};
 use contracts::{
     asset::{Asset, Kind},
     id::Generation,
@@ -106,8 +106,56 @@ impl Pipeline {
             thumbs: Some(sheets.thumbs),
             protected: video.protected,
         };
-        self.reveal(asset).await?;
-        self.forget_earlier(job).await;
+        if !self.publishing.reveal(asset).await? {
+            return Err(Failure::Lost);
+        }
+        self.forget_others(job, generation(job)).await;
+        Ok(())
+    }
+
+    /// Finishes what an earlier attempt all but did: it wrote `asset.json`, and died before that counted.
+    /// `false` when there is more to do.
+    pub(crate) async fn conclude(&self, job: &Job) -> Result<bool, Error> {
+        if !matches!(job.step, Step::Publish | Step::Finish) {
+            return Ok(false);
+        }
+        let Some(generation) = self.publishing.conclude(&job.video).await? else {
+            return Ok(false);
+        };
+        self.forget_others(job, generation).await;
+        Ok(true)
+    }
+
+    /// Removes what was left beside a film that is ready.
+    pub(crate) async fn clear(&self, job: &Job) -> Result<(), Error> {
+        if let Some(asset) = self.publishing.published(&job.video).await? {
+            self.forget_others(job, asset.generation).await;
+        }
+        Ok(())
+    }
+
+    /// Removes what an attempt stored that came to nothing. Failing to costs room, until another publishes
+    /// the film or gives it up.
+    pub(crate) async fn discard(&self, job: &Job) {
+        if let Err(error) = self.try_discard(job).await {
+            tracing::warn!(video.id = %job.video, %error, "cannot remove what was made of {}", job.video);
+        }
+    }
+
+    async fn try_discard(&self, job: &Job) -> Result<(), Error> {
+        let film = self.videos.find(&job.video).await?;
+        if film.is_some_and(|film| film.state == State::Deleted) {
+            // Its eraser may have been there before this attempt's last file.
+            return self.publishing.erase(&job.video).await;
+        }
+        let own = generation(job);
+        let publishes = matches!(job.step, Step::Publish | Step::Finish);
+        let mut shown = self.publishing.replacements.of(&job.video).await?;
+        shown.extend(self.publishing.current(&job.video).await?);
+        if publishes && !shown.contains(&own) {
+            let own = layout::generation(&job.video, own);
+            self.store.delete_prefix(&own).await?;
+        }
         Ok(())
     }
 
@@ -200,20 +248,9 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Writes the one file that makes the film exist, then tells the catalogue.
-    async fn reveal(&self, asset: Asset) -> Result<(), Failure> {
-        let (video, duration_ms) = (asset.video.clone(), asset.duration_ms);
-        if !self.publishing.reveal(asset).await? {
-            return Err(Failure::Lost);
-        }
-        let event = Event::Published { duration_ms };
-        let told = self.videos.advance(&video, event).await;
-        told.map(drop).map_err(|error| Error::from(error).into())
-    }
-
-    /// Removes what earlier attempts left, and the pieces; but not what was published, which has a time of its own.
+    /// Removes what other attempts left, and the pieces; but not what was published, which has a time of its own.
     /// Failing to costs room, not correctness.
-    async fn forget_earlier(&self, job: &Job) {
+    async fn forget_others(&self, job: &Job, kept: Generation) {
         let published = self.publishing.replacements.of(&job.video).await;
         let published = match published {
             Ok(published) => published,
@@ -222,11 +259,11 @@ impl Pipeline {
                 return;
             }
         };
-        let earlier = (1..job.attempt)
+        let others = (1..=job.attempt)
             .map(Generation)
-            .filter(|generation| !published.contains(generation))
+            .filter(|generation| *generation != kept && !published.contains(generation))
             .map(|generation| layout::generation(&job.video, generation));
-        for prefix in earlier.chain([layout::pieces(&job.video)]) {
+        for prefix in others.chain([layout::pieces(&job.video)]) {
             if let Err(error) = self.store.delete_prefix(&prefix).await {
                 tracing::warn!(video.id = %job.video, %error, "cannot remove {prefix}");
             }

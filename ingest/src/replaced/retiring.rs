@@ -147,6 +147,8 @@ mod tests {
     use store::Key;
     use tempfile::TempDir;
 
+    use sea_orm::ConnectionTrait as _;
+
     use super::*;
     use crate::{replaced, schema::Migrations, texts};
 
@@ -195,7 +197,10 @@ mod tests {
             Retirer {
                 publishing: Publishing {
                     store: store::open(&address).unwrap(),
-                    texts: Arc::new(texts::sql::Sql::new(self.catalog.clone())),
+                    texts: Arc::new(texts::sql::Sql::new(
+                        self.catalog.clone(),
+                        Arc::clone(&self.clock) as _,
+                    )),
                     keys: Arc::clone(&self.catalog.keys),
                     replacements: Arc::clone(&replacements),
                 },
@@ -221,6 +226,10 @@ mod tests {
                 thumbs: None,
                 protected: false,
             };
+            // One generation follows another while the film is being made.
+            let made = "UPDATE videos SET state = 'processing'";
+            let database = self.catalog.connection();
+            database.execute_unprepared(made).await.unwrap();
             assert!(publishing.reveal(asset).await.unwrap());
         }
 

@@ -2,7 +2,7 @@
 //! published of a film changes.
 
 use async_trait::async_trait;
-use catalog::videos::Video;
+use catalog::videos::{Event, Video};
 use contracts::asset::Asset;
 use contracts::id::{RenditionId, VideoId};
 use store::Digest;
@@ -116,6 +116,12 @@ pub trait Change: Send {
     /// # Errors
     /// [`Error::Database`].
     async fn remove(&mut self, language: &Language) -> Result<bool, Error>;
+
+    /// Moves the film on; `false` when what happens to it does not fit its state.
+    ///
+    /// # Errors
+    /// [`Error::Catalog`].
+    async fn advance(&mut self, event: Event) -> Result<bool, Error>;
 
     /// Tells the catalogue what the film consists of from now on.
     ///

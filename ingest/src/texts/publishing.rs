@@ -12,7 +12,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use catalog::{keys::Keys, videos};
+use catalog::{
+    keys::Keys,
+    videos::{Event, State},
+};
 use contracts::{
     asset::{Asset, Kind, Rendition},
     id::{Generation, VideoId},
@@ -49,10 +52,11 @@ pub(crate) enum Stored {
 type Seen = Vec<(Text, Option<Digest>)>;
 
 impl Publishing {
-    /// Writes the one file that makes a film exist, with the texts that are there. `false` when a
-    /// later generation, or this one, exists already: who lost the job without knowing it must not
-    /// put an earlier one in its place. Nor is a film revealed that was deleted.
-    pub(crate) async fn reveal(&self, mut asset: Asset) -> Result<bool, Error> {
+    /// Writes the one file that makes a film exist, with the texts that are there, and says that it is
+    /// ready. `false` when a later generation, or this one, exists already: who lost the job without
+    /// knowing it must not put an earlier one in its place. Nor is a film revealed that is not being
+    /// processed: it was deleted or given up, or another attempt has published it.
+    pub(crate) async fn reveal(&self, asset: Asset) -> Result<bool, Error> {
         let seen = self.look(&asset.video).await?;
         loop {
             let there = self.current(&asset.video).await?;
@@ -64,17 +68,14 @@ impl Publishing {
                 self.replacements.note(&asset.video, there).await?;
             }
             let mut change = self.texts.change(&asset.video).await?;
-            let film = change.film().await?;
-            if film.is_some_and(|film| film.state == videos::State::Deleted) {
+            if !is_processed(&mut *change).await? {
                 return Ok(false);
             }
             if self.current(&asset.video).await? != there {
                 // Another was published meanwhile.
                 continue;
             }
-            self.write(&mut asset, &mut *change, &seen).await?;
-            change.commit().await?;
-            return Ok(true);
+            return self.finish(asset, change, &seen).await;
         }
     }
 
@@ -87,6 +88,52 @@ impl Publishing {
                 Ok(None)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Says of a film that it is ready whose `asset.json` was written by who then died, and tells of which
+    /// generation it is. `None` when there is none, or it does not name all of the film.
+    pub(crate) async fn conclude(&self, video: &VideoId) -> Result<Option<Generation>, Error> {
+        let is_whole = |asset: &Asset| asset.thumbs.is_some();
+        if !self.published(video).await?.is_some_and(|of| is_whole(&of)) {
+            return Ok(None);
+        }
+        let seen = self.look(video).await?;
+        let mut change = self.texts.change(video).await?;
+        if !is_processed(&mut *change).await? {
+            return Ok(None);
+        }
+        let Some(asset) = self.published(video).await?.filter(is_whole) else {
+            return Ok(None);
+        };
+        let generation = asset.generation;
+        let ready = self.finish(asset, change, &seen).await?;
+        Ok(ready.then_some(generation))
+    }
+
+    /// Publishes a film in one commit. The file is there before it counts: should it not come to count,
+    /// [`conclude`](Self::conclude) finds it.
+    async fn finish(
+        &self,
+        mut asset: Asset,
+        mut change: Box<dyn Change>,
+        seen: &Seen,
+    ) -> Result<bool, Error> {
+        let duration_ms = asset.duration_ms;
+        // First, so that nobody else moves the film on meanwhile.
+        if !change.advance(Event::Published { duration_ms }).await? {
+            return Ok(false);
+        }
+        self.write(&mut asset, &mut *change, seen).await?;
+        change.commit().await?;
+        Ok(true)
+    }
+
+    /// What is published of a film; `None` also when that is unreadable.
+    pub(crate) async fn published(&self, video: &VideoId) -> Result<Option<Asset>, Error> {
+        match self.read(video).await {
+            Err(Error::Unreadable { .. }) => Ok(None),
+            read => read,
         }
     }
 
@@ -106,9 +153,7 @@ impl Publishing {
         let mut change = self.texts.change(video).await?;
         // Whoever gives the film up says so first, and removes its texts then: either those who do
         // so find this one, or this one finds that they were here.
-        let film = change.film().await?;
-        let over = |state| matches!(state, videos::State::Failed | videos::State::Deleted);
-        if film.is_none_or(|film| over(film.state)) {
+        if is_over(&mut *change).await? {
             return Ok(Stored::Unwanted);
         }
         let had = change.put(text).await?;
@@ -131,11 +176,10 @@ impl Publishing {
         file: Bytes,
     ) -> Result<bool, Error> {
         let mut change = self.texts.change(video).await?;
-        let film = change.film().await?;
-        let over = |state| matches!(state, videos::State::Failed | videos::State::Deleted);
+        let over = is_over(&mut *change).await?;
         let texts = change.list().await?;
         let has = texts.iter().any(|there| there.language == text.language);
-        if has || texts.len() >= MOST_TEXTS || film.is_none_or(|film| over(film.state)) {
+        if has || texts.len() >= MOST_TEXTS || over {
             return Ok(false);
         }
         change.put(text).await?;
@@ -165,10 +209,14 @@ impl Publishing {
         Ok(self.store.delete_prefix(&layout::pieces(video)).await?)
     }
 
-    /// Removes every text of a film that will not be, its pieces, and the keys that were drawn for it.
+    /// Removes all that was made of a film that will not be, every text of it, and the keys that were drawn
+    /// for it. Its original stays. Nothing, of a film that may be.
     pub(crate) async fn forget(&self, video: &VideoId) -> Result<(), Error> {
-        self.sweep(video).await?;
         let mut change = self.texts.change(video).await?;
+        if !is_over(&mut *change).await? {
+            return Ok(());
+        }
+        self.store.delete(&layout::asset(video)).await?;
         for text in change.list().await? {
             change.remove(&text.language).await?;
         }
@@ -176,21 +224,20 @@ impl Publishing {
             .delete_prefix(&layout::all_subtitles(video))
             .await?;
         change.commit().await?;
+        for made in [
+            layout::pieces(video),
+            layout::encoded(video),
+            layout::thumbnails(video),
+        ] {
+            self.store.delete_prefix(&made).await?;
+        }
         Ok(self.keys.forget(video).await?)
     }
 
     /// Removes all that is kept of a film that was deleted, first the file that makes it exist.
     pub(crate) async fn erase(&self, video: &VideoId) -> Result<(), Error> {
-        self.store.delete(&layout::asset(video)).await?;
         self.forget(video).await?;
-        for rest in [
-            layout::encoded(video),
-            layout::thumbnails(video),
-            layout::originals(video),
-        ] {
-            self.store.delete_prefix(&rest).await?;
-        }
-        Ok(())
+        Ok(self.store.delete_prefix(&layout::originals(video)).await?)
     }
 
     /// Lists a film's texts.
@@ -283,6 +330,17 @@ impl Publishing {
         let key = layout::asset(&asset.video);
         Ok(self.store.put(&key, json.into()).await?)
     }
+}
+
+async fn is_processed(change: &mut dyn Change) -> Result<bool, Error> {
+    let film = change.film().await?;
+    Ok(film.is_some_and(|film| film.state == State::Processing))
+}
+
+/// Whether a film will not be.
+async fn is_over(change: &mut dyn Change) -> Result<bool, Error> {
+    let film = change.film().await?;
+    Ok(film.is_none_or(|film| matches!(film.state, State::Failed | State::Deleted)))
 }
 
 /// Texts of one film, at most: before every change all are read.

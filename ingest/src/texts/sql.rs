@@ -1,13 +1,16 @@
 //! Texts in the catalogue's database, shared by every instance.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use catalog::{
     Catalog, encodings,
-    videos::{self, Video},
+    videos::{self, Event, Video},
     words,
 };
 use contracts::asset::Asset;
 use contracts::id::VideoId;
+use runtime::clock::Clock;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
 use store::Digest;
 
@@ -17,11 +20,12 @@ use crate::{Error, schema::statement};
 /// The memory of texts in the table `ingest_texts`.
 pub(crate) struct Sql {
     catalog: Catalog,
+    clock: Arc<dyn Clock>,
 }
 
 impl Sql {
-    pub(crate) const fn new(catalog: Catalog) -> Self {
-        Self { catalog }
+    pub(crate) const fn new(catalog: Catalog, clock: Arc<dyn Clock>) -> Self {
+        Self { catalog, clock }
     }
 }
 
@@ -38,6 +42,7 @@ impl Texts for Sql {
         let name = format!("texts/{video}");
         Ok(Box::new(Held {
             video: video.clone(),
+            clock: Arc::clone(&self.clock),
             within: self.catalog.begin_alone(&name).await?,
         }))
     }
@@ -46,6 +51,7 @@ impl Texts for Sql {
 /// The right to change a film's texts: a transaction that has it from its start.
 struct Held {
     video: VideoId,
+    clock: Arc<dyn Clock>,
     within: DatabaseTransaction,
 }
 
@@ -78,6 +84,15 @@ impl Change for Held {
         let values = vec![self.video.as_str().into(), language.tag().into()];
         let changed = self.within.execute_raw(statement(sql, values)).await?;
         Ok(changed.rows_affected() == 1)
+    }
+
+    async fn advance(&mut self, event: Event) -> Result<bool, Error> {
+        let now = self.clock.now();
+        match videos::sql::advance(&self.within, &self.video, event, now).await {
+            Ok(_) => Ok(true),
+            Err(catalog::Error::NoVideo(_) | catalog::Error::Refused { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn publish(&mut self, asset: &Asset) -> Result<(), Error> {
@@ -113,7 +128,7 @@ fn text(row: &QueryResult) -> Result<Text, Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use runtime::clock::System;
 
     use super::*;
     use crate::{
@@ -124,8 +139,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn the_memory_keeps_the_promises_of_texts_between_processes_on_both_engines() {
         on_both(async |address| {
-            let one = Arc::new(Sql::new(open(address).await));
-            let other = Arc::new(Sql::new(open(address).await));
+            let one = Arc::new(Sql::new(open(address).await, Arc::new(System)));
+            let other = Arc::new(Sql::new(open(address).await, Arc::new(System)));
             conformance::all(one, other).await;
         })
         .await;

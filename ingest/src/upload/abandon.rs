@@ -106,7 +106,7 @@ mod tests {
             videos: Arc::clone(&catalog.videos),
             publishing: Publishing {
                 store: store::open(&address("file", "store")).unwrap(),
-                texts: Arc::new(texts::sql::Sql::new(catalog.clone())),
+                texts: Arc::new(texts::sql::Sql::new(catalog.clone(), Arc::new(System))),
                 keys: Arc::clone(&catalog.keys),
                 replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
             },

@@ -170,7 +170,10 @@ impl House {
             keys: Arc::clone(&catalog.keys),
             replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
             channels: Arc::clone(&catalog.channels),
-            texts: Arc::new(texts::sql::Sql::new(catalog)),
+            texts: Arc::new(texts::sql::Sql::new(
+                catalog,
+                Arc::new(Fixed::at(UnixSeconds(5))),
+            )),
             _folder: folder,
             uploads,
             upload,

@@ -1,0 +1,209 @@
+//! How jobs end whose worker was overtaken, killed between two writes, or left without a store; and how
+//! films that were given up begin anew.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    dead_code,
+    reason = "tests"
+)]
+
+mod house;
+
+use std::{path::PathBuf, time::Duration};
+
+use catalog::videos::{Event, State};
+use contracts::{
+    asset::{Asset, Privacy, Thumbs},
+    id::{Generation, RenditionId, VideoId},
+};
+use house::{House, film, write_program};
+use sea_orm::ConnectionTrait as _;
+use store::{Key, layout};
+use tempfile::TempDir;
+
+fn small() -> Vec<u8> {
+    film(
+        "-f lavfi -i testsrc2=s=256x144:r=25:d=2 -preset ultrafast",
+        "a.mp4",
+    )
+}
+
+/// An encoder that waits, before it does anything in the folders of an attempt, until it is let go.
+struct Gate {
+    folder: TempDir,
+    program: PathBuf,
+}
+
+impl Gate {
+    /// Then it does this.
+    fn before(attempt: &str, then: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("ffmpeg");
+        // It may read the folder that it lies in.
+        let script = format!(
+            "#!/bin/sh\ncase \"$PWD $*\" in *.{attempt}/room*progress*) : > begun\n\
+             while [ ! -e \"${{0%/*}}/open\" ]; do sleep 0.02; done\n{then};; esac\n\
+             exec ffmpeg \"$@\"\n"
+        );
+        write_program(&program, &script);
+        Self { folder, program }
+    }
+
+    async fn house(&self) -> House {
+        House::with(|config| config.ffmpeg = self.program.display().to_string()).await
+    }
+
+    async fn reached(&self, house: &House, id: &VideoId) {
+        let begun = house.folder.path().join(format!("work/{id}.publish.0.1"));
+        until(async || begun.join("room/begun").exists()).await;
+    }
+
+    fn open(&self) {
+        std::fs::write(self.folder.path().join("open"), "").unwrap();
+    }
+}
+
+/// The time limit is the test runner's.
+async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    while !is_so().await {
+        looks.tick().await;
+    }
+}
+
+async fn change(house: &House, sql: &str) {
+    let database = house.catalog.connection().clone();
+    database.execute_unprepared(sql).await.unwrap();
+}
+
+async fn state(house: &House, id: &VideoId) -> State {
+    house.catalog.videos.find(id).await.unwrap().unwrap().state
+}
+
+async fn put(house: &House, key: &Key) {
+    house.store.put(key, "bytes".into()).await.unwrap();
+}
+
+async fn is_there(house: &House, key: &Key) -> bool {
+    house.store.size(key).await.unwrap().is_some()
+}
+
+fn rung(id: &VideoId, generation: u32) -> Key {
+    let rendition = RenditionId::parse("144p").unwrap();
+    layout::mezzanine(id, Generation(generation), &rendition)
+}
+
+/// What a worker puts that publishes a film.
+async fn show(house: &House, id: &VideoId, generation: u32) -> Asset {
+    let thumbs = Thumbs {
+        width: 16,
+        height: 9,
+        columns: 1,
+        rows: 1,
+        interval_ms: 1000,
+        tiles: 1,
+        sheet_bytes: vec![1],
+    };
+    let asset = Asset {
+        video: id.clone(),
+        generation: Generation(generation),
+        title: "shown".to_owned(),
+        privacy: Privacy::Public,
+        duration_ms: 1234,
+        renditions: Vec::new(),
+        thumbs: Some(thumbs),
+        protected: false,
+    };
+    let json = serde_json::to_vec(&asset).unwrap();
+    let key = layout::asset(id);
+    house.store.put(&key, json.into()).await.unwrap();
+    asset
+}
+
+const TAKEN_OVER: &str = "UPDATE ingest_jobs SET attempt = 2, due_unix_s = 99999999999";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_overtaken_and_fails_takes_nothing_from_who_overtook() {
+    for (why, fault) in [
+        ("refused", "echo Invalid data found >&2; exit 1"),
+        ("ours", "kill -9 $$"),
+    ] {
+        let gate = Gate::before("1", fault);
+        let mut house = House::with(|config| {
+            config.ffmpeg = gate.program.display().to_string();
+            config.attempts = 1;
+        })
+        .await;
+        let id = house.upload(&small()).await;
+        gate.reached(&house, &id).await;
+        change(&house, TAKEN_OVER).await;
+        let (plan, rung) = (layout::plan(&id, 2), rung(&id, 2));
+        put(&house, &plan).await;
+        put(&house, &rung).await;
+        gate.open();
+        house.counted("{how=\"lost\"} 1").await;
+        // Whatever it would do after it said so, it has done then.
+        house.stop().await;
+        assert_eq!(state(&house, &id).await, State::Processing, "{why}");
+        assert!(is_there(&house, &plan).await, "{why}");
+        assert!(is_there(&house, &rung).await, "{why}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_that_was_given_up_meanwhile_is_not_published_and_nothing_of_it_stays() {
+    let gate = Gate::before("1", "");
+    let house = gate.house().await;
+    let id = house.upload(&small()).await;
+    gate.reached(&house, &id).await;
+    let reason = "cancelled".to_owned();
+    let failed = Event::Failed { reason };
+    house.catalog.videos.advance(&id, failed).await.unwrap();
+    gate.open();
+    house.counted("{how=\"lost\"} 1").await;
+    assert!(house.asset(&id).await.is_none());
+    assert_eq!(state(&house, &id).await, State::Failed);
+    assert!(!is_there(&house, &rung(&id, 1)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_that_is_all_there_is_not_made_again() {
+    let mut house = House::with(|config| config.workers = 0).await;
+    let id = house.upload(&small()).await;
+    let shown = show(&house, &id, 1).await;
+    // As its worker left it that was killed, however often that happened before.
+    change(
+        &house,
+        "UPDATE ingest_jobs SET state = 'running', attempt = 1, failures = 9, due_unix_s = 0",
+    )
+    .await;
+    house.config.workers = 1;
+    house.restart().await;
+    let video = house.settled(&id).await;
+    assert_eq!((video.state, video.duration_ms), (State::Ready, Some(1234)));
+    assert_eq!(house.asset(&id).await.unwrap(), shown);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_worker_left_beside_a_ready_film_is_removed() {
+    let mut house = House::new().await;
+    let asset = house.publish(&small()).await;
+    house.counted("{how=\"done\"} 1").await;
+    let id = asset.video.clone();
+    let piece = layout::plan(&id, 1);
+    let other = rung(&id, 2);
+    put(&house, &piece).await;
+    put(&house, &other).await;
+    change(
+        &house,
+        "UPDATE ingest_jobs SET state = 'running', attempt = 2, due_unix_s = 0",
+    )
+    .await;
+    house.restart().await;
+    house.counted("{how=\"done\"} 1").await;
+    assert!(!is_there(&house, &piece).await);
+    assert!(!is_there(&house, &other).await);
+    assert_eq!(house.asset(&id).await.unwrap(), asset);
+    assert!(house.mezzanine(&asset, 0).exists());
+}
