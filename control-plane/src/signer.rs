@@ -71,7 +71,7 @@ impl Signer {
     }
 
     /// The address of one path at a place: with a plain signature, or a token where its edge verifies with public
-    /// keys alone.
+    /// keys alone, or the key that signs has no plain form.
     pub(crate) fn address(
         &self,
         path: &str,
@@ -79,17 +79,19 @@ impl Signer {
         now: UnixSeconds,
         expires: UnixSeconds,
     ) -> Option<String> {
-        if place.m2 {
+        let with_token = || {
             let token = self.token(&Claims::new(path, expires), place, now).ok()?;
-            return Some(format!("{}/~{token}{path}", place.base));
+            Some(format!("{}/~{token}{path}", place.base))
+        };
+        if place.m2 {
+            return with_token();
         }
         let loaded = self.loaded(now);
-        let query = loaded
-            .ring
-            .signer(path, now, expires)?
-            .sign_path(path, expires)
-            .ok()?;
-        Some(format!("{}{path}?{query}", place.base))
+        let key = loaded.ring.signer(path, now, expires)?;
+        let plain = key.sign_path(path, expires).ok();
+        plain.map_or_else(with_token, |query| {
+            Some(format!("{}{path}?{query}", place.base))
+        })
     }
 
     /// The keyring in JSON as those may have it who must not mint.

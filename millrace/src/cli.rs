@@ -337,9 +337,12 @@ pub(crate) struct Purge {
     /// Let it be served as far as stale objects are, rather than never again
     #[arg(long)]
     pub(crate) soft: bool,
-    /// Wait until no node serves it any more
+    /// Wait until no node serves it any more, and say who is waited for
     #[arg(long)]
     pub(crate) wait: bool,
+    /// Wait no longer than this (`90s`, `10m`), then exit with 1
+    #[arg(long, requires = "wait", value_name = "TIME", value_parser = span)]
+    pub(crate) timeout: Option<::config::Span>,
     #[command(flatten)]
     pub(crate) api: Api,
 }

@@ -20,11 +20,10 @@ pub(crate) async fn invite(options: &cli::Invite) -> anyhow::Result<ExitCode> {
     let text = |name: &str| made.get(name).and_then(Value::as_str);
     let token = text("token").context("the house gives no token")?;
     let name = text("name").context("the house gives no name")?;
+    // The token alone is what goes into a variable.
     say!("{token}");
-    say!();
-    say!("It lets one node enrol, as {name}, and is not shown again. On that node:");
-    say!();
-    say!("  millrace edge --join TOKEN --config isp.toml");
+    eprintln!("\nIt lets one node enrol, as {name}, and is not shown again. On that node:\n");
+    eprintln!("  millrace edge --join TOKEN --config isp.toml");
     Ok(ExitCode::SUCCESS)
 }
 

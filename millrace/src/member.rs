@@ -19,20 +19,25 @@ use crate::{USAGE, cli};
 /// Runs an edge until it is asked to stop.
 pub(crate) async fn run(options: &cli::Edge) -> anyhow::Result<ExitCode> {
     begin_log(&options.role);
-    let folder = match folder(options) {
+    let path = folder(options);
+    let folder = match &path {
         None => None,
         // Whether it may join is the control plane's to say.
         Some(path) if options.role.check && !path.exists() => None,
-        Some(path) => match joined(options, &path).await {
+        Some(path) => match joined(options, path).await {
             Ok(folder) => Some(folder),
             Err(code) => return Ok(code),
         },
     };
-    let adapt = |config: &mut Config| match &folder {
-        None => Ok(()),
-        Some(folder) => folder
+    let adapt = |config: &mut Config| match (&folder, &path) {
+        (Some(folder), _) => folder
             .adapt(config)
             .map_err(|error| vec![Problem::new("", error.to_string())]),
+        (None, Some(path)) => {
+            Folder::prepare(path, config);
+            Ok(())
+        }
+        (None, None) => Ok(()),
     };
     let source = Source {
         options: &options.role,
@@ -112,13 +117,16 @@ async fn joined(options: &cli::Edge, path: &Path) -> Result<Folder, ExitCode> {
         return Ok(folder);
     }
     let token = token.map_err(|error| failed(&format!("--join: {error}"), usage))?;
-    // All of the configuration is to be right before the token is used up.
+    // All of the configuration, and of the files that it names, is to be right before the token is used up.
     let source = Source {
         options: &options.role,
         role: "edge",
-        adapt: &|_| Ok(()),
+        adapt: &|config| {
+            Folder::prepare(folder.path(), config);
+            Ok(())
+        },
         check: Config::check,
-        inspect: |_| Ok(()),
+        inspect: edge::inspect,
     };
     let (_, settings) = source.start()?;
     let name = join(&folder, token.as_ref(), settings.announce.as_ref()).await;

@@ -23,9 +23,12 @@ pub(crate) fn run(options: &cli::Sign) -> anyhow::Result<ExitCode> {
         Some(kid) => ring
             .find(kid)
             .with_context(|| format!("no key {kid:?} in the keyring"))?,
+        None if options.plain => ring
+            .plain_signer(&options.path, now, expires)
+            .with_context(|| format!("no living m1 key may sign {}", options.path))?,
         None => ring
             .signer(&options.path, now, expires)
-            .with_context(|| format!("no living m1 key may sign {}", options.path))?,
+            .with_context(|| format!("no living key may sign {}", options.path))?,
     };
     let base = options.base.trim_end_matches('/');
     if options.plain {

@@ -258,6 +258,12 @@ impl KeyRing {
         self.best(path, now, until, |version| version == Version::M2)
     }
 
+    /// As [`signer`](Self::signer), of the keys that make the plain query form.
+    #[must_use]
+    pub fn plain_signer(&self, path: &str, now: UnixSeconds, until: UnixSeconds) -> Option<&Key> {
+        self.best(path, now, until, |version| version == Version::M1)
+    }
+
     fn best(
         &self,
         path: &str,

@@ -51,6 +51,23 @@ async fn a_new_key_signs_within_a_second_of_being_in_the_file_and_a_damaged_file
 }
 
 #[tokio::test]
+async fn a_poster_has_an_address_whichever_kind_of_key_signs() {
+    let house = House::start().await;
+    house.film("film1", Privacy::Public).await;
+    // As nodes that enrol need it, younger than the other: all tokens are made with it.
+    let both = KEYS.replace(
+        r#"{"keyring":["#,
+        r#"{"keyring":[{"kid":"p1","ver":"m2","seed_hex":"4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c","scope":["/v/","/t/"],"nbf":1,"exp":4102444800},"#,
+    );
+    replace(&house, &both, 1);
+    let list = json(house.get("/v1/videos").await, 200).await;
+    let poster = list["videos"][0]["poster"].as_str().unwrap();
+    assert!(poster.contains("/~m2.p1."), "{poster}");
+    let admitted = at_the_edge(&both, poster, NOW).unwrap();
+    assert_eq!(admitted.path, "/t/film1/default.jpg");
+}
+
+#[tokio::test]
 async fn without_a_key_nothing_plays_and_the_answer_says_so() {
     let house = House::with(|config, _| config.keys.clear()).await;
     house.film("film1", Privacy::Public).await;

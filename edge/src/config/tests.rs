@@ -1,8 +1,11 @@
 //! What a configuration may say, and what is said of its faults.
 
+use std::path::Path;
+
 use config::{ByteSize, Span};
 
 use super::*;
+use crate::member::Folder;
 
 #[test]
 fn what_may_be_reloaded_is_there_and_the_guide_names_it() {
@@ -61,7 +64,7 @@ fn every_fault_is_reported_with_its_key() {
 #[test]
 fn an_unknown_key_of_a_disk_is_told_with_its_line() {
     let lines = |text: &str| {
-        let file = Some((std::path::Path::new("edge.toml"), text));
+        let file = Some((Path::new("edge.toml"), text));
         let read = config::load::<Config>("edge", file, []);
         read.map_err(|problems| problems[0].to_string())
     };
@@ -108,6 +111,9 @@ fn the_file_for_a_nodes_operator_is_right_and_joins() {
     let file = include_str!("../../../config/isp.toml");
     let config: Config = toml::from_str(file).unwrap();
     let mut joined = config;
+    Folder::prepare(Path::new("/var/lib/millrace/node"), &mut joined);
+    // Before a token is used up.
+    assert!(joined.clone().check().is_ok());
     // What the house gives.
     joined.feed.from = "https://control.example:7300/v1/fleet/feed".to_owned();
     let settings = joined.check().unwrap();

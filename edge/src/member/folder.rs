@@ -144,20 +144,24 @@ impl Folder {
         config.keys = Holds::PublicOnly;
         config.public_without_token = settings.public_without_token;
         (config.upstream.certificate, config.upstream.key) = self.identity();
-        let none = |path: &Path| path.as_os_str().is_empty();
-        if none(&config.upstream.ca_file) && !settings.parents_trust.is_empty() {
+        if is_none(&config.upstream.ca_file) && !settings.parents_trust.is_empty() {
             config.upstream.ca_file = self.0.join(TRUST);
         }
         config.feed.from = format!("{}{FEED}", settings.control);
         config.feed.ca_file = self.authority();
-        if none(&config.feed.state_file) {
-            config.feed.state_file = self.0.join(ORDERS);
-        }
+        Self::prepare(&self.0, config);
         if config.fill.fallbacks.is_empty() {
             let fallbacks = settings.fallbacks.iter().map(ToString::to_string);
             config.fill.fallbacks = fallbacks.collect();
         }
         Ok(())
+    }
+
+    /// Puts in what a folder at this path gives whether or not the node has joined.
+    pub fn prepare(path: &Path, config: &mut Config) {
+        if is_none(&config.feed.state_file) {
+            config.feed.state_file = path.join(ORDERS);
+        }
     }
 
     fn read(&self, name: &str) -> Result<Option<String>, Error> {
@@ -207,6 +211,10 @@ fn with_port(origin: &Origin) -> String {
         Some(_) => origin.to_string(),
         None => format!("{origin}:{}", if origin.is_secure() { 443 } else { 80 }),
     }
+}
+
+fn is_none(path: &Path) -> bool {
+    path.as_os_str().is_empty()
 }
 
 fn json<T: Serialize>(value: &T) -> String {
