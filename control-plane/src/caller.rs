@@ -1,5 +1,6 @@
 //! Who calls: an operator, somebody with an account, a backend, or nobody that is known.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -7,6 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use catalog::SecretDigest;
 use catalog::users::Role;
+use contracts::header::CLIENT_IP;
 use contracts::id::{ApiKeyId, UserId};
 use runtime::operator::{bearer, is_asked_at_home};
 use runtime::problem::Problem;
@@ -181,11 +183,23 @@ impl FromRequestParts<Arc<App>> for Caller {
     }
 }
 
+/// Whether a hop names a client on another machine. To refuse, it need not be one that is trusted.
+fn is_for_another(headers: &HeaderMap) -> bool {
+    let said = headers.get(CLIENT_IP).map(|said| said.to_str());
+    said.is_some_and(|said| {
+        let said = said
+            .ok()
+            .and_then(|said| said.trim().parse::<IpAddr>().ok());
+        !said.is_some_and(|said| said.to_canonical().is_loopback())
+    })
+}
+
 impl App {
     /// Whether who shows nothing is the operator: somebody on this machine, and not a page that they look at.
     fn takes_for_operator(&self, client: Client, headers: &HeaderMap) -> bool {
         self.operator.is_anybody()
             && client.address.is_loopback()
+            && !is_for_another(headers)
             && is_asked_at_home(headers, &self.settings.allowed_origins)
     }
 

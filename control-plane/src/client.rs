@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use contracts::header::CLIENT_IP;
 use runtime::listen::Peer;
 
 use crate::app::App;
-
-/// What a trusted hop says of the client, as edges are told it.
-const CLIENT_IP: &str = "millrace-client-ip";
 
 /// Who sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -97,7 +97,7 @@ impl Door {
         let asks = Asks {
             shown: headers.get(header::AUTHORIZATION),
             from,
-            at_home: is_asked_at_home(headers, &self.pages),
+            at_home: from.is_loopback() && is_asked_at_home(headers, &self.pages),
         };
         control.ask(&asks, now).await
     }
@@ -113,7 +113,11 @@ struct Asks<'a> {
 impl Control {
     async fn ask(&self, asks: &Asks<'_>, now: UnixSeconds) -> Result<Caller, Problem> {
         let shown = asks.shown.map_or(&b""[..], HeaderValue::as_bytes);
+        // What is said of one address is not believed of another.
         let digest = Sha256::new().chain_update([u8::from(asks.at_home)]);
+        let digest = digest
+            .chain_update(asks.from.to_string())
+            .chain_update("\n");
         let digest = digest.chain_update(shown).finalize().into();
         if let Some(caller) = self.recall(&digest, now) {
             return Ok(caller);
@@ -126,7 +130,7 @@ impl Control {
             request = request.header(header::AUTHORIZATION, shown);
         }
         if !asks.at_home {
-            // As if a page of elsewhere asked there itself: nobody is the operator for being on this machine.
+            // As if a page of elsewhere asked there itself: nobody is the operator because ingest is on this machine.
             request = request.header(header::ORIGIN, "null");
         }
         let answer = request.send().await.map_err(|error| unreachable(&error))?;
@@ -234,3 +238,47 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const BELIEVED_S: u64 = 10;
 /// How many credentials are remembered.
 const MOST: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use axum::{Json, Router, response::IntoResponse as _, routing::get};
+    use serde_json::json;
+
+    use super::*;
+
+    /// A control plane beside ingest without an operator key: who is on its machine is the operator, unless a page of
+    /// elsewhere asks.
+    async fn control() -> String {
+        let answer = async |headers: HeaderMap| {
+            if headers.contains_key(header::ORIGIN) {
+                return StatusCode::UNAUTHORIZED.into_response();
+            }
+            Json(json!({"kind": "operator"})).into_response()
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().route("/v1/callers/me", get(answer));
+        tokio::spawn(axum::serve(listener, router).into_future());
+        base
+    }
+
+    #[tokio::test]
+    async fn whoever_is_elsewhere_is_not_the_operator_because_ingest_is_here() {
+        let base = control().await;
+        let door = Door::new(Operator::anybody(), Vec::new(), Some(&base)).unwrap();
+        let mut garbage = HeaderMap::new();
+        garbage.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer x"));
+        for headers in [HeaderMap::new(), garbage] {
+            let asks = async |from: &str| {
+                let from = from.parse().unwrap();
+                door.admit(&headers, from, UnixSeconds(1000)).await
+            };
+            assert_eq!(asks("127.0.0.1").await.unwrap(), Caller::Any);
+            // Nor because somebody here was a moment before.
+            for elsewhere in ["192.0.2.2", "::ffff:192.0.2.2", "2001:db8::1"] {
+                assert_eq!(asks(elsewhere).await.unwrap_err().kind(), "unauthorized");
+            }
+            assert_eq!(asks("::1").await.unwrap(), Caller::Any);
+        }
+    }
+}
