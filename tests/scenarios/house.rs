@@ -157,6 +157,15 @@ pub(crate) fn millrace(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
+/// What a verb that was asked for JSON tells.
+pub(crate) fn told(verb: &[&str]) -> Value {
+    let ran = millrace(verb);
+    let told = String::from_utf8_lossy(&ran.stdout);
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{told}{said}");
+    serde_json::from_str(&told).unwrap()
+}
+
 /// The project's root.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -231,14 +240,7 @@ impl House {
     pub(crate) fn add(&self, film: &Path, more: &[&str]) -> String {
         let film = film.display().to_string();
         let verb = ["add", &film, "--wait", "--json", "--api", self.fact("/api")];
-        let added = millrace(&[&verb, more].concat());
-        let told = String::from_utf8_lossy(&added.stdout);
-        assert!(
-            added.status.success(),
-            "{told}{}",
-            String::from_utf8_lossy(&added.stderr)
-        );
-        let answer: Value = serde_json::from_str(&told).unwrap();
+        let answer = told(&[&verb, more].concat());
         answer["video_id"].as_str().unwrap().to_owned()
     }
 

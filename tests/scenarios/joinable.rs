@@ -10,7 +10,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::house::{House, Stage, millrace, program};
+use crate::house::{House, Stage, program, told};
 
 /// After how long without a heartbeat viewers go elsewhere.
 pub(crate) const QUARANTINE: Duration = Duration::from_secs(3);
@@ -130,7 +130,7 @@ impl Site {
 
     pub(crate) fn invite(&self) -> String {
         let api = self.control.at("http");
-        let invited = millrace(&[
+        let invitation = told(&[
             "invite",
             "--json",
             "--api",
@@ -143,13 +143,6 @@ impl Site {
             "127.0.0.0/8",
             "--no-probe",
         ]);
-        let told = String::from_utf8_lossy(&invited.stdout);
-        assert!(
-            invited.status.success(),
-            "{told}{}",
-            String::from_utf8_lossy(&invited.stderr)
-        );
-        let invitation: Value = serde_json::from_str(&told).unwrap();
         invitation["token"].as_str().unwrap().to_owned()
     }
 
