@@ -37,6 +37,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// What the port bears with. A connection costs some 20 KiB and a file descriptor.
 const LIMITS: Limits = Limits {
     connections: 4096,
+    each: 4096,
     first: Duration::from_secs(15),
     header: Duration::from_secs(15),
     write: Duration::from_secs(30),

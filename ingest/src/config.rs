@@ -303,6 +303,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const PORT: listen::Limits = listen::Limits {
     connections: 4096,
+    each: 4096,
     first: Duration::from_secs(15),
     header: Duration::from_secs(15),
     write: Duration::from_secs(30),

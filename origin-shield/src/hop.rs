@@ -40,11 +40,11 @@ impl Hop {
         self.secret.set(secret);
     }
 
-    /// Whether a node was dismissed. Its connections may last longer than its certificate, so it counts when they began.
+    /// Whether a node was dismissed: all certificates that it had end by then. Another of its name has a later one.
     fn has_dismissed(&self, child: Child<'_>) -> bool {
         let dismissed = self.dismissed.read();
         let until = dismissed.get(child.node);
-        until.is_some_and(|until| child.since < *until)
+        until.is_some_and(|until| child.until <= *until)
     }
 
     fn dismiss(&self, node: String, until: UnixSeconds, now: UnixSeconds) -> Result<(), String> {
@@ -82,6 +82,8 @@ impl Admission for Hop {
     fn admit(&self, facts: &Facts<'_>, _: Visitor) -> Result<Admitted, Refused> {
         match facts.child {
             Some(child) if self.has_dismissed(child) => return Err(Reason::Revoked.into()),
+            // The handshake has found it good, and may be long ago.
+            Some(child) if child.until <= System.now() => return Err(Reason::Hop.into()),
             Some(_) => {}
             None if self.knows(facts.headers.get(HOP)) => {}
             None => return Err(Reason::Hop.into()),
@@ -109,6 +111,9 @@ mod tests {
 
     use super::*;
 
+    /// A certificate that ends then is good.
+    const FAR: u64 = 1 << 40;
+
     fn asks(
         hop: &Hop,
         child: Option<(&str, u64)>,
@@ -125,9 +130,9 @@ mod tests {
             authority: "shield.example",
             peer: None,
             headers: &headers,
-            child: child.map(|(node, since)| Child {
+            child: child.map(|(node, until)| Child {
                 node,
-                since: UnixSeconds(since),
+                until: UnixSeconds(until),
             }),
         };
         let admitted = hop.admit(&facts, Visitor::default());
@@ -144,31 +149,34 @@ mod tests {
     #[test]
     fn a_node_needs_its_certificate_and_others_the_credential() {
         let hop = Hop::new(Some(HeaderValue::from_static("secret")));
-        assert_eq!(asks(&hop, Some(("isp-1", 5)), None), Ok(()));
+        assert_eq!(asks(&hop, Some(("isp-1", FAR)), None), Ok(()));
         assert_eq!(asks(&hop, None, Some("secret")), Ok(()));
         assert_eq!(asks(&hop, None, None), Err(Reason::Hop));
         assert_eq!(asks(&hop, None, Some("other")), Err(Reason::Hop));
     }
 
     #[test]
-    fn a_dismissed_node_is_refused_by_name_on_every_connection_that_its_certificate_began() {
+    fn a_connection_counts_for_as_long_as_the_certificate_that_it_began_with() {
+        let hop = Hop::new(None);
+        let now = System.now().0;
+        assert_eq!(asks(&hop, Some(("isp-1", now + 60)), None), Ok(()));
+        assert_eq!(asks(&hop, Some(("isp-1", now)), None), Err(Reason::Hop));
+    }
+
+    #[test]
+    fn a_dismissed_node_is_refused_by_name_with_every_certificate_that_it_had() {
         let hop = Hop::new(Some(HeaderValue::from_static("secret")));
-        dismiss(&hop, "isp-1", 100).unwrap();
-        dismiss(&hop, "isp-1", 90).unwrap();
-        for since in [0, 99] {
-            assert_eq!(
-                asks(&hop, Some(("isp-1", since)), None),
-                Err(Reason::Revoked)
-            );
-            let with_credential = asks(&hop, Some(("isp-1", since)), Some("secret"));
-            assert_eq!(with_credential, Err(Reason::Revoked));
+        dismiss(&hop, "isp-1", FAR).unwrap();
+        dismiss(&hop, "isp-1", FAR - 10).unwrap();
+        for until in [FAR - 20, FAR] {
+            for credential in [None, Some("secret")] {
+                let asked = asks(&hop, Some(("isp-1", until)), credential);
+                assert_eq!(asked, Err(Reason::Revoked));
+            }
         }
-        assert_eq!(
-            asks(&hop, Some(("isp-1", 100)), None),
-            Ok(()),
-            "another of that name"
-        );
-        assert_eq!(asks(&hop, Some(("isp-2", 5)), None), Ok(()));
+        let another = asks(&hop, Some(("isp-1", FAR + 1)), None);
+        assert_eq!(another, Ok(()), "another of that name");
+        assert_eq!(asks(&hop, Some(("isp-2", FAR)), None), Ok(()));
     }
 
     #[test]

@@ -219,6 +219,7 @@ async fn serve_internal(
 /// bound what they cost if they do not.
 const LIMITS: Limits = Limits {
     connections: 10_000,
+    each: 10_000,
     first: Duration::from_secs(10),
     header: Duration::from_secs(75),
     write: Duration::from_secs(30),

@@ -1,5 +1,6 @@
 //! The HTTP client that roles and verbs share, with its limits.
 
+use std::error::Error;
 use std::time::Duration;
 
 /// How long a connection may take to open.
@@ -16,4 +17,16 @@ pub fn client() -> reqwest::ClientBuilder {
         .read_timeout(READ_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")))
+}
+
+/// An error with what led to it: the last cause is the one that helps.
+#[must_use]
+pub fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
 }

@@ -32,8 +32,8 @@ pub struct Facts<'a> {
 pub struct Child<'a> {
     /// Its name.
     pub node: &'a str,
-    /// When it showed its certificate.
-    pub since: UnixSeconds,
+    /// When its certificate ends: a connection may last for longer.
+    pub until: UnixSeconds,
 }
 
 /// Who asks, as far as it is known.

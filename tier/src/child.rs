@@ -4,28 +4,29 @@ use contracts::fleet;
 use contracts::id::NodeId;
 use contracts::time::UnixSeconds;
 use pingora::protocols::tls::SslDigest;
-use runtime::clock::{Clock as _, System};
+use runtime::life::Life;
 use rustls::ServerConnection;
 use webpki::EndEntityCert;
 
 use crate::admission::Child;
 
 /// What Pingora hands on of a connection over TLS; of a node's certificate, in the place of the organization, its name,
-/// and in that of the serial number, since when the connection is.
+/// and in that of the serial number, when it ends.
 pub(crate) fn digest(version: &'static str, tls: &ServerConnection) -> SslDigest {
     let shown = tls.peer_certificates().and_then(<[_]>::first);
-    let node = shown.and_then(|certificate| named(certificate));
-    let since = node.as_ref().map(|_| System.now().0.to_string());
-    let node = node.map(|node| node.as_str().to_owned());
-    SslDigest::new("", version, node, since, Vec::new())
+    let shown = shown.and_then(|certificate| Some((named(certificate)?, Life::of(certificate)?)));
+    let (node, until) = shown
+        .map(|(node, life)| (node.as_str().to_owned(), life.until().0.to_string()))
+        .unzip();
+    SslDigest::new("", version, node, until, Vec::new())
 }
 
 /// Who is there, as [`digest`] has put it down.
 pub(crate) fn of(digest: &SslDigest) -> Option<Child<'_>> {
-    let since = digest.serial_number.as_deref()?.parse().ok()?;
+    let until = digest.serial_number.as_deref()?.parse().ok()?;
     Some(Child {
         node: digest.organization.as_deref()?,
-        since: UnixSeconds(since),
+        until: UnixSeconds(until),
     })
 }
 

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use contracts::fleet::{Announce, Heartbeat, Orders, Renew};
+use contracts::fleet::{Announce, Heartbeat, Orders, Renew, Settings};
 use contracts::id::NodeId;
 use parking_lot::Mutex;
 use runtime::clock::{Clock as _, System};
 use runtime::internal::Health;
+use runtime::life::Life;
 use runtime::shutdown::Shutdown;
 use tokio::sync::{Notify, watch};
 
 use super::control::Control;
 use super::figures::Figures;
 use super::{Error, Fault, Folder};
-use crate::config::Settings;
+use crate::config;
 use crate::start::Running;
 
 /// A node that has joined, while it serves.
@@ -74,7 +75,7 @@ impl Member {
     }
 
     /// Looks after a node until it has answered its last request.
-    pub fn look_after(self: &Arc<Self>, running: &mut Running, settings: &Settings) {
+    pub fn look_after(self: &Arc<Self>, running: &mut Running, settings: &config::Settings) {
         let limits = &settings.tier.limits;
         // As many on each listener, QUIC among them.
         let listeners = 2 + u64::from(settings.plain.is_some());
@@ -232,10 +233,7 @@ impl Member {
         let has = known.as_ref().map(|known| known.settings.version.as_str());
         if version.is_some() && version != has {
             let taken = match control.settings().await {
-                Ok(settings) => self
-                    .folder
-                    .keep_settings(&settings)
-                    .map_err(|error| error.to_string()),
+                Ok(settings) => self.take(control, &settings).await,
                 Err(fault) => Err(fault.to_string()),
             };
             is_new |= self.tell("settings", taken, health);
@@ -253,11 +251,24 @@ impl Member {
         is_new
     }
 
+    /// Keeps other settings, unless nobody answers where they say that the control plane is from now on: with an address
+    /// that is wrong, the whole fleet would be cut off, and could not be told the right one.
+    async fn take(&self, control: &Control, settings: &Settings) -> Result<(), String> {
+        if !control.is_at(&settings.control) {
+            let there = Control::of(&self.folder, settings.control.clone());
+            let there = there.map_err(|error| error.to_string())?;
+            let answer = there.settings().await;
+            answer.map_err(|fault| format!("it is said to be at {}: {fault}", settings.control))?;
+        }
+        let kept = self.folder.keep_settings(settings);
+        kept.map_err(|error| error.to_string())
+    }
+
     async fn renew(&self, control: &Control) -> Result<(), String> {
         let csr = self.folder.request().map_err(|error| error.to_string())?;
         let renewed = control.renew(&Renew { csr }).await;
         let renewed = renewed.map_err(|fault| fault.to_string())?;
-        if super::life::Life::of(&renewed.certificate).is_none() {
+        if Life::of_pem(&renewed.certificate).is_none() {
             return Err("what came is no certificate".to_owned());
         }
         let kept = self.folder.keep_certificate(&renewed);

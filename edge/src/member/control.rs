@@ -77,6 +77,11 @@ impl Control {
         Ok(Self { base, client })
     }
 
+    /// Whether this is the one there.
+    pub(super) fn is_at(&self, base: &Origin) -> bool {
+        self.base == *base
+    }
+
     pub(super) async fn enrol(&self, enrol: &Enrol) -> Result<Enrolled, Fault> {
         self.ask(Method::POST, ENROL, Some(enrol)).await
     }
@@ -141,12 +146,7 @@ fn said(json: &[u8]) -> String {
 }
 
 fn unreachable(error: reqwest::Error) -> Fault {
-    let error = error.without_url();
-    let (mut text, mut cause) = (error.to_string(), std::error::Error::source(&error));
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
+    let mut text = runtime::http::causes(&error.without_url());
     // The wrong time looks like a certificate that has ended, or has not begun.
     if ["expired", "not valid yet", "Expired", "NotValidYet"]
         .iter()

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use contracts::fleet::{Enrolled, FEED, Origin, Renewed, Settings};
 use contracts::id::NodeId;
 use rcgen::{CertificateParams, KeyPair};
+use runtime::life::Life;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use super::life::Life;
 use crate::config::Config;
 use crate::gate::Holds;
 
@@ -118,7 +118,7 @@ impl Folder {
 
     /// How long the node's certificate lasts.
     pub(super) fn life(&self) -> Option<Life> {
-        Life::of(&self.read(CERTIFICATE).ok()??)
+        Life::of_pem(&self.read(CERTIFICATE).ok()??)
     }
 
     pub(super) fn authority(&self) -> PathBuf {

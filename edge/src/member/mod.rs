@@ -11,13 +11,13 @@ mod attend;
 mod control;
 mod figures;
 mod folder;
-mod life;
 
 use std::path::PathBuf;
 
 use contracts::fleet::{Announce, Enrol, JoinToken};
 use contracts::id::NodeId;
 use runtime::clock::{Clock as _, System};
+use runtime::life::Life;
 
 pub use attend::Member;
 use control::Control;
@@ -99,7 +99,7 @@ pub async fn join(
             "it is of another authority than the token names",
         ));
     }
-    let life = life::Life::of(&enrolled.certificate);
+    let life = Life::of_pem(&enrolled.certificate);
     let life = life.ok_or(Error::Answer("it holds no certificate"))?;
     if !life.holds(System.now()) {
         return Err(Error::Answer(

@@ -173,6 +173,9 @@ async fn a_member_serves_by_what_the_house_wishes_and_says_how_it_is() {
     for _ in 0..2 {
         assert_eq!(client.get("/v/a/1", &[]).await.status, 200);
     }
+    let asked = client.open("HEAD", "/", &[]).await.whole().await;
+    let said = (asked.status, asked.field("cache-status"));
+    assert_eq!(said, (400, "isp-1"), "a probe sees who is there");
     assert_eq!(
         field(&origin.heads()[0], "cdn-loop").map(|id| id.starts_with("isp-1-")),
         Some(true)
@@ -233,6 +236,47 @@ async fn new_settings_and_a_new_certificate_are_taken_while_it_serves() {
         .unwrap();
     running.renew(&node.settings()).unwrap();
     assert_eq!(client.get("/v/a/2", &[]).await.status, 200);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_follows_the_control_plane_to_where_it_is_not() {
+    let control = Control::start(|_| {}).await;
+    let node = Node::new();
+    node.join(Some(&control.token())).await.unwrap();
+    let (running, member) = node.serve().await;
+    control.beat(|_| true).await;
+    let held = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nowhere = format!("https://{}", held.local_addr().unwrap());
+    drop(held);
+    let right = control.script.settings.lock().clone();
+    let wrong = contracts::fleet::Settings {
+        control: contracts::fleet::Origin::parse(&nowhere).unwrap(),
+        ..right.clone()
+    };
+    *control.script.settings.lock() = wrong.sealed();
+    let health = running.serving.health.clone();
+    let says = |what: &str| health.report().1.contains(what);
+    until(async || {
+        says(&format!(
+            "degraded: settings: it is said to be at {nowhere}"
+        ))
+    })
+    .await;
+    // It is heard on, and takes what is right.
+    let heard = control.script.beats.borrow().len();
+    until(async || control.script.beats.borrow().len() > heard).await;
+    let moved = contracts::fleet::Settings {
+        zone: "moved".to_owned(),
+        ..right
+    };
+    *control.script.settings.lock() = moved.sealed();
+    let changes = member.changes();
+    tokio::time::timeout(Duration::from_secs(20), changes.notified())
+        .await
+        .unwrap();
+    assert_eq!(node.settings().zone, "moved");
+    until(async || !says("settings")).await;
     running.stop().await;
 }
 

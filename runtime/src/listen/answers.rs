@@ -147,6 +147,7 @@ mod tests {
 
     const LIMITS: Limits = Limits {
         connections: 1,
+        each: 1,
         first: Duration::from_millis(20),
         header: Duration::from_millis(400),
         write: Duration::from_millis(50),

@@ -1,6 +1,7 @@
 //! Accepting connections, and serving over HTTP with the limits that a port open to strangers needs.
 
 mod answers;
+mod crowd;
 mod patient;
 mod secured;
 
@@ -23,6 +24,8 @@ use tokio::task::JoinSet;
 use crate::shutdown::Shutdown;
 
 pub use answers::{Answers, Sending};
+use crowd::Crowd;
+pub use crowd::network;
 pub use patient::Patient;
 pub use secured::{PeerCertificate, serve_secured};
 
@@ -31,6 +34,8 @@ pub use secured::{PeerCertificate, serve_secured};
 pub struct Limits {
     /// Connections at a time. Those beyond wait in the system's queue.
     pub connections: usize,
+    /// Of those, from one address, or one IPv6 network of 64 bits. Those beyond are closed.
+    pub each: usize,
     /// Time for the first whole request header, from when the connection was accepted.
     pub first: Duration,
     /// Time for each further one, from when it is waited for: a connection that says nothing for as
@@ -99,6 +104,7 @@ pub async fn accept<C>(
     C::Output: Send,
 {
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let crowd = Crowd::new(limits.each);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
@@ -112,14 +118,17 @@ pub async fn accept<C>(
             Some(_) = connections.join_next() => continue,
             accepted = accepted => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // One peer that is gone already, or no descriptors left: neither ends the listener.
                 tracing::warn!("a connection was not accepted: {error}");
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
+        };
+        let Some(place) = crowd.admit(peer.ip()) else {
+            continue;
         };
         // Only costs latency when it fails.
         let _ = stream.set_nodelay(true);
@@ -133,7 +142,7 @@ pub async fn accept<C>(
                 _ = served => {}
                 () = answers.overdue() => {}
             }
-            drop(slot);
+            drop((slot, place));
         });
     }
     drop(listener);

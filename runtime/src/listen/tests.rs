@@ -16,6 +16,7 @@ const SHORT: Duration = Duration::from_millis(50);
 
 const LIMITS: Limits = Limits {
     connections: 1,
+    each: 1,
     first: LONG,
     header: LONG,
     write: LONG,
@@ -79,6 +80,36 @@ async fn ask(stream: &mut TcpStream) -> String {
 async fn assert_served(address: std::net::SocketAddr) {
     let mut next = TcpStream::connect(address).await.unwrap();
     assert!(ask(&mut next).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn whoever_takes_all_connections_of_its_address_leaves_the_others_theirs() {
+    let limits = Limits {
+        connections: 8,
+        each: 2,
+        ..LIMITS
+    };
+    let (address, trigger, served) = start(limits).await;
+    let idle = [
+        TcpStream::connect(address).await.unwrap(),
+        TcpStream::connect(address).await.unwrap(),
+    ];
+    let mut third = TcpStream::connect(address).await.unwrap();
+    let mut nothing = Vec::new();
+    // Closed, or reset: it is not answered.
+    let _ = third.write_all(REQUEST).await;
+    let _ = third.read_to_end(&mut nothing).await;
+    assert!(nothing.is_empty());
+    let other = tokio::net::TcpSocket::new_v4().unwrap();
+    other.bind(([127, 0, 0, 2], 0).into()).unwrap();
+    let mut other = other.connect(address).await.unwrap();
+    other.write_all(REQUEST).await.unwrap();
+    let mut begin = [0; 12];
+    other.read_exact(&mut begin).await.unwrap();
+    assert_eq!(&begin, b"HTTP/1.1 200");
+    drop((idle, other));
+    trigger.fire();
+    served.await.unwrap();
 }
 
 #[tokio::test]

@@ -183,7 +183,10 @@ impl Source for Server {
         if let Some(credential) = self.credential.now() {
             request = request.header(HOP, credential);
         }
-        let unreachable = |error: reqwest::Error| Fault::Unreachable(causes(&error.without_url()));
+        let unreachable = |error: reqwest::Error| {
+            let why = runtime::http::causes(&error.without_url());
+            Fault::Unreachable(why)
+        };
         let mut answer = request.send().await.map_err(unreachable)?;
         if answer.status() != 200 {
             return Err(Fault::Status(answer.status().as_u16()));
@@ -197,17 +200,6 @@ impl Source for Server {
         }
         Ok(Page::parse(&json, seq)?)
     }
-}
-
-/// An error with what led to it: the last cause is the one that helps.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }
 
 /// How much longer than it was asked to wait a server may take.

@@ -97,9 +97,9 @@ impl Proxy {
         let told = answer::Told {
             proxy_status: status::proxy_status(&self.rules.name, reason, ctx.fault),
             retry_after: ctx.retry_after,
-            cache_status: ctx
-                .withheld
-                .map(|_| ctx.with_detail(self.rules.name.clone())),
+            // Whoever asks an edge is told which one it is.
+            cache_status: (self.viewers.is_some() || ctx.withheld.is_some())
+                .then(|| ctx.with_detail(self.rules.name.clone())),
             elsewhere: self.elsewhere(ctx),
         };
         answer::refuse(session, reason, told, self.viewers.as_ref(), on_h3).await

@@ -1,4 +1,4 @@
-//! From when until when a certificate is valid.
+//! From when until when a certificate is good.
 
 use contracts::time::UnixSeconds;
 use rustls::pki_types::CertificateDer;
@@ -8,16 +8,16 @@ use x509_parser::prelude::FromDer as _;
 
 /// The life of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Life {
+pub struct Life {
     from: UnixSeconds,
     until: UnixSeconds,
 }
 
 impl Life {
-    /// That of the first certificate in a PEM text.
-    pub(super) fn of(pem: &str) -> Option<Self> {
-        let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
-        let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+    /// That of a certificate; `None`: it is none.
+    #[must_use]
+    pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         let validity = certificate.validity();
         let seconds = |time: i64| u64::try_from(time).ok().map(UnixSeconds);
         Some(Self {
@@ -26,12 +26,27 @@ impl Life {
         })
     }
 
-    pub(super) fn holds(&self, now: UnixSeconds) -> bool {
+    /// That of the first certificate in a PEM text.
+    #[must_use]
+    pub fn of_pem(pem: &str) -> Option<Self> {
+        Self::of(&CertificateDer::from_pem_slice(pem.as_bytes()).ok()?)
+    }
+
+    /// The instant from which on it is good no more.
+    #[must_use]
+    pub const fn until(&self) -> UnixSeconds {
+        self.until
+    }
+
+    /// Whether it is good at an instant.
+    #[must_use]
+    pub fn holds(&self, now: UnixSeconds) -> bool {
         self.from <= now && now < self.until
     }
 
-    /// Half of it is over.
-    pub(super) const fn is_half_over(&self, now: UnixSeconds) -> bool {
+    /// Whether half of it is over.
+    #[must_use]
+    pub const fn is_half_over(&self, now: UnixSeconds) -> bool {
         let half = self.until.0.saturating_sub(self.from.0) / 2;
         now.0 >= self.from.0.saturating_add(half)
     }
@@ -49,7 +64,7 @@ mod tests {
         params.not_before = date_time_ymd(2026, 1, 1);
         params.not_after = date_time_ymd(2026, 1, 11);
         let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        let life = Life::of(&made.pem()).unwrap();
+        let life = Life::of_pem(&made.pem()).unwrap();
         let (from, day) = (1_767_225_600, 86_400);
         let on = |days: u64| UnixSeconds(from + days * day);
         let held = [0, 4, 5, 9, 10].map(|days| (life.holds(on(days)), life.is_half_over(on(days))));
@@ -64,6 +79,6 @@ mod tests {
             ]
         );
         assert!(!life.holds(UnixSeconds(from - 1)));
-        assert_eq!(Life::of("no certificate"), None);
+        assert_eq!(Life::of_pem("no certificate"), None);
     }
 }
