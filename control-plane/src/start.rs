@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use crate::app::{self, App, RequestIds};
 use crate::config::Settings;
 use crate::error::Error;
+use crate::fleet::authority::Authority;
 use crate::fleet::door::{self, Door};
 use crate::fleet::{self, Fleet, orders::Orders, probing, roster};
 use crate::keeping;
@@ -171,6 +172,7 @@ pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     Keys::inspect(&settings.drm, &mut problems);
     problems.take("fleet.hop_secrets", fleet::hops(&settings.fleet));
     if let Some(enrolment) = &settings.fleet.enrolment {
+        problems.take("fleet.authority", Authority::inspect(&enrolment.authority));
         problems.take("fleet.parents_ca", door::trust(enrolment));
     }
     Telemetry::inspect(&settings.telemetry, &mut problems);

@@ -59,24 +59,35 @@ impl Authority {
     /// Opens the authority in a folder, or makes it there. Of several who make it at once one does, and all open that.
     pub(crate) fn open(folder: &Path, now: UnixSeconds) -> Result<Self, Error> {
         make(folder, now).map_err(|error| at(folder, format!("cannot be made: {error}")))?;
-        let (certificate, key) = (folder.join(CERTIFICATE), folder.join(KEY));
-        let read = |path: &Path| {
-            let text = fs::read_to_string(path);
-            text.map_err(|error| at(path, format!("cannot be read: {error}")))
-        };
-        let (pem, private) = (read(&certificate)?, read(&key)?);
-        let unusable = |path: &Path, what: &str| at(path, what.to_owned());
-        let pair =
-            KeyPair::from_pem(&private).map_err(|_| unusable(&key, "is no private key in PEM"))?;
+        Self::read(folder)
+    }
+
+    /// Whether what is in a folder can be opened, or the authority be made there; nothing is made.
+    pub(crate) fn inspect(folder: &Path) -> Result<(), Error> {
+        if !folder.join(KEY).exists() && !folder.join(CERTIFICATE).exists() {
+            return Ok(());
+        }
+        // One that was not made to its end is, at the next start.
+        if !folder.join(CERTIFICATE).exists() {
+            return private(folder).map(drop);
+        }
+        Self::read(folder).map(drop)
+    }
+
+    fn read(folder: &Path) -> Result<Self, Error> {
+        let pair = private(folder)?;
+        let certificate = folder.join(CERTIFICATE);
+        let pem = text(&certificate)?;
+        let unusable = |what: &str| at(&certificate, what.to_owned());
         let der = CertificateDer::from_pem_slice(pem.as_bytes())
-            .map_err(|_| unusable(&certificate, "is no certificate in PEM"))?;
+            .map_err(|_| unusable("is no certificate in PEM"))?;
         let parsed = webpki::EndEntityCert::try_from(&der);
-        let parsed = parsed.map_err(|_| unusable(&certificate, "is no certificate"))?;
+        let parsed = parsed.map_err(|_| unusable("is no certificate"))?;
         if parsed.subject_public_key_info().as_ref() != pair.subject_public_key_info() {
-            return Err(unusable(&certificate, "is not of the key beside it"));
+            return Err(unusable("is not of the key beside it"));
         }
         let issuer = Issuer::from_ca_cert_der(&der, pair)
-            .map_err(|_| unusable(&certificate, "is no certificate of an authority"))?;
+            .map_err(|_| unusable("is no certificate of an authority"))?;
         Ok(Self {
             issuer,
             certificate: der,
@@ -172,9 +183,25 @@ pub(crate) fn named(certificate: &CertificateDer<'_>) -> Option<(NodeId, String)
     Some((name, hex::encode(key)))
 }
 
+fn text(path: &Path) -> Result<String, Error> {
+    let text = fs::read_to_string(path);
+    text.map_err(|error| at(path, format!("cannot be read: {error}")))
+}
+
+/// The key in a folder.
+fn private(folder: &Path) -> Result<KeyPair, Error> {
+    let path = folder.join(KEY);
+    let pair = KeyPair::from_pem(&text(&path)?);
+    pair.map_err(|_| at(&path, "is no private key in PEM".to_owned()))
+}
+
 /// Makes what is not there. Each file is put in its place whole, and only where there is none.
 fn make(folder: &Path, now: UnixSeconds) -> Result<(), Box<dyn std::error::Error>> {
     fs::create_dir_all(folder)?;
+    // Whoever makes both puts the key there first.
+    if folder.join(CERTIFICATE).exists() && !folder.join(KEY).exists() {
+        return Err(format!("{KEY} is not beside {CERTIFICATE}").into());
+    }
     if !folder.join(KEY).exists() {
         let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         put(folder, KEY, &pair.serialize_pem())?;
@@ -187,7 +214,37 @@ fn make(folder: &Path, now: UnixSeconds) -> Result<(), Box<dyn std::error::Error
         wish.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         put(folder, CERTIFICATE, &wish.self_signed(&pair)?.pem())?;
     }
+    sweep(folder)?;
     Ok(())
+}
+
+/// Removes what is left of processes that ended while they wrote: copies of the key lie nowhere else. Who writes still
+/// finds that the file is there.
+fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !name.to_str().is_some_and(is_draft) {
+            continue;
+        }
+        match fs::remove_file(entry.path()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name is that of a file that is to become the key or the certificate.
+fn is_draft(name: &str) -> bool {
+    [KEY, CERTIFICATE].iter().any(|whole| {
+        let mark = name
+            .strip_prefix(whole)
+            .and_then(|rest| rest.strip_prefix('.'));
+        mark.is_some_and(|mark| {
+            mark.len() == 16 && mark.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
+    })
 }
 
 fn put(folder: &Path, name: &str, text: &str) -> io::Result<()> {
@@ -202,12 +259,16 @@ fn put(folder: &Path, name: &str, text: &str) -> io::Result<()> {
     let written = file
         .write_all(text.as_bytes())
         .and_then(|()| file.sync_all());
-    let placed = written.and_then(|()| match fs::hard_link(&draft, folder.join(name)) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+    let whole = folder.join(name);
+    let placed = written.and_then(|()| match fs::hard_link(&draft, &whole) {
+        // Another's is there, which may have swept this one away.
+        Err(_) if whole.exists() => Ok(()),
         placed => placed,
     });
-    fs::remove_file(&draft)?;
-    placed
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => placed,
+    }
 }
 
 fn params(
@@ -271,6 +332,59 @@ mod tests {
             opened.collect::<std::collections::BTreeSet<_>>()
         });
         assert_eq!(opened.len(), 1);
+    }
+
+    #[test]
+    fn what_a_process_left_that_was_killed_while_it_wrote_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Authority::open(dir.path(), NOW).unwrap());
+        for left in [
+            "authority.key.0123456789abcdef",
+            "authority.pem.0123456789abcdef",
+        ] {
+            fs::write(dir.path().join(left), "half of a key").unwrap();
+        }
+        fs::write(dir.path().join("authority.key.mine"), "an operator's").unwrap();
+        drop(Authority::open(dir.path(), NOW).unwrap());
+        let left = fs::read_dir(dir.path()).unwrap();
+        let left = left.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut left: Vec<String> = left.collect();
+        left.sort();
+        assert_eq!(
+            left,
+            ["authority.key", "authority.key.mine", "authority.pem"]
+        );
+    }
+
+    #[test]
+    fn a_folder_is_looked_at_before_a_start_and_nothing_is_made_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("authority");
+        assert!(Authority::inspect(&folder).is_ok());
+        assert!(!folder.exists());
+        drop(Authority::open(&folder, NOW).unwrap());
+        assert!(Authority::inspect(&folder).is_ok());
+        let said = || Authority::inspect(&folder).unwrap_err().to_string();
+        let (key, certificate) = (folder.join(KEY), folder.join(CERTIFICATE));
+        let made = fs::read_to_string(&key).unwrap();
+        fs::write(&key, "no key").unwrap();
+        assert!(
+            said().ends_with("authority.key: is no private key in PEM"),
+            "{}",
+            said()
+        );
+        fs::remove_file(&key).unwrap();
+        assert!(
+            said().contains("authority.key: cannot be read"),
+            "{}",
+            said()
+        );
+        assert!(Authority::open(&folder, NOW).is_err());
+        assert!(!key.exists(), "no key is made beside another's certificate");
+        // It was killed between the two.
+        fs::write(&key, made).unwrap();
+        fs::remove_file(&certificate).unwrap();
+        assert!(Authority::inspect(&folder).is_ok());
     }
 
     #[test]
