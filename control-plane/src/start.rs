@@ -217,13 +217,17 @@ fn open_door(
         return Ok(());
     };
     let tls = door.tls(Arc::clone(&app.clock))?;
+    let limits = Limits {
+        each: door.settings.per_address,
+        ..LIMITS
+    };
     let router = app::door(Arc::clone(app));
     let asked = || shutdown.clone();
     tasks.spawn(listen::serve_secured(
         listener,
         router,
         tls,
-        LIMITS,
+        limits,
         asked(),
     ));
     tasks.spawn(Door::renew(Arc::clone(app), asked()));

@@ -242,6 +242,7 @@ async fn a_node_that_moves_is_to_be_found_to_serve_anew(members: &dyn Members) {
 fn beat(name: &str, first: u64, last: u64, count: u64) -> Beat {
     Beat {
         name: node(name),
+        key: "k5".to_owned(),
         first: UnixSeconds(first),
         last: UnixSeconds(last),
         count,
@@ -269,11 +270,22 @@ async fn heartbeats_count_until_a_silence(members: &dyn Members) {
         (1007, 1007, 1, (1010, 4, 1010)),
         (1030, 1030, 1, (1030, 5, 1030)),
         (1051, 1056, 2, (1056, 2, 1056)),
+        // Of one whose clock is wrong, and then of one whose clock is right.
+        (9000, 9000, 1, (9000, 1, 9000)),
+        (1060, 1060, 1, (1060, 1, 1060)),
+        (1120, 1120, 1, (1120, 1, 1120)),
+        (1060, 1060, 1, (1120, 2, 1120)),
     ] {
         let beats = [beat("a-1", first, last, count), beat("nobody", 1, 1, 1)];
         members.note(&beats, 20).await.expect("note");
         assert_eq!(pulse().await, Some(expected), "at {last}");
     }
+    let former = Beat {
+        key: "k1".to_owned(),
+        ..beat("a-1", 1121, 1121, 1)
+    };
+    members.note(&[former], 20).await.expect("note");
+    assert_eq!(pulse().await, Some((1120, 2, 1120)), "it is another's");
 }
 
 async fn a_dismissed_node_stays_so_until_it_is_forgotten(members: &dyn Members) {

@@ -91,6 +91,8 @@ pub struct Member {
 pub struct Beat {
     /// The node.
     pub name: NodeId,
+    /// Its key, as [`Member::key`]: another one of that name has said nothing.
+    pub key: String,
     /// When the first of them came.
     pub first: UnixSeconds,
     /// When the last of them came.
@@ -100,6 +102,9 @@ pub struct Beat {
     /// What the last said.
     pub said: Heartbeat,
 }
+
+/// By how many seconds the clocks of control planes may differ.
+pub const AHEAD_S: u64 = 60;
 
 /// How a node is, by its heartbeats.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,8 +176,10 @@ pub trait Members: Send + Sync {
     /// Dismisses a node, and tells it; once is enough.
     async fn dismiss(&self, name: &NodeId, now: UnixSeconds) -> Result<Option<Member>, Error>;
 
-    /// Notes heartbeats, all or nothing; of a node that is not known nothing is noted. One that was silent for longer
-    /// than `silence_s` begins to be counted anew. What was said before what is known already adds to the count alone.
+    /// Notes heartbeats, all or nothing; of a node that is not known, or has another key, nothing is noted. One that was
+    /// silent for longer than `silence_s` begins to be counted anew, and so does one whose last heartbeat lies more than
+    /// [`AHEAD_S`] in the future of this one: a clock was wrong. What was said before what is known already, by less
+    /// than that, adds to the count alone.
     async fn note(&self, beats: &[Beat], silence_s: u64) -> Result<(), Error>;
 
     /// How each node is, by name, with its revision.

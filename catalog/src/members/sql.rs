@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Beat, Change, Join, Member, Members, Newcomer, Pulse};
+use super::{AHEAD_S, Beat, Change, Join, Member, Members, Newcomer, Pulse};
 use crate::digest::SecretDigest;
 use crate::error::Error;
 use crate::open::{begin, engine};
@@ -180,23 +180,28 @@ impl Members for Sql {
         beats.sort_by(|one, other| one.name.cmp(&other.name));
         let within = begin(&self.db).await?;
         for beat in beats {
+            // The first of them would have had to come by then, and the last not much later than this one.
+            let silent_since = beat.first.0.saturating_sub(silence_s);
+            let wrong_after = beat.last.plus(AHEAD_S);
             let sql = "INSERT INTO pulses (name, last_unix_s, beats, said) \
-                       SELECT $1, $2, $3, $4 FROM members WHERE name = $1 \
+                       SELECT $1, $2, $3, $4 FROM members WHERE name = $1 AND public_key = $7 \
                        ON CONFLICT (name) DO UPDATE SET \
                        last_unix_s = CASE WHEN excluded.last_unix_s >= pulses.last_unix_s \
+                                     OR pulses.last_unix_s > $6 \
                                      THEN excluded.last_unix_s ELSE pulses.last_unix_s END, \
                        said = CASE WHEN excluded.last_unix_s >= pulses.last_unix_s \
+                              OR pulses.last_unix_s > $6 \
                               THEN excluded.said ELSE pulses.said END, \
-                       beats = CASE WHEN $5 > pulses.last_unix_s \
+                       beats = CASE WHEN $5 > pulses.last_unix_s OR pulses.last_unix_s > $6 \
                                THEN excluded.beats ELSE pulses.beats + excluded.beats END";
-            // The first of them would have had to come by then.
-            let silent_since = beat.first.0.saturating_sub(silence_s);
             let values = vec![
                 beat.name.as_str().into(),
                 seconds(beat.last),
                 number(beat.count),
                 json(&beat.said)?,
                 number(silent_since),
+                seconds(wrong_after),
+                beat.key.as_str().into(),
             ];
             change(&within, sql, values).await?;
         }

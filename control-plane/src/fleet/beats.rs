@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use catalog::members::{Beat, Members};
+use catalog::members::{Beat, Member, Members};
 use contracts::fleet::Heartbeat;
 use contracts::id::NodeId;
 use contracts::time::UnixSeconds;
@@ -28,14 +28,16 @@ impl Beats {
         }
     }
 
-    /// Takes note of a heartbeat.
-    pub(crate) fn hear(&self, name: &NodeId, heard: Heartbeat, now: UnixSeconds) {
+    /// Takes note of a heartbeat of a node, as it is now: one that is set up anew begins anew.
+    pub(crate) fn hear(&self, member: &Member, heard: Heartbeat, now: UnixSeconds) {
+        let name = &member.name;
         let said = Heartbeat {
             announce: None,
             ..heard
         };
         let beat = Beat {
             name: name.clone(),
+            key: member.key.clone(),
             first: now,
             last: now,
             count: 1,
@@ -76,15 +78,19 @@ impl Beats {
     }
 }
 
-/// One after the other, unless there was a silence between.
+/// One after the other, unless there was a silence between, or they are of two nodes.
 fn joined(before: Option<Beat>, after: Beat, silence_s: u64) -> Beat {
-    match before {
-        Some(before) if after.first.0 <= before.last.0.saturating_add(silence_s) => Beat {
+    let goes_on = |before: &Beat| {
+        let in_time = after.first.0 <= before.last.0.saturating_add(silence_s);
+        in_time && before.key == after.key
+    };
+    match before.filter(goes_on) {
+        Some(before) => Beat {
             first: before.first,
             count: before.count.saturating_add(after.count),
             ..after
         },
-        _ => after,
+        None => after,
     }
 }
 
@@ -98,6 +104,7 @@ mod tests {
     fn beat(at: u64) -> Beat {
         Beat {
             name: NodeId::parse("isp-1").unwrap(),
+            key: "one".to_owned(),
             first: UnixSeconds(at),
             last: UnixSeconds(at),
             count: 1,
@@ -111,5 +118,11 @@ mod tests {
         assert_eq!((two.first.0, two.last.0, two.count), (100, 120, 2));
         let one = joined(Some(two), beat(141), 20);
         assert_eq!((one.first.0, one.last.0, one.count), (141, 141, 1));
+        let other = Beat {
+            key: "another".to_owned(),
+            ..beat(142)
+        };
+        let other = joined(Some(one), other, 20);
+        assert_eq!((other.first.0, other.count), (142, 1));
     }
 }

@@ -30,6 +30,9 @@ pub struct FleetConfig {
     pub listen: String,
     /// How nodes reach that listener, `https://host:port`. Needed with `listen`.
     pub public: String,
+    /// Connections to that listener at a time from one address, or from one IPv6 network of 64 bits, 4 to 4096. Default
+    /// 256. A node keeps two or three. 4096, all of them, where a balancer stands before it and hides the addresses.
+    pub per_address: usize,
     /// Folder of the fleet's authority, `authority.pem` and `authority.key`; made at the first start. The same at every
     /// control plane of a site. Needed with `listen`.
     pub authority: String,
@@ -59,6 +62,7 @@ impl Default for FleetConfig {
             forget_nodes: Span::seconds(30 * 86_400),
             listen: String::new(),
             public: String::new(),
+            per_address: 256,
             authority: String::new(),
             certificate_ttl: Span::seconds(7 * 86_400),
             heartbeat: Span::seconds(5),
@@ -95,6 +99,8 @@ pub struct Enrolment {
     pub listen: SocketAddr,
     /// How they reach it.
     pub public: Origin,
+    /// Connections at a time from one address.
+    pub per_address: usize,
     /// The folder of the authority.
     pub authority: PathBuf,
     /// How long a certificate is good.
@@ -147,6 +153,9 @@ impl FleetConfig {
         let parents = self.parents.iter().map(origin);
         let parents = parents.filter_map(|parent| problems.take("fleet.parents", parent));
         let parents = parents.collect();
+        if !(4..=4096).contains(&self.per_address) {
+            problems.add("fleet.per_address", "must be 4 to 4096");
+        }
         if self.zone.is_empty() || self.zone.len() > 64 {
             problems.add("fleet.zone", "must have 1 to 64 characters");
         }
@@ -163,6 +172,7 @@ impl FleetConfig {
         Some(Enrolment {
             listen: address(problems, "fleet.listen", &self.listen),
             public: public?,
+            per_address: self.per_address,
             authority: PathBuf::from(&self.authority),
             certificate_ttl: self.certificate_ttl.0,
             heartbeat: self.heartbeat.0,
@@ -205,9 +215,15 @@ mod tests {
             public: "http://control.example".to_owned(),
             parents: vec!["shield.example".to_owned()],
             quarantine: Span::seconds(14),
+            per_address: 3,
             ..whole
         };
-        let wanted = ["fleet.quarantine", "fleet.parents", "fleet.public"];
+        let wanted = [
+            "fleet.quarantine",
+            "fleet.parents",
+            "fleet.per_address",
+            "fleet.public",
+        ];
         assert_eq!(faults(plain), wanted);
     }
 }

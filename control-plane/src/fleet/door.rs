@@ -11,6 +11,7 @@ use catalog::Catalog;
 use catalog::members::Member;
 use contracts::time::UnixSeconds;
 use runtime::clock::Clock;
+use runtime::life::Life;
 use runtime::listen::PeerCertificate;
 use runtime::problem::Problem;
 use runtime::shutdown::Shutdown;
@@ -27,6 +28,7 @@ use super::config::Enrolment;
 use super::roster::Roster;
 use crate::app::App;
 use crate::error::Error;
+use crate::people::limits::Limit;
 use crate::problem::{self, catalogue};
 
 /// How often it is looked whether the listener's certificate is past half of its life.
@@ -123,12 +125,14 @@ impl FromRequestParts<Arc<App>> for Known {
         let shown = parts.extensions.get::<PeerCertificate>();
         let shown = shown.ok_or_else(problem::certificate_needed)?;
         let (name, key) = authority::named(&shown.0).ok_or_else(problem::node_refused)?;
-        let found = app.catalog.members.find(&name).await.map_err(catalogue)?;
+        let now = app.clock.now();
+        app.people.count(Limit::NodeAsks, &key, now)?;
         // A connection may outlive the certificate that it began with.
-        let counts = |member: &Member| {
-            let lives = app.clock.now() < member.certificate_ends;
-            member.dismissed.is_none() && member.key == key && lives
-        };
+        if Life::of(&shown.0).is_none_or(|life| life.until() <= now) {
+            return Err(problem::node_refused());
+        }
+        let found = app.catalog.members.find(&name).await.map_err(catalogue)?;
+        let counts = |member: &Member| member.dismissed.is_none() && member.key == key;
         let member = found.filter(counts).ok_or_else(problem::node_refused)?;
         Ok(Self(member))
     }

@@ -72,7 +72,7 @@ pub(crate) async fn enrol(
 /// A node's next certificate, for the key of the one that it shows.
 #[utoipa::path(post, path = "/fleet/certificate", request_body(content = serde_json::Value, description = "`{\"csr\"}`"),
     responses((status = 200, description = "`{\"certificate\"}`", body = serde_json::Value), (status = 400, body = Problem), (status = 401, body = Problem),
-        (status = 403, body = Problem, description = "`node-refused`: dismissed, or replaced by another"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
+        (status = 403, body = Problem, description = "`node-refused`: dismissed, or replaced by another"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn certify(
     State(app): State<Arc<App>>,
     Known(member): Known,
@@ -98,7 +98,7 @@ pub(crate) async fn certify(
 #[utoipa::path(post, path = "/fleet/heartbeat", request_body(content = serde_json::Value, description = "`{\"announce\", \"feed\", \"applied\", \"stops_s\", \"load\", \"cache\", \"fill\", \"draining\"}`, each of which may be absent"),
     responses((status = 200, description = "`{\"every_s\", \"lease_s\", \"drain\", \"settings_version\"}`", body = serde_json::Value),
         (status = 400, body = Problem, description = "`bad-request`, or `prefixes-refused`, which names them: the node is heard all the same, and what it announced before counts"),
-        (status = 401, body = Problem), (status = 403, body = Problem, description = "`node-refused`"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
+        (status = 401, body = Problem), (status = 403, body = Problem, description = "`node-refused`"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn heartbeat(
     State(app): State<Arc<App>>,
     Known(member): Known,
@@ -106,9 +106,11 @@ pub(crate) async fn heartbeat(
 ) -> Result<Response, Problem> {
     let Json(mut heard) = heard?;
     let (door, now) = (app.door()?, app.clock.now());
+    app.people.count(Limit::NodeBeats, &member.key, now)?;
     let announce = heard.announce.take();
-    door.beats.hear(&member.name, heard, now);
+    door.beats.hear(&member, heard, now);
     if let Some(announce) = announce.filter(|announce| *announce != member.announce) {
+        app.people.count(Limit::NodeNews, &member.key, now)?;
         within(&member.terms, &announce)?;
         let members = &app.catalog.members;
         let noted = members.announce(&member.name, &member.key, &announce);
@@ -130,7 +132,7 @@ pub(crate) async fn heartbeat(
 /// What a node works by.
 #[utoipa::path(get, path = "/fleet/settings",
     responses((status = 200, description = "`{\"version\", \"control\", \"parents\", \"parents_trust\", \"zone\", \"keyring\", \"fallbacks\", \"public_without_token\"}`", body = serde_json::Value),
-        (status = 401, body = Problem), (status = 403, body = Problem, description = "`node-refused`"), (status = 503, body = Problem)))]
+        (status = 401, body = Problem), (status = 403, body = Problem, description = "`node-refused`"), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn settings(
     State(app): State<Arc<App>>,
     Known(member): Known,
@@ -142,7 +144,7 @@ pub(crate) async fn settings(
 /// As `GET /fleet/feed` at the API, for nodes that show a certificate; a name in the query must be the certificate's.
 #[utoipa::path(get, path = "/fleet/feed", params(feed::Parameters),
     responses((status = 200, body = feed::Document), (status = 400, body = Problem), (status = 401, body = Problem),
-        (status = 403, body = Problem, description = "`node-refused`: dismissed, or another's name"), (status = 503, body = Problem)))]
+        (status = 403, body = Problem, description = "`node-refused`: dismissed, or another's name"), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn orders(
     State(app): State<Arc<App>>,
     Known(member): Known,

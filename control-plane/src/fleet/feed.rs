@@ -64,7 +64,7 @@ pub(crate) struct Document {
 /// Where there are none, the answer is held back until there are.
 #[utoipa::path(get, path = "/fleet/feed", params(Parameters, ("millrace-hop" = String, Header, description = "a credential of `fleet.hop_secrets`")),
     responses((status = 200, body = Document, description = "never to be stored: `Cache-Control: no-store`"), (status = 400, body = Problem),
-        (status = 403, body = Problem, description = "`hop-refused`: not such a credential"),
+        (status = 403, body = Problem, description = "`hop-refused`: not such a credential, or the name of a node that has enrolled, which asks with its certificate"),
         (status = 404, body = Problem, description = "`not-found`: `fleet.hop_secrets` is not configured"), (status = 503, body = Problem)))]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
@@ -78,6 +78,12 @@ pub(crate) async fn show(
         return Err(problem::no_tier());
     }
     let Query(question) = question.map_err(|refused| Problem::bad_request(refused.body_text()))?;
+    // What a node that has enrolled says, it says with its certificate: others do not speak for it.
+    if let Some(name) = &question.node
+        && app.fleet.has_enrolled(name)
+    {
+        return Err(problem::no_tier());
+    }
     tell(&app, &question).await
 }
 
@@ -153,7 +159,7 @@ async fn wait(app: &App, question: &Question) -> Result<Page, catalog::Error> {
     if is_news(&page) || question.wait == 0 {
         return Ok(page);
     }
-    let Ok(_place) = app.fleet.waiting.try_acquire() else {
+    let Some(_place) = app.fleet.waiting.take(question.node.as_ref()) else {
         return Ok(page);
     };
     while !is_news(&page) {

@@ -28,6 +28,7 @@ pub(crate) mod purges;
 pub(crate) mod removal;
 pub(crate) mod roster;
 pub(crate) mod state;
+mod waiting;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,15 +38,16 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use catalog::Catalog;
 use contracts::header::HOP;
+use contracts::id::NodeId;
 use contracts::time::UnixSeconds;
 use runtime::shutdown::Shutdown;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
-use tokio::sync::Semaphore;
 
 use self::config::FleetSettings;
 use self::door::Door;
 use self::heard::Heard;
+use self::waiting::Waiting;
 use crate::app::App;
 use crate::error::Error;
 use crate::keys::credential;
@@ -57,7 +59,7 @@ pub(crate) struct Fleet {
     /// What they say.
     pub(crate) heard: Heard,
     /// Those that wait for orders.
-    pub(crate) waiting: Semaphore,
+    pub(crate) waiting: Waiting,
     /// When it was last said in the log that a node is ahead of the feed.
     said: AtomicU64,
     /// Where nodes enrol; `None`: they cannot.
@@ -78,11 +80,17 @@ impl Fleet {
         Ok(Self {
             hops: hops(settings)?,
             heard: Heard::new(Arc::clone(&catalog.nodes)),
-            waiting: Semaphore::new(settings.waiting),
+            waiting: Waiting::new(settings.waiting),
             said: AtomicU64::new(0),
             door: door.transpose()?,
             quarantine: settings.quarantine,
         })
+    }
+
+    /// Whether a node of that name has enrolled, dismissed ones too.
+    pub(crate) fn has_enrolled(&self, name: &NodeId) -> bool {
+        let roster = self.door.as_ref().map(|door| door.roster.entries());
+        roster.is_some_and(|entries| entries.iter().any(|entry| entry.member.name == *name))
     }
 
     /// Whether there is anybody to give orders to.
@@ -134,7 +142,7 @@ pub(crate) async fn attend(app: Arc<App>, mut shutdown: Shutdown) {
 
 /// Counts the nodes, and how far each of them is.
 pub(crate) async fn count(app: &App) -> Result<(), catalog::Error> {
-    let waiting = app.settings.fleet.waiting - app.fleet.waiting.available_permits();
+    let waiting = app.fleet.waiting.count();
     app.metrics
         .waiting
         .set(i64::try_from(waiting).unwrap_or(i64::MAX));

@@ -360,6 +360,7 @@ mod tests {
     async fn beat(members: &dyn Members, name: &str, at: u64, said: Heartbeat) {
         let beat = Beat {
             name: NodeId::parse(name).unwrap(),
+            key: name.to_owned(),
             first: UnixSeconds(at),
             last: UnixSeconds(at),
             count: 1,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use catalog::members::{Member, Pulse};
+use catalog::members::{AHEAD_S, Member, Pulse};
 use contracts::time::UnixSeconds;
 
 /// So many heartbeats in a row make a node that was silent one that viewers are sent to.
@@ -70,9 +70,11 @@ impl State {
     }
 }
 
-/// Whether a node is heard, and was often enough.
+/// Whether a node is heard, and was often enough. What it is to say in time to come was written by a clock that is
+/// wrong.
 pub(crate) fn is_heard(pulse: &Pulse, now: UnixSeconds, quarantine: Duration) -> bool {
-    pulse.beats >= ENOUGH && now <= pulse.last.plus(quarantine.as_secs())
+    let lately = now <= pulse.last.plus(quarantine.as_secs()) && pulse.last <= now.plus(AHEAD_S);
+    pulse.beats >= ENOUGH && lately
 }
 
 /// How much of what a node can do is used, 0 to 1; of one that does not say what it can, nothing.
@@ -152,6 +154,9 @@ pub(crate) mod tests {
         assert_eq!(at(&node, None, 100), State::Quarantined);
         assert_eq!(at(&node, Some(&pulse(100, 9)), 120), State::Active);
         assert_eq!(at(&node, Some(&pulse(100, 9)), 121), State::Quarantined);
+        // Another control plane's clock may be a little ahead, and not for ever.
+        assert_eq!(at(&node, Some(&pulse(160, 9)), 100), State::Active);
+        assert_eq!(at(&node, Some(&pulse(161, 9)), 100), State::Quarantined);
         for (beats, state) in [
             (1, State::Quarantined),
             (2, State::Quarantined),

@@ -36,6 +36,12 @@ pub(crate) enum Limit {
     EventsOf,
     /// Wishes of nodes to enrol from a network.
     Enrol,
+    /// Whatever a node that has enrolled asks, for orders too.
+    NodeAsks,
+    /// Its heartbeats.
+    NodeBeats,
+    /// Other things that it announces.
+    NodeNews,
 }
 
 /// So many at once, and so many seconds until all may come again.
@@ -135,6 +141,9 @@ impl Limits {
             Limit::EventsFrom => (6000.0, 60.0),
             Limit::EventsOf => (60.0, 60.0),
             Limit::Enrol => (30.0, 300.0),
+            Limit::NodeAsks => (1800.0, 60.0),
+            Limit::NodeBeats => (120.0, 60.0),
+            Limit::NodeNews => (20.0, 120.0),
         };
         Rule { burst, seconds }
     }

@@ -25,12 +25,12 @@ pub(crate) mod tokens;
 pub(crate) mod whose;
 mod words;
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use ::config::Problems;
 use contracts::id::SessionId;
 use contracts::time::UnixSeconds;
+pub(crate) use runtime::listen::network;
 use runtime::problem::Problem;
 
 use self::config::{Accounts, SignUp};
@@ -120,17 +120,6 @@ impl People {
     pub(crate) fn count_beat(&self, session: &SessionId, now: UnixSeconds) -> Result<(), Problem> {
         let taken = self.viewers.take(Limit::BeatsOf, session.as_str(), now);
         taken.map_err(problem::too_many)
-    }
-}
-
-/// The part of an address that one household or one machine cannot leave.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let bits = u128::from(address) & !u128::from(u64::MAX);
-            IpAddr::V6(bits.into())
-        }
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -91,18 +91,28 @@ impl Prefixes {
         reading.done()
     }
 
-    /// These networks of these sites. Of two sites that have the same network one gets it, always the same.
+    /// These networks of these sites. Of two sites that have the same network one gets it, always the same; of more than
+    /// [`MOST`] those count that come first, by their addresses.
     #[must_use]
     pub fn of<'a>(networks: impl IntoIterator<Item = (Network, &'a str)>) -> Self {
+        Self::of_at_most(MOST, networks)
+    }
+
+    fn of_at_most<'a>(most: usize, networks: impl IntoIterator<Item = (Network, &'a str)>) -> Self {
         let networks: BTreeSet<(Network, &str)> = networks.into_iter().collect();
         let mut reading = Reading::default();
         let mut before = None;
         for (network, site) in networks {
+            let has_room = reading.len() < most;
             if before.replace(network) != Some(network)
+                && has_room
                 && let Some(site) = reading.intern(site)
             {
                 reading.keep(network.net(), site, 0);
             }
+        }
+        if reading.len() == most {
+            tracing::error!("nodes announce {most} networks, and no more than that count");
         }
         // What could be wrong with lines is not with these.
         reading.done().unwrap_or_default()
@@ -172,6 +182,10 @@ struct Reading {
 }
 
 impl Reading {
+    const fn len(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
+
     fn fault(&mut self, line: usize, what: impl Into<String>) {
         let what = what.into();
         self.faults.push(Fault { line, what });
@@ -207,7 +221,7 @@ impl Reading {
                 "a site has 1 to 64 letters, digits, \".\", \"-\" and \"_\"",
             );
         }
-        if self.v4.len() + self.v6.len() == MOST {
+        if self.len() == MOST {
             return self.fault(line, format!("more than {MOST} prefixes"));
         }
         let Some(site) = self.intern(site) else {
@@ -254,7 +268,7 @@ impl Reading {
     }
 
     fn done(mut self) -> Result<Prefixes, Vec<Fault>> {
-        let count = self.v4.len() + self.v6.len();
+        let count = self.len();
         let v4 = Runs::of(self.v4, |end| end.checked_add(1), &mut self.faults);
         let v6 = Runs::of(self.v6, |end| end.checked_add(1), &mut self.faults);
         if !self.faults.is_empty() {
@@ -421,6 +435,16 @@ mod tests {
         assert_eq!(site("::ffff:192.0.2.7"), Some("a"));
         assert_eq!(site("192.0.3.7"), None);
         assert_eq!(site("2001:db8::1"), Some("rest"));
+    }
+
+    #[test]
+    fn what_nodes_announce_is_bounded_and_what_is_beyond_takes_nothing_away() {
+        let networks = ["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"];
+        let networks = networks.map(|text| (Network::parse(text).unwrap(), "isp"));
+        let announced = Prefixes::of_at_most(2, networks);
+        let site = |text: &str| announced.site(text.parse().unwrap());
+        assert_eq!(announced.len(), 2);
+        assert_eq!((site("10.1.0.1"), site("10.3.0.1")), (Some("isp"), None));
     }
 
     #[test]

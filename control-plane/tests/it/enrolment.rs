@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use contracts::asset::Privacy;
@@ -28,11 +29,11 @@ const KEYS: &str = r#"{"keyring":[
     {"kid":"k2","ver":"m2","seed_hex":"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60","scope":["/v/","/t/"],"nbf":0,"exp":4102444800}]}"#;
 
 /// A house in which nodes can enrol.
-async fn house() -> House {
+pub(crate) async fn house() -> House {
     with(|_| {}).await
 }
 
-async fn with(change: impl FnOnce(&mut Config)) -> House {
+pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> House {
     House::with(|config, dir| {
         std::fs::write(dir.path().join("keys.json"), KEYS).unwrap();
         config.fleet.listen = "127.0.0.1:0".to_owned();
@@ -44,7 +45,7 @@ async fn with(change: impl FnOnce(&mut Config)) -> House {
     .await
 }
 
-async fn invite(house: &House, wish: Value) -> Value {
+pub(crate) async fn invite(house: &House, wish: Value) -> Value {
     json(
         house.post("/v1/fleet/joins", &wish).send().await.unwrap(),
         201,
@@ -53,13 +54,13 @@ async fn invite(house: &House, wish: Value) -> Value {
 }
 
 /// The wish for a partner's node that cannot be probed.
-fn wish(name: &str) -> Value {
+pub(crate) fn wish(name: &str) -> Value {
     json!({"site": "isp-1", "name": name, "prefixes": ["192.0.2.0/24", "2001:db8::/32"], "probe": false})
 }
 
 /// Whoever has a token: a key of its own, and what it was given.
-struct Somebody {
-    base: String,
+pub(crate) struct Somebody {
+    pub(crate) base: String,
     roots: RootCertStore,
     token: JoinToken,
     key: KeyPair,
@@ -68,7 +69,7 @@ struct Somebody {
 }
 
 impl Somebody {
-    fn with(house: &House, made: &Value) -> Self {
+    pub(crate) fn with(house: &House, made: &Value) -> Self {
         let token = JoinToken::parse(made["token"].as_str().unwrap()).unwrap();
         Self::of(house, token, &house.dir.path().join("authority"))
     }
@@ -92,7 +93,7 @@ impl Somebody {
         }
     }
 
-    async fn enrolled(house: &House, name: &str) -> Self {
+    pub(crate) async fn enrolled(house: &House, name: &str) -> Self {
         let mut node = Self::with(house, &invite(house, wish(name)).await);
         let enrolled = json(node.enrol(&[]).await, 201).await;
         assert_eq!(enrolled["name"], name);
@@ -100,16 +101,16 @@ impl Somebody {
         node
     }
 
-    fn takes(&mut self, answer: &Value) {
+    pub(crate) fn takes(&mut self, answer: &Value) {
         self.certificate = Some(answer["certificate"].as_str().unwrap().to_owned());
     }
 
-    fn csr(&self) -> String {
+    pub(crate) fn csr(&self) -> String {
         let wish = CertificateParams::new(vec!["whatever.example".to_owned()]).unwrap();
         wish.serialize_request(&self.key).unwrap().pem().unwrap()
     }
 
-    fn client(&self) -> reqwest::Client {
+    pub(crate) fn client(&self) -> reqwest::Client {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let time = Arc::new(At(self.now));
         let config = ClientConfig::builder_with_details(provider, time)
@@ -129,7 +130,7 @@ impl Somebody {
         client.no_proxy().build().unwrap()
     }
 
-    async fn send(
+    pub(crate) async fn send(
         &self,
         method: Method,
         path: &str,
@@ -145,11 +146,11 @@ impl Somebody {
         request.timeout(Duration::from_secs(20)).send().await
     }
 
-    async fn post(&self, path: &str, body: Value) -> Response {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Response {
         self.send(Method::POST, path, Some(body)).await.unwrap()
     }
 
-    async fn enrol(&self, prefixes: &[&str]) -> Response {
+    pub(crate) async fn enrol(&self, prefixes: &[&str]) -> Response {
         self.enrol_with(&self.csr(), prefixes).await
     }
 
@@ -160,12 +161,12 @@ impl Somebody {
         self.post("/v1/fleet/enroll", body).await
     }
 
-    async fn beat(&self, said: Value) -> Response {
+    pub(crate) async fn beat(&self, said: Value) -> Response {
         self.post("/v1/fleet/heartbeat", said).await
     }
 
     /// So many heartbeats, five seconds apart.
-    async fn beats(&self, house: &House, count: u32) {
+    pub(crate) async fn beats(&self, house: &House, count: u32) {
         for _ in 0..count {
             house.clock.advance(5);
             json(self.beat(json!({})).await, 200).await;
@@ -199,7 +200,7 @@ async fn state(house: &House, name: &str) -> Value {
 }
 
 /// Waits until something is so: routing looks at the catalogue by itself.
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     let looked = async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -263,38 +264,6 @@ async fn a_token_enrols_one_node_which_gets_its_name_its_certificate_and_what_it
     let joins = json(house.get("/v1/fleet/joins").await, 200).await;
     assert_eq!(joins["joins"][0]["used"], true);
     assert!(!joins.to_string().contains(made["token"].as_str().unwrap()));
-}
-
-#[tokio::test]
-async fn nodes_that_fetch_at_some_hours_alone_are_not_sent_each_other_s_viewers() {
-    let house = house().await;
-    let mut nodes = Vec::new();
-    for (name, withholds) in [("ours-1", true), ("ours-2", true), ("ours-3", false)] {
-        let mut wish = wish(name);
-        wish["partner"] = false.into();
-        let mut node = Somebody::with(&house, &invite(&house, wish).await);
-        node.takes(&json(node.enrol(&[]).await, 201).await);
-        let base = format!("https://{name}.example");
-        let announce = json!({"base": base, "withholds": withholds});
-        json(node.beat(json!({"announce": announce})).await, 200).await;
-        node.beats(&house, 3).await;
-        nodes.push(node);
-    }
-    let fallbacks = async |node: &Somebody| {
-        let settings = node.send(Method::GET, "/v1/fleet/settings", None).await;
-        json(settings.unwrap(), 200).await["fallbacks"].to_string()
-    };
-    for node in &nodes[..2] {
-        until("the third is known", async || {
-            fallbacks(node).await.contains("ours-3")
-        })
-        .await;
-        let told = fallbacks(node).await;
-        assert!(
-            !told.contains("ours-1") && !told.contains("ours-2"),
-            "{told}"
-        );
-    }
 }
 
 #[tokio::test]
@@ -577,8 +546,21 @@ async fn a_node_that_can_be_asked_serves_nobody_before_it_answers() {
     node.beats(&house, 4).await;
     assert_eq!(state(&house, "isp-1").await, "joining");
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-    let edge = axum::Router::new().fallback(async || axum::http::StatusCode::FORBIDDEN);
+    // Somebody is there, and then it is the node.
+    let (asked, name) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new("isp-2")));
+    let told = (Arc::clone(&asked), Arc::clone(&name));
+    let edge = axum::Router::new().fallback(move || {
+        told.0.fetch_add(1, Ordering::Relaxed);
+        let who = [("cache-status", *told.1.lock().unwrap())];
+        async move { (axum::http::StatusCode::FORBIDDEN, who) }
+    });
     tokio::spawn(async move { axum::serve(listener, edge).await });
+    until("another is asked", async || {
+        asked.load(Ordering::Relaxed) > 1
+    })
+    .await;
+    assert_eq!(state(&house, "isp-1").await, "joining");
+    *name.lock().unwrap() = "isp-1";
     until("it is asked", async || {
         state(&house, "isp-1").await == "active"
     })

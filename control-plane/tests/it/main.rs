@@ -16,6 +16,7 @@ mod house;
 mod keys;
 mod licences;
 mod log;
+mod members;
 mod outside;
 mod packagers;
 mod page;
