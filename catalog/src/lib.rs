@@ -7,7 +7,8 @@
 //! 2. [`videos`] — films, from their upload to their end;
 //! 3. [`sessions`] — who watches what, until when;
 //! 4. [`keys`] — what protected films are encrypted with, sealed;
-//! 5. [`users`], [`logins`], [`api_keys`] — who there is, who is logged in, which backends may call;
+//! 5. [`users`], [`logins`], [`api_keys`] — who there is, who is logged in, which backends may call; [`guesses`] — what
+//!    was tried in vain;
 //! 6. [`channels`] — which films belong together, and to whom;
 //! 7. [`feed`] — what edges and shields are ordered to purge and to revoke; [`nodes`] — how far those are;
 //!    [`members`] — those that have enrolled, and the joins of those that may;
@@ -26,6 +27,7 @@ pub mod encodings;
 pub mod entitlements;
 mod error;
 pub mod feed;
+pub mod guesses;
 pub mod keys;
 pub mod logins;
 pub mod members;

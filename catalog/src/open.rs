@@ -21,6 +21,7 @@ use crate::encodings::{self, Encodings};
 use crate::entitlements::{self, Entitlements};
 use crate::error::Error;
 use crate::feed::{self, Feed};
+use crate::guesses::{self, Guesses};
 use crate::keys::{self, Keys};
 use crate::logins::{self, Logins};
 use crate::members::{self, Members};
@@ -75,6 +76,8 @@ pub struct Catalog {
     pub users: Arc<dyn Users>,
     /// Who is logged in.
     pub logins: Arc<dyn Logins>,
+    /// What was tried in vain.
+    pub guesses: Arc<dyn Guesses>,
     /// The keys of backends.
     pub api_keys: Arc<dyn ApiKeys>,
     /// Channels.
@@ -119,6 +122,7 @@ pub async fn open(address: impl AsRef<str>, clock: Arc<dyn Clock>) -> Result<Cat
         keys: Arc::new(keys::sql::Sql::new(db.clone())),
         users: Arc::new(users::sql::Sql::new(db.clone())),
         logins: Arc::new(logins::sql::Sql::new(db.clone())),
+        guesses: Arc::new(guesses::sql::Sql::new(db.clone())),
         api_keys: Arc::new(api_keys::sql::Sql::new(db.clone())),
         channels: Arc::new(channels::sql::Sql::new(db.clone())),
         feed: Arc::new(feed::sql::Sql::new(db.clone())),

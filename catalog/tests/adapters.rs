@@ -47,6 +47,7 @@ async fn promises(catalog: &Catalog) {
     catalog::users::conformance::all(Arc::clone(&catalog.users)).await;
     let (logins, users) = (Arc::clone(&catalog.logins), catalog.users.as_ref());
     catalog::logins::conformance::all(logins, users).await;
+    catalog::guesses::conformance::all(Arc::clone(&catalog.guesses)).await;
     catalog::api_keys::conformance::all(catalog.api_keys.as_ref()).await;
     let (channels, videos) = (catalog.channels.as_ref(), catalog.videos.as_ref());
     catalog::channels::conformance::all(channels, videos).await;

@@ -124,7 +124,10 @@ async fn sweep(app: &App) {
     if let Err(error) = members.forget(now, before(spans.forget_nodes)).await {
         tracing::warn!("dismissed nodes and old joins stay for now: {error}");
     }
-    if let Err(error) = app.catalog.logins.forget(app.clock.now()).await {
+    if let Err(error) = app.catalog.guesses.forget(now).await {
+        tracing::warn!("guesses that count no more stay for now: {error}");
+    }
+    if let Err(error) = app.catalog.logins.forget(now).await {
         tracing::warn!("logins that have ended stay for now: {error}");
     }
 }

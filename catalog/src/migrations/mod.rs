@@ -42,6 +42,7 @@ impl MigratorTrait for Migrations {
             ("members", &members::TABLES),
             ("sessions_of_films", &sessions::OF_FILMS),
             ("key_rotation", &keys::ROTATION),
+            ("guesses", &people::GUESSES),
         ];
         let boxed = |(name, statements)| Box::new(Step::new(name, statements)) as _;
         steps.into_iter().map(boxed).collect()

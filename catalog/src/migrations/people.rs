@@ -35,3 +35,11 @@ pub(super) const TABLES: [&str; 8] = [
         created_unix_s BIGINT NOT NULL,
         expires_unix_s BIGINT)",
 ];
+
+/// Names, and until when what failed under them counts.
+pub(super) const GUESSES: [&str; 2] = [
+    "CREATE TABLE guesses (
+        name TEXT NOT NULL PRIMARY KEY,
+        until_unix_s BIGINT NOT NULL)",
+    "CREATE INDEX guesses_until ON guesses (until_unix_s)",
+];

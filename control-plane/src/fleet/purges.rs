@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::caller::{self, Caller};
+use crate::people::limits::Limit;
 use crate::problem::{self, catalogue};
 
 /// What is to be forgotten by every cache: one of `url`, `tag`, `prefix`, `video`, `all`.
@@ -92,8 +93,13 @@ pub(crate) async fn order(
     let Json(wish) = wish?;
     let mode = wish.mode.unwrap_or_default();
     let wanted = wish.read()?;
-    if !caller.may(caller::Scope::Purge) && !app.publishes(&caller, &wanted).await? {
-        return Err(caller.refused());
+    if !caller.may(caller::Scope::Purge) {
+        if !app.publishes(&caller, &wanted).await? {
+            return Err(caller.refused());
+        }
+        // Each is an order to every edge and shield. Backends have their rate.
+        let (of, now) = (caller.person()?.id.as_str(), app.clock.now());
+        app.people.count(Limit::PurgesOf, of, now)?;
     }
     let purge = Purge {
         scope: wanted.scope()?,

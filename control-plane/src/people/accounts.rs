@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::config::SignUp;
+use super::guesses::Who;
 use super::limits::Limit;
 use super::{network, random, secret, words};
 use crate::app::App;
@@ -186,12 +187,14 @@ pub(crate) async fn change_password(
     let user = users.find(&person.id).await.map_err(catalogue)?;
     let user = user.ok_or_else(problem::not_ours)?;
     let from = network(client.address);
-    app.people.count(Limit::LoginTo, (&user.email, from), now)?;
+    app.people.count(Limit::LoginFrom, from, now)?;
+    let guess = app.may_guess(Who::Holder, &user.email, from, now).await?;
     let new = words::new_password(change.new_password)?;
     let old = words::password(change.password)?;
     let found = users.find_by_email(&user.email).await.map_err(catalogue)?;
     let hash = found.map(|(_, hash)| hash);
     if !app.people.passwords.check(old, hash).await? {
+        guess.was_wrong(&app, now).await?;
         return Err(problem::login_failed());
     }
     let hash = app.people.passwords.hash(new).await?;

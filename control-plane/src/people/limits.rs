@@ -14,10 +14,8 @@ pub(crate) enum Limit {
     SignUp,
     /// Attempts to log in from a network.
     LoginFrom,
-    /// Attempts to log in to an account from a network.
-    LoginTo,
-    /// Attempts to log in to an account from anywhere.
-    LoginToAnywhere,
+    /// Purges that somebody orders for films of their own.
+    PurgesOf,
     /// Renewals and logouts from a network.
     Refresh,
     /// Credentials from a network that were refused.
@@ -130,8 +128,7 @@ impl Limits {
         let (burst, seconds) = match limit {
             Limit::SignUp => (10.0, 3600.0),
             Limit::LoginFrom => (30.0, 300.0),
-            Limit::LoginTo => (10.0, 300.0),
-            Limit::LoginToAnywhere => (100.0, 3600.0),
+            Limit::PurgesOf => (60.0, 60.0),
             Limit::Refresh => (120.0, 60.0),
             Limit::Refused => (60.0, 60.0),
             Limit::ApiKey => (self.key_rate * 2.0, 2.0),
@@ -162,20 +159,20 @@ mod tests {
     use super::*;
 
     fn taken(limits: &Limits, of: u32, now: u64) -> bool {
-        limits.take(Limit::LoginTo, of, UnixSeconds(now)).is_ok()
+        limits.take(Limit::LoginFrom, of, UnixSeconds(now)).is_ok()
     }
 
     #[test]
     fn so_many_come_at_once_and_then_as_many_as_time_gives() {
         let limits = Limits::new(1);
-        assert!((0..10).all(|_| taken(&limits, 1, 1000)));
-        let wait = limits.take(Limit::LoginTo, 1, UnixSeconds(1000));
-        assert_eq!(wait, Err(Duration::from_secs(30)));
-        assert!(!taken(&limits, 1, 1029), "30 s give one");
-        assert!(taken(&limits, 1, 1030));
-        assert!(!taken(&limits, 1, 1030));
-        assert!(taken(&limits, 2, 1030), "another is not concerned");
-        assert!((0..10).all(|_| taken(&limits, 1, 9999)));
+        assert!((0..30).all(|_| taken(&limits, 1, 1000)));
+        let wait = limits.take(Limit::LoginFrom, 1, UnixSeconds(1000));
+        assert_eq!(wait, Err(Duration::from_secs(10)));
+        assert!(!taken(&limits, 1, 1009), "10 s give one");
+        assert!(taken(&limits, 1, 1010));
+        assert!(!taken(&limits, 1, 1010));
+        assert!(taken(&limits, 2, 1010), "another is not concerned");
+        assert!((0..30).all(|_| taken(&limits, 1, 9999)));
         assert!(!taken(&limits, 1, 9999));
         assert!(!taken(&limits, 1, 0), "a clock that went back gives none");
     }

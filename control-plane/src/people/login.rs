@@ -14,6 +14,7 @@ use runtime::problem::Problem;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::guesses::Who;
 use super::limits::Limit;
 use super::{network, random, secret, words};
 use crate::app::App;
@@ -69,15 +70,16 @@ pub(crate) async fn login(
     let (email, now) = (words::email(&wish.email)?, app.clock.now());
     let from = network(client.address);
     app.people.count(Limit::LoginFrom, from, now)?;
-    app.people.count(Limit::LoginTo, (&email, from), now)?;
-    app.people.count(Limit::LoginToAnywhere, &email, now)?;
+    let guess = app.may_guess(Who::Anybody, &email, from, now).await?;
     let password = words::password(wish.password)?;
     let found = app.catalog.users.find_by_email(&email).await;
     let (user, hash) = found.map_err(catalogue)?.unzip();
     // As long for an address that nobody has.
     let right = app.people.passwords.check(password, hash.clone()).await?;
-    let known = user.zip(hash).filter(|_| right);
-    let (user, hash) = known.ok_or_else(problem::login_failed)?;
+    let Some((user, hash)) = user.zip(hash).filter(|_| right) else {
+        guess.was_wrong(&app, now).await?;
+        return Err(problem::login_failed());
+    };
     let login = LoginId::from_random(random()?);
     let refresh = secret(REFRESH)?;
     let new = NewLogin {
@@ -92,6 +94,7 @@ pub(crate) async fn login(
         // The account went meanwhile, or its password did.
         return Err(problem::login_failed());
     }
+    guess.was_right(&app, now).await?;
     tracing::info!(user.id = %user.id, login.id = %login, "{} logged in", user.id);
     app.answer(&user.id, &login, refresh)
 }

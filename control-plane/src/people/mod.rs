@@ -9,13 +9,14 @@
 //!
 //! What always holds: a password is hashed on few threads ([`passwords`]) and takes as long for an
 //! address that nobody has; of what is shown again only a digest is kept; what can be guessed is
-//! counted ([`limits`]).
+//! counted ([`limits`], and for all control planes together [`guesses`]).
 
 pub(crate) mod accounts;
 pub(crate) mod api_keys;
 pub(crate) mod channels;
 pub(crate) mod config;
 pub(crate) mod first;
+mod guesses;
 pub(crate) mod issuers;
 mod jwks;
 pub(crate) mod limits;

@@ -416,6 +416,31 @@ async fn a_film_that_was_taken_away_may_be_taken_away_again_and_one_that_never_w
 }
 
 #[tokio::test]
+async fn a_publisher_orders_so_many_purges_a_minute() {
+    let house = house(9).await;
+    house.film("film1", Privacy::Public).await;
+    let ann = somebody(&house, "ann", "publisher").await;
+    let channel = house.post("/v1/channels", &json!({"name": "ann's"}));
+    let channel = json(channel.bearer_auth(&ann).send().await.unwrap(), 201).await;
+    let put = house.request(Method::PUT, "/v1/videos/film1/channel");
+    let put = put.json(&json!({"channel_id": channel["channel_id"]}));
+    let put = put.bearer_auth(OPERATOR).send().await.unwrap();
+    assert_eq!(put.status(), 204);
+    let wish = json!({"video": "film1"});
+    let order = async |who: &str| {
+        let ordered = house.post("/v1/purge", &wish).bearer_auth(who).send();
+        ordered.await.unwrap()
+    };
+    for _ in 0..60 {
+        json(order(&ann).await, 202).await;
+    }
+    problem(order(&ann).await, 429, "too-many-requests").await;
+    json(order(OPERATOR).await, 202).await;
+    house.clock.advance(1);
+    json(order(&ann).await, 202).await;
+}
+
+#[tokio::test]
 async fn a_feed_that_is_renewed_has_every_node_take_everything_for_purged() {
     let house = house(9).await;
     let (feed, _) = head(&house).await;

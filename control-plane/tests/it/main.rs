@@ -12,6 +12,7 @@ mod drm;
 mod enrolment;
 mod entitlements;
 mod fleet;
+mod guesses;
 mod house;
 mod keys;
 mod licences;
