@@ -24,6 +24,7 @@ pub async fn all(logins: Arc<dyn Logins>, users: &dyn Users) {
     a_token_is_good_for_one_renewal_and_a_moment_more(&*logins, users).await;
     a_token_that_two_hold_ends_the_login(&*logins, users).await;
     those_who_renew_at_once_are_all_served(&logins, users).await;
+    who_renews_while_another_ends_the_login_is_answered(&logins, users).await;
     logins_end_alone_together_and_with_the_account(&*logins, users).await;
     what_has_expired_is_forgotten(&*logins, users).await;
 }
@@ -147,6 +148,29 @@ async fn those_who_renew_at_once_are_all_served(logins: &Arc<dyn Logins>, users:
     for one in asked {
         let renewal = one.await.expect("no panic");
         assert!(matches!(renewal, Renewal::Renewed(_)), "{renewal:?}");
+    }
+}
+
+async fn who_renews_while_another_ends_the_login_is_answered(
+    logins: &Arc<dyn Logins>,
+    users: &dyn Users,
+) {
+    let user = account(users, "lg-crossed").await;
+    for round in 0..20 {
+        let name = |step: &str| format!("c{round}-{step}");
+        let (first, last) = (name("0"), name("1"));
+        begin(&**logins, &user, &first).await;
+        renew(&**logins, &first, &last, 1100).await;
+        // The old token ends the login, and with it the new one, which somebody shows at the same time.
+        let both = [(first, name("2")), (last, name("3"))].map(|(token, next)| {
+            let logins = Arc::clone(logins);
+            tokio::spawn(async move { renew(&*logins, &token, &next, 1200).await })
+        });
+        for one in both {
+            let renewal = one.await.expect("an answer, not an error");
+            let reused = matches!(&renewal, Renewal::Reused(of) if *of == user);
+            assert!(reused || !matches!(renewal, Renewal::Reused(_)));
+        }
     }
 }
 

@@ -55,6 +55,11 @@ impl Logins for Sql {
         expires: UnixSeconds,
     ) -> Result<Renewal, Error> {
         let within = begin(&self.db).await?;
+        // The login before its tokens, as whoever ends it has them: two who each held what the other wants would wait
+        // for each other until the server ends one.
+        let sql = "UPDATE logins SET expires_unix_s = expires_unix_s \
+                   WHERE id = (SELECT login FROM login_tokens WHERE digest = $1)";
+        change(&within, sql, vec![token.as_str().into()]).await?;
         let Some((login, used)) = take(&within, token, now).await? else {
             return Ok(Renewal::Unknown);
         };
