@@ -130,6 +130,6 @@ pub trait Users: Send + Sync {
     /// Changes an account's password and ends its logins; tells whether there is one.
     async fn set_password(&self, id: &UserId, password: &str) -> Result<bool, Error>;
 
-    /// Removes an account and its logins; tells whether there was one.
+    /// Removes an account, its logins, and what was granted to it; tells whether there was one.
     async fn remove(&self, id: &UserId) -> Result<bool, Error>;
 }

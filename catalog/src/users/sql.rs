@@ -127,8 +127,20 @@ impl Users for Sql {
     }
 
     async fn remove(&self, id: &UserId) -> Result<bool, Error> {
-        let sql = "DELETE FROM users WHERE id = $1";
-        Ok(change(&self.db, sql, vec![id.as_str().into()]).await? == 1)
+        let within = begin(&self.db).await?;
+        let mut removed = 0;
+        // What is granted, and limited, by account has no user behind it where others vouch for them.
+        for sql in [
+            "DELETE FROM grants WHERE account = $1",
+            "DELETE FROM stream_limits WHERE account = $1",
+            "DELETE FROM users WHERE id = $1",
+        ] {
+            removed = change(&within, sql, vec![id.as_str().into()]).await?;
+        }
+        if removed == 1 {
+            within.commit().await.map_err(engine)?;
+        }
+        Ok(removed == 1)
     }
 }
 

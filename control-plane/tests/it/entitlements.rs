@@ -210,8 +210,12 @@ async fn who_may_do_less_or_is_gone_watches_no_more_than_that() {
         assert_eq!(actions().await, ["continue", "continue"]);
         role("viewer").await;
         assert_eq!(actions().await, ["stop", "continue"]);
+        let granted = json!({"user_id": user.rsplit('/').next(), "site": true});
+        grant(&house, OPERATOR, granted).await;
         let removed = ask(&house, Method::DELETE, &user, OPERATOR).await;
         assert_eq!(removed.status(), 204);
+        let grants = ask(&house, Method::GET, "/v1/grants", OPERATOR).await;
+        assert_eq!(json(grants, 200).await["grants"], json!([]));
         assert_eq!(actions().await, ["stop", "stop"]);
         let told: Vec<String> = house.revoked().await.into_iter().map(|one| one.0).collect();
         let begun = [&secret, &open].map(mark);
