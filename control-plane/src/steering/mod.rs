@@ -201,6 +201,8 @@ impl App {
 
     /// The manifest that all share who may have the same renditions, fetched with a token of its own: it belongs to no
     /// session. It comes from an edge of the house where there is one: a partner could lead everybody elsewhere with it.
+    /// Where there are partners alone, each viewer is told what the one says that comes first for them, as they would
+    /// be without steering.
     async fn template(
         &self,
         video: &Video,
@@ -213,18 +215,20 @@ impl App {
         let mut claims = Claims::new(format!("/v/{}/", video.id), until);
         // An edge lists only what a token admits.
         claims.renditions.clone_from(&terms.renditions);
+        let mut kept_as = terms.renditions.iter().fold(path.to_owned(), |kept, one| {
+            format!("{kept} {}", one.as_str())
+        });
         let mut places = self.own_places(video, viewer);
         if places.is_empty() {
             places = self.places(video, viewer);
+            let first = places.first().map_or("", |place| &place.name);
+            kept_as = format!("{kept_as} of {first}");
         }
         let url = |place: &Place| {
             let token = self.signer.token(&claims, place, now)?;
             Ok(format!("{}/~{token}{path}", place.base))
         };
         let urls = places.iter().map(url).collect::<Result<_, Problem>>()?;
-        let kept_as = terms.renditions.iter().fold(path.to_owned(), |kept, one| {
-            format!("{kept} {}", one.as_str())
-        });
         self.templates.at(&kept_as, urls).await
     }
 }

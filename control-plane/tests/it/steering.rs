@@ -344,18 +344,21 @@ async fn a_manifest_comes_from_another_edge_when_the_first_is_dead_and_from_none
     problem(refused, 503, "unavailable").await;
 }
 
+/// The base of an edge that says this, whatever it is asked.
+async fn says(playlist: &'static str) -> String {
+    let app = Router::new().fallback(async move || playlist);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    base
+}
+
+const FORGED: &str =
+    "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nhttps://elsewhere.example/playlist.m3u8\n";
+
 #[tokio::test]
 async fn what_a_partner_says_a_film_consists_of_is_not_what_everybody_is_told() {
-    let says = async |playlist: &'static str| {
-        let app = Router::new().fallback(async move || playlist);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        base
-    };
-    let forged =
-        "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nhttps://elsewhere.example/playlist.m3u8\n";
-    let (partner, own) = (says(forged).await, says(MASTER).await);
+    let (partner, own) = (says(FORGED).await, says(MASTER).await);
     let edge = |name: &str, base: &str, partner, priority| Edge {
         name: name.into(),
         base: base.into(),
@@ -380,4 +383,40 @@ async fn what_a_partner_says_a_film_consists_of_is_not_what_everybody_is_told() 
     assert!(!playlist.contains("elsewhere.example"), "{playlist}");
     let variant = playlist.lines().find(|line| line.starts_with("http"));
     assert!(variant.unwrap().starts_with(&partner), "{playlist}");
+}
+
+#[tokio::test]
+async fn where_there_are_partners_alone_each_tells_its_own_viewers() {
+    let partner = |site: &str, base: String| Edge {
+        name: site.into(),
+        base,
+        partner: true,
+        site: site.into(),
+        region: "both".into(),
+        ..Edge::default()
+    };
+    let edges = vec![
+        partner("north", says(FORGED).await),
+        partner("south", says(MASTER).await),
+    ];
+    let house = House::with(|config, dir| {
+        let prefixes = dir.path().join("prefixes");
+        std::fs::write(&prefixes, "192.0.2.0/25 north\n192.0.2.128/25 south\n").unwrap();
+        std::fs::write(&config.keys, crate::routing::BOTH).unwrap();
+        config.edges = edges;
+        config.trusted_hops = vec!["127.0.0.0/8".into()];
+        config.prefixes = prefixes.display().to_string();
+    })
+    .await;
+    house.film("film1", Privacy::Public).await;
+    for (from, forged) in [("192.0.2.1", true), ("192.0.2.129", false)] {
+        let wish = house.post("/v1/playback/start", &json!({"video_id": "film1"}));
+        let wish = wish.header("millrace-client-ip", from);
+        let playback = json(wish.send().await.unwrap(), 201).await;
+        let asked = house.request(Method::GET, text(&playback, "/steered/hls"));
+        let asked = asked.header("millrace-client-ip", from).send().await;
+        let playlist = asked.unwrap().text().await.unwrap();
+        let told = playlist.contains("elsewhere.example");
+        assert_eq!(told, forged, "{from}: {playlist}");
+    }
 }
