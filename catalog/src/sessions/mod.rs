@@ -12,7 +12,7 @@ use crate::error::Error;
 /// A playback session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Its name, also in its token.
+    /// What acts for its player; in its tokens stands its [mark](SessionId::mark).
     pub id: SessionId,
     /// The film.
     pub video: VideoId,

@@ -62,7 +62,7 @@ pub(crate) fn wish(name: &str) -> Value {
 pub(crate) struct Somebody {
     pub(crate) base: String,
     roots: RootCertStore,
-    token: JoinToken,
+    pub(crate) token: JoinToken,
     key: KeyPair,
     certificate: Option<String>,
     now: u64,

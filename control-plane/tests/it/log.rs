@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use contracts::asset::Privacy;
 use serde_json::json;
+use tracing::subscriber::DefaultGuard;
 
+use crate::enrolment::Somebody;
 use crate::house::{House, OPERATOR, json, mark, split};
 
 #[derive(Clone, Default)]
@@ -22,16 +24,28 @@ impl Write for Paper {
     }
 }
 
-// One thread: what the control plane logs, it logs to this thread's subscriber.
-#[tokio::test]
-async fn a_licence_is_logged_and_neither_its_keys_nor_its_tokens_are() {
+impl Paper {
+    fn read(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+/// Where everything is logged from now on. In tests of one thread: what the control plane logs, it logs to this
+/// thread's subscriber.
+fn paper() -> (Paper, DefaultGuard) {
     let paper = Paper::default();
     let writer = paper.clone();
     let subscriber = tracing_subscriber::fmt()
         .json()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
         .with_writer(move || writer.clone());
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let guard = tracing::subscriber::set_default(subscriber.finish());
+    (paper, guard)
+}
+
+#[tokio::test]
+async fn a_licence_is_logged_and_neither_its_keys_nor_its_tokens_are() {
+    let (paper, _guard) = paper();
     let house = crate::licences::house().await;
     let wish = json!({"video_id": "film", "drm": "clearkey"});
     let started = house.post("/v1/playback/start", &wish).send().await;
@@ -45,7 +59,7 @@ async fn a_licence_is_logged_and_neither_its_keys_nor_its_tokens_are() {
     json(house.post(&url, &wanted).send().await.unwrap(), 200).await;
     let asked = house.request(reqwest::Method::POST, "/v1/drm/token");
     json(asked.bearer_auth(renewal).send().await.unwrap(), 200).await;
-    let log = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+    let log = paper.read();
     assert!(log.contains("a clearkey licence for session"), "{log}");
     let (value, hex) = (text(key.key.0), hex::encode(key.key.0));
     for secret in [token, renewal, &value, &hex] {
@@ -54,16 +68,9 @@ async fn a_licence_is_logged_and_neither_its_keys_nor_its_tokens_are() {
     }
 }
 
-// As above.
 #[tokio::test]
 async fn requests_and_sessions_are_logged_and_no_secret_is() {
-    let paper = Paper::default();
-    let writer = paper.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || writer.clone());
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let (paper, _guard) = paper();
     let house = House::guarded().await;
     house.film("film1", Privacy::Private).await;
     let wish = json!({"video_id": "film1"});
@@ -78,6 +85,20 @@ async fn requests_and_sessions_are_logged_and_no_secret_is() {
     for target in &targets {
         assert_eq!(house.get(target).await.status(), 404);
     }
+    // All that a player does by the session's id.
+    let session = playback["session_id"].as_str().unwrap();
+    let told = json!({"session_id": session, "events": []});
+    for (path, body) in [
+        (format!("/v1/playback/{session}/heartbeat"), json!({})),
+        ("/v1/playback/events".to_owned(), told),
+        (format!("/v1/playback/{session}/stop"), json!({})),
+    ] {
+        house.post(&path, &body).send().await.unwrap();
+        house.get(&path).await;
+    }
+    for rest in ["", "/master.m3u8", "/@clearkey/master.m3u8"] {
+        house.get(&format!("/v1/steering/{session}{rest}")).await;
+    }
     let wrong = house.request(reqwest::Method::GET, "/v1/status");
     wrong
         .bearer_auth("a-key-that-is-wrong")
@@ -85,8 +106,7 @@ async fn requests_and_sessions_are_logged_and_no_secret_is() {
         .await
         .unwrap();
 
-    let log = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
-    let session = playback["session_id"].as_str().unwrap();
+    let log = paper.read();
     let mark = mark(&playback);
     for wanted in ["/v1/playback/start", &mark, "request.id", "took_ms"] {
         assert!(log.contains(wanted), "{wanted} is not in {log}");
@@ -107,16 +127,9 @@ async fn requests_and_sessions_are_logged_and_no_secret_is() {
     }
 }
 
-// One thread, as above.
 #[tokio::test]
 async fn people_are_logged_by_their_ids_and_what_opens_anything_is_not() {
-    let paper = Paper::default();
-    let writer = paper.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || writer.clone());
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let (paper, _guard) = paper();
     let house = crate::people::house().await;
     let access = crate::people::somebody(&house, "ann", "publisher").await;
     let login = crate::people::login(&house, "ann").await;
@@ -145,7 +158,7 @@ async fn people_are_logged_by_their_ids_and_what_opens_anything_is_not() {
         .unwrap()
         .unwrap();
 
-    let log = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+    let log = paper.read();
     for wanted in ["/v1/auth/login", login["user_id"].as_str().unwrap()] {
         assert!(log.contains(wanted), "{wanted} is not in {log}");
     }
@@ -161,6 +174,30 @@ async fn people_are_logged_by_their_ids_and_what_opens_anything_is_not() {
         invitation,
         hash.rsplit('$').next().unwrap(),
         "5a5a5a5a",
+    ] {
+        assert!(!log.contains(hidden), "{hidden} is in {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_joins_is_logged_by_its_name_and_nothing_that_lets_it_in_is() {
+    let (paper, _guard) = paper();
+    let house = crate::enrolment::house().await;
+    let made = crate::enrolment::invite(&house, crate::enrolment::wish("isp-1")).await;
+    let mut node = Somebody::with(&house, &made);
+    let enrolled = json(node.enrol(&[]).await, 201).await;
+    node.takes(&enrolled);
+    let log = paper.read();
+    assert!(log.contains("isp-1"), "{log}");
+    let secret = serde_json::to_value(&node.token.secret).unwrap();
+    let token = made["token"].as_str().unwrap();
+    for hidden in [
+        token,
+        &token[token.len() / 2..],
+        secret.as_str().unwrap(),
+        "00010203",
+        "9d61b19d",
+        "PRIVATE KEY",
     ] {
         assert!(!log.contains(hidden), "{hidden} is in {log}");
     }
