@@ -14,18 +14,16 @@ use contracts::asset::Privacy;
 use contracts::id::{UserId, VideoId};
 use contracts::token::Claims;
 use runtime::problem::{Named, Problem};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::caller::{Caller, Scope};
 use crate::client::Client;
+use crate::page_of::{Page, page};
 use crate::playback::viewer::Viewer;
 use crate::problem::{self, catalogue};
 use crate::routing::{Place, Watcher};
-
-/// The longest page of a list.
-const PAGE: u32 = 100;
 
 /// A film.
 #[derive(Serialize, ToSchema)]
@@ -78,40 +76,16 @@ pub(crate) struct Listed {
     poster: Option<String>,
 }
 
-/// Which page.
-#[derive(Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Page {
-    /// Where the page begins: the `next` of the page before.
-    next: Option<String>,
-    /// Films a page, 1 to 100; 20 without it.
-    limit: Option<u32>,
-}
-
 /// The films that everybody may see, newest first.
 #[utoipa::path(get, path = "/videos", params(Page), responses((status = 200, body = Films), (status = 400, body = Problem)))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     client: Client,
-    page: Result<Query<Page>, QueryRejection>,
+    asked: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<Films>, Problem> {
-    let Query(page) = page.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
-    let limit = page.limit.unwrap_or(20);
-    if !(1..=PAGE).contains(&limit) {
-        return Err(Problem::bad_request(format!("limit must be 1 to {PAGE}")));
-    }
-    let after = page.next.as_deref().map(VideoId::parse).transpose();
-    let after = after.map_err(|error| Problem::bad_request(format!("next: {error}")))?;
-    // One more than asked for tells whether there is another page.
-    let videos = app.catalog.videos.list(after.as_ref(), limit + 1).await;
-    let mut videos = videos.map_err(catalogue)?;
-    let length = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = videos.len() > length;
-    videos.truncate(length);
-    let next = videos
-        .last()
-        .filter(|_| more)
-        .map(|video| video.id.to_string());
+    let (limit, after) = page(asked, VideoId::parse)?;
+    let videos = app.catalog.videos.list(after.as_ref(), limit.ask()).await;
+    let (videos, next) = limit.cut(videos.map_err(catalogue)?, |video| video.id.to_string());
     let videos = videos.iter().map(|video| Listed {
         video_id: video.id.to_string(),
         title: video.title.clone(),
