@@ -35,6 +35,7 @@ pub(crate) async fn run(options: &cli::Add) -> anyhow::Result<ExitCode> {
         title,
         privacy: options.privacy.clone(),
         protected: options.protected,
+        channel: options.channel.clone(),
         subtitles: options.subtitles.clone(),
         resume: options.resume.clone(),
     };
@@ -74,6 +75,8 @@ pub(crate) struct Wish {
     pub(crate) privacy: String,
     /// Whether it leaves the house encrypted only.
     pub(crate) protected: bool,
+    /// The channel that it is for.
+    pub(crate) channel: Option<String>,
     /// What goes with it.
     pub(crate) subtitles: Vec<cli::Subtitles>,
     /// An upload to go on with.
@@ -137,6 +140,7 @@ async fn begin(
         "title": wish.title,
         "privacy": wish.privacy,
         "protected": wish.protected,
+        "channel_id": wish.channel,
     });
     let request = api.request(Method::POST, "/v1/videos/upload/initiate");
     api.json(request.json(&body)).await
@@ -369,7 +373,8 @@ mod tests {
         let (film, wrong) = (folder.path().join("film.mp4"), folder.path().join("a.srt"));
         std::fs::write(&film, "film").unwrap();
         std::fs::write(&wrong, "nothing").unwrap();
-        let begin = async || {
+        let begin = async |axum::Json(wish): axum::Json<Value>| {
+            assert_eq!(wish["channel_id"], "of-ann");
             let chunk_size_bytes = 4;
             axum::Json(
                 json!({"upload_id": "u", "video_id": "v", "chunk_size_bytes": chunk_size_bytes}),
@@ -389,6 +394,7 @@ mod tests {
             title: "x".to_owned(),
             privacy: "public".to_owned(),
             protected: false,
+            channel: Some("of-ann".to_owned()),
             subtitles: vec![cli::Subtitles {
                 language: "en".to_owned(),
                 file: wrong.clone(),

@@ -172,6 +172,14 @@ pub(crate) struct Add {
     /// Subtitles of the film, WebVTT or SubRip, as `en=FILE`; may be repeated
     #[arg(long, value_name = "LANGUAGE=FILE", value_parser = Subtitles::parse)]
     pub(crate) subtitles: Vec<Subtitles>,
+    /// The channel that it is for; publishers need one of their own
+    #[arg(
+        long,
+        value_name = "CHANNEL_ID",
+        conflicts_with = "resume",
+        allow_hyphen_values = true
+    )]
+    pub(crate) channel: Option<String>,
     /// The film leaves the house encrypted only
     #[arg(long, conflicts_with = "resume")]
     pub(crate) protected: bool,
@@ -334,6 +342,9 @@ pub(crate) struct Purge {
     /// Everything
     #[arg(long, group = "what")]
     pub(crate) all: bool,
+    /// On whose behalf: what is purged bears the tag `t:TENANT`, or none that begins with `t:`
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
     /// Let it be served as far as stale objects are, rather than never again
     #[arg(long)]
     pub(crate) soft: bool,

@@ -71,8 +71,9 @@ fn wish(options: &cli::Purge) -> Value {
         ("video", &options.video),
     ];
     let named = named.into_iter().find(|(_, value)| value.is_some());
+    let tenant = &options.tenant;
     match named {
-        Some((name, value)) => json!({ name: value, "mode": mode }),
-        None => json!({ "all": options.all, "mode": mode }),
+        Some((name, value)) => json!({ name: value, "mode": mode, "tenant": tenant }),
+        None => json!({ "all": options.all, "mode": mode, "tenant": tenant }),
     }
 }

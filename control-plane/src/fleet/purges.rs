@@ -9,7 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use catalog::nodes::standing::Standing;
 use contracts::feed::{Folder, Mode, Order, Purge, Scope, Text};
-use contracts::id::VideoId;
+use contracts::id::{TenantId, VideoId};
 use runtime::problem::{Named, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -35,6 +35,9 @@ pub(crate) struct Wish {
     video: Option<String>,
     /// `true`: everything.
     all: Option<bool>,
+    /// On whose behalf, for operators and API keys: a node that runs short of memory for purges forgets what bears the
+    /// tag `t:{tenant}` before it forgets everything. What is purged must bear that tag, or none that begins with `t:`.
+    tenant: Option<String>,
     /// `hard`: never served again; `soft`: stale. `hard` without it.
     #[schema(value_type = Option<String>)]
     mode: Option<Mode>,
@@ -92,9 +95,11 @@ pub(crate) async fn order(
 ) -> Result<Response, Problem> {
     let Json(wish) = wish?;
     let mode = wish.mode.unwrap_or_default();
+    let tenant = wish.tenant.as_deref().map(TenantId::parse).transpose();
+    let tenant = tenant.map_err(|error| Problem::bad_request(format!("tenant: {error}")))?;
     let wanted = wish.read()?;
     if !caller.may(caller::Scope::Purge) {
-        if !app.publishes(&caller, &wanted).await? {
+        if tenant.is_some() || !app.publishes(&caller, &wanted).await? {
             return Err(caller.refused());
         }
         // Each is an order to every edge and shield. Backends have their rate.
@@ -104,7 +109,7 @@ pub(crate) async fn order(
     let purge = Purge {
         scope: wanted.scope()?,
         mode,
-        tenant: None,
+        tenant,
     };
     let seq = app.orders.purge(purge).await.map_err(catalogue)?;
     tracing::info!(seq, "purge {seq} is ordered");

@@ -416,6 +416,20 @@ async fn a_film_that_was_taken_away_may_be_taken_away_again_and_one_that_never_w
 }
 
 #[tokio::test]
+async fn a_purge_is_on_behalf_of_the_tenant_that_an_operator_names() {
+    let house = house(9).await;
+    let of = |tenant: &str| json!({"url": "//site.example/a", "tenant": tenant});
+    json(purge(&house, of("x"), OPERATOR).await, 202).await;
+    let page = page(&house, "after=0").await;
+    let last = page.entries.last().unwrap();
+    let Order::Purge(ordered) = &last.order else {
+        unreachable!("{last:?}");
+    };
+    assert_eq!(ordered.tenant.as_ref().unwrap().as_str(), "x");
+    problem(purge(&house, of("a b"), OPERATOR).await, 400, "bad-request").await;
+}
+
+#[tokio::test]
 async fn a_publisher_orders_so_many_purges_a_minute() {
     let house = house(9).await;
     house.film("film1", Privacy::Public).await;

@@ -41,6 +41,7 @@ pub(crate) async fn published(
         title,
         privacy: "public".to_owned(),
         protected: false,
+        channel: None,
         subtitles: Vec::new(),
         resume: None,
     };
