@@ -8,7 +8,7 @@ use contracts::cmcd::Report;
 use contracts::id::SessionId;
 use contracts::time::UnixSeconds;
 
-use crate::event::{Event, Fault, Kind, MOST_MS, MOST_SEQ, named};
+use crate::event::{Event, Fault, Kind, MOST_MS, MOST_SEQ, coded, named};
 
 /// The longest line that is looked at, in bytes.
 pub const LONGEST_LINE: usize = 4096;
@@ -38,6 +38,8 @@ impl Line {
         let seq = whole(&report, "sn", f64::from(MOST_SEQ))?.ok_or(Fault::Malformed)?;
         let at_unix_ms = whole(&report, "ts", 1e15)?.ok_or(Fault::Malformed)?;
         let said = report.text("e").ok_or(Fault::Malformed)?;
+        let kind = kind(&said, report.text("sta").as_deref());
+        let failed = matches!(kind, Kind::Error { .. });
         let short = |number: Option<u64>| number.and_then(|number| u32::try_from(number).ok());
         let kbps = whole(&report, "br", 1e6).unwrap_or_default();
         Ok(Self {
@@ -46,10 +48,14 @@ impl Line {
             event: Event {
                 seq: u32::try_from(seq).map_err(|_| Fault::OutOfBounds)?,
                 at_ms: 0,
-                kind: kind(&said, report.text("sta").as_deref()),
+                kind,
                 bitrate_kbps: short(kbps.filter(|kbps| *kbps > 0)),
                 startup_ms: short(whole(&report, "msd", 3.6e6).unwrap_or_default()),
                 edge: report.text("h").and_then(|host| named(&host)),
+                code: report
+                    .text("ec")
+                    .filter(|_| failed)
+                    .map(|code| coded(&code)),
             },
         })
     }
@@ -154,6 +160,12 @@ mod tests {
             (Some(3200), Some(812))
         );
         assert_eq!(event.edge.as_deref(), Some("127.0.0.1:8443"));
+        let code = |rest: &str| read(&line(rest)).unwrap().code;
+        assert_eq!(
+            code("e=e,ec=(\"3016\" \"b\"),sta=f").as_deref(),
+            Some("3016")
+        );
+        assert_eq!(code("e=ps,ec=(\"3016\"),sta=p"), None);
     }
 
     #[test]

@@ -14,6 +14,11 @@ const MOST_KBPS: u64 = 1_000_000;
 /// The longest name of an edge, in bytes.
 const LONGEST_EDGE: usize = 128;
 
+/// The longest code of an error, in bytes.
+const LONGEST_CODE: usize = 40;
+/// What stands for codes that are not counted each.
+pub const OTHER: &str = "other";
+
 /// What happened, at a moment of a session.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Event {
@@ -35,6 +40,9 @@ pub struct Event {
     /// The edge that the film comes from, from now on: its name, or the host of its addresses.
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     pub edge: Option<String>,
+    /// Of an error, by what its player knows it.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
 }
 
 /// What happened.
@@ -133,6 +141,10 @@ impl Event {
             startup_ms: number(said.get("startup_ms"), MOST_STARTUP_MS)?
                 .and_then(|ms| u32::try_from(ms).ok()),
             edge: edge(said.get("edge"))?,
+            code: match kind {
+                Kind::Error { .. } => code(said.get("code"))?,
+                _ => None,
+            },
         })
     }
 }
@@ -169,6 +181,23 @@ fn edge(said: Option<&Value>) -> Result<Option<String>, Fault> {
         Some(Value::String(name)) => named(name).ok_or(Fault::OutOfBounds).map(Some),
         Some(_) => Err(Fault::Malformed),
     }
+}
+
+/// The code of an error. One that is no word is not worth an error's report.
+fn code(said: Option<&Value>) -> Result<Option<String>, Fault> {
+    match said {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(coded(text))),
+        Some(Value::Number(number)) => Ok(Some(coded(&number.to_string()))),
+        Some(_) => Err(Fault::Malformed),
+    }
+}
+
+/// A code as it is counted: a word of so many letters, digits, `_`, `-`, `.`, `:`; else [`OTHER`].
+pub(crate) fn coded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
+    let fits = (1..=LONGEST_CODE).contains(&text.len()) && text.bytes().all(plain);
+    if fits { text } else { OTHER }.to_owned()
 }
 
 /// What may name an edge: printable ASCII, not too long.
@@ -235,6 +264,18 @@ mod tests {
             (Some(900), Some(2500))
         );
         assert_eq!(event.edge.as_deref(), Some("edge-1"));
+        for (said, code) in [
+            (json!("MEDIA_ERR_DECODE"), "MEDIA_ERR_DECODE"),
+            (json!(3016), "3016"),
+            (json!("a b"), OTHER),
+            (json!(""), OTHER),
+            (json!("x".repeat(41)), OTHER),
+        ] {
+            let error = json!({"type": "error", "seq": 0, "t_ms": 0, "code": said});
+            assert_eq!(read(error).unwrap().code.as_deref(), Some(code));
+        }
+        let other = json!({"type": "pause", "seq": 0, "t_ms": 0, "code": 1});
+        assert_eq!(read(other).unwrap().code, None);
     }
 
     #[test]
@@ -272,7 +313,9 @@ mod tests {
         }
         let said = json!({"type": "quality_change", "seq": 0, "t_ms": 0});
         assert_eq!(read(said), Err(Fault::Malformed));
-        let said = json!({"type": "error", "fatal": "yes", "seq": 0, "t_ms": 0});
-        assert_eq!(read(said), Err(Fault::Malformed));
+        for (member, value) in [("fatal", json!("yes")), ("code", json!(["1"]))] {
+            let said = json!({"type": "error", member: value, "seq": 0, "t_ms": 0});
+            assert_eq!(read(said), Err(Fault::Malformed));
+        }
     }
 }

@@ -43,6 +43,7 @@ impl MigratorTrait for Migrations {
             ("sessions_of_films", &sessions::OF_FILMS),
             ("key_rotation", &keys::ROTATION),
             ("guesses", &people::GUESSES),
+            ("errors", &plays::ERRORS),
         ];
         let boxed = |(name, statements)| Box::new(Step::new(name, statements)) as _;
         steps.into_iter().map(boxed).collect()

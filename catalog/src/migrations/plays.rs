@@ -44,3 +44,16 @@ pub(super) const TABLES: [&str; 6] = [
         watch_ms BIGINT NOT NULL,
         PRIMARY KEY (video, hour_unix_s))",
 ];
+
+/// Errors, and by which codes players know them.
+pub(super) const ERRORS: [&str; 2] = [
+    "ALTER TABLE qoe_aggregates ADD COLUMN errors BIGINT NOT NULL DEFAULT 0",
+    "CREATE TABLE error_aggregates (
+        hour_unix_s BIGINT NOT NULL,
+        video TEXT NOT NULL,
+        edge TEXT NOT NULL,
+        isp TEXT NOT NULL,
+        code TEXT NOT NULL,
+        errors BIGINT NOT NULL,
+        PRIMARY KEY (hour_unix_s, video, edge, isp, code))",
+];

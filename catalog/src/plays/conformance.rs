@@ -18,6 +18,7 @@ pub async fn all(plays: Arc<dyn Plays>) {
     a_session_that_was_written_meanwhile_undoes_the_step(plays.as_ref()).await;
     counts_are_put_together_as_asked(plays.as_ref()).await;
     what_is_not_needed_is_forgotten_and_views_stay(plays.as_ref()).await;
+    errors_are_counted_by_their_codes(plays.as_ref()).await;
     of_many_who_take_the_same_step_at_once_one_does(plays).await;
 }
 
@@ -216,6 +217,47 @@ async fn what_is_not_needed_is_forgotten_and_views_stay(plays: &dyn Plays) {
     let names: Vec<&str> = left.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["32400", "21600"]);
     assert_eq!(plays.views(&video("film")).await.expect("views"), 1);
+}
+
+async fn errors_are_counted_by_their_codes(plays: &dyn Plays) {
+    let met = |codes: &[(&str, i64)]| Figures {
+        sessions: 1,
+        errors: codes.iter().map(|(_, count)| count).sum(),
+        codes: codes
+            .iter()
+            .map(|(code, count)| ((*code).to_owned(), *count))
+            .collect(),
+        ..Figures::default()
+    };
+    let mut first = step("codes", None, 10);
+    for (edge, codes) in [("e1", [("a", 2), ("b", 1)]), ("e2", [("a", 5), ("c", 4)])] {
+        let place = slot(200, "film", edge, "AS1");
+        first.figures.insert(place, met(&codes));
+    }
+    assert!(taken(plays, &first).await);
+    let mut second = step("codes", Some(10), 20);
+    let mut back = Figures::default();
+    back.add(&met(&[("b", 1)]), -1);
+    back.add(&met(&[("a", 1)]), 1);
+    second.figures.insert(slot(200, "film", "e1", "AS1"), back);
+    assert!(taken(plays, &second).await);
+    let wanted = Wanted {
+        from_unix_s: 200 * HOUR,
+        to_unix_s: 201 * HOUR,
+        ..Wanted::default()
+    };
+    let groups = async |by| plays.groups(by, &wanted, 10).await.expect("groups");
+    let all = groups(By::Nothing).await;
+    let mut sum = met(&[("a", 8), ("c", 4)]);
+    sum.sessions = 2;
+    assert_eq!(all, [(String::new(), sum)]);
+    let edges = groups(By::Edge).await;
+    let edge = |name: &str, codes: &[_]| (name.to_owned(), met(codes));
+    let expected = [edge("e1", &[("a", 3)]), edge("e2", &[("a", 5), ("c", 4)])];
+    assert_eq!(edges, expected);
+    let later = UnixSeconds(300 * HOUR);
+    plays.forget(UnixSeconds(0), later).await.expect("forget");
+    assert_eq!(groups(By::Nothing).await, []);
 }
 
 async fn of_many_who_take_the_same_step_at_once_one_does(plays: Arc<dyn Plays>) {

@@ -11,6 +11,9 @@ use contracts::time::UnixSeconds;
 
 use crate::error::Error;
 
+/// How many codes of errors are told at once, in all groups together.
+pub const MOST_CODES: u32 = 4096;
+
 /// Where counts belong.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slot {
@@ -51,12 +54,16 @@ pub struct Figures {
     pub known_kbit: i64,
     /// How long films ran while the bitrate was known, in milliseconds.
     pub known_ms: i64,
+    /// Errors, fatal or not.
+    pub errors: i64,
+    /// The same by their codes; of all that are counted together, those with the most, and the rest in none of them.
+    pub codes: BTreeMap<String, i64>,
     /// Starts by the class of the time that they took; what a class is is the caller's.
     pub startup: BTreeMap<u16, i64>,
 }
 
 /// The columns of a row of counts, in the order of [`Figures::counts`].
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "sessions",
     "starts",
     "start_failures",
@@ -69,10 +76,11 @@ const COLUMNS: [&str; 12] = [
     "switches",
     "known_kbit",
     "known_ms",
+    "errors",
 ];
 
 impl Figures {
-    const fn counts(&self) -> [i64; 12] {
+    const fn counts(&self) -> [i64; 13] {
         [
             self.sessions,
             self.starts,
@@ -86,10 +94,11 @@ impl Figures {
             self.switches,
             self.known_kbit,
             self.known_ms,
+            self.errors,
         ]
     }
 
-    const fn of_counts(counts: [i64; 12]) -> Self {
+    const fn of_counts(counts: [i64; 13]) -> Self {
         let [
             sessions,
             starts,
@@ -103,6 +112,7 @@ impl Figures {
             switches,
             known_kbit,
             known_ms,
+            errors,
         ] = counts;
         Self {
             sessions,
@@ -117,6 +127,8 @@ impl Figures {
             switches,
             known_kbit,
             known_ms,
+            errors,
+            codes: BTreeMap::new(),
             startup: BTreeMap::new(),
         }
     }
@@ -128,12 +140,12 @@ impl Figures {
             *count += other * times;
         }
         let mut startup = std::mem::take(&mut self.startup);
-        for (class, count) in &others.startup {
-            *startup.entry(*class).or_default() += count * times;
-        }
-        startup.retain(|_, count| *count != 0);
+        sum(&mut startup, &others.startup, times);
+        let mut codes = std::mem::take(&mut self.codes);
+        sum(&mut codes, &others.codes, times);
         *self = Self {
             startup,
+            codes,
             ..Self::of_counts(counts)
         };
     }
@@ -143,6 +155,13 @@ impl Figures {
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
+}
+
+fn sum<K: Ord + Clone>(counts: &mut BTreeMap<K, i64>, others: &BTreeMap<K, i64>, times: i64) {
+    for (key, count) in others {
+        *counts.entry(key.clone()).or_default() += count * times;
+    }
+    counts.retain(|_, count| *count != 0);
 }
 
 /// What is remembered of a session, so that what it tells later is counted with what it told before.
@@ -235,7 +254,8 @@ pub trait Plays: Send + Sync {
     async fn views(&self, video: &VideoId) -> Result<u64, Error>;
 
     /// Counts, put together; of the groups those with the most sessions, at most `limit`, and of two
-    /// with as many the one whose name comes first. What was taken back whole makes no group.
+    /// with as many the one whose name comes first. What was taken back whole makes no group. Of the codes of
+    /// errors those with the most are told, [`MOST_CODES`] of all groups together.
     async fn groups(
         &self,
         by: By,

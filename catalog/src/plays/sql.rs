@@ -9,7 +9,7 @@ use contracts::id::{SessionId, VideoId};
 use contracts::time::UnixSeconds;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, QueryResult, Value};
 
-use super::{By, COLUMNS, Figures, Fold, Hour, Plays, Remembered, Slot, Wanted};
+use super::{By, COLUMNS, Figures, Fold, Hour, MOST_CODES, Plays, Remembered, Slot, Wanted};
 use crate::error::Error;
 use crate::open::{begin, engine};
 use crate::sql::{Row, change, number, seconds, statement};
@@ -118,14 +118,16 @@ impl Plays for Sql {
         let rows = self.rows(sql, values).await?;
         let mut groups = rows.iter().map(group).collect::<Result<Vec<_>, _>>()?;
         let mut startup = self.startup(by, wanted).await?;
+        let mut codes = self.codes(by, wanted).await?;
         for (name, figures) in &mut groups {
             figures.startup = startup.remove(name).unwrap_or_default();
+            figures.codes = codes.remove(name).unwrap_or_default();
         }
         Ok(groups)
     }
 
     async fn forget(&self, now: UnixSeconds, hours: UnixSeconds) -> Result<u64, Error> {
-        for table in ["qoe_aggregates", "startup_aggregates"] {
+        for table in ["qoe_aggregates", "startup_aggregates", "error_aggregates"] {
             let sql = format!("DELETE FROM {table} WHERE hour_unix_s < $1");
             change(&self.db, sql, vec![seconds(hours)]).await?;
         }
@@ -154,6 +156,29 @@ impl Sql {
             of_name.insert(class, signed(&row, "starts")?);
         }
         Ok(startup)
+    }
+}
+
+impl Sql {
+    async fn codes(
+        &self,
+        by: By,
+        wanted: &Wanted,
+    ) -> Result<BTreeMap<String, BTreeMap<String, i64>>, Error> {
+        let (condition, values) = condition(wanted);
+        let name = name(by);
+        let sql = format!(
+            "SELECT {name} AS name, code, CAST(SUM(errors) AS BIGINT) AS errors \
+             FROM error_aggregates WHERE {condition} GROUP BY {name}, code HAVING SUM(errors) <> 0 \
+             ORDER BY SUM(errors) DESC, {name}, code LIMIT {MOST_CODES}"
+        );
+        let mut codes: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
+        for row in self.rows(sql, values).await? {
+            let row = of(&row, "error_aggregates");
+            let of_name = codes.entry(row.text("name")?).or_default();
+            of_name.insert(row.text("code")?, signed(&row, "errors")?);
+        }
+        Ok(codes)
     }
 }
 
@@ -220,6 +245,15 @@ async fn add(within: &DatabaseTransaction, slot: &Slot, figures: &Figures) -> Re
         sums.join(", ")
     );
     change(within, sql, values).await?;
+    for (code, count) in &figures.codes {
+        let sql = "INSERT INTO error_aggregates (hour_unix_s, video, edge, isp, code, errors) \
+                   VALUES ($1, $2, $3, $4, $5, $6) \
+                   ON CONFLICT (hour_unix_s, video, edge, isp, code) \
+                   DO UPDATE SET errors = error_aggregates.errors + excluded.errors";
+        let mut values = place();
+        values.extend([code.as_str().into(), (*count).into()]);
+        change(within, sql, values).await?;
+    }
     for (class, count) in &figures.startup {
         let sql = "INSERT INTO startup_aggregates (hour_unix_s, video, edge, isp, class, starts) \
                    VALUES ($1, $2, $3, $4, $5, $6) \
@@ -285,7 +319,7 @@ fn condition(wanted: &Wanted) -> (String, Vec<Value>) {
 
 fn group(row: &QueryResult) -> Result<(String, Figures), Error> {
     let row = of(row, "qoe_aggregates");
-    let mut counts = [0; 12];
+    let mut counts = [0; COLUMNS.len()];
     for (count, column) in counts.iter_mut().zip(COLUMNS) {
         *count = signed(&row, column)?;
     }

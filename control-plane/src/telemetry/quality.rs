@@ -4,6 +4,7 @@ use catalog::plays::{Figures, Wanted};
 use contracts::time::UnixSeconds;
 use runtime::problem::Problem;
 use serde::Serialize;
+use telemetry::event::OTHER;
 use telemetry::fold::quantile;
 use utoipa::ToSchema;
 
@@ -11,6 +12,8 @@ use utoipa::ToSchema;
 const HOUR: u64 = 3600;
 /// What is told of where nothing is said: the last day, in hours.
 const DAY: u64 = 24;
+/// How many codes of errors are told each.
+const MOST_CODES: usize = 20;
 /// The most hours that are told of at once: 31 days.
 const MOST: u64 = 744;
 /// The last instant that may be asked for: the end of the year 9999.
@@ -45,6 +48,20 @@ pub(crate) struct Quality {
     average_bitrate_kbps: Option<i64>,
     /// Changes of the bitrate.
     switches: i64,
+    /// Errors, fatal or not.
+    errors: i64,
+    /// The same by their codes, the most frequent first, 20 at most; `unknown` for those without one, and last `other`
+    /// for the rest.
+    error_codes: Vec<Code>,
+}
+
+/// How often an error was met.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ErrorCode)]
+struct Code {
+    /// As the player calls it.
+    code: String,
+    errors: i64,
 }
 
 /// How long the first picture took.
@@ -78,8 +95,30 @@ impl From<&Figures> for Quality {
             average_bitrate_kbps: (figures.known_ms > 0)
                 .then(|| figures.known_kbit.saturating_mul(1000) / figures.known_ms),
             switches: figures.switches,
+            errors: figures.errors,
+            error_codes: codes(figures),
         }
     }
+}
+
+/// The codes that are told, and the rest in one.
+fn codes(figures: &Figures) -> Vec<Code> {
+    let met = figures.codes.iter().filter(|(code, _)| *code != OTHER);
+    let mut met: Vec<Code> = met
+        .map(|(code, errors)| Code {
+            code: code.clone(),
+            errors: *errors,
+        })
+        .collect();
+    met.sort_by_key(|one| std::cmp::Reverse(one.errors));
+    met.truncate(MOST_CODES);
+    let told: i64 = met.iter().map(|one| one.errors).sum();
+    let rest = figures.errors - told;
+    met.extend((rest > 0).then(|| Code {
+        code: OTHER.to_owned(),
+        errors: rest,
+    }));
+    met
 }
 
 /// Milliseconds as seconds.
@@ -115,6 +154,25 @@ pub(crate) fn hours(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn codes_of_errors_are_told_the_most_frequent_first_and_the_rest_in_one() {
+        let codes: std::collections::BTreeMap<String, i64> = (1..=30)
+            .map(|number| (format!("c{number}"), number))
+            .chain([(OTHER.to_owned(), 1000)])
+            .collect();
+        let mut figures = Figures {
+            errors: codes.values().sum(),
+            codes,
+            ..Figures::default()
+        };
+        let told = super::codes(&figures);
+        assert_eq!((told.len(), told[0].code.as_str()), (21, "c30"));
+        assert_eq!((told[20].code.as_str(), told[20].errors), (OTHER, 1055));
+        figures.codes.clear();
+        figures.errors = 0;
+        assert_eq!(super::codes(&figures), []);
+    }
 
     #[test]
     fn whole_hours_are_told_of_and_not_too_many() {

@@ -111,7 +111,7 @@ async fn a_film_is_watched_and_its_views_and_quality_are_told() {
     let expected = json!({
         "sessions": 1, "starts": 1, "start_failures": 0, "exits_before_start": 0, "playback_failures": 0,
         "views": 1, "watched_s": 60.0, "startup_ms": quality["startup_ms"], "rebuffers": 1, "rebuffer_s": 1.0,
-        "rebuffer_ratio": 0.016_393, "average_bitrate_kbps": 2333, "switches": 1,
+        "rebuffer_ratio": 0.016_393, "average_bitrate_kbps": 2333, "switches": 1, "errors": 0, "error_codes": [],
     });
     assert_eq!(*quality, expected);
     let p50 = quality["startup_ms"]["p50"].as_u64().unwrap();
@@ -123,8 +123,13 @@ async fn a_film_is_watched_and_its_views_and_quality_are_told() {
     assert_eq!(by_edge["groups"].as_array().unwrap().len(), 1);
     let other = json(house.get("/v1/qoe?edge=edge-1").await, 200).await;
     assert_eq!(other["groups"], json!([]));
+    let error = json!([{"seq": 100, "t_ms": 1000, "type": "error", "fatal": false, "code": 3016}]);
+    taken(&house, &id, error).await;
+    let stats = once_folded(&house, path, |stats| stats["quality"]["errors"] == 1).await;
+    let codes = json!([{"code": "3016", "errors": 1}]);
+    assert_eq!(stats["quality"]["error_codes"], codes);
     for (counter, count) in [
-        ("millrace_events_accepted_total", 5),
+        ("millrace_events_accepted_total", 6),
         ("millrace_events_duplicates_total", 2),
         ("millrace_events_lost_bytes_total", 0),
     ] {

@@ -1,6 +1,6 @@
 //! What a session comes to: a function of the set of its events alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use catalog::plays::{Figures, Slot};
@@ -8,12 +8,14 @@ use contracts::id::VideoId;
 use serde::{Deserialize, Serialize};
 
 use super::startup;
-use crate::event::{Event, Kind};
+use crate::event::{Event, Kind, OTHER};
 use crate::record::{Record, Source};
 
 /// What stands for an edge or a network that is not known.
 pub const UNKNOWN: &str = "unknown";
 
+/// How many codes of errors a session may have that are counted each.
+const MOST_CODES: usize = 8;
 /// An hour, in seconds.
 const HOUR_S: u64 = 3600;
 
@@ -97,6 +99,7 @@ pub fn count(told: &Told) -> BTreeMap<Slot, Figures> {
         startup_ms: events.iter().find_map(|event| event.startup_ms),
         now: 0,
         state: State::default(),
+        codes: BTreeSet::new(),
         figures: BTreeMap::new(),
     };
     tally.at(0).sessions += 1;
@@ -118,6 +121,8 @@ struct Tally<'a> {
     /// In milliseconds after the session began; it only rises.
     now: u64,
     state: State,
+    /// Codes of errors that were met.
+    codes: BTreeSet<String>,
     figures: BTreeMap<Slot, Figures>,
 }
 
@@ -203,6 +208,9 @@ impl Tally<'_> {
 
     fn happen(&mut self, event: &Event) {
         let now = self.now;
+        if let Kind::Error { .. } = event.kind {
+            self.err(event.code.as_deref().unwrap_or(UNKNOWN));
+        }
         match event.kind {
             Kind::Start | Kind::Playing => self.start(event.kind == Kind::Playing),
             Kind::Pause => self.state.paused = true,
@@ -225,6 +233,16 @@ impl Tally<'_> {
                 self.at(now).switches += 1;
             }
         }
+    }
+
+    /// Something failed, whether or not it goes on.
+    fn err(&mut self, code: &str) {
+        let known = self.codes.len() < MOST_CODES || self.codes.contains(code);
+        let code = if known { code } else { OTHER };
+        self.codes.insert(code.to_owned());
+        let figures = self.at(self.now);
+        figures.errors += 1;
+        *figures.codes.entry(code.to_owned()).or_default() += 1;
     }
 
     /// It is shown: for the first time, or, where players tell that it runs, again.

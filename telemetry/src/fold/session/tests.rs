@@ -36,6 +36,7 @@ fn event(seq: u32, at_s: u64, kind: Kind) -> Event {
         bitrate_kbps: None,
         startup_ms: None,
         edge: None,
+        code: None,
     }
 }
 
@@ -96,6 +97,34 @@ fn a_film_that_runs_pauses_and_stands_still_is_measured() {
         (sum.failures, sum.start_failures, sum.exits_before_start),
         (0, 0, 0)
     );
+}
+
+#[test]
+fn errors_are_counted_by_their_codes_and_a_session_has_so_many() {
+    let failed = |seq, code: Option<&str>, fatal| Event {
+        code: code.map(str::to_owned),
+        ..event(seq, u64::from(seq), Kind::Error { fatal })
+    };
+    let events = [
+        failed(0, Some("3016"), false),
+        failed(1, Some("3016"), true),
+        failed(2, None, true),
+    ];
+    let met = |codes: &[(&str, i64)]| -> BTreeMap<String, i64> {
+        let codes = codes.iter();
+        codes
+            .map(|(code, count)| ((*code).to_owned(), *count))
+            .collect()
+    };
+    let few = sum(&of(&[record(Source::Events, &events)]));
+    assert_eq!((few.errors, few.start_failures), (3, 1));
+    assert_eq!(few.codes, met(&[("3016", 2), (UNKNOWN, 1)]));
+    let invented: Vec<Event> = (0..100)
+        .map(|seq| failed(seq, Some(&format!("x{}", seq % 50)), false))
+        .collect();
+    let many = sum(&of(&[record(Source::Events, &invented)]));
+    assert_eq!((many.errors, many.codes.len()), (100, MOST_CODES + 1));
+    assert_eq!((many.codes["x0"], many.codes[OTHER]), (2, 84));
 }
 
 #[test]
@@ -252,6 +281,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             bitrate_kbps: kbps.map(u32::from),
             startup_ms: startup.map(u32::from),
             edge,
+            code: seq.is_multiple_of(3).then(|| format!("c{seq}")),
         },
     )
 }
