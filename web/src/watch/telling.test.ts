@@ -54,6 +54,12 @@ test('who jumps waits willingly, and who saw the end has left', () => {
   expect(told.flat()[3]).toMatchObject({ completed: true })
 })
 
+test('a film that fails is told of with a word for why', () => {
+  const { telling, told } = stage()
+  telling.failed('network:502')
+  expect(told.flat()[0]).toMatchObject({ type: 'error', code: 'network:502' })
+})
+
 test('what could not be sent is sent again, and what was is not', async () => {
   let answer = 503
   const { told, happen, types } = stage(async () => answer)

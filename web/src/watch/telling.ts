@@ -45,9 +45,9 @@ export class Telling {
     this.say('quality_change', { bitrate_kbps: Math.round(bitrate_bps / 1000), ...(edge && { edge }) })
   }
 
-  /** The film cannot go on. */
-  failed(): void {
-    this.say('error')
+  /** The film cannot go on; `code` says why, in a word. */
+  failed(code: string): void {
+    this.say('error', { code })
     this.flush(false)
   }
 

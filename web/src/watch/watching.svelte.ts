@@ -246,7 +246,7 @@ export class Watching {
       return
     }
     this.phase = { kind: 'failed', sentence: failureSentence(failure), detail: failure.detail }
-    this.telling?.failed()
+    this.telling?.failed(failure.status ? `${failure.kind}:${failure.status}` : failure.kind)
   }
 
   private async leave(): Promise<void> {
