@@ -1,7 +1,8 @@
 //! Ingest: an uploaded byte becomes a playable video.
 //!
 //! The path of a film:
-//! 1. the upload API takes it in chunks; the rules are in [`upload`], without I/O;
+//! 1. the upload API takes it in chunks; the rules are in [`upload`], without I/O; or over tus, in order
+//!    (`tus/`), on the same store and memory;
 //! 2. completing compares the whole digest, and queues a job in [`jobs`];
 //! 3. a worker takes the job: [`media::probe`] finds out what the file is, [`media::ladder`] which
 //!    renditions it can fill, [`media::transcode`] makes them in one ffmpeg child, and
@@ -32,6 +33,7 @@ pub mod replaced;
 mod schema;
 mod start;
 pub mod texts;
+mod tus;
 pub mod upload;
 
 pub use config::{Config, Settings};

@@ -44,7 +44,7 @@ impl Metrics {
         };
         let uploads = counters(
             "millrace_ingest_uploads_total",
-            "Uploads, by what became of them: started, completed, cancelled, expired.",
+            "Uploads, by what became of them: started, completed, cancelled, expired, damaged.",
             "event",
         )?;
         let refused = counters(

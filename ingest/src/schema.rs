@@ -22,6 +22,7 @@ impl MigratorTrait for Migrations {
             Box::new(Step::new("digests_of_texts", &DIGESTS_OF_TEXTS)),
             Box::new(Step::new("steps", &STEPS)),
             Box::new(Step::new("replaced", &REPLACED)),
+            Box::new(Step::new("streams", &STREAMS)),
         ]
     }
 
@@ -136,6 +137,27 @@ const REPLACED: [&str; 2] = [
         purge BIGINT,
         PRIMARY KEY (video, generation))",
     "CREATE INDEX ingest_replaced_due ON ingest_replaced (due_unix_s)",
+];
+/// Uploads that come in order, and whose each upload is; `became` is what partial ones were put together to.
+const STREAMS: [&str; 5] = [
+    "ALTER TABLE ingest_uploads ADD COLUMN way TEXT NOT NULL DEFAULT 'chunks'",
+    "ALTER TABLE ingest_uploads ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+    "CREATE TABLE ingest_streams (
+        upload TEXT PRIMARY KEY REFERENCES ingest_uploads (id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        arrived_bytes BIGINT NOT NULL,
+        hasher TEXT,
+        metadata TEXT NOT NULL,
+        parts TEXT NOT NULL,
+        became TEXT,
+        touched_unix_s BIGINT NOT NULL)",
+    "CREATE TABLE ingest_pieces (
+        upload TEXT NOT NULL REFERENCES ingest_uploads (id) ON DELETE CASCADE,
+        start_bytes BIGINT NOT NULL,
+        size_bytes BIGINT NOT NULL,
+        object TEXT NOT NULL,
+        PRIMARY KEY (upload, start_bytes))",
+    "CREATE INDEX ingest_streams_became ON ingest_streams (became)",
 ];
 
 #[cfg(test)]

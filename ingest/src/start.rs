@@ -43,7 +43,8 @@ use crate::{
     replaced::{self, retiring::Retirer},
     schema::Migrations,
     texts::{self, Publishing},
-    upload::{self, Uploads, abandon::Sweep, turn::Turns},
+    tus::{self, Places},
+    upload::{self, Uploads, abandon::Sweep, streams::Streams, turn::Turns},
 };
 
 /// An ingest that listens and works. Dropping it stops it at once.
@@ -81,6 +82,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let wake = Arc::new(Notify::new());
     let queue: Arc<dyn Queue> = Arc::new(jobs::sql::Sql::new(catalog.connection().clone()));
     let uploads = upload::sql::Sql::new(catalog.connection().clone());
+    let streams = upload::streams::sql::Sql::new(catalog.connection().clone());
     let publishing = Publishing {
         store: Arc::clone(&store),
         texts: Arc::new(texts::sql::Sql::new(catalog.clone(), Arc::clone(&clock))),
@@ -91,6 +93,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         store,
         publishing,
         uploads: Arc::new(uploads),
+        streams: Arc::new(streams),
         turns: Arc::default(),
         catalog,
         queue,
@@ -100,7 +103,8 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         workers: Arc::default(),
     };
     let process = parts.attend(settings.workers).await?;
-    let router = api::router(Arc::new(parts.app(&settings, listen, door)));
+    let app = Arc::new(parts.app(&settings, listen, door));
+    let router = api::router(Arc::clone(&app));
     let worker = parts.worker(&settings);
 
     let (trigger, shutdown) = Trigger::new();
@@ -112,6 +116,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         settings.port,
         shutdown.clone(),
     ));
+    tasks.spawn(tus::follow(app, shutdown.clone()));
     for _ in 0..settings.workers {
         tasks.spawn(worker.clone().run(shutdown.clone()));
     }
@@ -163,6 +168,7 @@ struct Parts {
     store: Arc<dyn Store>,
     publishing: Publishing,
     uploads: Arc<dyn Uploads>,
+    streams: Arc<dyn Streams>,
     turns: Arc<Turns>,
     catalog: Catalog,
     queue: Arc<dyn Queue>,
@@ -178,6 +184,8 @@ impl Parts {
         let public_base = settings.public_base.clone();
         App {
             uploads: Arc::clone(&self.uploads),
+            streams: Arc::clone(&self.streams),
+            places: Places::default(),
             turns: Arc::clone(&self.turns),
             videos: Arc::clone(&self.catalog.videos),
             store: Arc::clone(&self.store),

@@ -201,3 +201,51 @@ async fn a_credential_that_counts_is_asked_about_once_in_a_while() {
         "what does not count is not believed"
     );
 }
+
+#[tokio::test]
+async fn an_upload_over_tus_is_its_channel_s_owner_s_and_a_part_is_whose_who_began_it() {
+    let (house, _) = house().await;
+    let url = house.url("/v1/videos/upload/tus");
+    let ask = async |method: Method, url: &str, who: &str, fields: &[(&str, &str)]| {
+        let mut request = as_(house.client.request(method, url), who);
+        request = request.header("tus-resumable", "1.0.0");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap()
+    };
+    // filename a.mp4, channel_id of-ann
+    let told = "filename YS5tcDQ=,channel_id b2YtYW5u";
+    let film = [("upload-length", "9"), ("upload-metadata", told)];
+    let bare = [
+        ("upload-length", "9"),
+        ("upload-metadata", "filename YS5tcDQ="),
+    ];
+    let part = [("upload-length", "9"), ("upload-concat", "partial")];
+    let refused = kind(ask(Method::POST, &url, "ann", &bare).await).await;
+    assert_eq!(refused, (400, "channel-needed".to_owned()));
+    let refused = kind(ask(Method::POST, &url, "bob", &film).await).await;
+    assert_eq!(refused, (404, "channel-not-found".to_owned()));
+    let refused = kind(ask(Method::POST, &url, "eve", &part).await).await;
+    assert_eq!(refused, (403, "forbidden".to_owned()));
+    for wish in [film, part] {
+        let begun = ask(Method::POST, &url, "ann", &wish).await;
+        assert_eq!(begun.status(), 201);
+        let own = begun.headers()["location"].to_str().unwrap();
+        let of = |who| ask(Method::HEAD, own, who, &[]);
+        assert_eq!(of("bob").await.status(), 404);
+        assert_eq!(of("key").await.status(), 200);
+        assert_eq!(of("ann").await.status(), 200);
+        let stolen = format!("final;{own}");
+        let channel = "filename YS5tcDQ=,channel_id b2YtYm9i";
+        let wish = [
+            ("upload-concat", stolen.as_str()),
+            ("upload-metadata", channel),
+        ];
+        let refused = kind(ask(Method::POST, &url, "bob", &wish).await).await;
+        assert_eq!(refused, (404, "upload-not-found".to_owned()));
+        let refused = kind(ask(Method::DELETE, own, "bob", &[]).await).await;
+        assert_eq!(refused, (404, "upload-not-found".to_owned()));
+        assert_eq!(ask(Method::DELETE, own, "ann", &[]).await.status(), 204);
+    }
+}

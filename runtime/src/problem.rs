@@ -64,6 +64,13 @@ impl Problem {
         self
     }
 
+    /// The same under another status, where another protocol names it.
+    #[must_use]
+    pub const fn as_status(mut self, status: StatusCode) -> Self {
+        self.status = status.as_u16();
+        self
+    }
+
     /// The kind, for metrics: the type without `urn:millrace:`.
     #[must_use]
     pub fn kind(&self) -> &str {

@@ -107,6 +107,14 @@ pub fn chunk(upload: &UploadId, index: u32) -> Key {
     Key::trusted(format!("uploads/{upload}/chunk_{index}"))
 }
 
+/// A piece of an upload whose bytes come in order, as one of those who wrote it drew it:
+/// `uploads/{upload}/from_{start}_{drawn}`.
+#[must_use]
+pub fn piece_from(upload: &UploadId, start_bytes: u64, drawn: [u8; 8]) -> Key {
+    let drawn = u64::from_be_bytes(drawn);
+    Key::trusted(format!("uploads/{upload}/from_{start_bytes}_{drawn:016x}"))
+}
+
 /// Every chunk of an upload: `uploads/{upload}`.
 #[must_use]
 pub fn upload(upload: &UploadId) -> Key {
@@ -175,6 +183,10 @@ mod tests {
             "pieces/-a_B9/3/chunk_4_720p.mp4"
         );
         assert_eq!(chunk(&upload_id, 7).as_str(), "uploads/u1/chunk_7");
+        assert_eq!(
+            piece_from(&upload_id, 70, [0, 0, 0, 0, 0, 0, 1, 0xab]).as_str(),
+            "uploads/u1/from_70_00000000000001ab"
+        );
         assert_eq!(
             original(&video, "mp4").unwrap().as_str(),
             "originals/-a_B9/original.mp4"

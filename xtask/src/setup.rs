@@ -84,12 +84,20 @@ pub(crate) fn everything() -> Result<()> {
     packages(&TESTS)?;
     nextest()?;
     // It judges the APIs in two tests, which say that they were skipped without it.
-    if let Err(error) = schemathesis() {
+    if let Err(error) = python("schemathesis") {
         eprintln!(
             "note: schemathesis cannot be had here; the APIs are NOT judged by it: {error:#}"
         );
     }
-    web()
+    // It uploads in two tests, which say so too.
+    if let Err(error) = python("tuspy") {
+        eprintln!("note: tuspy cannot be had here; NOTHING is uploaded with it: {error:#}");
+    }
+    web()?;
+    node_packages(
+        &root().join("ingest/tests/clients"),
+        "what uploads in tests",
+    )
 }
 
 fn packages(needs: &[Need]) -> Result<()> {
@@ -127,13 +135,7 @@ fn packages(needs: &[Need]) -> Result<()> {
 fn web() -> Result<()> {
     let web = root().join("web");
     node()?;
-    let lock = web.join("package-lock.json");
-    let stamp = web.join("node_modules/.millrace-lock");
-    if fs::read(&lock).ok() != fs::read(&stamp).ok() {
-        eprintln!("installing the web page's packages …");
-        run(command("npm ci --no-audit --no-fund --loglevel=error").current_dir(&web))?;
-        fs::copy(&lock, &stamp).context("cannot note which packages were installed")?;
-    }
+    node_packages(&web, "the web page's packages")?;
     let built = web.join("dist/.millrace-built");
     if SOURCES
         .iter()
@@ -146,6 +148,19 @@ fn web() -> Result<()> {
         run(command("npm run --silent build").current_dir(&web))?;
         fs::write(&built, b"").context("cannot note that the page was built")?;
     }
+    Ok(())
+}
+
+/// Installs the packages that a folder's lock file names, when they are others than before.
+fn node_packages(folder: &Path, what: &str) -> Result<()> {
+    let lock = folder.join("package-lock.json");
+    let stamp = folder.join("node_modules/.millrace-lock");
+    if fs::read(&lock).ok() == fs::read(&stamp).ok() {
+        return Ok(());
+    }
+    eprintln!("installing {what} …");
+    run(command("npm ci --no-audit --no-fund --loglevel=error").current_dir(folder))?;
+    fs::copy(&lock, &stamp).context("cannot note which packages were installed")?;
     Ok(())
 }
 
@@ -193,15 +208,15 @@ fn nextest() -> Result<()> {
     )))
 }
 
-/// Installs schemathesis, with what it needs in the versions that it was tried with, into a folder of its own.
-fn schemathesis() -> Result<()> {
-    let folder = root().join("target/tools/schemathesis");
-    let wanted = root().join("xtask/schemathesis.txt");
+/// Installs a program of PyPI, with what it needs in the versions that it was tried with, into a folder of its own.
+fn python(name: &str) -> Result<()> {
+    let folder = root().join("target/tools").join(name);
+    let wanted = root().join("xtask").join(name).with_extension("txt");
     let stamp = folder.join("wanted");
     if fs::read(&wanted).ok() == fs::read(&stamp).ok() {
         return Ok(());
     }
-    eprintln!("installing schemathesis …");
+    eprintln!("installing {name} …");
     run(command("python3 -m venv --clear").arg(&folder))?;
     let pip = folder.join("bin/python");
     let quietly =
@@ -209,7 +224,7 @@ fn schemathesis() -> Result<()> {
     run(command(&pip.display().to_string())
         .args(quietly.split(' '))
         .arg(&wanted))?;
-    fs::copy(&wanted, &stamp).context("cannot note which schemathesis is installed")?;
+    fs::copy(&wanted, &stamp).with_context(|| format!("cannot note which {name} is installed"))?;
     Ok(())
 }
 

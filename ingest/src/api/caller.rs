@@ -11,7 +11,7 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
 };
-use catalog::users::Role;
+use catalog::{channels::Channel, users::Role};
 use contracts::{
     caller::Caller as Known,
     header::CLIENT_IP,
@@ -209,7 +209,7 @@ impl App {
         &self,
         caller: &Caller,
         wished: Option<&str>,
-    ) -> Result<Option<ChannelId>, Problem> {
+    ) -> Result<Option<Channel>, Problem> {
         let Some(wished) = wished else {
             return match caller {
                 Caller::Any => Ok(None),
@@ -223,7 +223,7 @@ impl App {
             Caller::Publisher(user) => user == owner,
         };
         let channel = channel.filter(|channel| own(&channel.owner));
-        channel.map(|_| Some(id)).ok_or_else(problem::no_channel)
+        channel.map(Some).ok_or_else(problem::no_channel)
     }
 }
 

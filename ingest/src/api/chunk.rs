@@ -188,7 +188,7 @@ pub(super) async fn next(body: &mut BodyDataStream) -> Result<Option<Bytes>, Pro
 }
 
 /// Reads and drops what is left of a body, up to a bound.
-pub(super) async fn drain(body: &mut BodyDataStream, mut left: u64) {
+pub(crate) async fn drain(body: &mut BodyDataStream, mut left: u64) {
     while left > 0 {
         let Ok(Some(frame)) = next(body).await else {
             return;
@@ -197,7 +197,7 @@ pub(super) async fn drain(body: &mut BodyDataStream, mut left: u64) {
     }
 }
 
-pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers
         .get(header::CONTENT_LENGTH)?
         .to_str()

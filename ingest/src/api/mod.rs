@@ -6,6 +6,7 @@ use axum::{
     Extension, Router,
     extract::DefaultBodyLimit,
     http::{HeaderName, HeaderValue, Method, header},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -25,21 +26,28 @@ use crate::{
     Error,
     metrics::Metrics,
     texts::Publishing,
-    upload::{Limits, Uploads, turn::Turns},
+    tus::{self, Places},
+    upload::{Limits, Uploads, streams::Streams, turn::Turns},
 };
 
+pub(crate) mod begin;
 mod body;
 pub(crate) mod caller;
-mod chunk;
-mod life;
-mod problem;
+pub(crate) mod chunk;
+pub(crate) mod life;
+pub(crate) mod problem;
 mod subtitles;
 #[cfg(test)]
 mod tests;
+pub(crate) mod whole;
 
 /// What the handlers share.
 pub(crate) struct App {
     pub(crate) uploads: Arc<dyn Uploads>,
+    /// Those of them whose bytes come in order.
+    pub(crate) streams: Arc<dyn Streams>,
+    /// Who adds to which of those.
+    pub(crate) places: Places,
     /// Who joins or cancels which upload.
     pub(crate) turns: Arc<Turns>,
     pub(crate) videos: Arc<dyn Videos>,
@@ -81,7 +89,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(life::complete))
         .routes(routes!(chunk::put))
         .routes(routes!(subtitles::list))
-        .routes(routes!(subtitles::put, subtitles::remove));
+        .routes(routes!(subtitles::put, subtitles::remove))
+        .merge(tus::routes());
     let (routes, document) = OpenApiRouter::with_openapi(Document::openapi())
         .nest("/v1", uploads)
         .split_for_parts();
@@ -101,6 +110,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(CatchPanicLayer::custom(|_| {
             Problem::internal().into_response()
         }))
+        .layer(from_fn_with_state(app.limits.max_film_bytes, tus::speak))
 }
 
 async fn description(Extension(document): Extension<Arc<str>>) -> Response {
@@ -112,16 +122,27 @@ fn cors(origins: &[String]) -> CorsLayer {
     let origins = origins
         .iter()
         .filter_map(|origin| HeaderValue::from_str(origin).ok());
+    let sent = [
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        CONTENT_DIGEST,
+        CHUNK_SHA256,
+    ];
+    let tus = tus::SENT.map(HeaderName::from_static);
+    let shown = tus::SHOWN.map(HeaderName::from_static);
+    let shown = [&[header::LOCATION][..], &shown].concat();
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
-        .allow_headers([
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            CONTENT_DIGEST,
-            CHUNK_SHA256,
+        .allow_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
         ])
-        .expose_headers([header::LOCATION])
+        .allow_headers([&sent[..], &tus].concat())
+        .expose_headers(shown)
         .max_age(Duration::from_secs(3600))
 }
 

@@ -90,7 +90,12 @@ mod tests {
     use runtime::clock::System;
 
     use super::*;
-    use crate::{replaced, schema::Migrations, texts, upload::sql::Sql};
+    use crate::{
+        replaced,
+        schema::Migrations,
+        texts,
+        upload::{Way, sql::Sql},
+    };
 
     #[tokio::test]
     async fn a_sweep_gives_up_so_many_at_once_and_none_that_somebody_is_at() {
@@ -117,6 +122,8 @@ mod tests {
             let video = VideoId::parse(&format!("v{at:02}")).unwrap();
             let upload = Upload {
                 id: UploadId::parse(&format!("u{at:02}")).unwrap(),
+                way: Way::Chunks,
+                owner: None,
                 original: layout::original(&video, "mp4").unwrap(),
                 video,
                 size_bytes: 1,

@@ -6,13 +6,13 @@
 )]
 
 use contracts::{
-    id::{UploadId, VideoId},
+    id::{UploadId, UserId, VideoId},
     time::UnixSeconds,
 };
 use futures_util::future::join_all;
 use store::{Digest, layout};
 
-use super::{Claim, State, Upload, Uploads};
+use super::{Claim, State, Upload, Uploads, Way};
 use crate::jobs::{NewJob, Queue};
 
 /// Runs every promise against `port` and the `queue` beside it, both empty, and panics at the
@@ -31,6 +31,8 @@ async fn an_upload_is_found_as_it_was_made(port: &dyn Uploads) {
     let (plain, promised) = (
         upload("plain"),
         Upload {
+            way: Way::Stream,
+            owner: Some(UserId::parse("ann").unwrap()),
             sha256: Some(Digest::of(b"")),
             ..upload("promised")
         },
@@ -170,6 +172,8 @@ fn upload(name: &str) -> Upload {
         id: id(name),
         original: layout::original(&video, "mp4").unwrap(),
         video,
+        way: Way::Chunks,
+        owner: None,
         size_bytes: 100,
         chunk_size_bytes: 10,
         sha256: None,

@@ -10,11 +10,12 @@ pub(crate) mod abandon;
 pub mod conformance;
 mod session;
 pub(crate) mod sql;
+pub mod streams;
 pub(crate) mod turn;
 
 pub use session::{
-    Chunk, Completion, Decision, Limits, Plan, Refused, Request, State, Upload, complete, decide,
-    received, title_of,
+    Chunk, Completion, Decision, Limits, Plan, Refused, Request, State, Upload, Way, complete,
+    decide, received, title_of,
 };
 
 /// What became of a [`Uploads::claim`].

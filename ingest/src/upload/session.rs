@@ -3,7 +3,7 @@
 use std::fmt;
 
 use contracts::{
-    id::{UploadId, VideoId},
+    id::{UploadId, UserId, VideoId},
     time::UnixSeconds,
 };
 use store::{Digest, Key, Part, Written, layout};
@@ -15,6 +15,18 @@ pub struct Limits {
     pub max_film_bytes: u64,
     /// The usual size of a chunk; larger for films that would have too many.
     pub chunk_size_bytes: u64,
+}
+
+impl Limits {
+    /// The length of the chunks that so many bytes come in, few enough that a list of them stays small.
+    #[must_use]
+    pub fn chunk_size_for(self, size_bytes: u64) -> u64 {
+        let mut chunk_size_bytes = self.chunk_size_bytes.max(1);
+        while size_bytes.div_ceil(chunk_size_bytes) > MAX_CHUNKS {
+            chunk_size_bytes = chunk_size_bytes.saturating_mul(2);
+        }
+        chunk_size_bytes
+    }
 }
 
 /// What a publisher announces.
@@ -62,13 +74,9 @@ impl Plan {
         if !request.content_type.as_deref().is_none_or(is_film) {
             return Err(Refused::Format);
         }
-        let mut chunk_size_bytes = limits.chunk_size_bytes.max(1);
-        while size_bytes.div_ceil(chunk_size_bytes) > MAX_CHUNKS {
-            chunk_size_bytes = chunk_size_bytes.saturating_mul(2);
-        }
         Ok(Self {
             size_bytes,
-            chunk_size_bytes,
+            chunk_size_bytes: limits.chunk_size_for(size_bytes),
             extension,
         })
     }
@@ -94,11 +102,35 @@ impl State {
     }
 }
 
+/// How an upload's bytes come; each way has an API of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// In chunks, in any order.
+    Chunks,
+    /// One after the other, from wherever the last ones ended.
+    Stream,
+}
+
+impl Way {
+    /// The word in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chunks => "chunks",
+            Self::Stream => "stream",
+        }
+    }
+}
+
 /// An upload as it is remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
     /// Its id.
     pub id: UploadId,
+    /// How its bytes come.
+    pub way: Way,
+    /// Whose it is: of whoever has the channel that the film is for. `None`: nobody's in particular.
+    pub owner: Option<UserId>,
     /// The video it becomes.
     pub video: VideoId,
     /// Where the film will lie when it is whole.
@@ -427,6 +459,8 @@ mod tests {
         let video = VideoId::parse("v").unwrap();
         Upload {
             id: UploadId::parse("u").unwrap(),
+            way: Way::Chunks,
+            owner: None,
             original: layout::original(&video, "mp4").unwrap(),
             video,
             size_bytes,

@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use contracts::{
-    id::{UploadId, VideoId},
+    id::{UploadId, UserId, VideoId},
     time::UnixSeconds,
 };
 use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, TransactionTrait};
 use store::{Digest, Key};
 
-use super::{Chunk, Claim, State, Upload, Uploads};
+use super::{Chunk, Claim, State, Upload, Uploads, Way};
 use crate::{
     Error,
     jobs::{self, NewJob},
@@ -35,20 +35,7 @@ impl Sql {
 #[async_trait]
 impl Uploads for Sql {
     async fn create(&self, upload: &Upload) -> Result<(), Error> {
-        let sql = "INSERT INTO ingest_uploads (id, video, original, size_bytes, chunk_size_bytes, \
-                   sha256, state, expires_unix_s) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-        let values = vec![
-            upload.id.as_str().into(),
-            upload.video.as_str().into(),
-            upload.original.as_str().into(),
-            integer(upload.size_bytes).into(),
-            integer(upload.chunk_size_bytes).into(),
-            upload.sha256.map(|digest| digest.to_string()).into(),
-            upload.state.as_str().into(),
-            integer(upload.expires.0).into(),
-        ];
-        self.db.execute_raw(statement(sql, values)).await?;
-        Ok(())
+        insert(&self.db, upload).await
     }
 
     async fn find(&self, id: &UploadId) -> Result<Option<Upload>, Error> {
@@ -155,7 +142,29 @@ impl Uploads for Sql {
     }
 }
 
-fn upload(row: &QueryResult) -> Result<Upload, Error> {
+/// Writes a new upload down.
+pub(crate) async fn insert(db: &impl ConnectionTrait, upload: &Upload) -> Result<(), Error> {
+    let sql = "INSERT INTO ingest_uploads (id, video, original, size_bytes, chunk_size_bytes, \
+               sha256, state, expires_unix_s, way, owner) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    let values = vec![
+        upload.id.as_str().into(),
+        upload.video.as_str().into(),
+        upload.original.as_str().into(),
+        integer(upload.size_bytes).into(),
+        integer(upload.chunk_size_bytes).into(),
+        upload.sha256.map(|digest| digest.to_string()).into(),
+        upload.state.as_str().into(),
+        integer(upload.expires.0).into(),
+        upload.way.as_str().into(),
+        upload.owner.as_ref().map_or("", UserId::as_str).into(),
+    ];
+    db.execute_raw(statement(sql, values)).await?;
+    Ok(())
+}
+
+/// Reads an upload from a row that has all columns of `ingest_uploads`.
+pub(crate) fn upload(row: &QueryResult) -> Result<Upload, Error> {
     let text = |column: &str| row.try_get::<String>("", column);
     let number = |column: &str| row.try_get::<i64>("", column).map(natural);
     let corrupt = |column: &'static str| Error::Corrupt {
@@ -166,8 +175,16 @@ fn upload(row: &QueryResult) -> Result<Upload, Error> {
         .try_get::<Option<String>>("", "sha256")?
         .map(|hex| Digest::from_hex(&hex).ok_or_else(|| corrupt("sha256")))
         .transpose()?;
+    let owner = Some(text("owner")?).filter(|owner| !owner.is_empty());
+    let owner = owner.map(|owner| UserId::parse(&owner)).transpose();
     Ok(Upload {
         id: UploadId::parse(&text("id")?).map_err(|_| corrupt("id"))?,
+        way: match text("way")?.as_str() {
+            "chunks" => Way::Chunks,
+            "stream" => Way::Stream,
+            _ => return Err(corrupt("way")),
+        },
+        owner: owner.map_err(|_| corrupt("owner"))?,
         video: VideoId::parse(&text("video")?).map_err(|_| corrupt("video"))?,
         original: Key::parse(&text("original")?).map_err(|_| corrupt("original"))?,
         size_bytes: number("size_bytes")?,

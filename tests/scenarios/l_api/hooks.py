@@ -24,15 +24,15 @@ KINDS = {
     "sid": "session", "upload": "upload", "kids": "kid",
 }
 ROOMS = {
-    "/v1/videos/upload": "upload", "/v1/videos": "film", "/v/": "film", "/v1/users": "user", "/v1/api-keys": "key",
+    "/v1/videos/upload/tus": "tus", "/v1/videos/upload": "upload", "/v1/videos": "film", "/v/": "film", "/v1/users": "user", "/v1/api-keys": "key",
     "/v1/grants": "grant", "/v1/channels": "channel",
 }
 # What ends what it names: each time another one.
 ENDS = {("DELETE", "/v1/"), ("POST", "/v1/playback/{session}/stop"), ("POST", "/v1/auth/")}
 
 
-@schemathesis.serializer("application/cmcd")
-def cmcd(context, value):
+@schemathesis.serializer("application/cmcd", "application/offset+octet-stream")
+def as_it_is(context, value):
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
 
 

@@ -39,6 +39,10 @@ pub(super) async fn made(site: &Site, control: &Role, ingest: &Role) -> Value {
     let upload = format!("{}/v1/videos/upload/initiate", ingest.at("http"));
     let file = json!({"file_name": "film.mp4", "size_bytes": 100_000});
     let upload = site.made(upload, OPERATOR, &file).await;
+    let mut over_tus = Vec::new();
+    for _ in 0..SPARE {
+        over_tus.push(tus(site, ingest).await);
+    }
     let (mut there, mut spares) = (Vec::new(), Vec::new());
     for number in 0..SPARE {
         let name = format!("somebody{number}");
@@ -78,14 +82,27 @@ pub(super) async fn made(site: &Site, control: &Role, ingest: &Role) -> Value {
         "there": {
             "film": ["public", "hidden", "locked"], "session": of("/session_id"), "user": [ann["user_id"], "me"],
             "kid": kids, "channel": [channel["channel_id"]], "purge": [purge["seq"].to_string()],
-            "upload": [upload["upload_id"]],
+            "upload": [upload["upload_id"]], "tus": over_tus.split_off(SPARE / 2),
             "grant": [make("/v1/grants", OPERATOR, json!({"viewer": "eve", "site": true})).await["grant_id"]],
         },
         "spare": {
             "film": spare, "session": each("session"), "key": each("key"), "grant": each("grant"),
-            "user": each("user"), "refresh": each("refresh"),
+            "user": each("user"), "refresh": each("refresh"), "tus": over_tus,
         },
     })
+}
+
+/// Begins an upload over tus, and returns its id.
+async fn tus(site: &Site, ingest: &Role) -> String {
+    let url = format!("{}/v1/videos/upload/tus", ingest.at("http"));
+    let begun = site.http.post(url).bearer_auth(OPERATOR);
+    let begun = begun
+        .header("tus-resumable", "1.0.0")
+        .header("upload-length", "100000")
+        .header("upload-metadata", "filename ZmlsbS5tcDQ=");
+    let begun = begun.send().await.unwrap();
+    let address = begun.headers()["location"].to_str().unwrap();
+    address.rsplit('/').next().unwrap().to_owned()
 }
 
 fn text(value: &Value) -> &str {

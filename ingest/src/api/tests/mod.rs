@@ -32,10 +32,11 @@ use crate::{
     replaced::{self, Replacements},
     schema::Migrations,
     texts::{self, Texts},
-    upload::{State, Upload, sql::Sql},
+    upload::{State, Upload, Way, sql::Sql, streams},
 };
 
 mod subtitles;
+mod tus;
 
 type Hook = Box<dyn Fn() -> BoxFuture<'static, Result<(), store::Error>> + Send + Sync>;
 
@@ -114,6 +115,7 @@ impl Writer for OddWriter {
 struct House {
     _folder: TempDir,
     uploads: Arc<Sql>,
+    streams: streams::sql::Sql,
     videos: Arc<dyn Videos>,
     texts: Arc<dyn Texts>,
     keys: Arc<dyn Keys>,
@@ -147,6 +149,8 @@ impl House {
         let video = VideoId::parse("v").unwrap();
         let upload = Upload {
             id: UploadId::parse("u").unwrap(),
+            way: Way::Chunks,
+            owner: None,
             original: layout::original(&video, "mp4").unwrap(),
             video: video.clone(),
             size_bytes: FILM.len() as u64,
@@ -164,6 +168,7 @@ impl House {
         catalog.videos.create(new).await.unwrap();
         let uploads = Arc::new(Sql::new(catalog.connection().clone()));
         uploads.create(&upload).await.unwrap();
+        let streams = streams::sql::Sql::new(catalog.connection().clone());
         Self {
             inner: store::open(&address("file", "store")).unwrap(),
             videos: Arc::clone(&catalog.videos),
@@ -176,6 +181,7 @@ impl House {
             )),
             _folder: folder,
             uploads,
+            streams,
             upload,
         }
     }
@@ -196,6 +202,8 @@ impl House {
         let store: Arc<dyn Store> = Arc::new(store);
         Arc::new(App {
             uploads,
+            streams: Arc::new(self.streams.clone()),
+            places: Places::default(),
             turns: Arc::default(),
             videos: Arc::clone(&self.videos),
             publishing: Publishing {

@@ -1,0 +1,117 @@
+//! What every upload begins with, whichever way its bytes come: a film that is admitted, and its names.
+
+use catalog::{channels::Channel, videos::NewVideo};
+use contracts::{
+    asset::Privacy,
+    id::{UploadId, VideoId},
+};
+use runtime::problem::Problem;
+use store::{Digest, layout};
+
+use super::{App, caller::Caller};
+use crate::{
+    Error,
+    upload::{self, Plan, Refused, Request, State, Upload, Way},
+};
+
+/// What a publisher says of a film.
+pub(crate) struct Film {
+    pub(crate) request: Request,
+    /// The digest of the whole, as far as it is known.
+    pub(crate) sha256: Option<Digest>,
+    pub(crate) title: Option<String>,
+    pub(crate) privacy: Privacy,
+    pub(crate) protected: bool,
+    /// The channel that it is for.
+    pub(crate) channel: Option<String>,
+}
+
+/// An upload of a film, of which nobody knows yet.
+pub(crate) struct Begun {
+    /// To be remembered before the film is announced.
+    pub(crate) upload: Upload,
+    video: NewVideo,
+    channel: Option<Channel>,
+}
+
+impl Begun {
+    /// Admits a film, and names it and its upload.
+    pub(crate) async fn of(
+        app: &App,
+        caller: &Caller,
+        film: Film,
+        way: Way,
+    ) -> Result<Self, Problem> {
+        let channel = app.channel(caller, film.channel.as_deref()).await?;
+        let title = title(&film)?;
+        let plan = Plan::of(&film.request, app.limits)?;
+        let video = VideoId::from_random(app.draw()?);
+        let original = layout::original(&video, &plan.extension);
+        let upload = Upload {
+            id: UploadId::from_random(app.draw()?),
+            way,
+            owner: channel.as_ref().map(|channel| channel.owner.clone()),
+            video: video.clone(),
+            original: original.map_err(|_| Problem::from(Refused::Format))?,
+            size_bytes: plan.size_bytes,
+            chunk_size_bytes: plan.chunk_size_bytes,
+            sha256: film.sha256,
+            state: State::Receiving,
+            expires: app.clock.now().plus(app.upload_ttl.as_secs()),
+        };
+        let video = NewVideo {
+            id: video,
+            title,
+            privacy: film.privacy,
+            protected: film.protected,
+        };
+        Ok(Self {
+            upload,
+            video,
+            channel,
+        })
+    }
+
+    /// Enters the film into the catalogue. What is left undone when this fails ends with the upload.
+    pub(crate) async fn announce(self, app: &App) -> Result<Upload, Problem> {
+        let upload = self.upload;
+        app.videos.create(self.video).await.map_err(Error::from)?;
+        if let Some(channel) = &self.channel {
+            // Before anybody is told of the film.
+            let put = app.channels.put(&upload.video, None, Some(&channel.id));
+            put.await.map_err(Error::from)?;
+        }
+        app.metrics.upload("started");
+        tracing::info!(upload.id = %upload.id, video.id = %upload.video, size_bytes = upload.size_bytes,
+            "upload {} begins for {}", upload.id, upload.video);
+        Ok(upload)
+    }
+}
+
+impl App {
+    /// Random bytes.
+    pub(crate) fn draw<const N: usize>(&self) -> Result<[u8; N], Error> {
+        let mut drawn = [0; N];
+        (self.random)(&mut drawn)?;
+        Ok(drawn)
+    }
+}
+
+fn title(film: &Film) -> Result<String, Problem> {
+    let title = film
+        .title
+        .as_deref()
+        .map(str::trim)
+        .filter(|title| !title.is_empty());
+    let file_name = &film.request.file_name;
+    let title = title.map_or_else(|| upload::title_of(file_name), str::to_owned);
+    let faulty = title.chars().count() > MAX_TITLE || title.chars().any(char::is_control);
+    if faulty {
+        return Err(Problem::bad_request(
+            "title, or the file's name in its place, has at most 200 characters and no control characters.",
+        ));
+    }
+    Ok(title)
+}
+
+const MAX_TITLE: usize = 200;

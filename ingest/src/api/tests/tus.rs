@@ -1,0 +1,110 @@
+//! What becomes of an upload over tus that was left whole: by a process that died, or that could not join it.
+
+use super::*;
+use crate::{
+    tus,
+    upload::streams::{Kind, Piece, Running, Stream},
+};
+
+/// An upload whose last bytes have just been set down, by a process that is no more.
+async fn left(house: &House) -> Upload {
+    let video = VideoId::parse("left").unwrap();
+    let new = NewVideo {
+        id: video.clone(),
+        title: "left".to_owned(),
+        privacy: Privacy::Public,
+        protected: false,
+    };
+    house.videos.create(new).await.unwrap();
+    let upload = Upload {
+        id: UploadId::parse("left").unwrap(),
+        way: Way::Stream,
+        original: layout::original(&video, "mp4").unwrap(),
+        video,
+        sha256: None,
+        ..house.upload.clone()
+    };
+    let stream = Stream {
+        upload: upload.clone(),
+        kind: Kind::Whole,
+        arrived_bytes: 0,
+        running: Some(Running::default()),
+        metadata: String::new(),
+        parts: Vec::new(),
+        became: None,
+    };
+    house.streams.create(&stream, LONG_AGO).await.unwrap();
+    let piece = Piece {
+        start_bytes: 0,
+        size_bytes: FILM.len() as u64,
+        object: layout::piece_from(&upload.id, 0, [0; 8]),
+    };
+    let bytes = Bytes::from_static(FILM);
+    house.inner.put(&piece.object, bytes).await.unwrap();
+    let mut running = Running::default();
+    running.add(FILM);
+    let streams = &house.streams;
+    let pieces = [piece];
+    let added = streams.append(&upload.id, 0, &pieces, &running, LONG_AGO);
+    assert!(added.await.unwrap());
+    upload
+}
+
+async fn state(house: &House) -> Option<State> {
+    let id = UploadId::parse("left").unwrap();
+    let found = house.uploads.find(&id).await.unwrap();
+    found.map(|upload| upload.state)
+}
+
+#[tokio::test]
+async fn an_upload_that_was_left_whole_is_finished_by_whoever_finds_it() {
+    let house = House::new().await;
+    let upload = left(&house).await;
+    tus::take_up(&house.app(house.store())).await;
+    assert_eq!(state(&house).await, Some(State::Complete));
+    let original = house.inner.read(&upload.original).await.unwrap();
+    assert_eq!(original.as_deref(), Some(FILM));
+    let piece = layout::piece_from(&upload.id, 0, [0; 8]);
+    assert_eq!(house.inner.size(&piece).await.unwrap(), None);
+    let video = house.videos.find(&upload.video).await.unwrap().unwrap();
+    assert_eq!(video.state.as_str(), "processing");
+}
+
+#[tokio::test]
+async fn an_upload_for_which_there_is_no_room_is_finished_later() {
+    let house = House::new().await;
+    let upload = left(&house).await;
+    let (tries, key) = (Arc::new(AtomicU32::new(0)), upload.original.clone());
+    let app = || {
+        let (tries, key) = (Arc::clone(&tries), key.clone());
+        let mut store = house.store();
+        store.join = hook(move || {
+            let first = tries.fetch_add(1, Ordering::Relaxed) == 0;
+            let full = store::Error::Full { key: key.clone() };
+            async move { if first { Err(full) } else { Ok(()) } }
+        });
+        house.app(store)
+    };
+    tus::take_up(&app()).await;
+    assert_eq!(state(&house).await, Some(State::Receiving));
+    tus::take_up(&app()).await;
+    assert_eq!(tries.load(Ordering::Relaxed), 1, "not before its time");
+    house.streams.touch(&upload.id, LONG_AGO).await.unwrap();
+    tus::take_up(&app()).await;
+    assert_eq!(state(&house).await, Some(State::Complete));
+}
+
+#[tokio::test]
+async fn an_upload_whose_bytes_the_store_lost_ends_with_a_reason() {
+    let house = House::new().await;
+    let upload = left(&house).await;
+    let piece = layout::piece_from(&upload.id, 0, [0; 8]);
+    house.inner.delete(&piece).await.unwrap();
+    tus::take_up(&house.app(house.store())).await;
+    assert_eq!(state(&house).await, None);
+    let video = house.videos.find(&upload.video).await.unwrap().unwrap();
+    let reason = "the store lost bytes of the upload; upload the film again";
+    assert_eq!(video.failure.as_deref(), Some(reason));
+}
+
+const LONG_AGO: UnixSeconds = UnixSeconds(0);

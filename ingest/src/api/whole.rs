@@ -1,0 +1,87 @@
+//! What every upload ends with, whichever way its bytes came: they are joined, and the film is queued.
+
+use catalog::videos::Event;
+use runtime::problem::Problem;
+use store::{Digest, Part, layout};
+
+use super::{App, problem};
+use crate::{Error, jobs::NewJob, upload, upload::Upload};
+
+/// What became of joining an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joined {
+    /// The film is queued.
+    Queued,
+    /// What the store has of the parts does not make the whole.
+    Damaged,
+}
+
+/// Joins the parts of an upload, and queues its film; the caller has the upload's turn.
+pub(crate) async fn join(
+    app: &App,
+    upload: &Upload,
+    parts: &[Part],
+    promised: &Digest,
+) -> Result<Joined, Problem> {
+    let Err(error) = app.store.join(parts, &upload.original, promised).await else {
+        queue(app, upload, promised).await?;
+        return Ok(Joined::Queued);
+    };
+    if is_complete(app, upload, promised).await? {
+        return Ok(Joined::Queued);
+    }
+    match error {
+        store::Error::DigestMismatch { .. }
+        | store::Error::PartMissing { .. }
+        | store::Error::Corrupt { .. } => Ok(Joined::Damaged),
+        error => Err(Error::from(error).into()),
+    }
+}
+
+/// Whether another process has completed it by now, and removed its parts; refused when it was
+/// cancelled, or completed as another whole than was promised here.
+pub(crate) async fn is_complete(
+    app: &App,
+    upload: &Upload,
+    promised: &Digest,
+) -> Result<bool, Problem> {
+    let found = app.uploads.find(&upload.id).await?;
+    let found = found.ok_or_else(problem::no_upload)?;
+    found.whole(Some(*promised))?;
+    Ok(found.state == upload::State::Complete)
+}
+
+pub(crate) async fn is_there(app: &App, upload: &Upload) -> Result<bool, Error> {
+    Ok(app.uploads.find(&upload.id).await?.is_some())
+}
+
+async fn queue(app: &App, upload: &Upload, whole: &Digest) -> Result<(), Problem> {
+    let channel = app.channels.of(&upload.video).await.map_err(Error::from)?;
+    let owner = channel.map_or_else(String::new, |channel| channel.owner.to_string());
+    let job = NewJob::first(upload.video.clone(), upload.original.clone(), owner);
+    let first = app
+        .uploads
+        .complete(&upload.id, whole, &job, app.clock.now())
+        .await?;
+    if !first && !is_there(app, upload).await? {
+        // Cancelled while it was joined.
+        let removed = app.store.delete(&upload.original).await;
+        removed.map_err(Error::from)?;
+        return Err(problem::no_upload());
+    }
+    // The job itself moves the video on, too, should this process die between the two.
+    match app.videos.advance(&upload.video, Event::Uploaded).await {
+        Ok(_) | Err(catalog::Error::Refused { .. }) => {}
+        Err(error) => return Err(Error::from(error).into()),
+    }
+    if first {
+        app.metrics.upload("completed");
+        tracing::info!(upload.id = %upload.id, video.id = %upload.video, "upload {} is whole", upload.id);
+        app.wake.notify_one();
+        // Its parts are in the original now. That they cannot be removed is not the client's matter.
+        if let Err(error) = app.store.delete_prefix(&layout::upload(&upload.id)).await {
+            tracing::warn!(upload.id = %upload.id, %error, "cannot remove the parts of {}", upload.id);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! An upload that has arrived whole becomes a film: by whoever took its last bytes, or, where that one died or failed, by
+//! whichever process comes first.
+
+use std::{sync::Arc, time::Duration};
+
+use contracts::{id::UploadId, time::UnixSeconds};
+use runtime::{problem::Problem, shutdown::Shutdown};
+use store::{Digest, Part, layout};
+
+use super::problem;
+use crate::{
+    Error,
+    api::{
+        App,
+        problem::no_upload,
+        whole::{self, Joined},
+    },
+    upload::{
+        Refused, State,
+        abandon::abandon,
+        streams::{Piece, Running, Stream},
+    },
+};
+
+/// Joins an upload that has arrived whole, and queues its film. May be repeated.
+pub(super) async fn finish(app: &App, id: &UploadId) -> Result<(), Problem> {
+    let _turn = app.turns.wait(id).await;
+    let stream = app.streams.find(id).await?.ok_or_else(no_upload)?;
+    if stream.upload.state == State::Complete {
+        return Ok(());
+    }
+    let mut joining = std::pin::pin!(join(app, &stream));
+    let mut beats = tokio::time::interval(BEAT);
+    loop {
+        tokio::select! {
+            joined = &mut joining => return joined,
+            _ = beats.tick() => app.streams.touch(id, app.clock.now()).await?,
+        }
+    }
+}
+
+/// Finishes uploads that are whole, and that nobody is at.
+pub(crate) async fn follow(app: Arc<App>, mut shutdown: Shutdown) {
+    let mut ticks = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            _ = ticks.tick() => {}
+        }
+        tokio::select! {
+            () = shutdown.requested() => return,
+            () = take_up(&app) => {}
+        }
+    }
+}
+
+/// Finishes all that are left.
+pub(crate) async fn take_up(app: &App) {
+    let now = app.clock.now();
+    let before = UnixSeconds(now.0.saturating_sub(LEFT_S));
+    loop {
+        let id = match app.streams.take_whole(before, now, 1).await {
+            Ok(taken) => taken.into_iter().next(),
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for uploads that are whole");
+                return;
+            }
+        };
+        let Some(id) = id else { return };
+        match finish(app, &id).await {
+            Ok(()) => {
+                tracing::info!(upload.id = %id, "upload {id} was left whole, and is finished")
+            }
+            Err(problem) => {
+                let problem = problem.kind();
+                tracing::warn!(upload.id = %id, problem, "cannot finish {id}: {problem}");
+            }
+        }
+    }
+}
+
+async fn join(app: &App, stream: &Stream) -> Result<(), Problem> {
+    let upload = &stream.upload;
+    let pieces = app.streams.pieces(&upload.id).await?;
+    let parts: Vec<Part> = pieces.into_iter().map(Piece::part).collect();
+    let digest = match &stream.running {
+        Some(running) => Some(running.digest()),
+        None => digest(app, &parts).await?,
+    };
+    let joined = match digest {
+        Some(digest) if upload.whole(Some(digest)).is_err() => {
+            give_up(app, stream, WRONG_WHOLE).await?;
+            return Err(Refused::WrongWhole.into());
+        }
+        Some(digest) => whole::join(app, upload, &parts, &digest).await?,
+        None => Joined::Damaged,
+    };
+    if joined == Joined::Damaged {
+        return damaged(app, stream).await;
+    }
+    for part in &stream.parts {
+        // What cannot be removed now goes when the part expires.
+        if let Err(error) = app.store.delete_prefix(&layout::upload(part)).await {
+            tracing::warn!(upload.id = %part, %error, "cannot remove the pieces of {part}");
+        }
+    }
+    Ok(())
+}
+
+/// The digest of what was put together, of which nobody saw all bytes; none when some cannot be had.
+async fn digest(app: &App, parts: &[Part]) -> Result<Option<Digest>, Error> {
+    let mut running = Running::default();
+    for part in parts {
+        let mut at = 0;
+        while at < part.size_bytes {
+            let until = part.size_bytes.min(at + READ_AT_ONCE);
+            match app.store.read_range(&part.key, at..until).await {
+                Ok(Some(bytes)) => running.add(&bytes),
+                Ok(None) | Err(store::Error::Corrupt { .. }) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+            at = until;
+        }
+    }
+    Ok(Some(running.digest()))
+}
+
+/// Nobody sends again what has arrived, and so ends the upload; unless another process has finished it, and removed what
+/// was looked for here.
+async fn damaged(app: &App, stream: &Stream) -> Result<(), Problem> {
+    let id = &stream.upload.id;
+    let found = app.uploads.find(id).await?.ok_or_else(no_upload)?;
+    if found.state == State::Complete {
+        return Ok(());
+    }
+    tracing::error!(upload.id = %id, "the store lost or spoilt a piece of {id}");
+    give_up(app, stream, DAMAGED).await?;
+    Err(problem::damaged())
+}
+
+async fn give_up(app: &App, stream: &Stream, reason: &str) -> Result<(), Error> {
+    let (uploads, videos) = (&*app.uploads, &*app.videos);
+    abandon(uploads, videos, &app.publishing, &stream.upload, reason).await?;
+    app.metrics.upload("damaged");
+    Ok(())
+}
+
+/// How often whoever joins an upload says so.
+const BEAT: Duration = Duration::from_secs(15);
+/// How long nobody says so before another one takes it up.
+const LEFT_S: u64 = 60;
+const LOOK: Duration = Duration::from_secs(2);
+const READ_AT_ONCE: u64 = 1 << 20;
+const WRONG_WHOLE: &str = "what was uploaded does not have the SHA-256 that was promised";
+const DAMAGED: &str = "the store lost bytes of the upload; upload the film again";
