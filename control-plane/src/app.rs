@@ -46,6 +46,7 @@ const FEED_ANSWER: Duration = Duration::from_secs(45);
 const UPLOADS: MethodFilter = MethodFilter::GET
     .or(MethodFilter::PUT)
     .or(MethodFilter::POST)
+    .or(MethodFilter::PATCH)
     .or(MethodFilter::DELETE);
 /// The request's name, told to the client.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -84,6 +85,7 @@ pub(crate) struct App {
         to_ingest,
         subtitles_to_ingest,
         subtitle_to_ingest,
+        quota_to_ingest,
         description,
         videos::logical
     )
@@ -166,6 +168,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/openapi.json", get(description))
         .route("/v1/videos/upload/{*rest}", on(UPLOADS, to_ingest))
         .route("/v1/videos/{id}/subtitles", get(to_ingest))
+        .route("/v1/users/{id}/quota", get(to_ingest).put(to_ingest))
         .route(
             "/v1/videos/{id}/subtitles/{lang}",
             put(to_ingest).delete(to_ingest),
@@ -225,7 +228,7 @@ async fn description(Extension(document): Extension<Arc<str>>) -> Response {
 }
 
 /// Uploads and subtitles go to ingest: no video byte passes here.
-#[utoipa::path(method(get, post, put, delete, head), path = "/v1/videos/upload/{rest}", params(("rest" = String, Path, description = "the rest of the path, as ingest has it")),
+#[utoipa::path(method(get, post, put, patch, delete, head), path = "/v1/videos/upload/{rest}", params(("rest" = String, Path, description = "the rest of the path, as ingest has it")),
     responses((status = 307, description = "the same request, at ingest; Location says where")))]
 async fn to_ingest(State(app): State<Arc<App>>, request: Request) -> Response {
     let path = request
@@ -250,6 +253,12 @@ const fn subtitles_to_ingest() {}
     responses((status = 307, description = "the same request, at ingest; Location says where")))]
 #[expect(dead_code, reason = "describes a route of `to_ingest`")]
 const fn subtitle_to_ingest() {}
+
+/// How much an account has uploaded, and may, is at ingest.
+#[utoipa::path(method(get, put), path = "/v1/users/{id}/quota", params(("id" = String, Path)),
+    responses((status = 307, description = "the same request, at ingest; Location says where")))]
+#[expect(dead_code, reason = "describes a route of `to_ingest`")]
+const fn quota_to_ingest() {}
 
 fn cors(origins: &[String]) -> CorsLayer {
     let origins: Vec<HeaderValue> = origins
@@ -357,6 +366,7 @@ fn family(path: &str) -> &'static str {
         ["v1", "playback", _] => "/v1/playback/{session}",
         ["v1", "playback", _, "stop"] => "/v1/playback/{session}/stop",
         ["v1", "users", _, "streams"] => "/v1/users/{id}/streams",
+        ["v1", "users", _, "quota"] => "/v1/users/{id}/quota",
         ["v1", "grants"] => "/v1/grants",
         ["v1", "grants", _] => "/v1/grants/{id}",
         ["v1", "videos", _, "rules"] => "/v1/videos/{id}/rules",

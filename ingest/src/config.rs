@@ -11,7 +11,7 @@ use crate::{
     jobs::worker::Patience,
     media::{child, codec::Codec},
     pipeline::Tools,
-    upload::Limits,
+    upload::{Limits, quota::Quota},
 };
 
 /// The keys of `config/ingest.toml`; as environment variables, `MILLRACE_INGEST__<KEY>`.
@@ -58,6 +58,16 @@ pub struct Config {
     /// How long what was published of a film is kept in the store after a new generation took its place, 1 m to
     /// 30 d; longer where some edge may still serve it. Longer takes more room. Default `1h`.
     pub keep_replaced: Span,
+    /// How many bytes of films a publisher may have, as they were sent, from when an upload begins until the film is
+    /// taken away; up to 1 PiB, `0B` for any number. Operators give accounts quotas of their own
+    /// (`PUT /v1/users/{id}/quota`). Default `0B`.
+    pub publisher_bytes: ByteSize,
+    /// How many uploads of a publisher may be under way at once, up to 1000000; 0 for any number. Each part of a film
+    /// that comes in parts over tus is one. Default `0`.
+    pub publisher_uploads: u32,
+    /// How many films a publisher may have, with those that are being uploaded, up to 1000000; 0 for any number.
+    /// Default `0`.
+    pub publisher_films: u32,
     /// How many films are encoded at once, 0 to 64; 0 leaves the work to other processes. Each takes
     /// all cores it can get. Default `1`.
     pub workers: u32,
@@ -111,6 +121,9 @@ impl Default for Config {
             chunk: ByteSize::mib(8),
             upload_ttl: Span::seconds(24 * 3600),
             keep_replaced: Span::seconds(3600),
+            publisher_bytes: ByteSize(0),
+            publisher_uploads: 0,
+            publisher_films: 0,
             workers: 1,
             stretch: Span::seconds(60),
             lease: Span::seconds(60),
@@ -147,6 +160,8 @@ pub struct Settings {
     pub(crate) limits: Limits,
     pub(crate) upload_ttl: Duration,
     pub(crate) keep_replaced: Duration,
+    /// What a publisher may take up.
+    pub(crate) quota: Quota,
     pub(crate) workers: u32,
     pub(crate) patience: Patience,
     pub(crate) tools: Tools,
@@ -195,6 +210,11 @@ impl Config {
             },
             upload_ttl: self.upload_ttl.0,
             keep_replaced: self.keep_replaced.0,
+            quota: Quota {
+                bytes: some(self.publisher_bytes.0),
+                uploads: some(self.publisher_uploads.into()),
+                films: some(self.publisher_films.into()),
+            },
             workers: self.workers,
             patience: Patience {
                 lease: self.lease.0,
@@ -261,6 +281,7 @@ impl Config {
         };
         size("max_film", self.max_film, 1 << 20, 1 << 40);
         size("chunk", self.chunk, 64 << 10, 64 << 20);
+        size("publisher_bytes", self.publisher_bytes, 0, 1 << 50);
         size("encode_memory", self.encode_memory, 256 << 20, 1 << 40);
         let mut span = |key: &str, value: Span, low: Duration, high: Duration| {
             if !(low..=high).contains(&value.0) {
@@ -290,6 +311,14 @@ impl Config {
         if codecs.first() != Some(&Codec::H264) || codecs.len() != self.codecs.len() {
             problems.add("codecs", "names h264, and each codec once");
         }
+        for (key, count) in [
+            ("publisher_uploads", self.publisher_uploads),
+            ("publisher_films", self.publisher_films),
+        ] {
+            if count > 1_000_000 {
+                problems.add(key, "is 0 to 1000000");
+            }
+        }
         if self.workers > 64 {
             problems.add("workers", "is 0 to 64");
         }
@@ -297,6 +326,11 @@ impl Config {
             problems.add("attempts", "is 1 to 20");
         }
     }
+}
+
+/// A limit of 0 is none.
+fn some(limit: u64) -> Option<u64> {
+    (limit > 0).then_some(limit)
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -348,6 +382,8 @@ mod tests {
             lease: Span::seconds(1),
             max_duration: Span::seconds(48 * 3600 + 1),
             workers: 65,
+            publisher_bytes: ByteSize((1 << 50) + 1),
+            publisher_uploads: 1_000_001,
             attempts: 0,
             codecs: vec![Codec::Hevc],
             ..Config::default()
@@ -368,6 +404,8 @@ mod tests {
             "lease",
             "max_duration",
             "workers",
+            "publisher_bytes",
+            "publisher_uploads",
             "attempts",
             "codecs",
             "operator_key",

@@ -7,8 +7,9 @@ use catalog::videos::{Video, Videos};
 use contracts::feed::{Mode, Order, Purge, Scope, Text};
 use contracts::id::VideoId;
 use contracts::time::UnixSeconds;
+use store::layout;
 
-use crate::{Error, jobs::Queue, texts::Publishing};
+use crate::{Error, jobs::Queue, texts::Publishing, upload::Uploads};
 
 /// Erases deleted films.
 pub(crate) struct Eraser {
@@ -16,6 +17,7 @@ pub(crate) struct Eraser {
     pub(crate) publishing: Publishing,
     pub(crate) feed: Arc<dyn Feed>,
     pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) uploads: Arc<dyn Uploads>,
 }
 
 impl Eraser {
@@ -35,6 +37,11 @@ impl Eraser {
         // Whoever works on it loses its job at the next beat.
         self.queue.cancel(&film.id, "the video was deleted").await?;
         self.publishing.erase(&film.id).await?;
+        // Its publisher has the room back, also of an upload that is under way.
+        if let Some(upload) = self.uploads.release(&film.id).await? {
+            let store = &self.publishing.store;
+            store.delete_prefix(&layout::upload(&upload)).await?;
+        }
         if now < film.updated.plus(SETTLED_S) {
             return Ok(());
         }
@@ -69,12 +76,17 @@ pub(crate) const SETTLED_S: u64 = 60;
 mod tests {
     use catalog::videos::{Event, NewVideo};
     use contracts::asset::Privacy;
-    use contracts::id::FeedId;
+    use contracts::id::{FeedId, UploadId, UserId};
     use runtime::clock::{Clock as _, Fixed};
-    use store::layout;
 
     use super::*;
-    use crate::{replaced, schema::Migrations, texts};
+    use crate::{
+        jobs::NewJob,
+        replaced,
+        schema::Migrations,
+        texts,
+        upload::{State, Upload, Way},
+    };
 
     #[tokio::test]
     async fn of_a_deleted_film_nothing_is_left_and_caches_are_told_once_nobody_can_read_it() {
@@ -102,6 +114,7 @@ mod tests {
             },
             feed: Arc::clone(&catalog.feed),
             queue: Arc::new(crate::jobs::sql::Sql::new(catalog.connection().clone())),
+            uploads: Arc::new(crate::upload::sql::Sql::new(catalog.connection().clone())),
         };
         let (gone, kept) = (
             VideoId::parse("gone").unwrap(),
@@ -120,6 +133,10 @@ mod tests {
             }
         }
         catalog.videos.advance(&gone, Event::Deleted).await.unwrap();
+        let uploads = Arc::clone(&eraser.uploads);
+        for id in [&gone, &kept] {
+            complete(&*uploads, id).await;
+        }
         let there = async |id| {
             let mut count = 0;
             for key in files(id) {
@@ -136,6 +153,11 @@ mod tests {
             (there(&gone).await, there(&kept).await),
             (0, files(&kept).len())
         );
+        let counted = async |id: &VideoId| {
+            let found = uploads.find(&UploadId::parse(id.as_str()).unwrap()).await;
+            found.unwrap().is_some()
+        };
+        assert!(!counted(&gone).await && counted(&kept).await);
         // A worker that did not know yet.
         let late = &files(&gone)[0];
         store.put(late, b"bytes".to_vec().into()).await.unwrap();
@@ -148,6 +170,27 @@ mod tests {
             assert_eq!(orders().await, 1);
         }
         assert!(catalog.videos.deleted(9).await.unwrap().is_empty());
+    }
+
+    async fn complete(uploads: &dyn Uploads, id: &VideoId) {
+        let upload = Upload {
+            id: UploadId::parse(id.as_str()).unwrap(),
+            way: Way::Chunks,
+            owner: Some(UserId::parse("ann").unwrap()),
+            original: layout::original(id, "mp4").unwrap(),
+            video: id.clone(),
+            size_bytes: 5,
+            chunk_size_bytes: 5,
+            sha256: None,
+            state: State::Receiving,
+            expires: UnixSeconds(2000),
+        };
+        uploads.create(&upload).await.unwrap().unwrap();
+        let job = NewJob::first(id.clone(), upload.original, String::new());
+        let whole = store::Digest::of(b"bytes");
+        let now = UnixSeconds(1000);
+        let done = uploads.complete(&upload.id, &whole, &job, now).await;
+        assert!(done.unwrap());
     }
 
     fn files(id: &VideoId) -> Vec<store::Key> {

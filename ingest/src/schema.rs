@@ -23,6 +23,7 @@ impl MigratorTrait for Migrations {
             Box::new(Step::new("steps", &STEPS)),
             Box::new(Step::new("replaced", &REPLACED)),
             Box::new(Step::new("streams", &STREAMS)),
+            Box::new(Step::new("quotas", &QUOTAS)),
         ]
     }
 
@@ -158,6 +159,18 @@ const STREAMS: [&str; 5] = [
         object TEXT NOT NULL,
         PRIMARY KEY (upload, start_bytes))",
     "CREATE INDEX ingest_streams_became ON ingest_streams (became)",
+];
+/// What owners may take up. Uploads that were there are of those who have their films' channels.
+const QUOTAS: [&str; 3] = [
+    "CREATE TABLE ingest_quotas (
+        owner TEXT PRIMARY KEY,
+        max_bytes BIGINT,
+        max_uploads BIGINT,
+        max_films BIGINT)",
+    "UPDATE ingest_uploads SET owner = COALESCE((SELECT channels.owner FROM videos
+        JOIN channels ON channels.id = videos.channel WHERE videos.id = ingest_uploads.video), '')
+        WHERE owner = ''",
+    "CREATE INDEX ingest_uploads_of_owner ON ingest_uploads (owner)",
 ];
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ use crate::{
     schema::Migrations,
     texts::{self, Publishing},
     tus::{self, Places},
-    upload::{self, Uploads, abandon::Sweep, streams::Streams, turn::Turns},
+    upload::{self, Uploads, abandon::Sweep, quota::Quotas, streams::Streams, turn::Turns},
 };
 
 /// An ingest that listens and works. Dropping it stops it at once.
@@ -81,8 +81,10 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
 
     let wake = Arc::new(Notify::new());
     let queue: Arc<dyn Queue> = Arc::new(jobs::sql::Sql::new(catalog.connection().clone()));
-    let uploads = upload::sql::Sql::new(catalog.connection().clone());
+    let uploads = upload::sql::Sql::new(catalog.connection().clone()).within(settings.quota);
     let streams = upload::streams::sql::Sql::new(catalog.connection().clone());
+    let streams = streams.within(settings.quota);
+    let quotas = upload::quota::sql::Sql::new(catalog.connection().clone());
     let publishing = Publishing {
         store: Arc::clone(&store),
         texts: Arc::new(texts::sql::Sql::new(catalog.clone(), Arc::clone(&clock))),
@@ -94,6 +96,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         publishing,
         uploads: Arc::new(uploads),
         streams: Arc::new(streams),
+        quotas: Arc::new(quotas),
         turns: Arc::default(),
         catalog,
         queue,
@@ -169,6 +172,7 @@ struct Parts {
     publishing: Publishing,
     uploads: Arc<dyn Uploads>,
     streams: Arc<dyn Streams>,
+    quotas: Arc<dyn Quotas>,
     turns: Arc<Turns>,
     catalog: Catalog,
     queue: Arc<dyn Queue>,
@@ -196,6 +200,8 @@ impl Parts {
             wake: Arc::clone(&self.wake),
             limits: settings.limits,
             upload_ttl: settings.upload_ttl,
+            quotas: Arc::clone(&self.quotas),
+            quota: settings.quota,
             public_base: public_base.unwrap_or_else(|| format!("http://{listen}")),
             control_base: settings.control_base.clone(),
             channels: Arc::clone(&self.catalog.channels),
@@ -278,6 +284,7 @@ impl Parts {
             publishing: self.publishing.clone(),
             feed: Arc::clone(&self.catalog.feed),
             queue: Arc::clone(&self.queue),
+            uploads: Arc::clone(&self.uploads),
         };
         let mut ticks = tokio::time::interval(PULSE);
         loop {

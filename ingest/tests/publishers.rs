@@ -37,6 +37,7 @@ async fn control() -> (String, Arc<AtomicU32>) {
         let known = match shown.as_deref() {
             Some("Bearer ann") => user("ann", "publisher"),
             Some("Bearer bob") => user("bob", "publisher"),
+            Some("Bearer op") => user("op", "operator"),
             Some("Bearer eve") => user("eve", "viewer"),
             Some("Bearer key") => {
                 json!({"kind": "backend", "api_key_id": "k", "scopes": ["upload"]})
@@ -60,10 +61,19 @@ async fn control() -> (String, Arc<AtomicU32>) {
 }
 
 async fn house() -> (House, Arc<AtomicU32>) {
+    house_with(|_| ()).await
+}
+
+async fn house_with(change: impl FnOnce(&mut ingest::Config)) -> (House, Arc<AtomicU32>) {
     let (base, asked) = control().await;
     // In which what is believed does not end.
     let clock = Arc::new(Fixed::at(UnixSeconds(1000)));
-    let house = House::at(|config| config.control = base, clock).await;
+    let configure = |config: &mut ingest::Config| {
+        config.control = base;
+        config.workers = 0;
+        change(config);
+    };
+    let house = House::at(configure, clock).await;
     for owner in ["ann", "bob"] {
         let channel = Channel {
             id: ChannelId::parse(&format!("of-{owner}")).unwrap(),
@@ -247,5 +257,108 @@ async fn an_upload_over_tus_is_its_channel_s_owner_s_and_a_part_is_whose_who_beg
         let refused = kind(ask(Method::DELETE, own, "bob", &[]).await).await;
         assert_eq!(refused, (404, "upload-not-found".to_owned()));
         assert_eq!(ask(Method::DELETE, own, "ann", &[]).await.status(), 204);
+    }
+}
+
+#[tokio::test]
+async fn a_publisher_has_as_much_as_the_site_allows_and_an_operator_gives_more() {
+    let (house, _) = house_with(|config| {
+        config.publisher_bytes = config::ByteSize(45);
+        config.publisher_uploads = 2;
+    })
+    .await;
+    let url = |id: &str| house.url(&format!("/v1/users/{id}/quota"));
+    let show =
+        async |id: &str, who: &str| as_(house.client.get(url(id)), who).send().await.unwrap();
+    let set = async |id: &str, who: &str, wish: Value| {
+        let put = as_(house.client.put(url(id)), who).json(&wish);
+        put.send().await.unwrap()
+    };
+    let begin = async || initiate(&house, "ann", Some("of-ann")).await;
+    let mut begun = Vec::new();
+    for _ in 0..2 {
+        let begins: Value = begin().await.json().await.unwrap();
+        begun.push(begins["status_url"].as_str().unwrap().to_owned());
+    }
+    let refused = house::problem(begin().await, 429, "too-many-uploads").await;
+    let told = (&refused["quota"], &refused["limit"], &refused["used"]);
+    assert_eq!(told, (&json!("uploads"), &json!(2), &json!(2)));
+    let answer = initiate(&house, "bob", Some("of-bob")).await;
+    assert_eq!(answer.status(), 201, "another one has a quota of his own");
+    let given_back = as_(house.client.delete(&begun[0]), "ann").send().await;
+    assert_eq!(given_back.unwrap().status(), 204);
+    assert_eq!(begin().await.status(), 201);
+
+    // An operator lets her do more at a time; then the bytes come to their end.
+    let wish = json!({"uploads": 0, "bytes": null, "films": 9});
+    let told: Value = set("ann", "op", wish).await.json().await.unwrap();
+    let quota = json!({
+        "user_id": "ann",
+        "bytes": {"limit": 45, "own_limit": null, "used": 20},
+        "uploads": {"limit": null, "own_limit": 0, "used": 2},
+        "films": {"limit": 9, "own_limit": 9, "used": 2},
+    });
+    assert_eq!(told, quota);
+    for (id, who) in [("me", "ann"), ("ann", "ann"), ("ann", "op")] {
+        let told: Value = show(id, who).await.json().await.unwrap();
+        assert_eq!(told, quota, "{id} {who}");
+    }
+    for _ in 0..2 {
+        assert_eq!(begin().await.status(), 201);
+    }
+    let refused = house::problem(begin().await, 403, "quota-exceeded").await;
+    assert_eq!(
+        (&refused["quota"], &refused["used"]),
+        (&json!("bytes"), &json!(40))
+    );
+    // filename a.mp4, channel_id of-ann
+    let over_tus = as_(house.client.post(house.url("/v1/videos/upload/tus")), "ann")
+        .header("tus-resumable", "1.0.0")
+        .header("upload-length", "6")
+        .header("upload-metadata", "filename YS5tcDQ=,channel_id b2YtYW5u");
+    let refused = kind(over_tus.send().await.unwrap()).await;
+    assert_eq!(refused, (403, "quota-exceeded".to_owned()));
+    let films = house.catalog.videos.count().await.unwrap();
+    assert_eq!(
+        films.iter().map(|(_, count)| count).sum::<u64>(),
+        6,
+        "none was made"
+    );
+}
+
+#[tokio::test]
+async fn a_quota_is_an_operator_s_to_set_and_its_account_s_to_see() {
+    let (house, _) = house().await;
+    let url = |id: &str| house.url(&format!("/v1/users/{id}/quota"));
+    let show =
+        async |id: &str, who: &str| as_(house.client.get(url(id)), who).send().await.unwrap();
+    let set = async |id: &str, who: &str, wish: Value| {
+        let put = as_(house.client.put(url(id)), who).json(&wish);
+        put.send().await.unwrap()
+    };
+    for (answer, status, refused) in [
+        (show("ann", "bob").await, 403, "forbidden"),
+        (show("ann", "key").await, 403, "forbidden"),
+        (show("me", "op").await, 404, "user-not-found"),
+        (show("ann", "nobody").await, 401, "unauthorized"),
+        (set("ann", "ann", json!({})).await, 403, "forbidden"),
+        (set("ann", "key", json!({})).await, 403, "forbidden"),
+        (
+            set("ann", "op", json!({"bytes": -1})).await,
+            400,
+            "bad-request",
+        ),
+        (
+            set("ann", "op", json!({"bytes": u64::MAX})).await,
+            400,
+            "bad-request",
+        ),
+        (
+            set("ann", "op", json!({"pieces": 1})).await,
+            400,
+            "bad-request",
+        ),
+    ] {
+        assert_eq!(kind(answer).await, (status, refused.to_owned()));
     }
 }

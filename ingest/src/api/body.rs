@@ -133,3 +133,35 @@ pub(crate) struct Texts {
 pub(crate) struct Label {
     pub(crate) label: Option<String>,
 }
+
+/// How much an account takes up, and may.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Quota {
+    pub(crate) user_id: String,
+    /// Bytes of films as they were sent, from when an upload begins until the film is taken away.
+    pub(crate) bytes: Amount,
+    /// Uploads at a time; each part of a film that comes in parts is one.
+    pub(crate) uploads: Amount,
+    /// Films, with those that are being uploaded.
+    pub(crate) films: Amount,
+}
+
+/// How much of something there is, and may be.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Amount {
+    /// How much there may be; `null` for any amount.
+    pub(crate) limit: Option<u64>,
+    /// The account's own limit, 0 for any amount; `null` where the site's counts.
+    pub(crate) own_limit: Option<u64>,
+    /// How much there is.
+    pub(crate) used: u64,
+}
+
+/// A quota that is wished: 0 for any amount, `null` for the site's.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct QuotaWish {
+    pub(crate) bytes: Option<u64>,
+    pub(crate) uploads: Option<u64>,
+    pub(crate) films: Option<u64>,
+}

@@ -31,6 +31,8 @@ use crate::Error;
 /// Who may upload. A route that has one among its arguments refuses everybody else before it reads their body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
+    /// Whoever manages the site.
+    Operator,
     /// Whoever may upload for anybody.
     Any,
     /// Somebody who may upload to channels of their own.
@@ -88,11 +90,11 @@ impl Door {
     ) -> Result<Caller, Problem> {
         let admitted = self.operator.admit(headers, &self.pages);
         let Some(control) = &self.control else {
-            return admitted.map(|()| Caller::Any);
+            return admitted.map(|()| Caller::Operator);
         };
         // Where there is no key, who is the operator is the control plane's to say.
         if !self.operator.is_anybody() && admitted.is_ok() {
-            return Ok(Caller::Any);
+            return Ok(Caller::Operator);
         }
         let asks = Asks {
             shown: headers.get(header::AUTHORIZATION),
@@ -168,13 +170,13 @@ impl Control {
 /// What whoever is known may do here; none: nothing.
 fn of(known: Known) -> Option<Caller> {
     match known {
-        Known::Operator => Some(Caller::Any),
+        Known::Operator => Some(Caller::Operator),
         Known::Backend { scopes, .. } => {
             let may = scopes.iter().any(|scope| scope == "upload");
             may.then_some(Caller::Any)
         }
         Known::User { user_id, role } => match Role::parse(&role)? {
-            Role::Operator => Some(Caller::Any),
+            Role::Operator => Some(Caller::Operator),
             Role::Publisher => Some(Caller::Publisher(user_id)),
             Role::Viewer => None,
         },
@@ -212,14 +214,14 @@ impl App {
     ) -> Result<Option<Channel>, Problem> {
         let Some(wished) = wished else {
             return match caller {
-                Caller::Any => Ok(None),
+                Caller::Operator | Caller::Any => Ok(None),
                 Caller::Publisher(_) => Err(problem::channel_needed()),
             };
         };
         let id = ChannelId::parse(wished).map_err(|_| problem::no_channel())?;
         let channel = self.channels.find(&id).await.map_err(Error::from)?;
         let own = |owner: &UserId| match caller {
-            Caller::Any => true,
+            Caller::Operator | Caller::Any => true,
             Caller::Publisher(user) => user == owner,
         };
         let channel = channel.filter(|channel| own(&channel.owner));
@@ -273,12 +275,12 @@ mod tests {
                 let from = from.parse().unwrap();
                 door.admit(&headers, from, UnixSeconds(1000)).await
             };
-            assert_eq!(asks("127.0.0.1").await.unwrap(), Caller::Any);
+            assert_eq!(asks("127.0.0.1").await.unwrap(), Caller::Operator);
             // Nor because somebody here was a moment before.
             for elsewhere in ["192.0.2.2", "::ffff:192.0.2.2", "2001:db8::1"] {
                 assert_eq!(asks(elsewhere).await.unwrap_err().kind(), "unauthorized");
             }
-            assert_eq!(asks("::1").await.unwrap(), Caller::Any);
+            assert_eq!(asks("::1").await.unwrap(), Caller::Operator);
         }
     }
 }

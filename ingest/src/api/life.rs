@@ -32,7 +32,7 @@ use crate::{
 /// Begins an upload: checks what is announced, and tells how to cut the file.
 #[utoipa::path(post, path = "/videos/upload/initiate", request_body = Initiate,
     responses((status = 201, body = Initiated), (status = 400, body = Problem), (status = 401, body = Problem),
-        (status = 403, body = Problem), (status = 404, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem)))]
+        (status = 403, body = Problem), (status = 404, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn initiate(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -60,7 +60,7 @@ async fn begin(
         channel: wish.channel_id,
     };
     let begun = Begun::of(app, caller, film, Way::Chunks).await?;
-    app.uploads.create(&begun.upload).await?;
+    app.uploads.create(&begun.upload).await??;
     let upload = begun.announce(app).await?;
     let answer = initiated(app, &upload);
     let location = [(header::LOCATION, answer.status_url.clone())];

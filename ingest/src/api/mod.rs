@@ -27,7 +27,12 @@ use crate::{
     metrics::Metrics,
     texts::Publishing,
     tus::{self, Places},
-    upload::{Limits, Uploads, streams::Streams, turn::Turns},
+    upload::{
+        Limits, Uploads,
+        quota::{Quota, Quotas},
+        streams::Streams,
+        turn::Turns,
+    },
 };
 
 pub(crate) mod begin;
@@ -36,6 +41,7 @@ pub(crate) mod caller;
 pub(crate) mod chunk;
 pub(crate) mod life;
 pub(crate) mod problem;
+mod quota;
 mod subtitles;
 #[cfg(test)]
 mod tests;
@@ -62,6 +68,9 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     /// How long an upload may take.
     pub(crate) upload_ttl: Duration,
+    pub(crate) quotas: Arc<dyn Quotas>,
+    /// What an owner may take up who has no quota of their own.
+    pub(crate) quota: Quota,
     /// How the outside reaches this API, without a slash at the end.
     pub(crate) public_base: String,
     /// How clients reach the control plane, without a slash at the end.
@@ -90,6 +99,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(chunk::put))
         .routes(routes!(subtitles::list))
         .routes(routes!(subtitles::put, subtitles::remove))
+        .routes(routes!(quota::show, quota::put))
         .merge(tus::routes());
     let (routes, document) = OpenApiRouter::with_openapi(Document::openapi())
         .nest("/v1", uploads)

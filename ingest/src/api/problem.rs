@@ -5,7 +5,13 @@ use std::time::Duration;
 use axum::{extract::rejection::BytesRejection, http::StatusCode};
 use runtime::problem::Problem;
 
-use crate::{Error, upload::Refused};
+use crate::{
+    Error,
+    upload::{
+        Refused,
+        quota::{Kind, Over},
+    },
+};
 
 pub(crate) fn no_upload() -> Problem {
     let detail = "There is no upload with this id; it may have been cancelled.";
@@ -20,6 +26,17 @@ pub(crate) fn no_upload() -> Problem {
 pub(crate) fn not_allowed() -> Problem {
     let detail = "Publishers may upload, and API keys with the scope upload.";
     Problem::new("forbidden", StatusCode::FORBIDDEN, "Not allowed", detail)
+}
+
+pub(crate) fn operators_only() -> Problem {
+    let detail = "Operators see and set quotas, and publishers see their own.";
+    Problem::new("forbidden", StatusCode::FORBIDDEN, "Not allowed", detail)
+}
+
+pub(crate) fn no_user() -> Problem {
+    let detail = "There is no such account.";
+    let status = StatusCode::NOT_FOUND;
+    Problem::new("user-not-found", status, "No such account", detail)
 }
 
 pub(crate) fn channel_needed() -> Problem {
@@ -187,6 +204,25 @@ impl From<Refused> for Problem {
             Refused::FileTooLarge { limit_bytes } => problem.with("limit_bytes", limit_bytes),
             _ => problem,
         }
+    }
+}
+
+impl From<Over> for Problem {
+    fn from(over: Over) -> Self {
+        let (name, status, title) = match over.kind {
+            Kind::Bytes | Kind::Films => {
+                ("quota-exceeded", StatusCode::FORBIDDEN, "Quota exceeded")
+            }
+            Kind::Uploads => (
+                "too-many-uploads",
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many uploads",
+            ),
+        };
+        Self::new(name, status, title, over.to_string())
+            .with("quota", over.kind.as_str())
+            .with("limit", over.limit)
+            .with("used", over.used)
     }
 }
 

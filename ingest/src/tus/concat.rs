@@ -51,6 +51,7 @@ pub(super) async fn put_together(
             whole
         }
         Concatenated::Before(id) => app.streams.find(&id).await?.ok_or_else(no_upload)?,
+        Concatenated::Over(over) => return Err(over.into()),
         Concatenated::Unready(part) => return Err(problem::unready(&part)),
     };
     let address = [(header::LOCATION, location(app, &stream.upload.id))];

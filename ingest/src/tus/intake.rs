@@ -84,6 +84,7 @@ impl<'a> Intake<'a> {
     async fn take(&mut self) -> Result<(u64, End), Problem> {
         let end = loop {
             match self.source.next().await {
+                Next::Bytes(bytes) if bytes.is_empty() => {}
                 Next::Bytes(bytes) => {
                     let end = self.piece(bytes).await?;
                     // So long, and no longer, somebody who comes later waits for whoever does not stop sending.

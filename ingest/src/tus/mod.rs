@@ -80,7 +80,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         ("upload-checksum" = Option<String>, Header, description = "sha1 or sha256 and the digest of the body in base64")),
     responses((status = 201, description = "Location says where it goes on, X-Video-Id what it becomes"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem), (status = 410, body = Problem), (status = 412, body = Problem),
-        (status = 413, body = Problem), (status = 422, body = Problem), (status = 460, body = Problem), (status = 507, body = Problem)))]
+        (status = 413, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem), (status = 460, body = Problem), (status = 507, body = Problem)))]
 async fn create(
     With(app): With<Arc<App>>,
     _: Spoken,
@@ -154,7 +154,7 @@ async fn film(
     let film = film_of(&metadata, size_bytes)?;
     let begun = Begun::of(app, caller, film, Way::Stream).await?;
     let stream = new(begun.upload.clone(), Kind::Whole, metadata);
-    app.streams.create(&stream, app.clock.now()).await?;
+    app.streams.create(&stream, app.clock.now()).await??;
     begun.announce(app).await?;
     Ok(stream)
 }
@@ -179,7 +179,7 @@ async fn part(
         id: UploadId::from_random(app.draw()?),
         way: Way::Stream,
         owner: match caller {
-            Caller::Any => None,
+            Caller::Operator | Caller::Any => None,
             Caller::Publisher(user) => Some(user.clone()),
         },
         original: layout::original(&video, "part").map_err(|_| Problem::internal())?,
@@ -191,7 +191,7 @@ async fn part(
         expires: app.clock.now().plus(app.upload_ttl.as_secs()),
     };
     let stream = new(upload, Kind::Partial, metadata);
-    app.streams.create(&stream, app.clock.now()).await?;
+    app.streams.create(&stream, app.clock.now()).await??;
     Ok(stream)
 }
 
@@ -396,7 +396,7 @@ async fn own(app: &App, caller: &Caller, id: &str) -> Result<Stream, Problem> {
     let id = UploadId::parse(id).map_err(|_| no_upload())?;
     let found = app.streams.find(&id).await?;
     let own = |stream: &Stream| match caller {
-        Caller::Any => true,
+        Caller::Operator | Caller::Any => true,
         Caller::Publisher(user) => stream.upload.owner.as_ref() == Some(user),
     };
     found.filter(own).ok_or_else(no_upload)

@@ -132,7 +132,7 @@ mod tests {
                 state: State::Receiving,
                 expires: UnixSeconds(1000 + u64::from(at)),
             };
-            sweep.uploads.create(&upload).await.unwrap();
+            sweep.uploads.create(&upload).await.unwrap().unwrap();
         }
         let left = async || {
             let left = sweep.uploads.expired(UnixSeconds(9999), 99).await.unwrap();

@@ -38,7 +38,7 @@ async fn an_upload_is_found_as_it_was_made(port: &dyn Uploads) {
         },
     );
     for upload in [&plain, &promised] {
-        port.create(upload).await.unwrap();
+        port.create(upload).await.unwrap().unwrap();
         assert_eq!(port.find(&upload.id).await.unwrap().as_ref(), Some(upload));
         assert!(port.create(upload).await.is_err(), "the id is taken");
     }
@@ -49,7 +49,7 @@ async fn an_upload_is_found_as_it_was_made(port: &dyn Uploads) {
 
 async fn a_place_is_claimed_for_one_content(port: &dyn Uploads) {
     let upload = upload("claims");
-    port.create(&upload).await.unwrap();
+    port.create(&upload).await.unwrap().unwrap();
     let contents: Vec<Digest> = (0..8_u8).map(|byte| Digest::of(&[byte])).collect();
     let claims = contents
         .iter()
@@ -78,7 +78,7 @@ async fn a_place_is_claimed_for_one_content(port: &dyn Uploads) {
 
 async fn a_chunk_counts_once_it_is_stored(port: &dyn Uploads) {
     let upload = upload("stored");
-    port.create(&upload).await.unwrap();
+    port.create(&upload).await.unwrap().unwrap();
     let digest = Digest::of(b"x");
     port.claim(&upload.id, 3, &digest).await.unwrap();
     assert!(!port.chunk(&upload.id, 3).await.unwrap().unwrap().stored);
@@ -94,7 +94,7 @@ async fn a_chunk_counts_once_it_is_stored(port: &dyn Uploads) {
 
 async fn what_is_removed_takes_nothing_more(port: &dyn Uploads) {
     let upload = upload("removed");
-    port.create(&upload).await.unwrap();
+    port.create(&upload).await.unwrap().unwrap();
     port.claim(&upload.id, 0, &Digest::of(b"x")).await.unwrap();
     assert!(port.remove(&upload.id).await.unwrap());
     assert!(!port.remove(&upload.id).await.unwrap());
@@ -105,7 +105,7 @@ async fn what_is_removed_takes_nothing_more(port: &dyn Uploads) {
 
 async fn completing_queues_one_job(port: &dyn Uploads, queue: &dyn Queue) {
     let upload = upload("complete");
-    port.create(&upload).await.unwrap();
+    port.create(&upload).await.unwrap().unwrap();
     let job = NewJob::first(upload.video.clone(), upload.original.clone(), String::new());
     let whole = Digest::of(b"film");
     let completions = (0..4).map(|_| port.complete(&upload.id, &whole, &job, UnixSeconds(5)));
@@ -121,7 +121,7 @@ async fn completing_queues_one_job(port: &dyn Uploads, queue: &dyn Queue) {
 
 async fn a_complete_upload_keeps_its_chunks_as_they_are(port: &dyn Uploads) {
     let upload = upload("closed");
-    port.create(&upload).await.unwrap();
+    port.create(&upload).await.unwrap().unwrap();
     for index in 0..2 {
         port.claim(&upload.id, index, &Digest::of(b"x"))
             .await
@@ -145,7 +145,7 @@ async fn those_whose_time_is_over_are_listed_longest_first(port: &dyn Uploads) {
             expires: UnixSeconds(expires),
             ..upload(name)
         };
-        port.create(&upload).await.unwrap();
+        port.create(&upload).await.unwrap().unwrap();
     }
     let listed = async |now, limit| -> Vec<String> {
         let expired = port.expired(UnixSeconds(now), limit).await.unwrap();

@@ -1,13 +1,18 @@
 //! The port: where uploads are remembered, so that any instance can take any chunk.
 
 use async_trait::async_trait;
-use contracts::{id::UploadId, time::UnixSeconds};
+use contracts::{
+    id::{UploadId, VideoId},
+    time::UnixSeconds,
+};
 use store::Digest;
 
+use self::quota::Over;
 use crate::{Error, jobs::NewJob};
 
 pub(crate) mod abandon;
 pub mod conformance;
+pub mod quota;
 mod session;
 pub(crate) mod sql;
 pub mod streams;
@@ -32,11 +37,12 @@ pub enum Claim {
 /// The memory of uploads, outside any process.
 #[async_trait]
 pub trait Uploads: Send + Sync {
-    /// Remembers a new upload, which receives.
+    /// Remembers a new upload, which receives, unless its owner has too much then: that is looked at in the same
+    /// transaction.
     ///
     /// # Errors
     /// [`Error::Database`], also when the id is taken.
-    async fn create(&self, upload: &Upload) -> Result<(), Error>;
+    async fn create(&self, upload: &Upload) -> Result<Result<(), Over>, Error>;
 
     /// Finds an upload.
     ///
@@ -102,4 +108,10 @@ pub trait Uploads: Send + Sync {
     /// # Errors
     /// [`Error::Database`].
     async fn remove(&self, id: &UploadId) -> Result<bool, Error>;
+
+    /// Forgets the upload that a film came by, or is coming by, and tells which it was: the film was taken away.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn release(&self, video: &VideoId) -> Result<Option<UploadId>, Error>;
 }

@@ -8,7 +8,10 @@ use contracts::{
 use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, TransactionTrait};
 use store::{Digest, Key};
 
-use super::{Chunk, Claim, State, Upload, Uploads, Way};
+use super::{
+    Chunk, Claim, State, Upload, Uploads, Way,
+    quota::{self, Over, Quota},
+};
 use crate::{
     Error,
     jobs::{self, NewJob},
@@ -19,11 +22,18 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Sql {
     db: DatabaseConnection,
+    site: Quota,
 }
 
 impl Sql {
-    pub(crate) const fn new(db: DatabaseConnection) -> Self {
-        Self { db }
+    pub(crate) fn new(db: DatabaseConnection) -> Self {
+        let site = Quota::default();
+        Self { db, site }
+    }
+
+    /// The same where owners have this quota, unless they have one of their own.
+    pub(crate) fn within(self, site: Quota) -> Self {
+        Self { site, ..self }
     }
 
     /// Keeps an upload's state as the statement found it until the statement is done.
@@ -34,8 +44,21 @@ impl Sql {
 
 #[async_trait]
 impl Uploads for Sql {
-    async fn create(&self, upload: &Upload) -> Result<(), Error> {
-        insert(&self.db, upload).await
+    async fn create(&self, upload: &Upload) -> Result<Result<(), Over>, Error> {
+        let transaction = self.db.begin().await?;
+        let claim = quota::Claim {
+            bytes: upload.size_bytes,
+            films: 1,
+        };
+        let owner = upload.owner.as_ref();
+        let admitted = quota::sql::admit(&transaction, owner, claim, self.site).await?;
+        if let Err(over) = admitted {
+            transaction.rollback().await?;
+            return Ok(Err(over));
+        }
+        insert(&transaction, upload).await?;
+        transaction.commit().await?;
+        Ok(Ok(()))
     }
 
     async fn find(&self, id: &UploadId) -> Result<Option<Upload>, Error> {
@@ -139,6 +162,19 @@ impl Uploads for Sql {
         let values = vec![id.as_str().into()];
         let changed = self.db.execute_raw(statement(sql, values)).await?;
         Ok(changed.rows_affected() == 1)
+    }
+
+    async fn release(&self, video: &VideoId) -> Result<Option<UploadId>, Error> {
+        let sql = "DELETE FROM ingest_uploads WHERE video = $1 RETURNING id";
+        let values = vec![video.as_str().into()];
+        let Some(row) = self.db.query_one_raw(statement(sql, values)).await? else {
+            return Ok(None);
+        };
+        let id = UploadId::parse(&row.try_get::<String>("", "id")?);
+        id.map(Some).map_err(|_| Error::Corrupt {
+            table: "ingest_uploads",
+            column: "id",
+        })
     }
 }
 

@@ -32,7 +32,7 @@ use crate::{
     replaced::{self, Replacements},
     schema::Migrations,
     texts::{self, Texts},
-    upload::{State, Upload, Way, sql::Sql, streams},
+    upload::{State, Upload, Way, quota, sql::Sql, streams},
 };
 
 mod subtitles;
@@ -116,6 +116,7 @@ struct House {
     _folder: TempDir,
     uploads: Arc<Sql>,
     streams: streams::sql::Sql,
+    quotas: quota::sql::Sql,
     videos: Arc<dyn Videos>,
     texts: Arc<dyn Texts>,
     keys: Arc<dyn Keys>,
@@ -167,8 +168,9 @@ impl House {
         };
         catalog.videos.create(new).await.unwrap();
         let uploads = Arc::new(Sql::new(catalog.connection().clone()));
-        uploads.create(&upload).await.unwrap();
+        uploads.create(&upload).await.unwrap().unwrap();
         let streams = streams::sql::Sql::new(catalog.connection().clone());
+        let quotas = quota::sql::Sql::new(catalog.connection().clone());
         Self {
             inner: store::open(&address("file", "store")).unwrap(),
             videos: Arc::clone(&catalog.videos),
@@ -182,6 +184,7 @@ impl House {
             _folder: folder,
             uploads,
             streams,
+            quotas,
             upload,
         }
     }
@@ -222,6 +225,8 @@ impl House {
                 chunk_size_bytes: 100,
             },
             upload_ttl: Duration::from_secs(1000),
+            quotas: Arc::new(self.quotas.clone()),
+            quota: Quota::default(),
             public_base: String::new(),
             control_base: String::new(),
             channels: Arc::clone(&self.channels),

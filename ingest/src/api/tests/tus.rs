@@ -33,7 +33,12 @@ async fn left(house: &House) -> Upload {
         parts: Vec::new(),
         became: None,
     };
-    house.streams.create(&stream, LONG_AGO).await.unwrap();
+    house
+        .streams
+        .create(&stream, LONG_AGO)
+        .await
+        .unwrap()
+        .unwrap();
     let piece = Piece {
         start_bytes: 0,
         size_bytes: FILM.len() as u64,

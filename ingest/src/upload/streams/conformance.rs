@@ -35,7 +35,7 @@ async fn a_stream_is_found_as_it_was_made(port: &dyn Streams, uploads: &dyn Uplo
     let mut told = stream("told", Kind::Partial);
     told.upload.owner = Some(UserId::parse("ann").unwrap());
     told.metadata = "filename YQ==,x".to_owned();
-    port.create(&told, NOW).await.unwrap();
+    port.create(&told, NOW).await.unwrap().unwrap();
     let found = port.find(&told.upload.id).await.unwrap().unwrap();
     assert_eq!(found.upload, told.upload);
     assert_eq!((found.kind, found.arrived_bytes), (Kind::Partial, 0));
@@ -99,7 +99,7 @@ async fn a_piece_takes_the_place_of_a_shorter_one(port: &dyn Streams) {
 
 async fn what_does_not_receive_takes_nothing(port: &dyn Streams, uploads: &dyn Uploads) {
     let complete = stream("closed", Kind::Whole);
-    port.create(&complete, NOW).await.unwrap();
+    port.create(&complete, NOW).await.unwrap().unwrap();
     let upload = complete.upload;
     let job = NewJob::first(upload.video, upload.original, String::new());
     let whole = Digest::of(b"");
@@ -220,7 +220,7 @@ async fn whole_ones_that_nobody_is_at_are_taken_up_once(port: &dyn Streams, uplo
 
 async fn begun(port: &dyn Streams, name: &str, kind: Kind) -> UploadId {
     let stream = stream(name, kind);
-    port.create(&stream, NOW).await.unwrap();
+    port.create(&stream, NOW).await.unwrap().unwrap();
     stream.upload.id
 }
 

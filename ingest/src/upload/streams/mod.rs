@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use contracts::{id::UploadId, time::UnixSeconds};
 use store::{Key, Part};
 
-use super::Upload;
+use super::{Upload, quota::Over};
 use crate::Error;
 
 pub mod conformance;
@@ -100,16 +100,19 @@ pub enum Concatenated {
     Before(UploadId),
     /// This part is not whole, no part, or was put together with others.
     Unready(UploadId),
+    /// The owner has too much.
+    Over(Over),
 }
 
 /// The memory of uploads whose bytes come in order, outside any process.
 #[async_trait]
 pub trait Streams: Send + Sync {
-    /// Remembers a new upload, which receives.
+    /// Remembers a new upload, which receives, unless its owner has too much then: that is looked at in the same
+    /// transaction.
     ///
     /// # Errors
     /// [`Error::Database`], also when the id is taken.
-    async fn create(&self, stream: &Stream, now: UnixSeconds) -> Result<(), Error>;
+    async fn create(&self, stream: &Stream, now: UnixSeconds) -> Result<Result<(), Over>, Error>;
 
     /// Finds an upload.
     ///

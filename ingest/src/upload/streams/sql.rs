@@ -9,18 +9,42 @@ use super::{Concatenated, Kind, Piece, Running, Stream, Streams};
 use crate::{
     Error,
     schema::{integer, natural, on_server, statement},
-    upload::sql::{insert, upload},
+    upload::{
+        quota::{self, Over, Quota},
+        sql::{insert, upload},
+    },
 };
 
 /// The memory of such uploads in the tables `ingest_streams` and `ingest_pieces`, beside `ingest_uploads`.
 #[derive(Clone)]
 pub(crate) struct Sql {
     db: DatabaseConnection,
+    site: Quota,
 }
 
 impl Sql {
-    pub(crate) const fn new(db: DatabaseConnection) -> Self {
-        Self { db }
+    pub(crate) fn new(db: DatabaseConnection) -> Self {
+        let site = Quota::default();
+        Self { db, site }
+    }
+
+    /// The same where owners have this quota, unless they have one of their own.
+    pub(crate) fn within(self, site: Quota) -> Self {
+        Self { site, ..self }
+    }
+
+    /// Whether an upload may begin beside what its owner has.
+    async fn admit(
+        &self,
+        transaction: &impl ConnectionTrait,
+        stream: &Stream,
+    ) -> Result<Result<(), Over>, Error> {
+        let claim = quota::Claim {
+            bytes: stream.upload.size_bytes,
+            films: u64::from(stream.kind != Kind::Partial),
+        };
+        let owner = stream.upload.owner.as_ref();
+        quota::sql::admit(transaction, owner, claim, self.site).await
     }
 
     async fn ids(&self, sql: &str, values: Vec<Value>) -> Result<Vec<UploadId>, Error> {
@@ -44,11 +68,15 @@ impl Sql {
 
 #[async_trait]
 impl Streams for Sql {
-    async fn create(&self, stream: &Stream, now: UnixSeconds) -> Result<(), Error> {
+    async fn create(&self, stream: &Stream, now: UnixSeconds) -> Result<Result<(), Over>, Error> {
         let transaction = self.db.begin().await?;
+        if let Err(over) = self.admit(&transaction, stream).await? {
+            transaction.rollback().await?;
+            return Ok(Err(over));
+        }
         enter(&transaction, stream, now).await?;
         transaction.commit().await?;
-        Ok(())
+        Ok(Ok(()))
     }
 
     async fn find(&self, id: &UploadId) -> Result<Option<Stream>, Error> {
@@ -125,6 +153,11 @@ impl Streams for Sql {
                 transaction.rollback().await?;
                 return self.unready(whole, part).await;
             }
+        }
+        // The parts count as the whole from here on.
+        if let Err(over) = self.admit(&transaction, whole).await? {
+            transaction.rollback().await?;
+            return Ok(Concatenated::Over(over));
         }
         enter(&transaction, whole, now).await?;
         let mut start_bytes = 0;
