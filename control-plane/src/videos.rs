@@ -34,9 +34,11 @@ pub(crate) struct Film {
     playlist_url: String,
     /// `uploading`, `processing`, `ready` or `failed`.
     state: &'static str,
+    /// Whether it can be watched: it is ready, or its first renditions are there while the others are made.
+    playable: bool,
     /// `public`, `unlisted` or `private`.
     privacy: &'static str,
-    /// Length in seconds, once it is ready.
+    /// Length in seconds, once it is playable.
     duration_s: Option<f64>,
     /// When its upload began, in Unix seconds.
     created_unix_s: u64,
@@ -52,7 +54,10 @@ pub(crate) struct Status {
     state: &'static str,
     /// 0 to 100; it only rises.
     progress: u8,
-    /// Why it failed, for its publisher.
+    /// Whether it can be watched. A film of which some renditions are there, and the others are being made, is
+    /// `processing` and playable.
+    playable: bool,
+    /// Why it failed, for its publisher; or, of a film that is ready, why it has fewer renditions than it was to have.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -112,6 +117,7 @@ pub(crate) async fn show(
         playlist_url: format!("{}/v/{}/master.m3u8", app.public_base, video.id),
         video_id: video.id.to_string(),
         duration_s: seconds(&video),
+        playable: video.is_playable(),
         title: video.title,
         state: video.state.as_str(),
         privacy: video.privacy.as_str(),
@@ -131,6 +137,7 @@ pub(crate) async fn status(
         video_id: video.id.to_string(),
         state: video.state.as_str(),
         progress: video.progress,
+        playable: video.is_playable(),
         reason: video.failure,
     }))
 }

@@ -20,6 +20,7 @@ pub async fn all(videos: &dyn Videos) {
     a_film_is_moved_on_once_and_repeating_changes_nothing(videos).await;
     progress_only_rises_and_only_while_processing(videos).await;
     of_two_changes_at_once_one_wins(videos).await;
+    a_film_may_be_watched_while_it_is_processed(videos).await;
     a_failed_film_says_why_and_stays_failed(videos).await;
     only_public_and_ready_films_are_listed_in_pages(videos).await;
     a_deleted_film_is_gone_for_good_and_found_until_its_media_are(videos).await;
@@ -151,6 +152,69 @@ async fn progress_only_rises_and_only_while_processing(videos: &dyn Videos) {
     assert_eq!(seen(40).await, 40);
     assert_eq!(seen(30).await, 40);
     assert_eq!(seen(100).await, 99, "only a published film is done");
+}
+
+async fn a_film_may_be_watched_while_it_is_processed(videos: &dyn Videos) {
+    let playable = |duration_ms| Event::Playable { duration_ms };
+    let left = || Event::Left {
+        reason: "no room".into(),
+    };
+    let made = make(videos, "early", Privacy::Public).await;
+    assert!(!made.is_playable());
+    let too_soon = videos.advance(&made.id, playable(1)).await;
+    assert!(matches!(too_soon, Err(Error::Refused { .. })));
+    let uploaded = videos.advance(&made.id, Event::Uploaded).await;
+    assert!(!uploaded.expect("an upload ends").is_playable());
+    let alone = videos.advance(&made.id, left()).await;
+    assert!(
+        matches!(alone, Err(Error::Refused { .. })),
+        "nothing is there"
+    );
+    videos.progress(&made.id, 30).await.expect("progress");
+    for duration_ms in [5000, 7000] {
+        let shown = videos.advance(&made.id, playable(duration_ms)).await;
+        let shown = shown.expect("first renditions are there");
+        assert!(shown.is_playable());
+        assert_eq!(
+            (shown.state, shown.progress, shown.duration_ms),
+            (State::Processing, 30, Some(5000))
+        );
+        assert_eq!(
+            videos.find(&made.id).await.expect("find"),
+            Some(shown.clone())
+        );
+        let listed = videos.list(None, 100).await.expect("list");
+        assert!(listed.contains(&shown), "it can be watched");
+    }
+    let again = videos.advance(&made.id, Event::Uploaded).await;
+    assert!(again.expect("a worker begins anew").is_playable());
+    let stays = videos.advance(&made.id, left()).await.expect("it stays");
+    assert_eq!((stays.state, stays.progress), (State::Ready, 100));
+    assert_eq!(stays.failure.as_deref(), Some("no room"));
+    let second = make(videos, "early2", Privacy::Public).await;
+    for event in [
+        Event::Uploaded,
+        playable(5000),
+        Event::Published { duration_ms: 5010 },
+    ] {
+        videos
+            .advance(&second.id, event)
+            .await
+            .expect("in this order");
+    }
+    let whole = videos.find(&second.id).await.expect("find");
+    let whole = whole.expect("it is there");
+    assert_eq!(
+        (whole.state, whole.progress, whole.duration_ms),
+        (State::Ready, 100, Some(5010))
+    );
+    for id in [&made.id, &second.id] {
+        videos
+            .advance(id, Event::Deleted)
+            .await
+            .expect("any film is deleted");
+        videos.erased(id).await.expect("nothing is left");
+    }
 }
 
 async fn a_failed_film_says_why_and_stays_failed(videos: &dyn Videos) {

@@ -28,14 +28,26 @@ pub struct Video {
     pub state: State,
     /// How much of its making is done, 0 to 100.
     pub progress: u8,
-    /// Why it failed, in words for its publisher.
+    /// Why it failed, or why it has fewer renditions than it was to have, in words for its publisher.
     pub failure: Option<String>,
-    /// Its length in milliseconds, once it is ready.
+    /// Its length in milliseconds, once it is playable.
     pub duration_ms: Option<u64>,
     /// When its upload began.
     pub created: UnixSeconds,
     /// When it was last changed.
     pub updated: UnixSeconds,
+}
+
+impl Video {
+    /// Whether it can be watched: it is ready, or its first renditions are there while the others are made.
+    #[must_use]
+    pub const fn is_playable(&self) -> bool {
+        match self.state {
+            State::Ready => true,
+            State::Processing => self.duration_ms.is_some(),
+            State::Uploading | State::Failed | State::Deleted => false,
+        }
+    }
 }
 
 /// A film that is to be made.
@@ -64,7 +76,8 @@ pub trait Videos: Send + Sync {
     async fn list(&self, after: Option<&VideoId>, limit: u32) -> Result<Vec<Video>, Error>;
 
     /// Moves a film on. Atomic: of two that move it at once, the second sees what the first did.
-    /// Repeating the event that led to the present state changes nothing and succeeds.
+    /// Repeating the event that led to the present state changes nothing and succeeds. [`Event::Left`] is
+    /// refused for a film that cannot be watched.
     async fn advance(&self, id: &VideoId, event: Event) -> Result<Video, Error>;
 
     /// Notes progress of a film that is being processed. It only rises; a smaller one, or one of a

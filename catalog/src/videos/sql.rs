@@ -76,13 +76,20 @@ impl Videos for Sql {
     }
 
     async fn list(&self, after: Option<&VideoId>, limit: u32) -> Result<Vec<Video>, Error> {
+        // As `Video::is_playable` says.
+        let playable = Condition::any()
+            .add(Column::State.eq(State::Ready.as_str()))
+            .add(
+                Condition::all()
+                    .add(Column::State.eq(State::Processing.as_str()))
+                    .add(Column::DurationMs.is_not_null()),
+            );
         let mut query = Entity::find()
-            .filter(Column::State.eq(State::Ready.as_str()))
+            .filter(playable)
             .filter(Column::Privacy.eq(Privacy::Public.as_str()));
         if let Some(after) = after {
             // Only a film that could have been listed is a mark.
-            let listed =
-                |video: &Video| video.state == State::Ready && video.privacy == Privacy::Public;
+            let listed = |video: &Video| video.is_playable() && video.privacy == Privacy::Public;
             let Some(mark) = self.find(after).await?.filter(listed) else {
                 return Ok(Vec::new());
             };
@@ -230,8 +237,12 @@ pub async fn advance(
         let Ok(next) = before.state.next(&event) else {
             return Err(refused);
         };
-        if next == before.state {
+        let is_news = matches!(event, Event::Playable { .. }) && before.duration_ms.is_none();
+        if next == before.state && !is_news {
             return Ok(before);
+        }
+        if matches!(event, Event::Left { .. }) && !before.is_playable() {
+            return Err(refused);
         }
         let after = moved(before.clone(), next, &event, now);
         let mut change = Entity::update_many();
@@ -268,6 +279,11 @@ fn moved(before: Video, next: State, event: &Event, now: UnixSeconds) -> Video {
     match event {
         Event::Uploaded => after.progress = 0,
         Event::Deleted => {}
+        Event::Playable { duration_ms } => after.duration_ms = Some(*duration_ms),
+        Event::Left { reason } => {
+            after.progress = 100;
+            after.failure = Some(words(reason));
+        }
         Event::Published { duration_ms } => {
             after.progress = 100;
             after.duration_ms = Some(*duration_ms);

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum State {
     /// Bytes are arriving.
     Uploading,
-    /// All bytes are there; renditions are being made.
+    /// All bytes are there; renditions are being made. Some may be there to be watched already.
     Processing,
     /// It can be watched.
     Ready,
@@ -22,10 +22,20 @@ pub enum State {
 pub enum Event {
     /// The upload is complete and its digest is right.
     Uploaded,
+    /// Its first renditions are in the store, and can be watched while the others are made.
+    Playable {
+        /// Its length in milliseconds.
+        duration_ms: u64,
+    },
     /// Its renditions are in the store, and so is the note that names them.
     Published {
         /// Its length in milliseconds.
         duration_ms: u64,
+    },
+    /// Nothing is made beside what can be watched already; that stays.
+    Left {
+        /// Why, in words for its publisher.
+        reason: String,
     },
     /// It cannot be made.
     Failed {
@@ -57,8 +67,10 @@ impl State {
     /// that has failed is deleted at most, and nothing leads out of that.
     pub const fn next(self, event: &Event) -> Result<Self, Refused> {
         match (self, event) {
-            (Self::Uploading | Self::Processing, Event::Uploaded) => Ok(Self::Processing),
-            (Self::Processing | Self::Ready, Event::Published { .. }) => Ok(Self::Ready),
+            (Self::Uploading | Self::Processing, Event::Uploaded)
+            | (Self::Processing, Event::Playable { .. }) => Ok(Self::Processing),
+            (Self::Processing | Self::Ready, Event::Published { .. })
+            | (Self::Processing, Event::Left { .. }) => Ok(Self::Ready),
             (Self::Uploading | Self::Processing | Self::Failed, Event::Failed { .. }) => {
                 Ok(Self::Failed)
             }
@@ -121,9 +133,11 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_order_of_events_leads_back(events in proptest::collection::vec(0..4_usize, 0..12)) {
+        fn no_order_of_events_leads_back(events in proptest::collection::vec(0..6_usize, 0..12)) {
             let all = [
                 Event::Uploaded,
+                Event::Playable { duration_ms: 1 },
+                Event::Left { reason: "x".into() },
                 Event::Published { duration_ms: 1 },
                 Event::Failed { reason: "x".into() },
                 Event::Deleted,

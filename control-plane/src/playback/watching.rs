@@ -3,7 +3,7 @@
 use catalog::rules::Rules;
 use catalog::sessions::{Cut, Ending, Session, Watched};
 use catalog::users::Role;
-use catalog::videos::{State, Video};
+use catalog::videos::Video;
 use contracts::asset::Privacy;
 use contracts::id::{UserId, VideoId};
 use contracts::time::UnixSeconds;
@@ -27,7 +27,7 @@ pub(crate) struct Admitted {
 }
 
 impl App {
-    /// A film that is ready and that whoever asks may watch now.
+    /// A film that can be watched and that whoever asks may watch now.
     pub(crate) async fn admitted(
         &self,
         id: &str,
@@ -51,7 +51,7 @@ impl App {
             Verdict::NotEntitled(from) => return Err(problem::not_entitled(from)),
             Verdict::Hidden => return Err(Problem::no_video()),
         };
-        if video.state != State::Ready {
+        if !video.is_playable() {
             let (state, reason) = (video.state.as_str(), video.failure.as_deref());
             return Err(problem::not_ready(&video.id, state, video.progress, reason));
         }

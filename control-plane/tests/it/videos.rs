@@ -17,7 +17,7 @@ async fn a_film_is_shown_with_its_logical_address() {
         let playlist = format!("http://{}/v/film1/master.m3u8", house.running.listen);
         assert_eq!(
             film,
-            json!({"video_id": "film1", "title": "Film <film1>", "playlist_url": playlist, "state": "ready",
+            json!({"video_id": "film1", "title": "Film <film1>", "playlist_url": playlist, "state": "ready", "playable": true,
                 "privacy": "unlisted", "duration_s": 10.001, "created_unix_s": NOW, "views": 0})
         );
     }
@@ -31,21 +31,51 @@ async fn a_publisher_sees_the_state_change_and_why_it_failed() {
     let status = async || json(house.get("/v1/videos/film1/status").await, 200).await;
     assert_eq!(
         status().await,
-        json!({"video_id": "film1", "state": "uploading", "progress": 0})
+        json!({"video_id": "film1", "state": "uploading", "progress": 0, "playable": false})
     );
     let videos = &house.catalog.videos;
     videos.advance(&id, Event::Uploaded).await.unwrap();
     videos.progress(&id, 41).await.unwrap();
     assert_eq!(
         status().await,
-        json!({"video_id": "film1", "state": "processing", "progress": 41})
+        json!({"video_id": "film1", "state": "processing", "progress": 41, "playable": false})
     );
     let reason = "The file holds no picture.".to_owned();
     videos.advance(&id, Event::Failed { reason }).await.unwrap();
     assert_eq!(
         status().await,
-        json!({"video_id": "film1", "state": "failed", "progress": 41, "reason": "The file holds no picture."})
+        json!({"video_id": "film1", "state": "failed", "progress": 41, "playable": false, "reason": "The file holds no picture."})
     );
+}
+
+#[tokio::test]
+async fn a_film_is_watched_and_listed_while_its_other_renditions_are_made() {
+    let house = House::start().await;
+    house.upload("film1", Privacy::Public).await;
+    let id = VideoId::parse("film1").unwrap();
+    let videos = &house.catalog.videos;
+    videos.advance(&id, Event::Uploaded).await.unwrap();
+    let start = async || {
+        let body = json!({"video_id": "film1"});
+        let asked = house.post("/v1/playback/start", &body).send().await;
+        asked.unwrap()
+    };
+    problem(start().await, 409, "video-not-ready").await;
+    let playable = Event::Playable { duration_ms: 5000 };
+    videos.advance(&id, playable).await.unwrap();
+    let status = json(house.get("/v1/videos/film1/status").await, 200).await;
+    assert_eq!(
+        status,
+        json!({"video_id": "film1", "state": "processing", "progress": 0, "playable": true})
+    );
+    let film = json(house.get("/v1/videos/film1").await, 200).await;
+    assert_eq!(
+        (&film["playable"], &film["duration_s"]),
+        (&json!(true), &json!(5.0))
+    );
+    assert!(start().await.status().is_success());
+    let listed = json(house.get("/v1/videos").await, 200).await;
+    assert_eq!(listed["videos"][0]["video_id"], "film1");
 }
 
 #[tokio::test]
