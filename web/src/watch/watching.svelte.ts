@@ -35,6 +35,8 @@ export class Watching {
   player: Engine['name'] | null = $state(null)
   /** What the viewer should know about where the film comes from. */
   notice: string | null = $state(null)
+  /** Whether further qualities are still being made. */
+  growing = $state(false)
   /** The place that plays. */
   source: Source | null = $state.raw(null)
 
@@ -122,6 +124,12 @@ export class Watching {
       }
     }
     if (this.playback === null || this.closed.signal.aborted) return
+    api.status(this.id).then(
+      ({ state }) => (this.growing = state === 'processing'),
+      () => {
+        // A remark is missing then, no more.
+      },
+    )
     const { manifests, poster, heartbeat, licences } = this.playback
     this.licences = licences === null ? null : new Licences(licences, api.renewLicence)
     this.pass = new Pass()
