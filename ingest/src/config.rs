@@ -93,6 +93,10 @@ pub struct Config {
     /// further one has all rungs, and takes about twice the work of H.264 at half its size or more;
     /// both take as much more room. Default `["h264"]`.
     pub codecs: Vec<Codec>,
+    /// Whether a film can be watched before its ladder is made, where its own picture and sound can be
+    /// served as they are: H.264 and AAC-LC in MP4 or Matroska, with key pictures every two seconds. They
+    /// then stay in the film, beside the ladder or in place of its largest rung. Default `true`.
+    pub early: bool,
     /// The longest film, 1 s to 48 h. A longer one may take as much more time to encode and room to
     /// keep. Default `12h`.
     pub max_duration: Span,
@@ -133,6 +137,7 @@ impl Default for Config {
             ffmpeg: "ffmpeg".to_owned(),
             ffprobe: "ffprobe".to_owned(),
             codecs: vec![Codec::H264],
+            early: true,
             max_duration: Span::seconds(12 * 3600),
             encode_time: Span::seconds(12 * 3600),
             encode_memory: ByteSize::mib(16 << 10),
@@ -227,6 +232,7 @@ impl Config {
                 ffprobe: self.ffprobe.into(),
                 longest: self.max_duration.0,
                 codecs: self.codecs,
+                early: self.early,
                 stretch: self.stretch.0,
                 limits: child::Limits {
                     time: self.encode_time.0,

@@ -225,6 +225,7 @@ impl Parts {
                 metrics: self.metrics.clone(),
                 workers: Arc::clone(&self.workers),
             },
+            feed: Arc::clone(&self.catalog.feed),
             clock: Arc::clone(&self.clock),
             patience: settings.patience,
             metrics: self.metrics.clone(),

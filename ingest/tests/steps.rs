@@ -277,16 +277,17 @@ impl Drop for Worker {
     }
 }
 
-async fn killed_at(pattern: &str) -> (House, VideoId) {
+/// A house without workers, in which one died at that step of a film.
+async fn killed_at(pattern: &str, source: &[u8]) -> (House, VideoId) {
     let folder = tempfile::tempdir().unwrap();
     let program = stalling(folder.path(), &format!("*.{pattern}/room"));
-    let mut house = House::with(|config| {
+    let house = House::with(|config| {
         sharing(config);
         config.workers = 0;
         config.lease = Span::seconds(3);
     })
     .await;
-    let id = house.upload(&test_film()).await;
+    let id = house.upload(source).await;
     let mut config = house.config.clone();
     config.workers = 2;
     config.ffmpeg = program.display().to_string();
@@ -301,13 +302,39 @@ async fn killed_at(pattern: &str) -> (House, VideoId) {
         looks.tick().await;
     }
     drop(worker);
-    assert!(
-        house.asset(&id).await.is_none(),
-        "nothing is shown of {pattern}"
-    );
-    house.config.workers = 2;
-    house.restart().await;
     (house, id)
+}
+
+/// A film that can be watched while its ladder is made.
+fn fitting_film() -> Vec<u8> {
+    film(
+        "-f lavfi -i testsrc2=s=426x240:r=25:d=12 -f lavfi -i sine=440:d=12 -preset ultrafast \
+         -pix_fmt yuv420p -crf 40 -g 50 -c:a aac",
+        "a.mp4",
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_that_is_watched_before_it_is_made_stays_so_when_its_workers_are_killed() {
+    for pattern in ["chunk.1.2", "finish.0.2"] {
+        let (mut house, id) = killed_at(pattern, &fitting_film()).await;
+        let video = house.catalog.videos.find(&id).await.unwrap().unwrap();
+        assert!(video.is_playable() && video.state == State::Processing);
+        let first = house.asset(&id).await.unwrap();
+        assert_eq!(names(&first), "source audio-und", "{pattern}");
+        let picture = std::fs::read(house.mezzanine(&first, 0)).unwrap();
+        house.config.workers = 2;
+        house.restart().await;
+        let video = house.settled(&id).await;
+        assert_eq!(video.state, State::Ready, "{pattern}: {:?}", video.failure);
+        let asset = house.asset(&id).await.unwrap();
+        assert_eq!(names(&asset), "144p source audio-und", "{pattern}");
+        assert_eq!(
+            std::fs::read(house.mezzanine(&asset, 1)).unwrap(),
+            picture,
+            "{pattern}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -319,7 +346,11 @@ async fn a_worker_that_is_killed_at_any_step_is_followed_by_another_and_the_film
         "sound.0.2",
         "finish.0.2",
     ] {
-        let (house, id) = killed_at(pattern).await;
+        let (mut house, id) = killed_at(pattern, &test_film()).await;
+        let shown = house.asset(&id).await;
+        assert!(shown.is_none(), "nothing is shown of {pattern}");
+        house.config.workers = 2;
+        house.restart().await;
         let video = house.settled(&id).await;
         assert_eq!(video.state, State::Ready, "{pattern}: {:?}", video.failure);
         let asset = house.asset(&id).await.unwrap();

@@ -102,6 +102,8 @@ async fn what_is_given_back_waits_until_it_is_due(port: &dyn Queue) {
 async fn what_is_buried_stays_so(port: &dyn Queue) {
     port.add(&new("dead"), at(500)).await.unwrap();
     let job = port.take(at(500), LEASE).await.unwrap().unwrap();
+    let left = port.leave(&job, "no film", at(500)).await.unwrap();
+    assert!(!left, "there is nothing that could stay");
     assert!(port.bury(&job, "no film", at(500)).await.unwrap());
     assert_eq!(port.take(at(9000), LEASE).await.unwrap(), None);
     assert_eq!(port.counts(at(9000)).await.unwrap().dead, 1);

@@ -196,6 +196,13 @@ pub trait Queue: Send + Sync {
     /// [`Error::Database`], [`Error::Catalog`].
     async fn bury(&self, job: &Job, reason: &str, now: UnixSeconds) -> Result<bool, Error>;
 
+    /// The same for a film that can be watched, which stays as it is and is no more to be made. `false` for
+    /// one that cannot, too.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Catalog`].
+    async fn leave(&self, job: &Job, reason: &str, now: UnixSeconds) -> Result<bool, Error>;
+
     /// Gives up every job of a video that is not done, whoever holds it; tells how many.
     ///
     /// # Errors

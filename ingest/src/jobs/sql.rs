@@ -65,6 +65,16 @@ impl Sql {
     }
 }
 
+/// Gives up a job that is held, and every other of its video; `false` when it is held no more.
+async fn give_up(db: &impl ConnectionTrait, job: &Job, reason: &str) -> Result<bool, Error> {
+    let values = vec![words(reason).into()];
+    if !Sql::change_in(db, job, "state = 'dead', reason = $5", values).await? {
+        return Ok(false);
+    }
+    cancel(db, &job.video, reason).await?;
+    Ok(true)
+}
+
 /// Gives up every job of a video that is not done.
 async fn cancel(db: &impl ConnectionTrait, video: &VideoId, reason: &str) -> Result<u64, Error> {
     let sql = "UPDATE ingest_jobs SET state = 'dead', reason = $2 \
@@ -199,17 +209,30 @@ impl Queue for Sql {
 
     async fn bury(&self, job: &Job, reason: &str, now: UnixSeconds) -> Result<bool, Error> {
         let transaction = self.db.begin().await?;
-        let values = vec![words(reason).into()];
-        let set = "state = 'dead', reason = $5";
-        if !Self::change_in(&transaction, job, set, values).await? {
+        if !give_up(&transaction, job, reason).await? {
             return Ok(false);
         }
-        cancel(&transaction, &job.video, reason).await?;
         let reason = reason.to_owned();
         let failed = Event::Failed { reason };
         match videos::sql::advance(&transaction, &job.video, failed, now).await {
             // One that was deleted, or is whole, stays so.
             Ok(_) | Err(catalog::Error::NoVideo(_) | catalog::Error::Refused { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    async fn leave(&self, job: &Job, reason: &str, now: UnixSeconds) -> Result<bool, Error> {
+        let transaction = self.db.begin().await?;
+        if !give_up(&transaction, job, reason).await? {
+            return Ok(false);
+        }
+        let reason = reason.to_owned();
+        let left = Event::Left { reason };
+        match videos::sql::advance(&transaction, &job.video, left, now).await {
+            Ok(_) => {}
+            Err(catalog::Error::NoVideo(_) | catalog::Error::Refused { .. }) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
         transaction.commit().await?;

@@ -2,8 +2,11 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use catalog::videos::{Event, State, Video, Videos};
-use contracts::time::UnixSeconds;
+use catalog::{
+    feed::Feed,
+    videos::{Event, State, Video, Videos},
+};
+use contracts::{id::VideoId, time::UnixSeconds};
 use futures_util::FutureExt;
 use runtime::{clock::Clock, shutdown::Shutdown};
 use tokio::{
@@ -13,7 +16,7 @@ use tokio::{
 
 use super::{Job, Queue};
 use crate::{
-    Error,
+    Error, erasing,
     metrics::Metrics,
     pipeline::{Failure, Outcome, Pipeline},
 };
@@ -37,6 +40,7 @@ pub(crate) struct Worker {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) videos: Arc<dyn Videos>,
     pub(crate) pipeline: Pipeline,
+    pub(crate) feed: Arc<dyn Feed>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) patience: Patience,
     pub(crate) metrics: Metrics,
@@ -124,7 +128,7 @@ impl Worker {
             Err(catalog::Error::Refused { state, .. }) => {
                 match state {
                     State::Ready => self.pipeline.clear(job).await?,
-                    State::Failed => self.pipeline.publishing.forget(&job.video).await?,
+                    State::Failed => self.forget(&job.video).await?,
                     // What an earlier attempt wrote after the film was erased.
                     State::Deleted => self.pipeline.publishing.erase(&job.video).await?,
                     State::Uploading | State::Processing => {}
@@ -191,7 +195,7 @@ impl Worker {
     async fn retry(&self, job: &Job, error: &Error) -> Result<(), Error> {
         if job.failures + 1 >= self.patience.attempts {
             tracing::error!(video.id = %job.video, %error, "giving {} up", job.video);
-            if self.give_up(job, INTERNAL).await? {
+            if self.leave(job).await? || self.give_up(job, INTERNAL).await? {
                 self.metrics.failed("internal");
             }
             return Ok(());
@@ -211,8 +215,30 @@ impl Worker {
             return Ok(false);
         }
         tracing::info!(video.id = %job.video, reason, "{} failed: {reason}", job.video);
-        self.pipeline.publishing.forget(&job.video).await?;
+        self.forget(&job.video).await?;
         Ok(true)
+    }
+
+    /// Gives up what is not done of a film that can be watched, which stays as it is; `false` for a film
+    /// that cannot, or when the job is held no more.
+    async fn leave(&self, job: &Job) -> Result<bool, Error> {
+        if !self.queue.leave(job, LEFT, self.clock.now()).await? {
+            return Ok(false);
+        }
+        self.pipeline.publishing.sweep(&job.video).await?;
+        Ok(true)
+    }
+
+    /// Removes what is kept of a film that failed; of one that was shown, from caches too.
+    async fn forget(&self, video: &VideoId) -> Result<(), Error> {
+        self.pipeline.publishing.forget(video).await?;
+        let film = self.videos.find(video).await?;
+        let was_shown = film.is_some_and(|film| film.duration_ms.is_some());
+        if was_shown && self.feed.extent().await?.is_some() {
+            let purge = erasing::purge(video)?;
+            self.feed.append(&[purge], self.clock.now()).await?;
+        }
+        Ok(())
     }
 
     fn lost(&self, job: &Job) {
@@ -221,5 +247,7 @@ impl Worker {
     }
 }
 
+/// What a publisher is told when the fault is not theirs, and their film can be watched all the same.
+const LEFT: &str = "only the film as it was sent can be watched: processing failed on our side several times; ask the operator to look into the log";
 /// What a publisher is told when the fault is not theirs.
 const INTERNAL: &str = "processing failed on our side several times; the file is kept, ask the operator to look into the log";

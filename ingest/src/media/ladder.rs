@@ -83,6 +83,19 @@ impl Ladder {
         self
     }
 
+    /// The same without that rung.
+    #[must_use]
+    pub fn without(mut self, id: &RenditionId) -> Self {
+        self.rungs.retain(|rung| rung.id != *id);
+        self
+    }
+
+    /// Whether that rendition is one of its rungs.
+    #[must_use]
+    pub fn holds(&self, id: &RenditionId) -> bool {
+        self.rungs.iter().any(|rung| rung.id == *id)
+    }
+
     /// The largest rung in H.264.
     #[must_use]
     pub fn largest(&self) -> Option<&Rung> {

@@ -19,6 +19,9 @@ pub struct Sound {
     pub turn: u32,
     /// Its name in the file, where there are several of its language.
     pub label: Option<String>,
+    /// Whether its coded form is one that every player takes: AAC-LC of one channel or two.
+    #[serde(default)]
+    pub as_is: bool,
 }
 
 impl Sound {
@@ -68,6 +71,7 @@ pub(super) fn choose(streams: &[&Stream]) -> Vec<Sound> {
             language,
             turn: turn.saturating_add(1),
             label,
+            as_is: stream.is_plain_sound(),
         });
     }
     let several: HashSet<Option<String>> = sounds

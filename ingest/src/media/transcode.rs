@@ -93,13 +93,7 @@ impl Order<'_> {
             height: Some(rung.height),
             ..Rendition::new(rung.id.clone(), Kind::Video)
         });
-        let sounds = self.sounds().iter().filter_map(|sound| {
-            Some(Rendition {
-                language: sound.language.clone(),
-                label: sound.label.clone(),
-                ..Rendition::new(sound_id(sound)?, Kind::Audio)
-            })
-        });
+        let sounds = self.sounds().iter().filter_map(sound);
         pictures
             .chain(sounds)
             .map(|rendition| Mezzanine {
@@ -309,13 +303,18 @@ impl Order<'_> {
     }
 }
 
-fn sound_id(sound: &Sound) -> Option<RenditionId> {
+/// What a sound is published as.
+pub(super) fn sound(sound: &Sound) -> Option<Rendition> {
     let language = sound.language.as_deref().unwrap_or("und");
     let id = match sound.turn {
         1 => format!("audio-{language}"),
         turn => format!("audio-{language}-{turn}"),
     };
-    RenditionId::parse(&id).ok()
+    Some(Rendition {
+        language: sound.language.clone(),
+        label: sound.label.clone(),
+        ..Rendition::new(RenditionId::parse(&id).ok()?, Kind::Audio)
+    })
 }
 
 pub(super) fn settle(end: End, limits: Limits) -> Result<(), Fault> {
@@ -348,10 +347,10 @@ pub(super) fn words(line: &str) -> Vec<OsString> {
 }
 
 /// Nothing of the source's own labels and chapters.
-const BARE: &str = "-map_metadata -1 -map_chapters -1";
+pub(super) const BARE: &str = "-map_metadata -1 -map_chapters -1";
 /// Fragments, whose edit list tells where presentation starts: reordered pictures and the sound
 /// encoder's priming both come before 0.
-const FRAGMENTED: &str = "-use_editlist 1 -movflags +cmaf+delay_moov";
+pub(super) const FRAGMENTED: &str = "-use_editlist 1 -movflags +cmaf+delay_moov";
 /// How far before a stretch reading begins: filters look back, and key pictures may be shown later than
 /// pictures that follow them.
 const RUN_UP: Duration = Duration::from_secs(2);
@@ -393,6 +392,7 @@ mod tests {
             language: None,
             turn: 1,
             label: None,
+            as_is: false,
         });
         let order = Order {
             source: Path::new("source"),

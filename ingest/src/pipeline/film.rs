@@ -11,11 +11,11 @@ use std::{
 use bytes::Bytes;
 use catalog::videos::{State, Video};
 use contracts::{
-    asset::{Asset, Kind},
+    asset::{Asset, Kind, Thumbs},
     id::Generation,
 };
 use packager::index::{self, Index};
-use store::{Digest, layout};
+use store::{Digest, Part, layout};
 
 use super::{ENCODED, Failure, PROBE_TIME, Pipeline, Plan, Room, encoding, generation, tool};
 use crate::{
@@ -24,8 +24,10 @@ use crate::{
     media::{
         Refusal,
         child::Limits,
+        codec::Codec,
         loudness,
         outcome::{self, Made},
+        remux::SOURCE,
         still::{self, Sheets},
         subtitles,
         transcode::Mezzanine,
@@ -37,6 +39,8 @@ use crate::{
 pub(super) struct Finished {
     pub(super) mezzanine: Mezzanine,
     pub(super) index: Arc<Index>,
+    /// The generation in which the store has it already; its file is then the store's own.
+    pub(super) lies: Option<Generation>,
 }
 
 /// Every mezzanine of a film, as they were found to be right.
@@ -50,16 +54,34 @@ pub(super) struct Film {
 }
 
 impl Film {
-    /// Reads the mezzanines of a film back and checks them against its plan.
-    pub(super) async fn read(made: Vec<Mezzanine>, plan: &Plan) -> Result<Self, Failure> {
-        let finished = index_all(made).await?;
+    /// Reads the mezzanines of a film back and checks them against its plan, with what is shown already.
+    pub(super) async fn read(
+        made: Vec<Mezzanine>,
+        shown: Vec<Finished>,
+        plan: &Plan,
+    ) -> Result<Self, Failure> {
+        let mut finished = index_all(made).await?;
+        let h264 = plan.ladder.rungs.iter();
+        let behind = h264.filter(|rung| rung.codec == Codec::H264).count();
+        for (place, one) in (behind..).zip(shown) {
+            let sound = one.mezzanine.rendition.kind == Kind::Audio;
+            let at = if sound { finished.len() } else { place };
+            finished.insert(at.min(finished.len()), one);
+        }
+        Self::of(finished, plan)
+    }
+
+    /// A film of mezzanines that were read back.
+    pub(super) fn of(finished: Vec<Finished>, plan: &Plan) -> Result<Self, Failure> {
         let length = check(&finished, plan)?;
         let picture = |is_wanted: &dyn Fn(&Finished) -> bool| {
             let found = finished.iter().find(|finished| is_wanted(finished));
             found.ok_or_else(|| tool("there is no picture to take images of".to_owned()))
         };
         let largest = plan.ladder.largest().map(|rung| &rung.id);
-        let largest = picture(&|of| Some(&of.mezzanine.rendition.id) == largest)?;
+        let is_source = |of: &Finished| of.mezzanine.rendition.id.as_str() == SOURCE;
+        let largest = picture(&is_source)
+            .or_else(|_| picture(&|of| Some(&of.mezzanine.rendition.id) == largest))?;
         let smallest = picture(&|of| of.mezzanine.rendition.kind == Kind::Video)?;
         let layout = still::Layout::of(&plan.facts.picture, outcome::length(&smallest.index));
         Ok(Self {
@@ -68,6 +90,23 @@ impl Film {
             smallest: (smallest.mezzanine.file.clone(), layout),
             finished,
         })
+    }
+
+    /// What is published of it.
+    pub(super) fn into_asset(self, job: &Job, video: &Video, thumbs: Option<Thumbs>) -> Asset {
+        let renditions = self.finished.into_iter();
+        Asset {
+            video: video.id.clone(),
+            generation: generation(job),
+            title: video.title.clone(),
+            privacy: video.privacy,
+            duration_ms: u64::try_from(self.length.as_millis()).unwrap_or(u64::MAX),
+            renditions: renditions
+                .map(|finished| finished.mezzanine.rendition)
+                .collect(),
+            thumbs,
+            protected: video.protected,
+        }
     }
 }
 
@@ -81,31 +120,16 @@ impl Pipeline {
         room: &Room,
         confirm: impl Future<Output = Result<bool, Error>> + Send,
     ) -> Result<(), Failure> {
-        if job.step == Step::Publish {
-            self.metrics.encoded(film.length);
-        }
         let poster = self.poster(&film, room).await?;
         self.progress(job, ENCODED + 10).await;
         let sheets = self.sheets(&film, room).await?;
         self.progress(job, ENCODED + 20).await;
-        self.keep(&film, &poster, &sheets, job).await?;
+        self.keep(&film, job).await?;
+        self.keep_images(&poster, &sheets, job).await?;
         if !confirm.await? {
             return Err(Failure::Lost);
         }
-        let duration_ms = u64::try_from(film.length.as_millis()).unwrap_or(u64::MAX);
-        let renditions = film.finished.into_iter();
-        let asset = Asset {
-            video: video.id.clone(),
-            generation: generation(job),
-            title: video.title.clone(),
-            privacy: video.privacy,
-            duration_ms,
-            renditions: renditions
-                .map(|finished| finished.mezzanine.rendition)
-                .collect(),
-            thumbs: Some(sheets.thumbs),
-            protected: video.protected,
-        };
+        let asset = film.into_asset(job, video, Some(sheets.thumbs));
         if !self.publishing.reveal(asset).await? {
             return Err(Failure::Lost);
         }
@@ -171,7 +195,8 @@ impl Pipeline {
     ) -> Result<(), Failure> {
         let limits = self.limits(&plan.facts)?;
         for Finished { mezzanine, .. } in finished {
-            if mezzanine.rendition.kind == Kind::Audio {
+            let rendition = &mezzanine.rendition;
+            if rendition.kind == Kind::Audio && rendition.loudness.is_none() {
                 let told = loudness::measure(&self.tools.ffmpeg, &mezzanine.file, limits);
                 mezzanine.rendition.loudness = told.await.map_err(encoding)?;
             }
@@ -199,7 +224,7 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn poster(&self, film: &Film, room: &Room) -> Result<PathBuf, Failure> {
+    pub(super) async fn poster(&self, film: &Film, room: &Room) -> Result<PathBuf, Failure> {
         let file = room.folder().join("poster.jpg");
         let limits = Limits {
             time: PROBE_TIME,
@@ -221,31 +246,47 @@ impl Pipeline {
             .map_err(encoding)
     }
 
-    /// Stores everything that the film will consist of.
-    async fn keep(
-        &self,
-        film: &Film,
-        poster: &Path,
-        sheets: &Sheets,
-        job: &Job,
-    ) -> Result<(), Error> {
+    /// Stores the mezzanines of a film and their indexes.
+    pub(super) async fn keep(&self, film: &Film, job: &Job) -> Result<(), Error> {
         let generation = generation(job);
-        for Finished { mezzanine, index } in &film.finished {
+        for Finished {
+            mezzanine,
+            index,
+            lies,
+        } in &film.finished
+        {
             let id = &mezzanine.rendition.id;
             let key = layout::mezzanine(&job.video, generation, id);
-            self.store.put_file(&key, &mezzanine.file).await?;
+            match lies {
+                None => self.store.put_file(&key, &mezzanine.file).await?,
+                Some(earlier) => {
+                    let part = Part {
+                        key: layout::mezzanine(&job.video, *earlier, id),
+                        size_bytes: index.file().length,
+                    };
+                    let digest = Digest::from_bytes(index.file().sha256);
+                    self.store.join(&[part], &key, &digest).await?;
+                }
+            }
             let key = layout::index(&job.video, generation, id);
             self.store.put(&key, index.encode().into()).await?;
             tracing::info!(video.id = %job.video, rendition = %id, "stored rendition {id} of {}", job.video);
         }
+        Ok(())
+    }
+
+    async fn keep_images(&self, poster: &Path, sheets: &Sheets, job: &Job) -> Result<(), Error> {
+        let generation = generation(job);
         for (number, file) in (1..).zip(&sheets.files) {
             let key = layout::sheet(&job.video, generation, number);
             self.store.put_file(&key, file).await?;
         }
-        self.store
-            .put_file(&layout::poster(&job.video), poster)
-            .await?;
-        Ok(())
+        self.keep_poster(poster, job).await
+    }
+
+    pub(super) async fn keep_poster(&self, poster: &Path, job: &Job) -> Result<(), Error> {
+        let key = layout::poster(&job.video);
+        Ok(self.store.put_file(&key, poster).await?)
     }
 
     /// Removes what other attempts left, and the pieces; but not what was published, which has a time of its own.
@@ -285,6 +326,7 @@ fn index_one(mezzanine: Mezzanine) -> Result<Finished, Failure> {
         Ok(index) => Ok(Finished {
             mezzanine,
             index: Arc::new(index),
+            lies: None,
         }),
         Err(packager::Error::Io(fault)) => Err(tool(fault.to_string())),
         // The encoder was content and yet made nothing: no picture could be decoded.

@@ -34,6 +34,7 @@ use crate::{
     texts::Publishing,
 };
 
+mod early;
 mod film;
 mod pieces;
 mod plan;
@@ -54,6 +55,8 @@ pub(crate) struct Tools {
     pub(crate) codecs: Vec<Codec>,
     /// How long the stretches are that workers share.
     pub(crate) stretch: Duration,
+    /// Whether films are shown before they are made, where their sources are fit for it.
+    pub(crate) early: bool,
     /// For the encoding of a whole film.
     pub(crate) limits: Limits,
 }
@@ -117,6 +120,9 @@ impl Pipeline {
                 self.fetch(&job.input, &room).await?;
                 let facts = self.probe(&room).await?;
                 let plan = self.plan(job, facts)?;
+                let mut confirm = std::pin::pin!(confirm);
+                let held = confirm.as_mut();
+                let plan = self.show_early(plan, job, video, &room, held).await?;
                 if let Some(jobs) = plan.jobs(job) {
                     self.keep_plan(&plan, job).await?;
                     return Ok(Outcome::Cut(jobs));
@@ -166,8 +172,12 @@ impl Pipeline {
         };
         self.encode(&order, job, ENCODED).await?;
         self.keep_texts(plan, job, room).await?;
-        let mut film = Film::read(order.mezzanines(), plan).await?;
+        let shown = self.shown(plan, job, room).await?;
+        let mut film = Film::read(order.mezzanines(), shown, plan).await?;
         bound.check(film.length)?;
+        if plan.stretches.is_empty() {
+            self.metrics.encoded(film.length);
+        }
         self.measure(&mut film, plan).await?;
         self.publish(film, job, video, room, confirm).await
     }

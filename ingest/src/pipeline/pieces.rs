@@ -121,6 +121,7 @@ impl Pipeline {
         job: &Job,
         room: &Room,
     ) -> Result<Option<Film>, Failure> {
+        // None, too, where it was to be made in one piece.
         let Some(frames) = self.frames(plan, job).await? else {
             return Ok(None);
         };
@@ -146,8 +147,11 @@ impl Pipeline {
             }
         }
         mezzanines.extend(self.fetch_sounds(plan, job, room).await?);
-        let film = Film::read(mezzanines, plan).await?;
+        let shown = self.shown(plan, job, room).await?;
+        let mut film = Film::read(mezzanines, shown, plan).await?;
         order.bound.check(film.length)?;
+        // Of those that were made, it is known.
+        self.measure(&mut film, plan).await?;
         Ok(Some(film))
     }
 
@@ -222,7 +226,11 @@ impl Pipeline {
         Ok(mezzanines)
     }
 
-    async fn fetch_piece(&self, key: &Key, file: &std::path::Path) -> Result<(), Failure> {
+    pub(super) async fn fetch_piece(
+        &self,
+        key: &Key,
+        file: &std::path::Path,
+    ) -> Result<(), Failure> {
         if self.store.fetch(key, file).await.map_err(Error::from)? {
             Ok(())
         } else {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use store::{Key, layout};
 
-use super::{Failure, tool};
+use super::{Failure, early::Shown, tool};
 use crate::{
     jobs::{Job, NewJob, Step},
-    media::{ladder::Ladder, probe::Facts, transcode::Stretch},
+    media::{early::Stands, ladder::Ladder, probe::Facts, transcode::Stretch},
 };
 
 /// The plan of a film, which all who work at it share.
@@ -21,6 +21,9 @@ pub(super) struct Plan {
     pub(super) ladder: Ladder,
     /// The stretches that are made apart; none where the film is made in one piece.
     pub(super) stretches: Vec<Stretch>,
+    /// What of the film is shown already, and is no more to be made.
+    #[serde(default)]
+    pub(super) shown: Option<Shown>,
 }
 
 impl Plan {
@@ -47,7 +50,18 @@ impl Plan {
             facts,
             ladder,
             stretches,
+            shown: None,
         }
+    }
+
+    /// What is left to be made beside what is shown: its sounds are all that the film will have.
+    pub(super) fn beside(mut self, shown: Shown, stands: &Stands) -> Self {
+        if let Stands::InPlaceOf(rung) = stands {
+            self.ladder = self.ladder.without(rung);
+        }
+        self.facts.sounds.clear();
+        self.shown = Some(shown);
+        self
     }
 
     /// Where the film lies.
@@ -55,9 +69,11 @@ impl Plan {
         Key::parse(&self.original).map_err(|_| tool("a plan without an original".to_owned()))
     }
 
-    /// The jobs that the film's work is cut into; `None` where one does it all.
+    /// The jobs that the film's work is cut into; `None` where the one that planned does it all. Where the
+    /// film is shown already, another does, of a generation of its own.
     pub(super) fn jobs(&self, job: &Job) -> Option<Vec<NewJob>> {
-        if self.stretches.is_empty() {
+        let in_one_piece = self.stretches.is_empty();
+        if in_one_piece && self.shown.is_none() {
             return None;
         }
         let new = |step, part, weight: u64| NewJob {
@@ -79,10 +95,12 @@ impl Plan {
                 new(Step::Chunk, part, stretch.frames.unwrap_or(rest))
             })
             .collect();
-        if !self.facts.sounds.is_empty() || !self.facts.texts.is_empty() {
+        let beside = !self.facts.sounds.is_empty() || !self.facts.texts.is_empty();
+        if beside && !in_one_piece {
             jobs.push(new(Step::Sound, 0, all / 20));
         }
-        jobs.push(new(Step::Finish, 0, all / 25));
+        let last = if in_one_piece { all } else { all / 25 };
+        jobs.push(new(Step::Finish, 0, last));
         Some(jobs)
     }
 }

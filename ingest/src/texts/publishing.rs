@@ -75,19 +75,26 @@ impl Publishing {
                 // Another was published meanwhile.
                 continue;
             }
-            return self.finish(asset, change, &seen).await;
+            let duration_ms = asset.duration_ms;
+            let ready = Event::Published { duration_ms };
+            return self.finish(asset, ready, change, &seen).await;
         }
     }
 
     /// The generation that is published of a film; that of an unreadable description is not known.
     pub(crate) async fn current(&self, video: &VideoId) -> Result<Option<Generation>, Error> {
+        let there = self.published(video).await?;
+        Ok(there.map(|there| there.generation))
+    }
+
+    /// What is published of a film; `None` where it is unreadable.
+    pub(crate) async fn published(&self, video: &VideoId) -> Result<Option<Asset>, Error> {
         match self.read(video).await {
-            Ok(there) => Ok(there.map(|there| there.generation)),
             Err(Error::Unreadable { video }) => {
                 tracing::error!(video.id = %video, "asset.json of {video} is unreadable; it is to be replaced");
                 Ok(None)
             }
-            Err(error) => Err(error),
+            read => read,
         }
     }
 
@@ -106,9 +113,25 @@ impl Publishing {
         let Some(asset) = self.published(video).await?.filter(is_whole) else {
             return Ok(None);
         };
-        let generation = asset.generation;
-        let ready = self.finish(asset, change, &seen).await?;
+        let (generation, duration_ms) = (asset.generation, asset.duration_ms);
+        let ready = Event::Published { duration_ms };
+        let ready = self.finish(asset, ready, change, &seen).await?;
         Ok(ready.then_some(generation))
+    }
+
+    /// Shows what of a film can be watched while the rest is made, and says so. `false` when another
+    /// generation is published, or the film is not being processed. Again, it changes nothing.
+    pub(crate) async fn show(&self, asset: Asset) -> Result<bool, Error> {
+        let seen = self.look(&asset.video).await?;
+        let mut change = self.texts.change(&asset.video).await?;
+        let there = self.current(&asset.video).await?;
+        let is_other = there.is_some_and(|there| there != asset.generation);
+        if is_other || !is_processed(&mut *change).await? {
+            return Ok(false);
+        }
+        let duration_ms = asset.duration_ms;
+        let playable = Event::Playable { duration_ms };
+        self.finish(asset, playable, change, &seen).await
     }
 
     /// Publishes a film in one commit. The file is there before it counts: should it not come to count,
@@ -116,25 +139,17 @@ impl Publishing {
     async fn finish(
         &self,
         mut asset: Asset,
+        event: Event,
         mut change: Box<dyn Change>,
         seen: &Seen,
     ) -> Result<bool, Error> {
-        let duration_ms = asset.duration_ms;
         // First, so that nobody else moves the film on meanwhile.
-        if !change.advance(Event::Published { duration_ms }).await? {
+        if !change.advance(event).await? {
             return Ok(false);
         }
         self.write(&mut asset, &mut *change, seen).await?;
         change.commit().await?;
         Ok(true)
-    }
-
-    /// What is published of a film; `None` also when that is unreadable.
-    pub(crate) async fn published(&self, video: &VideoId) -> Result<Option<Asset>, Error> {
-        match self.read(video).await {
-            Err(Error::Unreadable { .. }) => Ok(None),
-            read => read,
-        }
     }
 
     /// Stores a text, and names it if the film is published.

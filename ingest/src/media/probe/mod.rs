@@ -48,6 +48,10 @@ pub struct Picture {
     pub colour: Colour,
     /// Whether it is one picture for the whole film: the cover of a sound.
     pub cover: bool,
+    /// Whether its coded form is one that every player takes: H.264 of 8 bits and 4:2:0, of whole frames,
+    /// upright, in common colours, with square pixels.
+    #[serde(default)]
+    pub as_is: bool,
 }
 
 /// Why there are no facts.
@@ -112,6 +116,51 @@ pub async fn probe(
         End::Killed(signal) => Err(Fault::Tool(format!("was killed by signal {signal}"))),
         End::TimedOut => Err(Refusal::Damaged.into()),
     }
+}
+
+/// Which of the first `count` pictures of a stream are key pictures, in the order of decoding.
+///
+/// # Errors
+/// As [`probe`].
+pub async fn key_pictures(
+    ffprobe: &Path,
+    file: &Path,
+    folder: &Path,
+    (stream, count): (u32, u32),
+    limits: Limits,
+) -> Result<Vec<bool>, Fault> {
+    let mut arguments: Vec<OsString> = ["-v", "error", "-of", "csv=p=0", "-show_entries"]
+        .map(Into::into)
+        .into();
+    arguments.extend(["packet=flags".into(), "-select_streams".into()]);
+    arguments.extend([stream.to_string().into(), "-read_intervals".into()]);
+    arguments.push(format!("%+#{count}").into());
+    arguments.extend(input_limits());
+    arguments.extend([OsString::from("-i"), file.into()]);
+    let mut lines = Vec::new();
+    let task = Task {
+        program: ffprobe,
+        arguments: &arguments,
+        folder,
+        reads: &[file],
+    };
+    let end = child::run(task, limits, |bytes| {
+        if lines.len() + bytes.len() <= MAX_JSON {
+            lines.extend_from_slice(bytes);
+        }
+    });
+    match end.await? {
+        End::Done(_) => Ok(keys(&lines)),
+        End::Failed(_) | End::TimedOut => Err(Refusal::Damaged.into()),
+        End::Killed(signal) => Err(Fault::Tool(format!("was killed by signal {signal}"))),
+    }
+}
+
+/// Reads one line a packet: `K_` for a key picture.
+fn keys(lines: &[u8]) -> Vec<bool> {
+    let lines = lines.split(|byte| *byte == b'\n');
+    let told = lines.filter(|line| !line.is_empty());
+    told.map(|line| line.first() == Some(&b'K')).collect()
 }
 
 /// What keeps a hostile file from naming other files or hosts: only local bytes, and no format
@@ -189,6 +238,11 @@ fn picture(stream: &Stream) -> Result<Picture, Refusal> {
         (width, height)
     };
     let rate = |text: &Option<String>| text.as_deref().and_then(Rate::parse);
+    let colour = Colour::of(
+        stream.color_transfer.as_deref(),
+        stream.color_primaries.as_deref(),
+    );
+    let as_coded = (width, height) == (stream.width, stream.height) && stream.rotation() == 0;
     Ok(Picture {
         stream: stream.index,
         width,
@@ -200,11 +254,9 @@ fn picture(stream: &Stream) -> Result<Picture, Refusal> {
             stream.field_order.as_deref(),
             Some("tt" | "bb" | "tb" | "bt")
         ),
-        colour: Colour::of(
-            stream.color_transfer.as_deref(),
-            stream.color_primaries.as_deref(),
-        ),
+        colour,
         cover: false,
+        as_is: as_coded && colour == Colour::Plain && stream.is_plain_picture(),
     })
 }
 
@@ -286,6 +338,11 @@ pub(super) struct Stream {
     codec_type: String,
     #[serde(default)]
     pub(super) codec_name: String,
+    profile: Option<String>,
+    pix_fmt: Option<String>,
+    sample_rate: Option<String>,
+    #[serde(default)]
+    level: i64,
     field_order: Option<String>,
     color_transfer: Option<String>,
     color_primaries: Option<String>,
@@ -321,6 +378,7 @@ impl Facts {
                 interlaced: false,
                 colour: Colour::Plain,
                 cover: false,
+                as_is: false,
             },
             sounds: Vec::new(),
             texts: Vec::new(),
@@ -340,6 +398,29 @@ impl Stream {
                 .and_then(|text| text.parse().ok())
         };
         matrix.or_else(tag).unwrap_or(0)
+    }
+
+    /// Whether every player decodes its pictures; how they are to be shown is another matter.
+    fn is_plain_picture(&self) -> bool {
+        let is = |word: &Option<String>, known: &[&str]| {
+            word.as_deref().is_some_and(|word| known.contains(&word))
+        };
+        self.codec_name == "h264"
+            && is(&self.profile, &["Constrained Baseline", "Main", "High"])
+            && is(&self.pix_fmt, &["yuv420p"])
+            && is(&self.field_order, &["progressive"])
+            && (1..=MAX_LEVEL).contains(&self.level)
+            && self.width.is_multiple_of(2)
+            && self.height.is_multiple_of(2)
+    }
+
+    /// Whether every player decodes its sound.
+    pub(super) fn is_plain_sound(&self) -> bool {
+        let rate = self.sample_rate.as_deref();
+        self.codec_name == "aac"
+            && self.profile.as_deref() == Some("LC")
+            && (1..=2).contains(&self.channels)
+            && matches!(rate, Some("44100" | "48000"))
     }
 }
 
@@ -371,6 +452,8 @@ struct SideData {
 /// ffmpeg's names of containers that have an index of their key pictures.
 const INDEXED: [&str; 2] = ["mp4", "matroska"];
 const MAX_JSON: usize = 4 << 20;
+/// H.264's level 5.2: 2160p at 60.
+const MAX_LEVEL: i64 = 52;
 const MAX_SIDE: u32 = 16_384;
 /// Twice as many as the largest pictures of televisions: each takes 4 bytes and more, several times over,
 /// whatever the few bytes are of which it is made.

@@ -1,0 +1,316 @@
+//! A film whose own picture and sound can be served is watched while its ladder is made, and is the same
+//! afterwards.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    dead_code,
+    reason = "tests"
+)]
+
+mod house;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use catalog::videos::{Event, State};
+use config::Span;
+use contracts::{
+    asset::{Asset, Kind},
+    id::{FeedId, VideoId},
+    time::UnixSeconds,
+};
+use house::{House, film, write_program};
+use ingest::Config;
+use packager::{Parts, Presentation, Source, index::Index};
+use runtime::clock::System;
+use sea_orm::ConnectionTrait as _;
+use store::{Digest, layout};
+
+/// Twelve seconds with a key picture every second, and with so much detail.
+fn source(quality: u32, more: &str) -> Vec<u8> {
+    let arguments = format!(
+        "-f lavfi -i testsrc2=s=426x240:r=25:d=12 -f lavfi -i sine=440:d=12 -c:v libx264 \
+         -preset ultrafast -pix_fmt yuv420p -crf {quality} -g 25 -c:a aac {more}"
+    );
+    film(&arguments, "a.mp4")
+}
+
+/// A house whose encoders do this before anything else when they are to make a ladder.
+async fn house(script: &str, change: impl FnOnce(&mut Config)) -> (House, PathBuf) {
+    let folder = tempfile::tempdir().unwrap().keep();
+    let program = folder.join("ffmpeg");
+    let script =
+        format!("#!/bin/sh\ncase \"$*\" in *libx264*) {script};; esac\nexec ffmpeg \"$@\"\n");
+    write_program(&program, &script);
+    let house = House::with(|config| {
+        config.ffmpeg = program.display().to_string();
+        change(config);
+    });
+    (house.await, folder)
+}
+
+/// Until `go` lies in its room.
+const HELD: &str = ": > begun; while [ ! -e go ]; do sleep 0.02; done";
+
+fn names(asset: &Asset) -> String {
+    let names: Vec<&str> = asset.renditions.iter().map(|r| r.id.as_str()).collect();
+    names.join(" ")
+}
+
+/// Waits until the film can be watched; the time limit is the test runner's.
+async fn shown(house: &House, id: &VideoId) -> Asset {
+    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    loop {
+        looks.tick().await;
+        let video = house.catalog.videos.find(id).await.unwrap().unwrap();
+        assert_ne!(video.state, State::Failed, "{:?}", video.failure);
+        if video.is_playable() {
+            assert_eq!(video.state, State::Processing);
+            return house.asset(id).await.unwrap();
+        }
+    }
+}
+
+/// Waits until an encoder stands and waits in its room.
+async fn held(house: &House, room: &str) -> PathBuf {
+    let mut looks = tokio::time::interval(Duration::from_millis(10));
+    let room = house.folder.path().join("work").join(room).join("room");
+    while !room.join("begun").exists() {
+        looks.tick().await;
+    }
+    room
+}
+
+/// Lets the encoders of these rooms begin.
+async fn go(house: &House, rooms: &[String]) {
+    for room in rooms {
+        let room = held(house, room).await;
+        std::fs::write(room.join("go"), "").unwrap();
+    }
+}
+
+/// What every segment of a rendition is made of, for each length of segments.
+async fn cuts(house: &House, asset: &Asset, id: &str) -> Vec<Vec<packager::Segment>> {
+    let mut parts = Parts::default();
+    for rendition in asset.renditions.iter().filter(|of| of.kind != Kind::Text) {
+        let key = layout::index(&asset.video, asset.generation, &rendition.id);
+        let index = house.store.read(&key).await.unwrap().unwrap();
+        parts.sources.push(Source {
+            id: rendition.id.clone(),
+            language: None,
+            label: None,
+            index: Arc::new(Index::decode(&index).unwrap()),
+        });
+    }
+    let mut cuts = Vec::new();
+    for seconds in 2..=6 {
+        let film = Presentation::new(parts.clone(), Duration::from_secs(seconds)).unwrap();
+        let rendition = film.renditions().iter().find(|of| of.id().as_str() == id);
+        cuts.push(rendition.unwrap().segments().collect());
+    }
+    cuts
+}
+
+/// The mezzanine of a rendition, by its name.
+async fn bytes(house: &House, asset: &Asset, id: &str) -> Digest {
+    let rendition = asset.renditions.iter().find(|of| of.id.as_str() == id);
+    let key = layout::mezzanine(&asset.video, asset.generation, &rendition.unwrap().id);
+    Digest::of(&house.store.read(&key).await.unwrap().unwrap())
+}
+
+/// Whoever began with the first renditions goes on with the very same.
+async fn is_undisturbed(
+    house: &House,
+    before: &Asset,
+    seen: &[(Digest, Vec<Vec<packager::Segment>>)],
+    after: &Asset,
+) {
+    for (rendition, (digest, segments)) in before.renditions.iter().zip(seen) {
+        let id = rendition.id.as_str();
+        assert_eq!(bytes(house, after, id).await, *digest, "{id}");
+        assert_eq!(cuts(house, after, id).await, *segments, "{id}");
+    }
+}
+
+async fn seen(house: &House, asset: &Asset) -> Vec<(Digest, Vec<Vec<packager::Segment>>)> {
+    let mut seen = Vec::new();
+    for rendition in &asset.renditions {
+        let id = rendition.id.as_str();
+        seen.push((bytes(house, asset, id).await, cuts(house, asset, id).await));
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_fits_is_watched_while_its_ladder_is_made_and_stays_as_it_was() {
+    let (house, _folder) = house(HELD, |_| ()).await;
+    let id = house.upload(&source(40, "")).await;
+    let first = shown(&house, &id).await;
+    assert_eq!(names(&first), "source audio-und");
+    assert_eq!(
+        (first.renditions[0].width, first.renditions[0].height),
+        (Some(426), Some(240))
+    );
+    assert!((11_900..=12_100).contains(&first.duration_ms));
+    let poster = house.store.size(&layout::poster(&id)).await.unwrap();
+    assert!(poster.is_some_and(|bytes| bytes > 100));
+    let listed = house.catalog.videos.list(None, 9).await.unwrap();
+    assert!(listed.iter().any(|video| video.id == id));
+    let began = seen(&house, &first).await;
+    assert_eq!(
+        began[0].1.iter().map(Vec::len).collect::<Vec<_>>(),
+        [6, 5, 3, 3, 2]
+    );
+
+    go(&house, &[format!("{id}.finish.0.2")]).await;
+    assert_eq!(house.settled(&id).await.state, State::Ready);
+    let whole = house.asset(&id).await.unwrap();
+    assert_eq!(
+        names(&whole),
+        "144p source audio-und",
+        "the source is the largest rung"
+    );
+    assert!(whole.thumbs.is_some() && whole.renditions[2].loudness.is_some());
+    is_undisturbed(&house, &first, &began, &whole).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_with_more_bits_than_the_largest_rung_stands_beside_it_and_workers_share_the_ladder()
+ {
+    let (house, _folder) = house(HELD, |config| {
+        config.workers = 2;
+        config.stretch = Span::seconds(4);
+    })
+    .await;
+    let id = house.upload(&source(14, "-preset veryfast -bf 2")).await;
+    let first = shown(&house, &id).await;
+    let began = seen(&house, &first).await;
+    let rooms = [0, 1, 2].map(|part| format!("{id}.chunk.{part}.2"));
+    go(&house, &rooms).await;
+    assert_eq!(house.settled(&id).await.state, State::Ready);
+    let whole = house.asset(&id).await.unwrap();
+    assert_eq!(names(&whole), "144p 240p source audio-und");
+    is_undisturbed(&house, &first, &began, &whole).await;
+    house.counted("how=\"cut\"} 1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_shown_is_not_shown_anew_by_who_takes_the_work_up() {
+    let (mut house, _folder) = house(HELD, |_| ()).await;
+    let id = house.upload(&source(40, "")).await;
+    let first = shown(&house, &id).await;
+    let began = seen(&house, &first).await;
+    house.stop().await;
+    // As if whoever showed it had died before its work was cut.
+    let database = house.catalog.connection().clone();
+    for sql in [
+        "DELETE FROM ingest_jobs WHERE step = 'finish'",
+        "UPDATE ingest_jobs SET state = 'running', attempt = 1, due_unix_s = 0",
+    ] {
+        database.execute_unprepared(sql).await.unwrap();
+    }
+    house.start(Arc::new(System)).await;
+    go(&house, &[format!("{id}.finish.0.3")]).await;
+    assert_eq!(
+        house.asset(&id).await.unwrap(),
+        first,
+        "it stands as it stood"
+    );
+    assert_eq!(house.settled(&id).await.state, State::Ready);
+    let whole = house.asset(&id).await.unwrap();
+    assert_eq!(
+        (names(&whole).as_str(), whole.generation.0),
+        ("144p source audio-und", 3)
+    );
+    is_undisturbed(&house, &first, &began, &whole).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_that_turns_out_to_be_damaged_is_taken_back() {
+    let script = format!("{HELD}; echo 'Invalid data found' >&2; exit 1");
+    let (house, _folder) = house(&script, |_| ()).await;
+    let feed = FeedId::parse("f1").unwrap();
+    house
+        .catalog
+        .feed
+        .begin(&feed, UnixSeconds(1))
+        .await
+        .unwrap();
+    let id = house.upload(&source(40, "")).await;
+    shown(&house, &id).await;
+    go(&house, &[format!("{id}.finish.0.2")]).await;
+    let video = house.settled(&id).await;
+    assert_eq!(video.state, State::Failed);
+    assert!(video.failure.unwrap().contains("damaged"));
+    house.counted("{reason=\"damaged\"} 1").await;
+    house.counted("jobs{state=\"running\"} 0").await;
+    assert!(house.asset(&id).await.is_none());
+    let encoded = layout::encoded(&id);
+    let encoded = house.folder.path().join("store").join(encoded.as_str());
+    assert!(!encoded.exists() || std::fs::read_dir(encoded).unwrap().count() == 0);
+    let page = house.catalog.feed.after(0, UnixSeconds(2)).await.unwrap();
+    assert_eq!(page.entries.len(), 1, "caches forget it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_whose_ladder_this_machine_never_manages_stays_as_it_was_sent() {
+    let (house, _folder) = house("kill -9 $$", |_| ()).await;
+    let id = house.upload(&source(40, "")).await;
+    let video = house.settled(&id).await;
+    assert_eq!((video.state, video.progress), (State::Ready, 100));
+    assert!(video.failure.unwrap().contains("on our side"));
+    let asset = house.asset(&id).await.unwrap();
+    assert_eq!(names(&asset), "source audio-und");
+    bytes(&house, &asset, "source").await;
+    house.counted("jobs{state=\"dead\"} 1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_that_is_deleted_while_its_ladder_is_made_leaves_nothing() {
+    let (house, _folder) = house(HELD, |config| config.lease = Span::seconds(3)).await;
+    let id = house.upload(&source(40, "")).await;
+    shown(&house, &id).await;
+    held(&house, &format!("{id}.finish.0.2")).await;
+    let deleted = house.catalog.videos.advance(&id, Event::Deleted).await;
+    assert_eq!(deleted.unwrap().state, State::Deleted);
+    house.counted("jobs_ended_total{how=\"lost\"} 1").await;
+    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    while house.asset(&id).await.is_some() {
+        looks.tick().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_players_could_not_go_on_with_is_not_shown_before_it_is_made() {
+    let house = House::new().await;
+    let rest = "-g 25 -c:a aac -preset ultrafast -pix_fmt yuv420p";
+    let [picture, tone] = ["testsrc2=s=426x240:r=25:d=10.4", "sine=440:d=10.4"];
+    let inputs = format!("-f lavfi -i {picture} -f lavfi -i {tone}");
+    for (name, arguments) in [
+        ("key pictures elsewhere", format!("{inputs} {rest} -g 60")),
+        (
+            "groups that need others",
+            format!(
+                "{inputs} {rest} -preset veryfast -g 50 -x264-params open-gop=1:bframes=3:b-adapt=0:scenecut=0:keyint=50:min-keyint=1"
+            ),
+        ),
+        (
+            "a changing rate",
+            format!("{inputs} {rest} -vf select='not(eq(mod(n\\,7)\\,3))' -vsync vfr"),
+        ),
+        ("oblong pixels", format!("{inputs} {rest} -vf setsar=4/3")),
+        ("other sound", format!("{inputs} {rest} -c:a ac3")),
+        (
+            "too many bits",
+            format!("{inputs} {rest} -crf 0 -profile:v high444"),
+        ),
+        (
+            "fields",
+            format!("{inputs} {rest} -flags +ildct+ilme -x264-params tff=1"),
+        ),
+    ] {
+        let asset = house.publish(&film(&arguments, "a.mp4")).await;
+        assert_eq!(names(&asset), "144p 240p audio-und", "{name}");
+        assert_eq!(asset.generation.0, 1, "{name}");
+    }
+}
