@@ -24,6 +24,7 @@ impl MigratorTrait for Migrations {
             Box::new(Step::new("replaced", &REPLACED)),
             Box::new(Step::new("streams", &STREAMS)),
             Box::new(Step::new("quotas", &QUOTAS)),
+            Box::new(Step::new("directs", &DIRECTS)),
         ]
     }
 
@@ -128,6 +129,10 @@ const STEPS: [&str; 9] = [
         workers BIGINT NOT NULL,
         seen_unix_s BIGINT NOT NULL)",
 ];
+/// Uploads whose bytes go straight to the store, and what they are called there.
+const DIRECTS: [&str; 1] = ["CREATE TABLE ingest_directs (
+        upload TEXT PRIMARY KEY REFERENCES ingest_uploads (id) ON DELETE CASCADE,
+        name TEXT NOT NULL)"];
 /// Generations that others took the place of, until they are removed.
 const REPLACED: [&str; 2] = [
     "CREATE TABLE ingest_replaced (

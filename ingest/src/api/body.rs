@@ -27,6 +27,9 @@ pub(crate) struct Initiate {
     pub(crate) content_type: Option<String>,
     /// The channel that the film is for; publishers need one of their own.
     pub(crate) channel_id: Option<String>,
+    /// Whether the bytes should go straight to the store, where it can take them: then the answer has `parts`.
+    #[serde(default)]
+    pub(crate) direct: bool,
 }
 
 /// How to go on.
@@ -46,6 +49,18 @@ pub(crate) struct Initiated {
     pub(crate) status_url: String,
     /// Where to POST when all are there.
     pub(crate) complete_url: String,
+    /// Where to PUT each chunk in the store itself; `chunk_url` then takes none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) parts: Vec<PartUrl>,
+}
+
+/// Where to PUT one chunk, without further credentials. Whoever has the address may do so until the upload ends, and
+/// for a week at most.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PartUrl {
+    /// Which chunk, counted from 0.
+    pub(crate) index: u32,
+    pub(crate) url: String,
 }
 
 /// What has arrived of an upload.
@@ -62,6 +77,9 @@ pub(crate) struct Progress {
     /// The indexes of the chunks that are here.
     pub(crate) received: Vec<u32>,
     pub(crate) expires_unix_s: u64,
+    /// Where to PUT the chunks that are missing, of an upload that goes straight to the store.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) parts: Vec<PartUrl>,
 }
 
 /// A chunk that is here.

@@ -62,6 +62,9 @@ async fn take(
     body: &mut BodyDataStream,
 ) -> Result<Stored, Problem> {
     let (upload, index) = find(app, caller, id, which).await?;
+    if app.uploads.direct(&upload.id).await?.is_some() {
+        return Err(Refused::Direct.into());
+    }
     let claimed = claimed_digest(headers)?;
     let length = content_length(headers);
     let known = app.uploads.chunk(&upload.id, index).await?;

@@ -19,8 +19,9 @@ use store::{Digest, layout};
 use super::{
     App,
     begin::{Begun, Film},
-    body::{Complete, Completed, Initiate, Initiated, Progress},
+    body::{Complete, Completed, Initiate, Initiated, PartUrl, Progress},
     caller::Caller,
+    direct::{self, Going},
     problem,
     whole::{self, Joined},
 };
@@ -59,10 +60,18 @@ async fn begin(
         protected: wish.protected,
         channel: wish.channel_id,
     };
-    let begun = Begun::of(app, caller, film, Way::Chunks).await?;
+    let mut begun = Begun::of(app, caller, film, Way::Chunks).await?;
+    let direct = wish.direct && app.store.direct().is_some();
+    if direct {
+        let (size, usual) = (begun.upload.size_bytes, begun.upload.chunk_size_bytes);
+        begun.upload.chunk_size_bytes = direct::part_bytes(size, usual);
+    }
     app.uploads.create(&begun.upload).await??;
     let upload = begun.announce(app).await?;
-    let answer = initiated(app, &upload);
+    let mut answer = initiated(app, &upload);
+    if direct && let Some(going) = Going::begin(app, &upload).await? {
+        answer.parts = going.urls(&[]).await?;
+    }
     let location = [(header::LOCATION, answer.status_url.clone())];
     Ok((StatusCode::CREATED, location, Json(answer)).into_response())
 }
@@ -78,6 +87,7 @@ fn initiated(app: &App, upload: &Upload) -> Initiated {
         chunk_url: format!("{base}/chunk"),
         complete_url: format!("{base}/complete"),
         status_url: base,
+        parts: Vec::new(),
     }
 }
 
@@ -94,13 +104,7 @@ pub(super) async fn show(
 
 async fn progress(app: &App, caller: &Caller, id: &str) -> Result<Response, Problem> {
     let upload = own(app, caller, id).await?;
-    let received: Vec<u32> = if upload.state == upload::State::Complete {
-        (0..upload.chunk_count()).collect()
-    } else {
-        let chunks = app.uploads.chunks(&upload.id).await?;
-        let stored = chunks.iter().filter(|chunk| chunk.stored);
-        stored.map(|chunk| chunk.index).collect()
-    };
+    let (received, parts) = received(app, &upload).await?;
     let bytes = received
         .iter()
         .filter_map(|index| upload.chunk_bytes(*index));
@@ -114,8 +118,24 @@ async fn progress(app: &App, caller: &Caller, id: &str) -> Result<Response, Prob
         chunk_count: upload.chunk_count(),
         received,
         expires_unix_s: upload.expires.0,
+        parts,
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+}
+
+/// Which chunks are here, and where those go to that are missing, if not to ingest.
+async fn received(app: &App, upload: &Upload) -> Result<(Vec<u32>, Vec<PartUrl>), Problem> {
+    if upload.state == upload::State::Complete {
+        return Ok(((0..upload.chunk_count()).collect(), Vec::new()));
+    }
+    if let Some(going) = Going::find(app, upload).await? {
+        let received = going.received().await?;
+        let parts = going.urls(&received).await?;
+        return Ok((received, parts));
+    }
+    let chunks = app.uploads.chunks(&upload.id).await?;
+    let stored = chunks.iter().filter(|chunk| chunk.stored);
+    Ok((stored.map(|chunk| chunk.index).collect(), Vec::new()))
 }
 
 /// Completes an upload: compares the whole with its digest, and queues the video. May be repeated.
@@ -153,20 +173,27 @@ async fn finish(
     let _turn = app.turns.wait(&upload.id).await;
     // Whoever had the turn before may have completed it.
     let upload = find(app, id).await?;
-    let chunks = app.uploads.chunks(&upload.id).await?;
-    match upload::complete(&upload, &chunks, sha256, app.clock.now())? {
-        Completion::Already => {}
-        Completion::Join { parts, promised } => {
-            if whole::join(app, &upload, &parts, &promised).await? == Joined::Damaged {
-                blame(app, &upload, &promised).await?;
-            }
-        }
+    match Going::find(app, &upload).await? {
+        Some(going) => going.complete(sha256).await?,
+        None => join(app, &upload, sha256).await?,
     }
     let answer = Completed {
         video_id: upload.video.to_string(),
         status_url: format!("{}/v1/videos/{}/status", app.control_base, upload.video),
     };
     Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+/// Joins the chunks that came through here.
+async fn join(app: &App, upload: &Upload, sha256: Option<Digest>) -> Result<(), Problem> {
+    let chunks = app.uploads.chunks(&upload.id).await?;
+    let completion = upload::complete(upload, &chunks, sha256, app.clock.now())?;
+    if let Completion::Join { parts, promised } = completion
+        && whole::join(app, upload, &parts, &promised).await? == Joined::Damaged
+    {
+        blame(app, upload, &promised).await?;
+    }
+    Ok(())
 }
 
 /// Finds out why chunks that arrived whole do not make the whole: those that the store has lost or

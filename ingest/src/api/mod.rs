@@ -39,6 +39,7 @@ pub(crate) mod begin;
 mod body;
 pub(crate) mod caller;
 pub(crate) mod chunk;
+mod direct;
 pub(crate) mod life;
 pub(crate) mod problem;
 mod quota;

@@ -182,6 +182,11 @@ impl From<Refused> for Problem {
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "Wrong whole digest",
             ),
+            Refused::Direct => (
+                "parts-go-to-the-store",
+                StatusCode::CONFLICT,
+                "Parts go to the store",
+            ),
             Refused::Complete => ("upload-complete", StatusCode::CONFLICT, "Upload complete"),
             Refused::Expired => ("upload-expired", StatusCode::GONE, "Upload expired"),
         };

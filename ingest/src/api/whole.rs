@@ -55,7 +55,8 @@ pub(crate) async fn is_there(app: &App, upload: &Upload) -> Result<bool, Error> 
     Ok(app.uploads.find(&upload.id).await?.is_some())
 }
 
-async fn queue(app: &App, upload: &Upload, whole: &Digest) -> Result<(), Problem> {
+/// Queues the film of an upload whose whole lies where its original should.
+pub(crate) async fn queue(app: &App, upload: &Upload, whole: &Digest) -> Result<(), Problem> {
     let channel = app.channels.of(&upload.video).await.map_err(Error::from)?;
     let owner = channel.map_or_else(String::new, |channel| channel.owner.to_string());
     let job = NewJob::first(upload.video.clone(), upload.original.clone(), owner);

@@ -30,11 +30,19 @@ pub(crate) async fn abandon(
     }
     publishing.forget(&upload.video).await?;
     let store = &publishing.store;
+    let direct = uploads.direct(&upload.id).await?;
+    if let (Some(name), Some(taker)) = (direct, store.direct()) {
+        taker.abort(&upload.original, &name).await?;
+    }
     let chunks = layout::upload(&upload.id);
     store.delete_prefix(&chunks).await?;
     let removed = uploads.remove(&upload.id).await?;
     // Those that were granted their place before the row went, and were stored after the first look.
     store.delete_prefix(&chunks).await?;
+    if removed {
+        // Somebody may have put it together and died; nobody can make a film of it any more.
+        store.delete(&upload.original).await?;
+    }
     Ok(removed)
 }
 

@@ -22,6 +22,7 @@ pub async fn all(port: &dyn Uploads, queue: &dyn Queue) {
     a_place_is_claimed_for_one_content(port).await;
     a_chunk_counts_once_it_is_stored(port).await;
     what_is_removed_takes_nothing_more(port).await;
+    what_goes_straight_to_the_store_has_its_name_there(port).await;
     completing_queues_one_job(port, queue).await;
     a_complete_upload_keeps_its_chunks_as_they_are(port).await;
     those_whose_time_is_over_are_listed_longest_first(port).await;
@@ -101,6 +102,21 @@ async fn what_is_removed_takes_nothing_more(port: &dyn Uploads) {
     assert_eq!(port.find(&upload.id).await.unwrap(), None);
     assert_eq!(port.chunks(&upload.id).await.unwrap(), []);
     assert!(!port.stored(&upload.id, 0).await.unwrap());
+}
+
+async fn what_goes_straight_to_the_store_has_its_name_there(port: &dyn Uploads) {
+    let (plain, direct) = (upload("through"), upload("direct"));
+    for upload in [&plain, &direct] {
+        port.create(upload).await.unwrap().unwrap();
+    }
+    port.go_direct(&direct.id, "a name/with+all=of it")
+        .await
+        .unwrap();
+    let name = port.direct(&direct.id).await.unwrap();
+    assert_eq!(name.as_deref(), Some("a name/with+all=of it"));
+    assert_eq!(port.direct(&plain.id).await.unwrap(), None);
+    assert!(port.remove(&direct.id).await.unwrap());
+    assert_eq!(port.direct(&direct.id).await.unwrap(), None);
 }
 
 async fn completing_queues_one_job(port: &dyn Uploads, queue: &dyn Queue) {

@@ -20,7 +20,7 @@ pub(crate) mod turn;
 
 pub use session::{
     Chunk, Completion, Decision, Limits, Plan, Refused, Request, State, Upload, Way, complete,
-    decide, received, title_of,
+    decide, promised, received, title_of,
 };
 
 /// What became of a [`Uploads::claim`].
@@ -102,6 +102,18 @@ pub trait Uploads: Send + Sync {
     /// # Errors
     /// [`Error::Database`].
     async fn expired(&self, now: UnixSeconds, limit: u32) -> Result<Vec<Upload>, Error>;
+
+    /// Remembers that an upload's bytes go straight to the store, which calls it so.
+    ///
+    /// # Errors
+    /// [`Error::Database`], also when there is no such upload.
+    async fn go_direct(&self, id: &UploadId, name: &str) -> Result<(), Error>;
+
+    /// What the store calls an upload whose bytes go straight to it.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn direct(&self, id: &UploadId) -> Result<Option<String>, Error>;
 
     /// Forgets an upload that receives, and its chunks. `false` when there is none such.
     ///

@@ -272,15 +272,42 @@ pub fn complete(
     sha256: Option<Digest>,
     now: UnixSeconds,
 ) -> Result<Completion, Refused> {
+    let stored = chunks.iter().filter(|chunk| chunk.stored);
+    let stored = stored.map(|chunk| chunk.index);
+    let Some(promised) = promised(upload, stored, sha256, now)? else {
+        return Ok(Completion::Already);
+    };
+    let parts = (0..upload.chunk_count())
+        .filter_map(|index| {
+            Some(Part {
+                key: layout::chunk(&upload.id, index),
+                size_bytes: upload.chunk_bytes(index)?,
+            })
+        })
+        .collect();
+    Ok(Completion::Join { parts, promised })
+}
+
+/// Decides whether an upload can be completed of the chunks that are here, and tells the digest that its whole must
+/// have; `None` when it is complete already.
+///
+/// # Errors
+/// [`Refused`]; nothing that is stored changes.
+pub fn promised(
+    upload: &Upload,
+    stored: impl Iterator<Item = u32>,
+    sha256: Option<Digest>,
+    now: UnixSeconds,
+) -> Result<Option<Digest>, Refused> {
     let promised = upload.whole(sha256)?;
     if upload.state == State::Complete {
-        return Ok(Completion::Already);
+        return Ok(None);
     }
     open(upload, now)?;
     let promised = promised.ok_or(Refused::NoWholeDigest)?;
     let mut here = vec![false; upload.chunk_count() as usize];
-    for chunk in chunks.iter().filter(|chunk| chunk.stored) {
-        if let Some(place) = here.get_mut(chunk.index as usize) {
+    for index in stored {
+        if let Some(place) = here.get_mut(index as usize) {
             *place = true;
         }
     }
@@ -292,15 +319,7 @@ pub fn complete(
     if !missing.is_empty() {
         return Err(Refused::Missing { missing });
     }
-    let parts = (0..upload.chunk_count())
-        .filter_map(|index| {
-            Some(Part {
-                key: layout::chunk(&upload.id, index),
-                size_bytes: upload.chunk_bytes(index)?,
-            })
-        })
-        .collect();
-    Ok(Completion::Join { parts, promised })
+    Ok(Some(promised))
 }
 
 fn open(upload: &Upload, now: UnixSeconds) -> Result<(), Refused> {
@@ -353,6 +372,8 @@ pub enum Refused {
     TwoDigests,
     /// The whole is not what its digest says.
     WrongWhole,
+    /// The upload's bytes go straight to the store.
+    Direct,
     /// The upload is complete.
     Complete,
     /// The upload took too long.
@@ -392,6 +413,9 @@ impl fmt::Display for Refused {
             Self::TwoDigests => f.write_str("The sha256 differs from the one given before, at initiate or at complete."),
             Self::WrongWhole => f.write_str(
                 "All chunks arrived whole, but together they do not have the file's SHA-256: the file changed while it was sent, or the digest is of another. Start another upload.",
+            ),
+            Self::Direct => f.write_str(
+                "The chunks of this upload go to the addresses in parts, which its status tells too.",
             ),
             Self::Complete => f.write_str("The upload is complete and takes no change."),
             Self::Expired => f.write_str("The upload took too long and has expired; start another."),

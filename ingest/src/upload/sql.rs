@@ -157,6 +157,20 @@ impl Uploads for Sql {
         rows.iter().map(upload).collect()
     }
 
+    async fn go_direct(&self, id: &UploadId, name: &str) -> Result<(), Error> {
+        let sql = "INSERT INTO ingest_directs (upload, name) VALUES ($1, $2)";
+        let values = vec![id.as_str().into(), name.into()];
+        self.db.execute_raw(statement(sql, values)).await?;
+        Ok(())
+    }
+
+    async fn direct(&self, id: &UploadId) -> Result<Option<String>, Error> {
+        let sql = "SELECT name FROM ingest_directs WHERE upload = $1";
+        let values = vec![id.as_str().into()];
+        let row = self.db.query_one_raw(statement(sql, values)).await?;
+        Ok(row.map(|row| row.try_get("", "name")).transpose()?)
+    }
+
     async fn remove(&self, id: &UploadId) -> Result<bool, Error> {
         let sql = "DELETE FROM ingest_uploads WHERE id = $1 AND state = 'receiving'";
         let values = vec![id.as_str().into()];

@@ -1,0 +1,175 @@
+//! Uploads whose parts clients PUT straight to an S3 server.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    dead_code,
+    reason = "tests"
+)]
+
+mod house;
+
+use std::sync::Arc;
+
+use catalog::videos::State;
+use contracts::id::VideoId;
+use contracts::time::UnixSeconds;
+use house::{House, film};
+use reqwest::StatusCode;
+use runtime::clock::{Clock as _, Fixed};
+use serde_json::{Value, json};
+use store::Digest;
+use test_s3::Server;
+
+const PART: usize = 8 << 20;
+
+/// A film in two parts: a box that nobody reads makes it long.
+fn long() -> Vec<u8> {
+    let mut film = film(
+        "-f lavfi -i testsrc2=s=256x144:r=25:d=1 -c:v libx264 -preset ultrafast",
+        "a.mp4",
+    );
+    let rest = u32::try_from(PART).unwrap() + 1000;
+    film.extend(rest.to_be_bytes());
+    film.extend(b"free");
+    film.resize(film.len() + PART + 1000 - 8, 7);
+    film
+}
+
+/// Begins an upload straight to the store.
+async fn begin(house: &House, size: usize) -> Value {
+    let body = json!({"file_name": "film.mp4", "size_bytes": size, "direct": true});
+    let answer = house.initiate(body).await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    answer.json().await.unwrap()
+}
+
+async fn status(house: &House, upload: &Value) -> Value {
+    let url = upload["status_url"].as_str().unwrap();
+    let answer = house.client.get(url).send().await.unwrap();
+    answer.json().await.unwrap()
+}
+
+async fn put(house: &House, part: &Value, bytes: &[u8]) -> StatusCode {
+    let url = part["url"].as_str().unwrap();
+    let sent = house.client.put(url).body(bytes.to_vec());
+    sent.send().await.unwrap().status()
+}
+
+async fn complete(house: &House, upload: &Value, film: &[u8]) -> (StatusCode, Value) {
+    let url = upload["complete_url"].as_str().unwrap();
+    let body = json!({"sha256": Digest::of(film).to_string()});
+    let answer = house.client.post(url).json(&body).send().await.unwrap();
+    (answer.status(), answer.json().await.unwrap())
+}
+
+/// Waits until the server has nothing that is under way; the time limit is the test runner's.
+async fn nothing_under_way(server: &Server) {
+    while server.under_way() != (0, 0) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_went_straight_to_the_store_become_a_film() {
+    let server = Server::start();
+    let house = House::with(|config| config.store = server.store()).await;
+    let film = long();
+    let upload = begin(&house, film.len()).await;
+    let parts = upload["parts"].as_array().unwrap();
+    assert_eq!(
+        (&upload["chunk_size_bytes"], &upload["chunk_count"]),
+        (&json!(PART), &json!(2))
+    );
+    assert_eq!((parts.len(), &parts[1]["index"]), (2, &json!(1)));
+
+    let (refused, problem) = complete(&house, &upload, &film).await;
+    assert_eq!(
+        (refused, &problem["missing"]),
+        (StatusCode::CONFLICT, &json!([0, 1]))
+    );
+    assert_eq!(put(&house, &parts[1], &film[PART..]).await, 200);
+    // A part that is not as long as it should be has not arrived.
+    assert_eq!(put(&house, &parts[0], b"short").await, 200);
+    let seen = status(&house, &upload).await;
+    assert_eq!(seen["received"], json!([1]));
+    assert_eq!(seen["received_bytes"], json!(film.len() - PART));
+    let (refused, problem) = complete(&house, &upload, &film).await;
+    assert_eq!(
+        (refused, &problem["missing"]),
+        (StatusCode::CONFLICT, &json!([0]))
+    );
+    // The bytes of such an upload do not go through ingest.
+    let id = upload["upload_id"].as_str().unwrap();
+    let through = house.put(id, 0, &film[..PART]).await;
+    assert_eq!(through.status(), StatusCode::CONFLICT);
+    let problem: Value = through.json().await.unwrap();
+    assert_eq!(problem["type"], "urn:millrace:parts-go-to-the-store");
+    // Whoever comes back later finds where to go on.
+    let again = &seen["parts"].as_array().unwrap()[0];
+    assert_eq!(again["index"], json!(0));
+    assert_eq!(put(&house, again, &film[..PART]).await, 200);
+
+    let (refused, _) = complete(&house, &upload, b"another film").await;
+    assert_eq!(refused, StatusCode::UNPROCESSABLE_ENTITY);
+    let seen = status(&house, &upload).await;
+    assert_eq!(seen["received"], json!([0, 1]));
+    for _ in 0..2 {
+        let (taken, answer) = complete(&house, &upload, &film).await;
+        assert_eq!(taken, StatusCode::ACCEPTED, "{answer}");
+    }
+    nothing_under_way(&server).await;
+    let video = VideoId::parse(upload["video_id"].as_str().unwrap()).unwrap();
+    let video = house.settled(&video).await;
+    assert_eq!(video.state, State::Ready, "{:?}", video.failure);
+    assert!(house.asset(&video.id).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_given_up_leaves_nothing_in_the_store() {
+    let server = Server::start();
+    let clock = Arc::new(Fixed::at(UnixSeconds(1_000_000)));
+    let same = Arc::clone(&clock);
+    let house = House::at(|config| config.store = server.store(), same).await;
+    let upload = begin(&house, PART + 1).await;
+    assert_eq!(put(&house, &upload["parts"][1], b"x").await, 200);
+    assert_eq!(server.under_way(), (1, 1));
+    let url = upload["status_url"].as_str().unwrap();
+    let gone = house.client.delete(url).send().await.unwrap();
+    assert_eq!(gone.status(), StatusCode::NO_CONTENT);
+    assert_eq!(server.under_way(), (0, 0));
+    assert!(
+        put(&house, &upload["parts"][1], b"x")
+            .await
+            .is_client_error()
+    );
+
+    let late = begin(&house, PART + 1).await;
+    assert_eq!(put(&house, &late["parts"][1], b"x").await, 200);
+    clock.advance(house.config.upload_ttl.0.as_secs() + 600);
+    assert!(clock.now().0 > late["expires_unix_s"].as_u64().unwrap());
+    nothing_under_way(&server).await;
+    // Put together, and never promised to be a film.
+    let whole = begin(&house, 1).await;
+    assert_eq!(put(&house, &whole["parts"][0], b"x").await, 200);
+    let (refused, _) = complete(&house, &whole, b"y").await;
+    assert_eq!(refused, StatusCode::UNPROCESSABLE_ENTITY);
+    let video = VideoId::parse(whole["video_id"].as_str().unwrap()).unwrap();
+    let original = store::layout::original(&video, "mp4").unwrap();
+    assert_eq!(house.store.size(&original).await.unwrap(), Some(1));
+    clock.advance(house.config.upload_ttl.0.as_secs() + 600);
+    while house.store.size(&original).await.unwrap().is_some() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_take_parts_gets_them_through_ingest() {
+    let house = House::new().await;
+    let upload = begin(&house, 3).await;
+    assert_eq!(upload["parts"], Value::Null);
+    let id = upload["upload_id"].as_str().unwrap();
+    assert_eq!(house.put(id, 0, b"abc").await.status(), StatusCode::OK);
+    let (taken, _) = complete(&house, &upload, b"abc").await;
+    assert_eq!(taken, StatusCode::ACCEPTED);
+}
