@@ -147,8 +147,6 @@ mod tests {
     use store::Key;
     use tempfile::TempDir;
 
-    use sea_orm::ConnectionTrait as _;
-
     use super::*;
     use crate::{replaced, schema::Migrations, texts};
 
@@ -227,9 +225,7 @@ mod tests {
                 protected: false,
             };
             // One generation follows another while the film is being made.
-            let made = "UPDATE videos SET state = 'processing'";
-            let database = self.catalog.connection();
-            database.execute_unprepared(made).await.unwrap();
+            replaced::sql::tests::are_made_anew(self.catalog.connection()).await;
             assert!(publishing.reveal(asset).await.unwrap());
         }
 

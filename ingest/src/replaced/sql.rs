@@ -103,12 +103,18 @@ fn generation(row: &QueryResult) -> Result<Generation, Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{
         replaced::conformance,
         schema::tests::{on_both, open},
     };
+
+    /// As if all films were being made once more.
+    pub(crate) async fn are_made_anew(db: &DatabaseConnection) {
+        let made = "UPDATE videos SET state = 'processing'";
+        db.execute_unprepared(made).await.unwrap();
+    }
 
     #[tokio::test]
     async fn the_memory_keeps_the_promises_of_replacements_on_both_engines() {
