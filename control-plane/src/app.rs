@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, get, on, put};
+use axum::routing::{MethodFilter, get, on, post, put};
 use axum::{Extension, Router};
 use catalog::Catalog;
 use contracts::fleet::MAX_BODY;
@@ -86,6 +86,7 @@ pub(crate) struct App {
         subtitles_to_ingest,
         subtitle_to_ingest,
         quota_to_ingest,
+        retry_to_ingest,
         description,
         videos::logical
     )
@@ -173,6 +174,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/v1/videos/{id}/subtitles/{lang}",
             put(to_ingest).delete(to_ingest),
         )
+        .route("/v1/videos/{id}/retry", post(to_ingest))
         .route("/v/{id}/{file}", get(videos::logical))
         .layer(Extension(document))
         .method_not_allowed_fallback(async || Problem::method())
@@ -259,6 +261,12 @@ const fn subtitle_to_ingest() {}
     responses((status = 307, description = "the same request, at ingest; Location says where")))]
 #[expect(dead_code, reason = "describes a route of `to_ingest`")]
 const fn quota_to_ingest() {}
+
+/// A failed film is tried once more at ingest.
+#[utoipa::path(post, path = "/v1/videos/{id}/retry", params(("id" = String, Path)),
+    responses((status = 307, description = "the same request, at ingest; Location says where")))]
+#[expect(dead_code, reason = "describes a route of `to_ingest`")]
+const fn retry_to_ingest() {}
 
 fn cors(origins: &[String]) -> CorsLayer {
     let origins: Vec<HeaderValue> = origins
@@ -356,6 +364,7 @@ fn family(path: &str) -> &'static str {
         ["v1", "videos", "upload", ..] => "/v1/videos/upload",
         ["v1", "videos", _] => "/v1/videos/{id}",
         ["v1", "videos", _, "subtitles", ..] => "/v1/videos/{id}/subtitles",
+        ["v1", "videos", _, "retry"] => "/v1/videos/{id}/retry",
         ["v1", "videos", _, "status"] => "/v1/videos/{id}/status",
         ["v1", "playback", "start"] => "/v1/playback/start",
         ["v1", "playback", "events"] => "/v1/playback/events",

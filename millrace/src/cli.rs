@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Purge(Purge),
     /// Take a film away, from every edge and for good
     Remove(Remove),
+    /// Try a film once more that could not be made
+    Retry(Retry),
     /// Replace keys: those of a film, or the one that all are sealed with
     #[command(subcommand)]
     Keys(Keys),
@@ -361,6 +363,16 @@ pub(crate) struct Purge {
 /// Options of `millrace remove`.
 #[derive(Args)]
 pub(crate) struct Remove {
+    /// The film's id
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) video: String,
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+/// Options of `millrace retry`.
+#[derive(Args)]
+pub(crate) struct Retry {
     /// The film's id
     #[arg(allow_hyphen_values = true)]
     pub(crate) video: String,

@@ -21,6 +21,7 @@ mod play;
 mod purge;
 mod reload;
 mod remove;
+mod retry;
 mod roles;
 mod sign;
 mod status;
@@ -77,6 +78,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check(options) => check::run(&options),
         Command::Purge(options) => purge::run(&options).await,
         Command::Remove(options) => remove::run(&options).await,
+        Command::Retry(options) => retry::run(&options).await,
         Command::Keys(verb) => keys::run(&verb).await,
         Command::Feed(cli::Feed::Renew(api)) => feed::renew(&api).await,
         Command::Status(options) => status::run(&options).await,
