@@ -80,10 +80,12 @@ pub struct Config {
     pub lease: Span,
     /// How often an idle worker looks for work that another process queued, 10 ms to 1 m. Default `1s`.
     pub poll: Span,
-    /// How often a film is tried before it is given up, 1 to 20. Default `3`.
+    /// How often a step of a film may fail before the film is given up, 1 to 20. While the store, the
+    /// catalogue or room on a disk is not there, it is tried 64 times, with the default delay for more
+    /// than two days; a worker may be cut off at it ten times. Default `3`.
     pub attempts: u32,
-    /// How long after a failure of this machine a film is tried again, up to 1 h; twice as long after
-    /// each further one. Default `10s`.
+    /// How long after a failure that is not the film's own it is tried again, up to 1 h; twice as long
+    /// after each further one, and an hour at most. Default `10s`.
     pub retry_delay: Span,
     /// The program that encodes. Default `ffmpeg`, found on the system's path.
     pub ffmpeg: String,

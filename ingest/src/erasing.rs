@@ -1,6 +1,6 @@
 //! Removing the media of films that were deleted.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use catalog::feed::Feed;
 use catalog::videos::{Video, Videos};
@@ -18,6 +18,8 @@ pub(crate) struct Eraser {
     pub(crate) feed: Arc<dyn Feed>,
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) uploads: Arc<dyn Uploads>,
+    /// How long a job may be worked on after it was given up.
+    pub(crate) notice: Duration,
 }
 
 impl Eraser {
@@ -35,14 +37,17 @@ impl Eraser {
     /// has caches forget what they have taken up of it meanwhile.
     async fn erase(&self, film: &Video, now: UnixSeconds) -> Result<(), Error> {
         // Whoever works on it loses its job at the next beat.
-        self.queue.cancel(&film.id, "the video was deleted").await?;
+        let why = "the video was deleted";
+        self.queue.cancel(&film.id, why, now).await?;
         self.publishing.erase(&film.id).await?;
         // Its publisher has the room back, also of an upload that is under way.
         if let Some(upload) = self.uploads.release(&film.id).await? {
             let store = &self.publishing.store;
             store.delete_prefix(&layout::upload(&upload)).await?;
         }
-        if now < film.updated.plus(SETTLED_S) {
+        let given_up = self.queue.given_up(&film.id).await?;
+        let late = given_up.map(|last| last.plus(self.notice.as_secs() + SETTLED_S));
+        if now < film.updated.plus(SETTLED_S) || late.is_some_and(|late| now < late) {
             return Ok(());
         }
         if self.feed.extent().await?.is_some() {
@@ -69,7 +74,7 @@ pub(crate) fn purge(video: &VideoId) -> Result<Order, Error> {
 const AT_ONCE: u32 = 16;
 
 /// How long after its deletion a film may still be read: origins look at what is published every few seconds
-/// (`asset_ttl`), and what they have begun to send they end.
+/// (`asset_ttl`), and what they have begun to send they end. So may workers with what they store.
 pub(crate) const SETTLED_S: u64 = 60;
 
 #[cfg(test)]
@@ -115,6 +120,7 @@ mod tests {
             feed: Arc::clone(&catalog.feed),
             queue: Arc::new(crate::jobs::sql::Sql::new(catalog.connection().clone())),
             uploads: Arc::new(crate::upload::sql::Sql::new(catalog.connection().clone())),
+            notice: Duration::from_secs(20),
         };
         let (gone, kept) = (
             VideoId::parse("gone").unwrap(),
@@ -170,6 +176,26 @@ mod tests {
             assert_eq!(orders().await, 1);
         }
         assert!(catalog.videos.deleted(9).await.unwrap().is_empty());
+        // Deleted long before anybody came to tell its worker.
+        catalog.videos.advance(&kept, Event::Deleted).await.unwrap();
+        let job = NewJob::first(kept.clone(), files(&kept)[4].clone(), String::new());
+        eraser.queue.add(&job, clock.now()).await.unwrap();
+        let lease = Duration::from_secs(60);
+        let taken = eraser.queue.take(clock.now(), lease).await.unwrap();
+        assert!(taken.is_some());
+        clock.advance(SETTLED_S);
+        eraser.run(clock.now()).await.unwrap();
+        store
+            .put(&files(&kept)[0], b"bytes".to_vec().into())
+            .await
+            .unwrap();
+        for wait in [SETTLED_S + 19, 1] {
+            assert_eq!(orders().await, 1, "its worker may not know yet");
+            clock.advance(wait);
+            eraser.run(clock.now()).await.unwrap();
+            assert_eq!(there(&kept).await, 0);
+        }
+        assert_eq!(orders().await, 2);
     }
 
     async fn complete(uploads: &dyn Uploads, id: &VideoId) {

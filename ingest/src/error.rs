@@ -73,4 +73,31 @@ pub enum Error {
     /// A tool of the pipeline failed; trying again may help.
     #[error("{0}")]
     Tool(String),
+    /// A tool of the pipeline lacked what this machine has at other times, such as room on a disk.
+    #[error("{0}")]
+    Lacks(String),
+    /// A tool of the pipeline was strained beyond what it may take: by the film, or by what else this
+    /// machine did.
+    #[error("{what}")]
+    Strained {
+        /// What was seen of it.
+        what: String,
+        /// What a publisher is told whose film strains it every time.
+        told: &'static str,
+    },
+}
+
+impl Error {
+    /// Whether it is about what ingest stands on, which others look after and which comes back: nothing
+    /// that a film could bring about.
+    pub(crate) const fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(_)
+                | Self::Catalog(_)
+                | Self::Database(_)
+                | Self::File { .. }
+                | Self::Lacks(_)
+        )
+    }
 }

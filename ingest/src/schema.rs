@@ -25,6 +25,7 @@ impl MigratorTrait for Migrations {
             Box::new(Step::new("streams", &STREAMS)),
             Box::new(Step::new("quotas", &QUOTAS)),
             Box::new(Step::new("directs", &DIRECTS)),
+            Box::new(Step::new("setbacks", &SETBACKS)),
         ]
     }
 
@@ -176,6 +177,11 @@ const QUOTAS: [&str; 3] = [
         JOIN channels ON channels.id = videos.channel WHERE videos.id = ingest_uploads.video), '')
         WHERE owner = ''",
     "CREATE INDEX ingest_uploads_of_owner ON ingest_uploads (owner)",
+];
+/// What set a job back is counted by kind.
+const SETBACKS: [&str; 2] = [
+    "ALTER TABLE ingest_jobs ADD COLUMN outages BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE ingest_jobs ADD COLUMN cuts BIGINT NOT NULL DEFAULT 0",
 ];
 
 #[cfg(test)]

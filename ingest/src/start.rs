@@ -3,7 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -39,7 +39,7 @@ use crate::{
         confine::Strength,
     },
     metrics::Metrics,
-    pipeline::Pipeline,
+    pipeline::{self, Pipeline},
     replaced::{self, retiring::Retirer},
     schema::Migrations,
     texts::{self, Publishing},
@@ -125,7 +125,15 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     }
     let own = (process, settings.workers);
     let retirer = parts.retirer(settings.keep_replaced);
-    tasks.spawn(parts.pulse(own, retirer, health.clone(), shutdown.clone()));
+    let clock = Arc::clone(&parts.clock);
+    tasks.spawn(sweep_rooms(settings.work, clock, shutdown.clone()));
+    tasks.spawn(parts.pulse(
+        own,
+        settings.patience.lease,
+        retirer,
+        health.clone(),
+        shutdown.clone(),
+    ));
     tasks.spawn(async move {
         if let Err(error) = internal::serve(inner, registry, health, shutdown).await {
             tracing::error!(%error, "the internal listener failed");
@@ -192,6 +200,7 @@ impl Parts {
             places: Places::default(),
             turns: Arc::clone(&self.turns),
             videos: Arc::clone(&self.catalog.videos),
+            queue: Arc::clone(&self.queue),
             store: Arc::clone(&self.store),
             publishing: self.publishing.clone(),
             texts: Arc::new(Semaphore::new(api::TEXTS_AT_ONCE)),
@@ -275,6 +284,7 @@ impl Parts {
     async fn pulse(
         self,
         own: (String, u32),
+        lease: Duration,
         retirer: Retirer,
         health: Health,
         mut shutdown: Shutdown,
@@ -286,6 +296,8 @@ impl Parts {
             feed: Arc::clone(&self.catalog.feed),
             queue: Arc::clone(&self.queue),
             uploads: Arc::clone(&self.uploads),
+            // A worker learns of it with its next beat.
+            notice: lease / 3,
         };
         let mut ticks = tokio::time::interval(PULSE);
         loop {
@@ -313,6 +325,22 @@ impl Parts {
                 Ok(()) => health.recover(),
                 Err(error) => health.ail(format!("the catalogue does not answer: {error}")),
             }
+        }
+    }
+}
+
+/// Removes what killed workers left of their folders, at the start and now and then.
+async fn sweep_rooms(work: PathBuf, clock: Arc<dyn Clock>, mut shutdown: Shutdown) {
+    let mut ticks = tokio::time::interval(ROOMS);
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            _ = ticks.tick() => {}
+        }
+        let (work, now) = (work.clone(), clock.now());
+        let swept = tokio::task::spawn_blocking(move || pipeline::sweep_rooms(&work, now)).await;
+        if let Ok(Err(error)) = swept {
+            tracing::warn!(%error, "cannot look for what killed workers left");
         }
     }
 }
@@ -373,6 +401,8 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
 }
 
 const PULSE: Duration = Duration::from_secs(2);
+/// How often it is looked for folders of killed workers.
+const ROOMS: Duration = Duration::from_secs(600);
 /// How long a process that says nothing counts as there.
 const REMEMBERED: Duration = Duration::from_secs(30);
 

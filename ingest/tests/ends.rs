@@ -16,8 +16,10 @@ use catalog::videos::{Event, State};
 use contracts::{
     asset::{Asset, Privacy, Thumbs},
     id::{Generation, RenditionId, VideoId},
+    time::UnixSeconds,
 };
-use house::{House, film, write_program};
+use house::{House, film, problem, write_program};
+use reqwest::Response;
 use sea_orm::ConnectionTrait as _;
 use store::{Key, layout};
 use tempfile::TempDir;
@@ -48,6 +50,15 @@ impl Gate {
         );
         write_program(&program, &script);
         Self { folder, program }
+    }
+
+    /// An encoder that is killed until it is let go.
+    fn broken() -> Self {
+        let gate = Self::before("none", "");
+        let script = "#!/bin/sh\ncase \"$*\" in *progress*) \
+             [ -e \"${0%/*}/open\" ] || kill -9 $$;; esac\nexec ffmpeg \"$@\"\n";
+        write_program(&gate.program, script);
+        gate
     }
 
     async fn house(&self) -> House {
@@ -206,4 +217,104 @@ async fn what_a_killed_worker_left_beside_a_ready_film_is_removed() {
     assert!(!is_there(&house, &other).await);
     assert_eq!(house.asset(&id).await.unwrap(), asset);
     assert!(house.mezzanine(&asset, 0).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_waits_for_a_store_that_is_away_for_longer_than_attempts_are() {
+    let mut house = House::with(|config| config.workers = 0).await;
+    let id = house.upload(&small()).await;
+    let store = house.folder.path().join("store/originals");
+    let away = house.folder.path().join("away");
+    std::fs::rename(&store, &away).unwrap();
+    house.config.workers = 1;
+    house.restart().await;
+    let tries = u64::from(house.config.attempts) + 2;
+    house.counted(&format!("{{how=\"retried\"}} {tries}")).await;
+    std::fs::rename(&away, &store).unwrap();
+    let video = house.settled(&id).await;
+    assert_eq!(video.state, State::Ready, "{:?}", video.failure);
+}
+
+async fn retry(house: &House, id: &str) -> Response {
+    let url = house.url(&format!("/v1/videos/{id}/retry"));
+    house.client.post(url).send().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_given_up_for_no_fault_of_its_own_is_tried_once_more_with_all_that_was_put() {
+    // An encoder that is broken until somebody mends it.
+    let gate = Gate::broken();
+    let house = gate.house().await;
+    let (upload, id) = house.begin(&small()).await;
+    let url = house.url(&format!("/v1/videos/{id}/subtitles/en"));
+    let text = "WEBVTT\n\n00:00.000 --> 00:01.000\nHello\n";
+    let put = house.client.put(&url).body(text).send().await.unwrap();
+    assert_eq!(put.status(), 201);
+    let sealed = catalog::keys::Sealed {
+        bytes: b"sealed".to_vec(),
+        by: None,
+        due: None,
+    };
+    let keys = &house.catalog.keys;
+    keys.keep(&id, &sealed, UnixSeconds(1)).await.unwrap();
+    for (index, bytes) in (0..).zip(small().chunks(house::CHUNK)) {
+        house.put(&upload, index, bytes).await;
+    }
+    problem(retry(&house, id.as_str()).await, 409, "not-failed").await;
+    house.complete(&upload).await;
+    let failed = house.settled(&id).await;
+    assert_eq!(failed.state, State::Failed);
+    assert!(failed.failure.unwrap().contains("on our side"));
+    let made = house.folder.path().join(format!("store/encoded/{id}"));
+    until(async || !made.exists()).await;
+    gate.open();
+    let answer = retry(&house, id.as_str()).await;
+    assert_eq!(answer.status(), 202);
+    let again = house.settled(&id).await;
+    assert_eq!((again.state, again.failure), (State::Ready, None));
+    let asset = house.asset(&id).await.unwrap();
+    let names: Vec<&str> = asset.renditions.iter().map(|of| of.id.as_str()).collect();
+    assert_eq!(names, ["144p", "text-en"]);
+    assert_eq!(asset.generation.0, 4, "no number is given twice");
+    assert!(keys.find(&id).await.unwrap().is_some());
+    problem(retry(&house, id.as_str()).await, 409, "not-failed").await;
+    problem(retry(&house, "nobody").await, 404, "video-not-found").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_whose_file_is_gone_or_never_came_is_not_tried_once_more() {
+    let house = House::new().await;
+    let id = house.upload(b"this is no film").await;
+    assert_eq!(house.settled(&id).await.state, State::Failed);
+    house
+        .store
+        .delete_prefix(&layout::originals(&id))
+        .await
+        .unwrap();
+    problem(retry(&house, id.as_str()).await, 409, "original-gone").await;
+    let (upload, id) = house.begin(b"a film that is cancelled").await;
+    let url = house.upload_url(&upload, "");
+    house.client.delete(url).send().await.unwrap();
+    problem(retry(&house, id.as_str()).await, 409, "original-gone").await;
+    assert_eq!(state(&house, &id).await, State::Failed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_at_which_every_worker_is_cut_off_is_given_up() {
+    let mut house = House::with(|config| config.workers = 0).await;
+    let id = house.upload(&small()).await;
+    for (cuts, state) in [(9, State::Failed), (8, State::Ready)] {
+        let sql = format!(
+            "UPDATE ingest_jobs SET state = 'running', attempt = 1, cuts = {cuts}, due_unix_s = 0"
+        );
+        change(&house, &sql).await;
+        house.config.workers = 1;
+        house.restart().await;
+        assert_eq!(house.settled(&id).await.state, state);
+        house.config.workers = 0;
+        house.restart().await;
+        if state == State::Failed {
+            assert_eq!(retry(&house, id.as_str()).await.status(), 202);
+        }
+    }
 }

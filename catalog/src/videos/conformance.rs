@@ -21,7 +21,7 @@ pub async fn all(videos: &dyn Videos) {
     progress_only_rises_and_only_while_processing(videos).await;
     of_two_changes_at_once_one_wins(videos).await;
     a_film_may_be_watched_while_it_is_processed(videos).await;
-    a_failed_film_says_why_and_stays_failed(videos).await;
+    a_failed_film_says_why_and_stays_so_until_it_is_tried_once_more(videos).await;
     only_public_and_ready_films_are_listed_in_pages(videos).await;
     a_deleted_film_is_gone_for_good_and_found_until_its_media_are(videos).await;
     what_is_absent_is_none_or_named(videos).await;
@@ -217,7 +217,7 @@ async fn a_film_may_be_watched_while_it_is_processed(videos: &dyn Videos) {
     }
 }
 
-async fn a_failed_film_says_why_and_stays_failed(videos: &dyn Videos) {
+async fn a_failed_film_says_why_and_stays_so_until_it_is_tried_once_more(videos: &dyn Videos) {
     make(videos, "failed", Privacy::Unlisted).await;
     let failed = Event::Failed {
         reason: "no picture".into(),
@@ -232,6 +232,13 @@ async fn a_failed_film_says_why_and_stays_failed(videos: &dyn Videos) {
     );
     let revived = videos.advance(&id("failed"), Event::Uploaded).await;
     assert!(matches!(revived, Err(Error::Refused { .. })));
+    let again = videos.advance(&id("failed"), Event::Retried).await;
+    let again = again.expect("it may be tried once more");
+    assert_eq!((again.state, again.failure), (State::Processing, None));
+    let found = videos.find(&id("failed")).await.expect("find");
+    assert_eq!(found.expect("it is there").failure, None);
+    let twice = videos.advance(&id("failed"), Event::Retried).await;
+    assert!(matches!(twice, Err(Error::Refused { .. })));
 }
 
 async fn a_deleted_film_is_gone_for_good_and_found_until_its_media_are(videos: &dyn Videos) {

@@ -278,6 +278,12 @@ fn moved(before: Video, next: State, event: &Event, now: UnixSeconds) -> Video {
     };
     match event {
         Event::Uploaded => after.progress = 0,
+        Event::Retried => {
+            after.progress = 0;
+            // Nothing of it can be watched any more.
+            after.duration_ms = None;
+            after.failure = None;
+        }
         Event::Deleted => {}
         Event::Playable { duration_ms } => after.duration_ms = Some(*duration_ms),
         Event::Left { reason } => {

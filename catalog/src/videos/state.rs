@@ -42,6 +42,8 @@ pub enum Event {
         /// Why, in words for its publisher.
         reason: String,
     },
+    /// It is to be tried once more.
+    Retried,
     /// It is taken away.
     Deleted,
 }
@@ -64,7 +66,7 @@ impl State {
     ///
     /// # Errors
     /// [`Refused`] when the event does not fit: nothing but its deletion leads out of *ready*, a film
-    /// that has failed is deleted at most, and nothing leads out of that.
+    /// that has failed is tried once more or deleted at most, and nothing leads out of that.
     pub const fn next(self, event: &Event) -> Result<Self, Refused> {
         match (self, event) {
             (Self::Uploading | Self::Processing, Event::Uploaded)
@@ -74,6 +76,7 @@ impl State {
             (Self::Uploading | Self::Processing | Self::Failed, Event::Failed { .. }) => {
                 Ok(Self::Failed)
             }
+            (Self::Failed, Event::Retried) => Ok(Self::Processing),
             (_, Event::Deleted) => Ok(Self::Deleted),
             _ => Err(Refused),
         }
@@ -117,6 +120,14 @@ mod tests {
         assert_eq!(State::Failed.next(&published), Err(Refused));
         assert_eq!(State::Failed.next(&Event::Uploaded), Err(Refused));
         assert_eq!(State::Uploading.next(&published), Err(Refused));
+    }
+
+    #[test]
+    fn only_a_film_that_failed_is_tried_once_more() {
+        for state in State::ALL {
+            let again = (state == State::Failed).then_some(State::Processing);
+            assert_eq!(state.next(&Event::Retried).ok(), again);
+        }
     }
 
     #[test]

@@ -149,19 +149,32 @@ pub(super) async fn complete(
     Named(id): Named<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let worker = Arc::clone(&app);
-    // Joining a large film takes its time; a client that gives up waiting must not undo it.
-    let finished = tokio::spawn(async move { finish(&worker, &caller, &id, body).await }).await;
-    counted(&app, finished.unwrap_or_else(|_| Err(Problem::internal())))
+    counted(&app, in_turn(&app, &caller, &id, body).await)
 }
 
-async fn finish(
-    app: &App,
+async fn in_turn(
+    app: &Arc<App>,
     caller: &Caller,
     id: &str,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let upload = own(app, caller, id).await?;
+    // Who gives up waiting for a turn has none: what nobody waits for would else pile up.
+    let turn = app.turns.wait(&upload.id).await;
+    let (app, id) = (Arc::clone(app), upload.id.to_string());
+    // Joining a large film takes its time; a client that gives up waiting then must not undo it.
+    let finished = tokio::spawn(async move {
+        let _turn = turn;
+        finish(&app, &id, body).await
+    });
+    finished.await.unwrap_or_else(|_| Err(Problem::internal()))
+}
+
+async fn finish(
+    app: &App,
+    id: &str,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
     let body = body.map_err(problem::body)?;
     let told: Complete = match &*body {
         b"" => Complete::default(),
@@ -170,7 +183,6 @@ async fn finish(
         })?,
     };
     let sha256 = digest(told.sha256.as_deref())?;
-    let _turn = app.turns.wait(&upload.id).await;
     // Whoever had the turn before may have completed it.
     let upload = find(app, id).await?;
     match Going::find(app, &upload).await? {

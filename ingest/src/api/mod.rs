@@ -24,6 +24,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use self::caller::Door;
 use crate::{
     Error,
+    jobs::Queue,
     metrics::Metrics,
     texts::Publishing,
     tus::{self, Places},
@@ -43,6 +44,7 @@ mod direct;
 pub(crate) mod life;
 pub(crate) mod problem;
 mod quota;
+mod retry;
 mod subtitles;
 #[cfg(test)]
 mod tests;
@@ -58,6 +60,7 @@ pub(crate) struct App {
     /// Who joins or cancels which upload.
     pub(crate) turns: Arc<Turns>,
     pub(crate) videos: Arc<dyn Videos>,
+    pub(crate) queue: Arc<dyn Queue>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) publishing: Publishing,
     /// Places for subtitles that are coming; see [`TEXTS_AT_ONCE`].
@@ -98,6 +101,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(life::show, life::cancel))
         .routes(routes!(life::complete))
         .routes(routes!(chunk::put))
+        .routes(routes!(retry::retry))
         .routes(routes!(subtitles::list))
         .routes(routes!(subtitles::put, subtitles::remove))
         .routes(routes!(quota::show, quota::put))

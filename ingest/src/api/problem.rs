@@ -69,6 +69,16 @@ pub(crate) fn failed() -> Problem {
     Problem::new("video-failed", StatusCode::CONFLICT, "Failed video", detail)
 }
 
+pub(crate) fn not_failed() -> Problem {
+    let detail = "Only a video that has failed can be tried once more.";
+    Problem::new("not-failed", StatusCode::CONFLICT, "Not failed", detail)
+}
+
+pub(crate) fn no_original() -> Problem {
+    let detail = "The video's file is not here, or never came whole; upload it again.";
+    Problem::new("original-gone", StatusCode::CONFLICT, "File gone", detail)
+}
+
 pub(crate) fn no_text(language: &str) -> Problem {
     let detail = format!("The video has no subtitles in {language:?}.");
     let status = StatusCode::NOT_FOUND;

@@ -180,7 +180,7 @@ async fn without(app: &App, caller: &Caller, id: &str, tag: &str) -> Result<Resp
 }
 
 /// A film that this caller may change; of others' one does not learn here.
-async fn find(app: &App, caller: &Caller, id: &str) -> Result<Video, Problem> {
+pub(super) async fn find(app: &App, caller: &Caller, id: &str) -> Result<Video, Problem> {
     let id = VideoId::parse(id).map_err(|_| Problem::no_video())?;
     let video = app.videos.find(&id).await.map_err(Error::from)?;
     let video = video.ok_or_else(Problem::no_video)?;

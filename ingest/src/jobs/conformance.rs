@@ -11,7 +11,7 @@ use contracts::{id::VideoId, time::UnixSeconds};
 use futures_util::future::join_all;
 use store::Key;
 
-use super::{Counts, NewJob, Queue, Step};
+use super::{Counts, Job, NewJob, Queue, Setback, Step};
 
 /// Runs every promise against `port`, which must be empty, and panics at the first that is broken.
 pub async fn all(port: &dyn Queue) {
@@ -21,6 +21,7 @@ pub async fn all(port: &dyn Queue) {
     a_beat_keeps_the_job(port).await;
     what_is_given_back_waits_until_it_is_due(port).await;
     what_is_buried_stays_so(port).await;
+    what_never_failed_is_not_begun_anew(port).await;
     no_two_workers_get_the_same(port).await;
     what_a_job_is_cut_into_waits_for_its_stage(port).await;
     owners_have_turns_whoever_came_first(port).await;
@@ -34,6 +35,7 @@ async fn nothing_comes_of_nothing(port: &dyn Queue) {
     assert_eq!(port.take(at(1), LEASE).await.unwrap(), None);
     assert_eq!(port.counts(at(1)).await.unwrap(), Counts::default());
     assert_eq!(port.reason(&id("x"), Step::Publish).await.unwrap(), None);
+    assert_eq!(port.given_up(&id("x")).await.unwrap(), None);
 }
 
 async fn jobs_are_taken_once_and_in_turn(port: &dyn Queue) {
@@ -67,11 +69,11 @@ async fn a_lease_that_ran_out_is_taken_over(port: &dyn Queue) {
     assert_eq!(port.counts(at(130)).await.unwrap().queued, 1);
     let second = port.take(at(130), LEASE).await.unwrap().unwrap();
     assert_eq!((second.video.as_str(), second.attempt), ("lease", 2));
-    assert_eq!((first.failures, second.failures), (0, 1));
+    assert_eq!((first.cuts, second.cuts, second.failures), (0, 1, 0));
     assert!(!port.beat(&first, at(131), LEASE).await.unwrap(), "lost");
     assert!(!port.finish(&first).await.unwrap(), "lost");
     assert!(!port.bury(&first, "late", at(131)).await.unwrap(), "lost");
-    assert!(!port.give_back(&first, at(131), "late").await.unwrap());
+    assert!(!back(port, &first, Setback::Failure, at(131), "late").await);
     assert!(port.finish(&second).await.unwrap());
 }
 
@@ -86,17 +88,21 @@ async fn a_beat_keeps_the_job(port: &dyn Queue) {
 async fn what_is_given_back_waits_until_it_is_due(port: &dyn Queue) {
     port.add(&new("pause"), at(300)).await.unwrap();
     let job = port.take(at(300), LEASE).await.unwrap().unwrap();
-    assert!(port.give_back(&job, at(400), "no disk").await.unwrap());
+    assert!(back(port, &job, Setback::Outage, at(400), "no disk").await);
     let reason = port.reason(&job.video, job.step).await.unwrap();
     assert_eq!(reason.as_deref(), Some("no disk"));
     assert_eq!(port.take(at(399), LEASE).await.unwrap(), None);
     let again = port.take(at(400), LEASE).await.unwrap().unwrap();
-    assert_eq!((again.attempt, again.failures), (2, 1));
+    let setbacks = |job: &Job| (job.attempt, job.failures, job.outages, job.cuts);
+    assert_eq!(setbacks(&again), (2, 0, 1, 0));
     assert!(port.release(&again, at(401)).await.unwrap());
     let third = port.take(at(401), LEASE).await.unwrap().unwrap();
-    assert_eq!((third.attempt, third.failures), (3, 1), "no failure");
-    assert!(port.finish(&third).await.unwrap());
-    assert!(!port.release(&third, at(402)).await.unwrap());
+    assert_eq!(setbacks(&third), (3, 0, 1, 0), "no setback");
+    assert!(back(port, &third, Setback::Failure, at(402), "killed").await);
+    let fourth = port.take(at(402), LEASE).await.unwrap().unwrap();
+    assert_eq!(setbacks(&fourth), (4, 1, 1, 0));
+    assert!(port.finish(&fourth).await.unwrap());
+    assert!(!port.release(&fourth, at(403)).await.unwrap());
 }
 
 async fn what_is_buried_stays_so(port: &dyn Queue) {
@@ -109,6 +115,16 @@ async fn what_is_buried_stays_so(port: &dyn Queue) {
     assert_eq!(port.counts(at(9000)).await.unwrap().dead, 1);
     let reason = port.reason(&job.video, job.step).await.unwrap();
     assert_eq!(reason.as_deref(), Some("no film"));
+}
+
+async fn what_never_failed_is_not_begun_anew(port: &dyn Queue) {
+    // The queue knows these films' jobs; the catalogue knows none of the films.
+    assert!(!port.retry(&id("dead"), at(501)).await.unwrap());
+    assert!(!port.retry(&id("nobody"), at(501)).await.unwrap());
+    assert_eq!(port.take(at(9000), LEASE).await.unwrap(), None);
+    let original = port.original(&id("dead")).await.unwrap();
+    assert_eq!(original, Some(new("dead").input));
+    assert_eq!(port.original(&id("nobody")).await.unwrap(), None);
 }
 
 async fn no_two_workers_get_the_same(port: &dyn Queue) {
@@ -238,9 +254,12 @@ async fn a_film_that_is_given_up_or_cancelled_leaves_nothing_to_do(port: &dyn Qu
         let job = port.take(at(900), LEASE).await.unwrap().unwrap();
         if film == "gone-1" {
             assert!(port.bury(&job, "damaged", at(900)).await.unwrap());
-            assert_eq!(port.cancel(&job.video, "again").await.unwrap(), 0);
+            assert_eq!(port.cancel(&job.video, "again", at(901)).await.unwrap(), 0);
         } else {
-            assert_eq!(port.cancel(&job.video, "deleted").await.unwrap(), 3);
+            assert_eq!(
+                port.cancel(&job.video, "deleted", at(900)).await.unwrap(),
+                3
+            );
             assert!(!port.beat(&job, at(900), LEASE).await.unwrap(), "lost");
             assert!(!port.bury(&job, "late", at(900)).await.unwrap());
         }
@@ -248,6 +267,7 @@ async fn a_film_that_is_given_up_or_cancelled_leaves_nothing_to_do(port: &dyn Qu
         assert!(!port.is_open(&job.video).await.unwrap());
         let reason = port.reason(&job.video, Step::Finish).await.unwrap();
         assert!(reason.is_some(), "{film}");
+        assert_eq!(port.given_up(&job.video).await.unwrap(), Some(at(900)));
     }
 }
 
@@ -284,6 +304,10 @@ async fn workers_are_counted_while_they_say_that_they_are_there(port: &dyn Queue
     assert_eq!(port.attend("two", 3, at(2030), memory).await.unwrap(), 4);
     assert_eq!(port.attend("two", 2, at(2060), memory).await.unwrap(), 3);
     assert_eq!(port.attend("two", 2, at(2061), memory).await.unwrap(), 2);
+}
+
+async fn back(port: &dyn Queue, job: &Job, why: Setback, due: UnixSeconds, reason: &str) -> bool {
+    port.give_back(job, why, due, reason).await.unwrap()
 }
 
 const LEASE: Duration = Duration::from_secs(30);

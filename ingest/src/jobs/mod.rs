@@ -108,8 +108,21 @@ pub struct Job {
     /// How often it was taken, this time included, and the jobs that it came of. Never the same twice
     /// for one video, step and part: who works under another number has lost the job.
     pub attempt: u32,
-    /// How often it failed before, a lease that ran out included.
+    /// How often it failed before.
     pub failures: u32,
+    /// How often before what it needs was not there.
+    pub outages: u32,
+    /// How often before its lease ran out: a worker that was killed, or that nobody heard of any more.
+    pub cuts: u32,
+}
+
+/// Why a job is given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setback {
+    /// Its work failed.
+    Failure,
+    /// What it needs was not there: the store, the catalogue, room on a disk.
+    Outage,
 }
 
 /// How many jobs are in each state.
@@ -175,12 +188,18 @@ pub trait Queue: Send + Sync {
     /// [`Error::Database`].
     async fn finish(&self, job: &Job) -> Result<bool, Error>;
 
-    /// Gives the job back after a failure, not to be taken before `due`. `false` when it was held
+    /// Gives the job back after a setback, not to be taken before `due`. `false` when it was held
     /// no more.
     ///
     /// # Errors
     /// [`Error::Database`].
-    async fn give_back(&self, job: &Job, due: UnixSeconds, reason: &str) -> Result<bool, Error>;
+    async fn give_back(
+        &self,
+        job: &Job,
+        why: Setback,
+        due: UnixSeconds,
+        reason: &str,
+    ) -> Result<bool, Error>;
 
     /// Gives the job back because its worker stops; it may be taken at once, and has not failed.
     /// `false` when it was held no more.
@@ -203,11 +222,31 @@ pub trait Queue: Send + Sync {
     /// [`Error::Database`], [`Error::Catalog`].
     async fn leave(&self, job: &Job, reason: &str, now: UnixSeconds) -> Result<bool, Error>;
 
+    /// Begins the work on a film anew that has failed: its first job is queued as if it had never been
+    /// tried, under numbers that none of its jobs had, and the film is processed, all or none. `false`
+    /// when it has not failed, or never had a job.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Catalog`].
+    async fn retry(&self, video: &VideoId, now: UnixSeconds) -> Result<bool, Error>;
+
+    /// The original that a film's first job has; `None` when it never had one.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn original(&self, video: &VideoId) -> Result<Option<Key>, Error>;
+
     /// Gives up every job of a video that is not done, whoever holds it; tells how many.
     ///
     /// # Errors
     /// [`Error::Database`].
-    async fn cancel(&self, video: &VideoId, reason: &str) -> Result<u64, Error>;
+    async fn cancel(&self, video: &VideoId, reason: &str, now: UnixSeconds) -> Result<u64, Error>;
+
+    /// When a job of a video was last given up; whoever held it may have learnt so later.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn given_up(&self, video: &VideoId) -> Result<Option<UnixSeconds>, Error>;
 
     /// Whether any job of a video is neither done nor given up.
     ///

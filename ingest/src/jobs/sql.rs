@@ -11,7 +11,7 @@ use contracts::{id::VideoId, time::UnixSeconds};
 use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, TransactionTrait, Value};
 use store::Key;
 
-use super::{Counts, Job, NewJob, Queue, Step};
+use super::{Counts, Job, NewJob, Queue, Setback, Step};
 use crate::{
     Error,
     schema::{integer, natural, on_server, statement},
@@ -66,20 +66,35 @@ impl Sql {
 }
 
 /// Gives up a job that is held, and every other of its video; `false` when it is held no more.
-async fn give_up(db: &impl ConnectionTrait, job: &Job, reason: &str) -> Result<bool, Error> {
-    let values = vec![words(reason).into()];
-    if !Sql::change_in(db, job, "state = 'dead', reason = $5", values).await? {
+async fn give_up(
+    db: &impl ConnectionTrait,
+    job: &Job,
+    reason: &str,
+    now: UnixSeconds,
+) -> Result<bool, Error> {
+    let values = vec![words(reason).into(), integer(now.0).into()];
+    let set = "state = 'dead', reason = $5, due_unix_s = $6";
+    if !Sql::change_in(db, job, set, values).await? {
         return Ok(false);
     }
-    cancel(db, &job.video, reason).await?;
+    cancel(db, &job.video, reason, now).await?;
     Ok(true)
 }
 
 /// Gives up every job of a video that is not done.
-async fn cancel(db: &impl ConnectionTrait, video: &VideoId, reason: &str) -> Result<u64, Error> {
-    let sql = "UPDATE ingest_jobs SET state = 'dead', reason = $2 \
+async fn cancel(
+    db: &impl ConnectionTrait,
+    video: &VideoId,
+    reason: &str,
+    now: UnixSeconds,
+) -> Result<u64, Error> {
+    let sql = "UPDATE ingest_jobs SET state = 'dead', reason = $2, due_unix_s = $3 \
                WHERE video = $1 AND state IN ('queued', 'running')";
-    let values = vec![video.as_str().into(), words(reason).into()];
+    let values = vec![
+        video.as_str().into(),
+        words(reason).into(),
+        integer(now.0).into(),
+    ];
     let changed = db.execute_raw(statement(sql, values)).await?;
     Ok(changed.rows_affected())
 }
@@ -140,11 +155,11 @@ impl Queue for Sql {
 
     async fn take(&self, now: UnixSeconds, lease: Duration) -> Result<Option<Job>, Error> {
         // One statement, hence atomic; `due` is when the job may be taken: after a pause, or when
-        // the present holder's lease is over, which counts as a failure.
+        // the present holder's lease is over.
         let alone = on_server(&self.db, " FOR UPDATE SKIP LOCKED");
         let sql = format!(
             "UPDATE ingest_jobs SET state = 'running', attempt = attempt + 1, \
-             failures = failures + CASE state WHEN 'running' THEN 1 ELSE 0 END, \
+             cuts = cuts + CASE state WHEN 'running' THEN 1 ELSE 0 END, \
              progress = 0, due_unix_s = $2 WHERE (video, step, part) = ( \
              SELECT video, step, part FROM ingest_jobs AS job \
              WHERE state IN ('queued', 'running') AND due_unix_s <= $1 \
@@ -155,7 +170,7 @@ impl Queue for Sql {
              AND other.state = 'running' AND other.due_unix_s > $1), \
              COALESCE((SELECT served FROM ingest_turns AS turn WHERE turn.owner = job.owner), 0), \
              queued_unix_s, video, stage, part, step LIMIT 1{alone}) \
-             RETURNING video, step, part, input, owner, priority, attempt, failures"
+             RETURNING video, step, part, input, owner, priority, attempt, failures, outages, cuts"
         );
         let values = vec![integer(now.0).into(), until(now, lease).into()];
         let row = self.db.query_one_raw(statement(sql, values)).await?;
@@ -195,10 +210,20 @@ impl Queue for Sql {
         .await
     }
 
-    async fn give_back(&self, job: &Job, due: UnixSeconds, reason: &str) -> Result<bool, Error> {
+    async fn give_back(
+        &self,
+        job: &Job,
+        why: Setback,
+        due: UnixSeconds,
+        reason: &str,
+    ) -> Result<bool, Error> {
         let values = vec![integer(due.0).into(), words(reason).into()];
-        let set = "state = 'queued', failures = failures + 1, due_unix_s = $5, reason = $6";
-        self.change(job, set, values).await
+        let counted = match why {
+            Setback::Failure => "failures = failures + 1",
+            Setback::Outage => "outages = outages + 1",
+        };
+        let set = format!("state = 'queued', {counted}, due_unix_s = $5, reason = $6");
+        self.change(job, &set, values).await
     }
 
     async fn release(&self, job: &Job, now: UnixSeconds) -> Result<bool, Error> {
@@ -209,7 +234,7 @@ impl Queue for Sql {
 
     async fn bury(&self, job: &Job, reason: &str, now: UnixSeconds) -> Result<bool, Error> {
         let transaction = self.db.begin().await?;
-        if !give_up(&transaction, job, reason).await? {
+        if !give_up(&transaction, job, reason, now).await? {
             return Ok(false);
         }
         let reason = reason.to_owned();
@@ -225,7 +250,7 @@ impl Queue for Sql {
 
     async fn leave(&self, job: &Job, reason: &str, now: UnixSeconds) -> Result<bool, Error> {
         let transaction = self.db.begin().await?;
-        if !give_up(&transaction, job, reason).await? {
+        if !give_up(&transaction, job, reason, now).await? {
             return Ok(false);
         }
         let reason = reason.to_owned();
@@ -239,8 +264,57 @@ impl Queue for Sql {
         Ok(true)
     }
 
-    async fn cancel(&self, video: &VideoId, reason: &str) -> Result<u64, Error> {
-        cancel(&self.db, video, reason).await
+    async fn retry(&self, video: &VideoId, now: UnixSeconds) -> Result<bool, Error> {
+        let transaction = self.db.begin().await?;
+        let of = || vec![video.as_str().into()];
+        // Who still works at one of its jobs has a number that is not given again.
+        let sql = "UPDATE ingest_jobs SET state = 'queued', progress = 0, failures = 0, outages = 0, \
+                   cuts = 0, queued_unix_s = $2, due_unix_s = $2, \
+                   attempt = (SELECT MAX(attempt) FROM ingest_jobs WHERE video = $1) \
+                   WHERE video = $1 AND stage = 0";
+        let mut values = of();
+        values.push(integer(now.0).into());
+        let changed = transaction.execute_raw(statement(sql, values)).await?;
+        if changed.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let sql = "DELETE FROM ingest_jobs WHERE video = $1 AND stage > 0";
+        transaction.execute_raw(statement(sql, of())).await?;
+        match videos::sql::advance(&transaction, video, Event::Retried, now).await {
+            Ok(_) => transaction.commit().await?,
+            Err(catalog::Error::NoVideo(_) | catalog::Error::Refused { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(true)
+    }
+
+    async fn original(&self, video: &VideoId) -> Result<Option<Key>, Error> {
+        let sql = "SELECT input FROM ingest_jobs WHERE video = $1 AND stage = 0";
+        let row = statement(sql, vec![video.as_str().into()]);
+        let Some(row) = self.db.query_one_raw(row).await? else {
+            return Ok(None);
+        };
+        let key = Key::parse(&row.try_get::<String>("", "input")?);
+        key.map(Some).map_err(|_| Error::Corrupt {
+            table: "ingest_jobs",
+            column: "input",
+        })
+    }
+
+    async fn cancel(&self, video: &VideoId, reason: &str, now: UnixSeconds) -> Result<u64, Error> {
+        cancel(&self.db, video, reason, now).await
+    }
+
+    async fn given_up(&self, video: &VideoId) -> Result<Option<UnixSeconds>, Error> {
+        let sql =
+            "SELECT MAX(due_unix_s) AS last FROM ingest_jobs WHERE video = $1 AND state = 'dead'";
+        let row = statement(sql, vec![video.as_str().into()]);
+        let row = self.db.query_one_raw(row).await?;
+        let last: Option<i64> = row
+            .map(|row| row.try_get("", "last"))
+            .transpose()?
+            .flatten();
+        Ok(last.map(|second| UnixSeconds(natural(second))))
     }
 
     async fn is_open(&self, video: &VideoId) -> Result<bool, Error> {
@@ -344,6 +418,8 @@ fn job(row: &QueryResult) -> Result<Job, Error> {
         input: Key::parse(&text("input")?).map_err(|_| corrupt("input"))?,
         attempt: count("attempt")?,
         failures: count("failures")?,
+        outages: count("outages")?,
+        cuts: count("cuts")?,
     })
 }
 

@@ -6,7 +6,7 @@ use catalog::{
     feed::Feed,
     videos::{Event, State, Video, Videos},
 };
-use contracts::{id::VideoId, time::UnixSeconds};
+use contracts::id::VideoId;
 use futures_util::FutureExt;
 use runtime::{clock::Clock, shutdown::Shutdown};
 use tokio::{
@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use super::{Job, Queue};
+use super::{Job, Queue, Setback};
 use crate::{
     Error, erasing,
     metrics::Metrics,
@@ -30,8 +30,21 @@ pub(crate) struct Patience {
     pub(crate) poll: Duration,
     /// How often a job may fail.
     pub(crate) attempts: u32,
-    /// How long after the first failure it is tried again; twice as long after each further one.
+    /// How long after the first setback it is tried again; twice as long after each further one.
     pub(crate) retry_delay: Duration,
+}
+
+impl Patience {
+    /// How long after so many setbacks of its kind a job is tried again; `None` when that was the last.
+    fn delay(&self, why: Setback, before: u32) -> Option<Duration> {
+        let most = match why {
+            Setback::Failure => self.attempts,
+            Setback::Outage => OUTAGES,
+        };
+        let doubled = 1_u32.checked_shl(before.min(16)).unwrap_or(u32::MAX);
+        let delay = self.retry_delay.saturating_mul(doubled);
+        (before + 1 < most).then(|| delay.min(LONGEST_DELAY))
+    }
 }
 
 /// One worker; as many as are wanted may run beside each other, in any number of processes.
@@ -105,8 +118,8 @@ impl Worker {
         if self.pipeline.conclude(job).await? {
             return Ok(Outcome::Done);
         }
-        if job.failures >= self.patience.attempts {
-            return Err(Error::Tool("every attempt was cut off".to_owned()).into());
+        if job.cuts >= CUTS {
+            return Err(Failure::Cut);
         }
         // Polled late: the instant must be that of the question, not of the job's start.
         let confirm = async {
@@ -128,7 +141,10 @@ impl Worker {
             Err(catalog::Error::Refused { state, .. }) => {
                 match state {
                     State::Ready => self.pipeline.clear(job).await?,
-                    State::Failed => self.forget(&job.video).await?,
+                    State::Failed => {
+                        self.pipeline.publishing.unmake(&job.video).await?;
+                        self.purge_shown(&job.video).await?;
+                    }
                     // What an earlier attempt wrote after the film was erased.
                     State::Deleted => self.pipeline.publishing.erase(&job.video).await?,
                     State::Uploading | State::Processing => {}
@@ -183,40 +199,65 @@ impl Worker {
             }
             Err(Failure::Lost) => self.lost(job),
             Err(Failure::Refused(refusal)) => {
-                if self.give_up(job, &refusal.to_string()).await? {
+                if self.bury(job, &refusal.to_string()).await? {
                     self.metrics.failed(refusal.code());
+                    self.pipeline.publishing.forget(&job.video).await?;
+                    self.purge_shown(&job.video).await?;
                 }
             }
             Err(Failure::Ours(error)) => self.retry(job, &error).await?,
+            Err(Failure::Cut) => {
+                tracing::error!(video.id = %job.video, "giving {} up: every worker that took it was cut off", job.video);
+                self.fail(job, INTERNAL).await?;
+            }
         }
         Ok(())
     }
 
     async fn retry(&self, job: &Job, error: &Error) -> Result<(), Error> {
-        if job.failures + 1 >= self.patience.attempts {
+        let (why, before) = match error.is_outage() {
+            true => (Setback::Outage, job.outages),
+            false => (Setback::Failure, job.failures),
+        };
+        let Some(delay) = self.patience.delay(why, before) else {
             tracing::error!(video.id = %job.video, %error, "giving {} up", job.video);
-            if self.leave(job).await? || self.give_up(job, INTERNAL).await? {
-                self.metrics.failed("internal");
-            }
-            return Ok(());
-        }
+            let told = match error {
+                Error::Strained { told, .. } => told,
+                _ => INTERNAL,
+            };
+            return self.fail(job, told).await;
+        };
         self.metrics.ended("retried");
-        let delay = self.patience.retry_delay.as_secs() << job.failures.min(10);
-        let due = UnixSeconds(self.clock.now().0.saturating_add(delay));
-        tracing::warn!(video.id = %job.video, %error, delay_s = delay, "{} will be tried again", job.video);
-        self.queue.give_back(job, due, &error.to_string()).await?;
+        let delay_s = delay.as_secs();
+        let due = self.clock.now().plus(delay_s);
+        tracing::warn!(video.id = %job.video, %error, delay_s, "{} will be tried again", job.video);
+        self.queue
+            .give_back(job, why, due, &error.to_string())
+            .await?;
         Ok(())
     }
 
-    /// Gives a film up and clears up after it; `false` when the job is held no more.
-    async fn give_up(&self, job: &Job, reason: &str) -> Result<bool, Error> {
-        if !self.queue.bury(job, reason, self.clock.now()).await? {
-            self.lost(job);
-            return Ok(false);
+    /// Gives a film up for no fault of its publisher's: what they put stays, for when it is tried once more,
+    /// and so does what can be watched.
+    async fn fail(&self, job: &Job, reason: &str) -> Result<(), Error> {
+        if self.leave(job).await? {
+            self.metrics.failed("internal");
+        } else if self.bury(job, reason).await? {
+            self.metrics.failed("internal");
+            self.pipeline.publishing.unmake(&job.video).await?;
         }
-        tracing::info!(video.id = %job.video, reason, "{} failed: {reason}", job.video);
-        self.forget(&job.video).await?;
-        Ok(true)
+        Ok(())
+    }
+
+    /// Gives a film up; `false` when the job is held no more.
+    async fn bury(&self, job: &Job, reason: &str) -> Result<bool, Error> {
+        let held = self.queue.bury(job, reason, self.clock.now()).await?;
+        if held {
+            tracing::info!(video.id = %job.video, reason, "{} failed: {reason}", job.video);
+        } else {
+            self.lost(job);
+        }
+        Ok(held)
     }
 
     /// Gives up what is not done of a film that can be watched, which stays as it is; `false` for a film
@@ -229,9 +270,8 @@ impl Worker {
         Ok(true)
     }
 
-    /// Removes what is kept of a film that failed; of one that was shown, from caches too.
-    async fn forget(&self, video: &VideoId) -> Result<(), Error> {
-        self.pipeline.publishing.forget(video).await?;
+    /// Has caches forget a film that failed after it was shown.
+    async fn purge_shown(&self, video: &VideoId) -> Result<(), Error> {
         let film = self.videos.find(video).await?;
         let was_shown = film.is_some_and(|film| film.duration_ms.is_some());
         if was_shown && self.feed.extent().await?.is_some() {
@@ -249,5 +289,36 @@ impl Worker {
 
 /// What a publisher is told when the fault is not theirs, and their film can be watched all the same.
 const LEFT: &str = "only the film as it was sent can be watched: processing failed on our side several times; ask the operator to look into the log";
+/// How often a job finds that what it needs is not there: with the default delay for more than two days.
+const OUTAGES: u32 = 64;
+/// How often the worker at a job may be cut off. More often than a job may fail: reboots and films beside
+/// it do that to it, too.
+const CUTS: u32 = 10;
+const LONGEST_DELAY: Duration = Duration::from_secs(3600);
 /// What a publisher is told when the fault is not theirs.
-const INTERNAL: &str = "processing failed on our side several times; the file is kept, ask the operator to look into the log";
+const INTERNAL: &str = "processing failed on our side several times; the file is kept and can be tried again; ask the operator to look into the log";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_is_given_up_soon_and_what_lacks_something_after_days() {
+        let patience = Patience {
+            lease: Duration::from_secs(60),
+            poll: Duration::from_secs(1),
+            attempts: 3,
+            retry_delay: Duration::from_secs(10),
+        };
+        let delays = |why| {
+            let delays = (0..).map_while(move |before| patience.delay(why, before));
+            delays.map(|delay| delay.as_secs()).collect::<Vec<_>>()
+        };
+        assert_eq!(delays(Setback::Failure), [10, 20]);
+        let outages = delays(Setback::Outage);
+        assert_eq!(outages[..3], [10, 20, 40]);
+        assert!(outages.iter().all(|delay| *delay <= 3600));
+        let in_all: u64 = outages.iter().sum();
+        assert!(in_all > 2 * 24 * 3600, "{in_all}");
+    }
+}

@@ -5,9 +5,10 @@ use std::{ffi::OsString, path::Path};
 use contracts::asset::Loudness;
 
 use super::{
+    blame::settle,
     child::{self, End, Limits, Task},
     probe::input_limits,
-    transcode::{Fault, settle, words},
+    transcode::{Fault, words},
 };
 
 /// Measures a mezzanine of sound; `None` for one that is silent, or too short to tell.

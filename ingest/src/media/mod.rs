@@ -1,5 +1,6 @@
 //! From a publisher's file to mezzanines: what it is, what to make of it, the making, the check.
 
+mod blame;
 pub mod child;
 pub mod codec;
 pub mod colour;

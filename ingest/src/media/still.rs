@@ -9,10 +9,11 @@ use std::{
 use contracts::asset::Thumbs;
 
 use super::{
+    blame::{settle, settle_glance},
     child::{self, Limits, Task},
     ladder::fit,
     probe::{Picture, input_limits},
-    transcode::{Fault, settle, words},
+    transcode::{Fault, words},
 };
 
 /// Makes the still image of a film of this length from its largest mezzanine: what is seen after a
@@ -51,7 +52,7 @@ pub async fn poster(
         folder,
         reads: &[mezzanine],
     };
-    settle(child::run(task, limits, |_| ()).await?, limits)
+    settle_glance(child::run(task, limits, |_| ()).await?, limits)
 }
 
 /// How the small pictures of a film are laid out.

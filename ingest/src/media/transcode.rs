@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Refusal,
-    child::{self, End, Limits, Task},
+    blame::settle,
+    child::{self, Limits, Task},
     ladder::{Ladder, Rung},
     length::Bound,
     probe::{self, Facts},
@@ -79,6 +80,12 @@ pub enum Fault {
     /// The machine is at fault; trying again may help.
     #[error("ffmpeg {0}")]
     Tool(String),
+    /// The machine lacks what it has at other times.
+    #[error("ffmpeg {0}")]
+    Lacks(String),
+    /// It took more than it may, for the film's sake or the machine's.
+    #[error("ffmpeg {0}")]
+    Strained(String, &'static str),
     /// The machine is at fault; trying again may help.
     #[error("ffmpeg cannot be run")]
     Io(#[from] io::Error),
@@ -317,31 +324,6 @@ pub(super) fn sound(sound: &Sound) -> Option<Rendition> {
     })
 }
 
-pub(super) fn settle(end: End, limits: Limits) -> Result<(), Fault> {
-    match end {
-        End::Done(_) => Ok(()),
-        End::Failed(why) if why.lines().any(is_ours) => Err(Fault::Tool(why)),
-        End::Failed(why) => {
-            tracing::info!(ffmpeg = %why, "a film cannot be decoded");
-            Err(Refusal::Damaged.into())
-        }
-        End::Killed(child::TOO_LARGE) => Err(Refusal::TooLarge {
-            limit_bytes: limits.file_bytes,
-        }
-        .into()),
-        End::Killed(signal) => Err(Fault::Tool(format!("was killed by signal {signal}"))),
-        End::TimedOut => Err(Refusal::TooSlow { limit: limits.time }.into()),
-    }
-}
-
-/// Whether a complaint of ffmpeg's is about the machine.
-fn is_ours(line: &str) -> bool {
-    OURS.iter().any(|ours| line.contains(ours))
-        // A damaged film may be answered with this as well, but then it is not about what is written.
-        || (line.contains("Input/output error")
-            && WRITING.iter().any(|writing| line.contains(writing)))
-}
-
 pub(super) fn words(line: &str) -> Vec<OsString> {
     line.split_whitespace().map(OsString::from).collect()
 }
@@ -356,25 +338,6 @@ pub(super) const FRAGMENTED: &str = "-use_editlist 1 -movflags +cmaf+delay_moov"
 const RUN_UP: Duration = Duration::from_secs(2);
 /// 64 800 fragments of four thirds of a second.
 const LONGEST_INDEXED: Duration = Duration::from_secs(24 * 3600);
-/// What ffmpeg says when the machine, not the film, is at fault.
-const OURS: [&str; 7] = [
-    "Cannot allocate memory",
-    "No space left on device",
-    "Permission denied",
-    "Resource temporarily unavailable",
-    "Unknown encoder",
-    "Too many open files",
-    "Read-only file system",
-];
-/// What it says when it speaks of a file that it writes.
-const WRITING: [&str; 6] = [
-    "[out#",
-    "opening output",
-    "to the muxer",
-    "muxing a packet",
-    "write_frame",
-    "writing trailer",
-];
 
 #[cfg(test)]
 mod tests {
@@ -411,40 +374,5 @@ mod tests {
         let all = ends.iter().all(|end| end[..2] == ["-t", "75.000"]);
         assert!(all, "{ends:?}");
         assert!(order.graph().contains("[0:1]atrim=end=75.000,"));
-    }
-
-    fn settled(why: &str) -> Result<(), Fault> {
-        let limits = Limits {
-            time: Duration::ZERO,
-            memory_bytes: 0,
-            file_bytes: 7,
-        };
-        match why {
-            "" => settle(End::Killed(child::TOO_LARGE), limits),
-            why => settle(End::Failed(why.to_owned()), limits),
-        }
-    }
-
-    #[test]
-    fn what_this_machine_lacks_is_not_blamed_on_the_film() {
-        for ours in [
-            "[vost#0:0 @ 0x1] Unknown encoder 'libx264'\nError opening output file a.mp4.",
-            "pipe: Too many open files",
-            "[out#0/mp4 @ 0x1] Error opening output a.mp4: Read-only file system",
-            "[mp4 @ 0x1] x\nError submitting a packet to the muxer: Input/output error",
-            "[out#1/mp4 @ 0x1] Error writing trailer: Input/output error",
-        ] {
-            assert!(matches!(settled(ours), Err(Fault::Tool(_))), "{ours}");
-        }
-        for films in [
-            "source: Input/output error",
-            "[in#0 @ 0x1] Error during demuxing: Input/output error\n[out#0/mp4 @ 0x1] nothing",
-            "Invalid data found when processing input",
-        ] {
-            let refused = matches!(settled(films), Err(Fault::Refused(Refusal::Damaged)));
-            assert!(refused, "{films}");
-        }
-        let refused = Refusal::TooLarge { limit_bytes: 7 };
-        assert!(matches!(settled(""), Err(Fault::Refused(told)) if told == refused));
     }
 }

@@ -43,6 +43,7 @@ mod room;
 use film::Film;
 use plan::Plan;
 use room::Room;
+pub(crate) use room::sweep as sweep_rooms;
 
 /// The programs and what they may take.
 #[derive(Debug, Clone)]
@@ -70,6 +71,9 @@ pub(crate) enum Failure {
     /// This machine is at fault; trying again may help.
     #[error(transparent)]
     Ours(#[from] Error),
+    /// Too many workers were cut off at it to give it to another.
+    #[error("every worker was cut off")]
+    Cut,
     /// Somebody else holds the job by now.
     #[error("the job was taken over")]
     Lost,
@@ -201,7 +205,7 @@ impl Pipeline {
         if there.map_err(Error::from)? {
             Ok(())
         } else {
-            Err(tool(format!("{original} is not in the store")))
+            Err(missing(original))
         }
     }
 
@@ -214,6 +218,7 @@ impl Pipeline {
             .await
             .map_err(|fault| match fault {
                 probe::Fault::Refused(refusal) => refusal.into(),
+                probe::Fault::Strained(what, told) => Error::Strained { what, told }.into(),
                 fault => tool(fault.to_string()),
             })
     }
@@ -270,6 +275,8 @@ const fn generation(job: &Job) -> Generation {
 fn encoding(fault: transcode::Fault) -> Failure {
     match fault {
         transcode::Fault::Refused(refusal) => refusal.into(),
+        transcode::Fault::Lacks(what) => Error::Lacks(what).into(),
+        transcode::Fault::Strained(what, told) => Error::Strained { what, told }.into(),
         fault => tool(fault.to_string()),
     }
 }
@@ -283,6 +290,11 @@ fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
 
 const fn tool(what: String) -> Failure {
     Failure::Ours(Error::Tool(what))
+}
+
+/// A store that is not mounted is empty, too.
+fn missing(key: &store::Key) -> Failure {
+    Failure::Ours(Error::Lacks(format!("{key} is not in the store")))
 }
 
 /// How many thousandths of a whole film's work encoding is.

@@ -13,7 +13,7 @@ use store::{Digest, Key, layout};
 use super::{
     Failure, Pipeline, Plan, Room, encoding,
     film::{Film, Finished, index_all},
-    tool,
+    missing, tool,
 };
 use crate::{
     Error,
@@ -49,7 +49,7 @@ impl Pipeline {
 
     pub(super) async fn read_plan(&self, job: &Job) -> Result<Plan, Failure> {
         let plan = self.read_json(&job.input).await?;
-        plan.ok_or_else(|| tool(format!("{} is not in the store", job.input)))
+        plan.ok_or_else(|| missing(&job.input))
     }
 
     /// Encodes the pictures of one stretch.
@@ -163,7 +163,7 @@ impl Pipeline {
         for (part, stretch) in (0..).zip(&plan.stretches) {
             let key = layout::piece(&job.video, plan.attempt, Step::Chunk.as_str(), part);
             let made: Option<Made> = self.read_json(&key).await?;
-            let made = made.ok_or_else(|| tool(format!("{key} is not in the store")))?;
+            let made = made.ok_or_else(|| missing(&key))?;
             let Some(count) = made.frames else {
                 return Ok(None);
             };
@@ -215,7 +215,7 @@ impl Pipeline {
         let step = (Step::Sound.as_str(), 0);
         let key = layout::piece(&job.video, plan.attempt, step.0, step.1);
         let sounds: Option<Sounds> = self.read_json(&key).await?;
-        let sounds = sounds.ok_or_else(|| tool(format!("{key} is not in the store")))?;
+        let sounds = sounds.ok_or_else(|| missing(&key))?;
         let mut mezzanines = Vec::new();
         for rendition in sounds.renditions {
             let file = room.folder().join(format!("{}.mp4", rendition.id));
@@ -234,7 +234,7 @@ impl Pipeline {
         if self.store.fetch(key, file).await.map_err(Error::from)? {
             Ok(())
         } else {
-            Err(tool(format!("{key} is not in the store")))
+            Err(missing(key))
         }
     }
 

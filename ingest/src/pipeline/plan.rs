@@ -147,6 +147,8 @@ mod tests {
             priority: 3,
             attempt: 2,
             failures: 1,
+            outages: 0,
+            cuts: 0,
         };
         let rate = Rate::new(30_000, 1001).unwrap();
         let mut facts = Facts::plain(426, 240, rate);

@@ -224,6 +224,29 @@ impl Publishing {
         Ok(self.store.delete_prefix(&layout::pieces(video)).await?)
     }
 
+    /// Removes what was made of a film that will not be. Its texts and keys stay, for it may be tried
+    /// once more. Nothing, of a film that may be.
+    pub(crate) async fn unmake(&self, video: &VideoId) -> Result<(), Error> {
+        let mut change = self.texts.change(video).await?;
+        if !is_over(&mut *change).await? {
+            return Ok(());
+        }
+        self.store.delete(&layout::asset(video)).await?;
+        drop(change);
+        self.remove_made(video).await
+    }
+
+    async fn remove_made(&self, video: &VideoId) -> Result<(), Error> {
+        for made in [
+            layout::pieces(video),
+            layout::encoded(video),
+            layout::thumbnails(video),
+        ] {
+            self.store.delete_prefix(&made).await?;
+        }
+        Ok(())
+    }
+
     /// Removes all that was made of a film that will not be, every text of it, and the keys that were drawn
     /// for it. Its original stays. Nothing, of a film that may be.
     pub(crate) async fn forget(&self, video: &VideoId) -> Result<(), Error> {
@@ -239,13 +262,7 @@ impl Publishing {
             .delete_prefix(&layout::all_subtitles(video))
             .await?;
         change.commit().await?;
-        for made in [
-            layout::pieces(video),
-            layout::encoded(video),
-            layout::thumbnails(video),
-        ] {
-            self.store.delete_prefix(&made).await?;
-        }
+        self.remove_made(video).await?;
         Ok(self.keys.forget(video).await?)
     }
 

@@ -28,7 +28,7 @@ use tokio::sync::Barrier;
 
 use super::{caller::Caller, *};
 use crate::{
-    jobs::NewJob,
+    jobs::{self, NewJob, Queue},
     replaced::{self, Replacements},
     schema::Migrations,
     texts::{self, Texts},
@@ -122,6 +122,7 @@ struct House {
     keys: Arc<dyn Keys>,
     replacements: Arc<dyn Replacements>,
     channels: Arc<dyn Channels>,
+    queue: Arc<dyn Queue>,
     inner: Arc<dyn Store>,
     upload: Upload,
 }
@@ -177,6 +178,7 @@ impl House {
             keys: Arc::clone(&catalog.keys),
             replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
             channels: Arc::clone(&catalog.channels),
+            queue: Arc::new(jobs::sql::Sql::new(catalog.connection().clone())),
             texts: Arc::new(texts::sql::Sql::new(
                 catalog,
                 Arc::new(Fixed::at(UnixSeconds(5))),
@@ -209,6 +211,7 @@ impl House {
             places: Places::default(),
             turns: Arc::default(),
             videos: Arc::clone(&self.videos),
+            queue: Arc::clone(&self.queue),
             publishing: Publishing {
                 store: Arc::clone(&store),
                 texts: Arc::clone(&self.texts),
@@ -319,6 +322,29 @@ async fn completions_at_once_join_once_and_are_all_accepted() {
     let app = house.app(store);
     assert_eq!(put(&app).await, 200);
     assert_eq!(tokio::join!(complete(&app), complete(&app)), (202, 202));
+    assert_eq!(joins.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_completion_that_nobody_waits_for_any_more_is_not_begun() {
+    let house = House::new().await;
+    let joins = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&joins);
+    let mut store = house.store();
+    store.join = hook(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { Ok(()) }
+    });
+    let app = house.app(store);
+    assert_eq!(put(&app).await, 200);
+    let turn = app.turns.wait(&house.upload.id).await;
+    let wait = tokio::time::timeout(Duration::from_millis(300), complete(&app));
+    assert!(wait.await.is_err(), "somebody else is at it");
+    drop(turn);
+    // Whoever had waited before would have its turn before this.
+    drop(app.turns.wait(&house.upload.id).await);
+    assert_eq!(joins.load(Ordering::Relaxed), 0);
+    assert_eq!(complete(&app).await, 202);
     assert_eq!(joins.load(Ordering::Relaxed), 1);
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Refusal,
+    blame::{TOO_HEAVY, TOO_LONG},
     child::{self, End, Limits, Task},
     colour::Colour,
     rate::Rate,
@@ -63,6 +64,9 @@ pub enum Fault {
     /// The machine is at fault.
     #[error("ffprobe {0}")]
     Tool(String),
+    /// It took more than it may, for the film's sake or the machine's.
+    #[error("ffprobe {0}")]
+    Strained(String, &'static str),
     /// The machine is at fault.
     #[error("ffprobe cannot be run")]
     Io(#[from] io::Error),
@@ -108,13 +112,17 @@ pub async fn probe(
     });
     match end.await? {
         End::Done(_) => Ok(facts(&json)?),
-        End::Failed(why) if why.contains("Cannot allocate memory") => {
-            Err(Fault::Tool("had too little memory".to_owned()))
-        }
+        End::Failed(why) if why.contains("Cannot allocate memory") => Err(Fault::Strained(
+            "had too little memory".to_owned(),
+            TOO_HEAVY,
+        )),
         End::Failed(_) if looks_like_film(&head) => Err(Refusal::Headless.into()),
         End::Failed(_) => Err(Refusal::NotVideo.into()),
         End::Killed(signal) => Err(Fault::Tool(format!("was killed by signal {signal}"))),
-        End::TimedOut => Err(Refusal::Damaged.into()),
+        End::TimedOut => {
+            let what = format!("did not end within {:.0} s", limits.time.as_secs_f64());
+            Err(Fault::Strained(what, TOO_LONG))
+        }
     }
 }
 
