@@ -79,10 +79,12 @@ pub(crate) const SETTLED_S: u64 = 60;
 
 #[cfg(test)]
 mod tests {
+    use catalog::Catalog;
     use catalog::videos::{Event, NewVideo};
     use contracts::asset::Privacy;
     use contracts::id::{FeedId, UploadId, UserId};
     use runtime::clock::{Clock as _, Fixed};
+    use store::Store;
 
     use super::*;
     use crate::{
@@ -106,37 +108,13 @@ mod tests {
         let feed = FeedId::parse("f1").unwrap();
         catalog.feed.begin(&feed, clock.now()).await.unwrap();
         let store = store::open(&address("file", "store")).unwrap();
-        let eraser = Eraser {
-            videos: Arc::clone(&catalog.videos),
-            publishing: Publishing {
-                store: Arc::clone(&store),
-                texts: Arc::new(texts::sql::Sql::new(
-                    catalog.clone(),
-                    Arc::clone(&clock) as _,
-                )),
-                keys: Arc::clone(&catalog.keys),
-                replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
-            },
-            feed: Arc::clone(&catalog.feed),
-            queue: Arc::new(crate::jobs::sql::Sql::new(catalog.connection().clone())),
-            uploads: Arc::new(crate::upload::sql::Sql::new(catalog.connection().clone())),
-            notice: Duration::from_secs(20),
-        };
+        let eraser = eraser(&catalog, &store, &clock);
         let (gone, kept) = (
             VideoId::parse("gone").unwrap(),
             VideoId::parse("kept").unwrap(),
         );
         for id in [&gone, &kept] {
-            let new = NewVideo {
-                id: id.clone(),
-                title: "x".to_owned(),
-                privacy: Privacy::Public,
-                protected: false,
-            };
-            catalog.videos.create(new).await.unwrap();
-            for key in files(id) {
-                store.put(&key, b"bytes".to_vec().into()).await.unwrap();
-            }
+            make(&catalog, &store, id).await;
         }
         catalog.videos.advance(&gone, Event::Deleted).await.unwrap();
         let uploads = Arc::clone(&eraser.uploads);
@@ -196,6 +174,39 @@ mod tests {
             assert_eq!(there(&kept).await, 0);
         }
         assert_eq!(orders().await, 2);
+    }
+
+    fn eraser(catalog: &Catalog, store: &Arc<dyn Store>, clock: &Arc<Fixed>) -> Eraser {
+        Eraser {
+            videos: Arc::clone(&catalog.videos),
+            publishing: Publishing {
+                store: Arc::clone(store),
+                texts: Arc::new(texts::sql::Sql::new(
+                    catalog.clone(),
+                    Arc::clone(clock) as _,
+                )),
+                keys: Arc::clone(&catalog.keys),
+                replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
+            },
+            feed: Arc::clone(&catalog.feed),
+            queue: Arc::new(crate::jobs::sql::Sql::new(catalog.connection().clone())),
+            uploads: Arc::new(crate::upload::sql::Sql::new(catalog.connection().clone())),
+            notice: Duration::from_secs(20),
+        }
+    }
+
+    /// A film with all that there may be of one.
+    async fn make(catalog: &Catalog, store: &Arc<dyn Store>, id: &VideoId) {
+        let new = NewVideo {
+            id: id.clone(),
+            title: "x".to_owned(),
+            privacy: Privacy::Public,
+            protected: false,
+        };
+        catalog.videos.create(new).await.unwrap();
+        for key in files(id) {
+            store.put(&key, b"bytes".to_vec().into()).await.unwrap();
+        }
     }
 
     async fn complete(uploads: &dyn Uploads, id: &VideoId) {

@@ -79,32 +79,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let (listener, listen) = bind(settings.listen).await?;
     let (inner, internal) = bind(settings.internal).await?;
 
-    let wake = Arc::new(Notify::new());
-    let queue: Arc<dyn Queue> = Arc::new(jobs::sql::Sql::new(catalog.connection().clone()));
-    let uploads = upload::sql::Sql::new(catalog.connection().clone()).within(settings.quota);
-    let streams = upload::streams::sql::Sql::new(catalog.connection().clone());
-    let streams = streams.within(settings.quota);
-    let quotas = upload::quota::sql::Sql::new(catalog.connection().clone());
-    let publishing = Publishing {
-        store: Arc::clone(&store),
-        texts: Arc::new(texts::sql::Sql::new(catalog.clone(), Arc::clone(&clock))),
-        keys: Arc::clone(&catalog.keys),
-        replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
-    };
-    let parts = Parts {
-        store,
-        publishing,
-        uploads: Arc::new(uploads),
-        streams: Arc::new(streams),
-        quotas: Arc::new(quotas),
-        turns: Arc::default(),
-        catalog,
-        queue,
-        clock,
-        metrics,
-        wake,
-        workers: Arc::default(),
-    };
+    let parts = Parts::new(store, catalog, &settings, clock, metrics);
     let process = parts.attend(settings.workers).await?;
     let app = Arc::new(parts.app(&settings, listen, door));
     let router = api::router(Arc::clone(&app));
@@ -192,6 +167,41 @@ struct Parts {
 }
 
 impl Parts {
+    fn new(
+        store: Arc<dyn Store>,
+        catalog: Catalog,
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+    ) -> Self {
+        let wake = Arc::new(Notify::new());
+        let queue: Arc<dyn Queue> = Arc::new(jobs::sql::Sql::new(catalog.connection().clone()));
+        let uploads = upload::sql::Sql::new(catalog.connection().clone()).within(settings.quota);
+        let streams = upload::streams::sql::Sql::new(catalog.connection().clone());
+        let streams = streams.within(settings.quota);
+        let quotas = upload::quota::sql::Sql::new(catalog.connection().clone());
+        let publishing = Publishing {
+            store: Arc::clone(&store),
+            texts: Arc::new(texts::sql::Sql::new(catalog.clone(), Arc::clone(&clock))),
+            keys: Arc::clone(&catalog.keys),
+            replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
+        };
+        Self {
+            store,
+            publishing,
+            uploads: Arc::new(uploads),
+            streams: Arc::new(streams),
+            quotas: Arc::new(quotas),
+            turns: Arc::default(),
+            catalog,
+            queue,
+            clock,
+            metrics,
+            wake,
+            workers: Arc::default(),
+        }
+    }
+
     fn app(&self, settings: &Settings, listen: SocketAddr, door: Door) -> App {
         let public_base = settings.public_base.clone();
         App {

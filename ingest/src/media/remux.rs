@@ -8,11 +8,12 @@ use contracts::{
 };
 
 use super::{
+    blame::settle,
     child::{self, Limits, Task},
     length::Bound,
     probe::{self, Facts},
     rate::Rate,
-    transcode::{self, BARE, FRAGMENTED, Fault, Mezzanine, settle, words},
+    transcode::{self, BARE, FRAGMENTED, Fault, Mezzanine, words},
 };
 
 /// What is to be put into mezzanines.
