@@ -145,7 +145,8 @@ mod tests {
         // A worker that did not know yet.
         let late = &files(&gone)[0];
         store.put(late, b"bytes".to_vec().into()).await.unwrap();
-        clock.advance(SETTLED_S - 1);
+        let notice = eraser.notice.as_secs();
+        clock.advance(SETTLED_S + notice - 1);
         eraser.run(clock.now()).await.unwrap();
         assert_eq!((there(&gone).await, orders().await), (0, 0));
         clock.advance(1);
@@ -167,7 +168,7 @@ mod tests {
             .put(&files(&kept)[0], b"bytes".to_vec().into())
             .await
             .unwrap();
-        for wait in [SETTLED_S + 19, 1] {
+        for wait in [SETTLED_S + notice - 1, 1] {
             assert_eq!(orders().await, 1, "its worker may not know yet");
             clock.advance(wait);
             eraser.run(clock.now()).await.unwrap();

@@ -248,8 +248,16 @@ async fn a_film_that_turns_out_to_be_damaged_is_taken_back() {
     let encoded = layout::encoded(&id);
     let encoded = house.folder.path().join("store").join(encoded.as_str());
     assert!(!encoded.exists() || std::fs::read_dir(encoded).unwrap().count() == 0);
-    let page = house.catalog.feed.after(0, UnixSeconds(2)).await.unwrap();
-    assert_eq!(page.entries.len(), 1, "caches forget it");
+    // Caches forget it, once it is removed.
+    let ordered = async || {
+        let page = house.catalog.feed.after(0, UnixSeconds(2)).await.unwrap();
+        page.entries.len()
+    };
+    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    while ordered().await == 0 {
+        looks.tick().await;
+    }
+    assert_eq!(ordered().await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

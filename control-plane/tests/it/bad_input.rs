@@ -89,7 +89,7 @@ async fn a_wrong_method_names_the_right_one() {
         (
             Method::TRACE,
             "/v1/videos/upload/u1",
-            "GET,HEAD,PUT,POST,DELETE",
+            "GET,HEAD,PUT,POST,PATCH,DELETE",
         ),
     ] {
         let refused = house.request(method, path).send().await.unwrap();

@@ -30,7 +30,7 @@ async fn the_status_counts_films_and_sessions_and_names_the_edges() {
 }
 
 /// Every route, with its method.
-const ROUTES: [&str; 73] = [
+const ROUTES: [&str; 77] = [
     "delete /v1/api-keys/{id}",
     "delete /v1/fleet/joins/{id}",
     "delete /v1/fleet/nodes/{name}",
@@ -61,6 +61,7 @@ const ROUTES: [&str; 73] = [
     "get /v1/steering/{session}/{view}/{file}",
     "get /v1/users",
     "get /v1/users/me",
+    "get /v1/users/{id}/quota",
     "get /v1/users/{id}/streams",
     "get /v1/videos",
     "get /v1/videos/upload/{rest}",
@@ -72,6 +73,7 @@ const ROUTES: [&str; 73] = [
     "get /v1/videos/{id}/subtitles",
     "head /v1/videos/upload/{rest}",
     "patch /v1/fleet/nodes/{name}",
+    "patch /v1/videos/upload/{rest}",
     "post /v1/api-keys",
     "post /v1/auth/login",
     "post /v1/auth/logout",
@@ -98,7 +100,9 @@ const ROUTES: [&str; 73] = [
     "post /v1/vault/reseal",
     "post /v1/videos/upload/{rest}",
     "post /v1/videos/{id}/keys/rotate",
+    "post /v1/videos/{id}/retry",
     "put /v1/users/me/password",
+    "put /v1/users/{id}/quota",
     "put /v1/users/{id}/streams",
     "put /v1/videos/upload/{rest}",
     "put /v1/videos/{id}/channel",
