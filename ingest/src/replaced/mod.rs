@@ -1,4 +1,4 @@
-//! The port: which generations others took the place of, and how far their removal is; and the [`retiring`] of them.
+//! The port: which generations others took the place of, and how far their removal is (`retiring`).
 
 use async_trait::async_trait;
 use contracts::{
