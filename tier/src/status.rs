@@ -40,7 +40,7 @@ pub(crate) enum Way {
 pub(crate) fn member(
     name: &str,
     cache: &HttpCache,
-    (joined, way): (bool, Way),
+    (met, way): (CacheUse, Way),
     upstream_status: Option<u16>,
 ) -> String {
     let phase = cache.phase();
@@ -51,7 +51,7 @@ pub(crate) fn member(
         (Way::Request, None) | (Way::Cache, _) => {}
     }
     let ttl = || cache.maybe_cache_meta().map_or(0, ttl_s);
-    match (cache_use(phase, joined), upstream_status) {
+    match (met, upstream_status) {
         (CacheUse::Hit, _) | (CacheUse::Stale, None) => hit(name, ttl()),
         (CacheUse::Joined, _) => format!("{name}; fwd=miss; collapsed"),
         (CacheUse::Miss, _) if matches!(phase, CachePhase::Expired) => {

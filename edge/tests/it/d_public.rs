@@ -53,6 +53,22 @@ async fn without_a_token_only_what_says_it_is_public_is_given() {
 }
 
 #[tokio::test]
+async fn what_is_fetched_to_learn_whether_it_is_public_was_no_hit() {
+    let origin = films().await;
+    let house = House::open(&origin).await;
+    for (protocol, film) in PROTOCOLS.into_iter().zip(["/v/p/x", "/v/p/y", "/v/p/z"]) {
+        let client = house.client(protocol);
+        let status = async || {
+            let got = client.get(film, &[]).await;
+            got.field("cache-status").to_owned()
+        };
+        assert_eq!(status().await, "edge-1; fwd=miss; stored", "{protocol}");
+        let second = status().await;
+        assert!(second.starts_with("edge-1; hit; ttl="), "{second}");
+    }
+}
+
+#[tokio::test]
 async fn public_films_need_a_token_unless_the_operator_says_otherwise() {
     let origin = films().await;
     let house = House::with(&origin, |_| {}).await;

@@ -56,6 +56,8 @@ pub struct Context {
     /// What went wrong, in the words of RFC 9209.
     pub(super) fault: Option<&'static str>,
     pub(super) joined: bool,
+    /// What a question to a parent, on which it waited, makes of a hit: what was fetched for it was not there.
+    pub(super) asked: Option<CacheUse>,
     pub(super) cache_use: CacheUse,
     /// The parents that there were when it came.
     pub(super) parents: Arc<Parents>,
@@ -118,6 +120,7 @@ impl Context {
             retry_after: None,
             fault: None,
             joined: false,
+            asked: None,
             cache_use: CacheUse::None,
             parents,
             tried: Vec::new(),

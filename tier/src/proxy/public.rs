@@ -1,8 +1,8 @@
 //! Objects that are given without a token, when they say that they are public.
 
 use contracts::reason::Reason;
+use pingora::cache::CachePhase;
 use pingora::cache::key::CacheHashKey;
-use pingora::cache::{CacheKey, CachePhase};
 use pingora::http::ResponseHeader;
 use pingora::proxy::{Session, subrequest};
 use runtime::clock::System;
@@ -11,6 +11,7 @@ use super::{Context, Proxy};
 use crate::admission::{Condition, Refused};
 use crate::headers;
 use crate::intake::Withheld;
+use crate::metrics::CacheUse;
 use crate::question::{AGAIN, Asked, Question, Word};
 
 impl Proxy {
@@ -46,23 +47,26 @@ impl Proxy {
             // Where it is had instead, somebody may ask.
             self.ask_intake(ctx).map_err(Withheld::refused)?;
         }
-        let Some(key) = &ctx.key else {
-            return Err(Reason::Missing.into());
-        };
-        self.ask_parent(session, ctx, key).await.allows()
+        self.ask_parent(session, ctx).await.allows()
     }
 
-    async fn ask_parent(&self, session: &mut Session, ctx: &Context, key: &CacheKey) -> Word {
-        let client = ctx.visitor.client;
+    async fn ask_parent(&self, session: &mut Session, ctx: &mut Context) -> Word {
+        let (Some(key), client) = (&ctx.key, ctx.visitor.client) else {
+            return Word::Private;
+        };
         let Some(spawner) = &session.subrequest_spawner else {
             return Word::Unknown;
         };
         let (question, answer) = match self.questions.ask(key.combined_bin(), client) {
             Asked::Known(word) => return word,
             Asked::Full => return Word::Unknown,
-            Asked::Open(answer) => return answer.wait().await,
+            Asked::Open(answer) => {
+                ctx.asked = Some(CacheUse::Joined);
+                return answer.wait().await;
+            }
             Asked::New(question, answer) => (question, answer),
         };
+        ctx.asked = Some(CacheUse::Miss);
         let errand = subrequest::Ctx::builder()
             .user_ctx(Box::new(question))
             .build();

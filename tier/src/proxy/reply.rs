@@ -11,6 +11,7 @@ use super::public::declared_public;
 use super::{Context, Proxy};
 use crate::access::Served;
 use crate::headers::CACHE_STATUS;
+use crate::metrics::CacheUse;
 use crate::notes::Notes;
 use crate::policy::Passage;
 use crate::protocol::Protocol;
@@ -31,7 +32,11 @@ impl Proxy {
             self.refuse(session, ctx, Reason::Missing).await?;
             return Error::e_explain(ErrorType::HTTPStatus(403), "no longer public");
         }
-        ctx.cache_use = status::cache_use(session.cache.phase(), ctx.joined);
+        let met = status::cache_use(session.cache.phase(), ctx.joined);
+        ctx.cache_use = match (met, ctx.asked) {
+            (CacheUse::Hit | CacheUse::Joined, Some(asked)) => asked,
+            _ => met,
+        };
         complete(session, response, ctx)?;
         response.insert_header(CACHE_STATUS, self.cache_status(session, ctx))?;
         self.send_off(response, ctx)?;
@@ -75,7 +80,7 @@ impl Proxy {
         let own = status::member(
             &self.rules.name,
             &session.cache,
-            (ctx.joined, way),
+            (ctx.cache_use, way),
             ctx.upstream.status,
         );
         let own = ctx.with_detail(own);
