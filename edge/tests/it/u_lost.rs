@@ -104,11 +104,13 @@ async fn a_node_that_has_lost_its_feed_does_as_it_is_told() {
     );
     assert_eq!(house.metric("millrace_tier_feed_lost").await, 1);
     down.store(true, Ordering::SeqCst);
-    let (stale, status) = version(&house, "/v/film/a").await;
+    let got = house
+        .client(Protocol::H1)
+        .get(&signed("/v/film/a"), &[])
+        .await;
     assert_eq!(
-        stale,
-        first + 1,
-        "nobody is there to say otherwise: {status}"
+        got.status, 502,
+        "nobody is there to say that it is still so"
     );
     let health = house.page("/healthz").await;
     assert!(
@@ -154,6 +156,41 @@ async fn segments_are_served_for_longer_than_playlists_when_the_feed_is_lost() {
         .unwrap();
     assert_eq!(version(&house, "/v/film/segment").await.0, 1);
     assert_eq!(version(&house, "/v/film/list").await.0, 3, "asked again");
+}
+
+#[tokio::test]
+async fn who_reaches_neither_feed_nor_parent_serves_on_for_a_while_and_then_stops() {
+    let down = Arc::new(AtomicBool::new(false));
+    for (lease_immutable, status) in [(600, 200), (1, 502)] {
+        let is_down = Arc::clone(&down);
+        down.store(false, Ordering::SeqCst);
+        let origin = origin_with(move |reply| match is_down.load(Ordering::SeqCst) {
+            true => Reply::status(HANG_UP, ""),
+            false => reply,
+        })
+        .await;
+        let feed = Feed::start().await;
+        let house = House::with(&origin, |config| {
+            config.feed = feed.at("edge-1");
+            config.feed.wait = config::Span::seconds(0);
+            config.feed.every = config::Span::millis(100);
+            config.feed.lease = config::Span::seconds(1);
+            config.feed.lease_immutable = config::Span::seconds(lease_immutable);
+        })
+        .await;
+        feed.obeyed(tag("hard"), &["edge-1"]).await;
+        version(&house, "/v/film/a").await;
+        drop(feed);
+        down.store(true, Ordering::SeqCst);
+        let lost = async { while house.metric("millrace_tier_feed_lost").await == 0 {} };
+        tokio::time::timeout(std::time::Duration::from_secs(20), lost)
+            .await
+            .unwrap();
+        for protocol in crate::house::PROTOCOLS {
+            let got = house.client(protocol).get(&signed("/v/film/a"), &[]).await;
+            assert_eq!(got.status, status, "{protocol}, {lease_immutable} s");
+        }
+    }
 }
 
 #[tokio::test]

@@ -42,7 +42,8 @@ pub struct Feed {
     /// More spares the parents, and lets who knows a segment's address have it for longer.
     pub lease_immutable: Span,
     /// What it does then: `serve` on; `revalidate`: ask the parent on each use whether what is cached is still so,
-    /// and serve it as it is only while the parent cannot be reached; or `refuse` requests. Default `revalidate`.
+    /// and serve it as it is while the parent cannot be reached, but nothing beyond `lease_immutable` that it cannot
+    /// ask about; or `refuse` requests. Default `revalidate`.
     pub when_lost: WhenLost,
 }
 

@@ -198,8 +198,11 @@ impl Proxy {
         ctx: &Context,
         error: Option<&Error>,
     ) -> bool {
+        if ctx.numbers.must_ask && (error.is_none() || self.purges.must_know()) {
+            return false;
+        }
         let Some(error) = error else {
-            return !ctx.numbers.must_ask;
+            return true;
         };
         match error.etype() {
             // Another parent may know better: that is decided when the whole header is looked at.

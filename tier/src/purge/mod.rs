@@ -64,8 +64,8 @@ pub struct Settings {
 pub enum WhenLost {
     /// It serves on.
     Serve,
-    /// It asks its parent on each use whether what it has is still so, and serves it as it is only while the parent
-    /// cannot be reached.
+    /// It asks its parent on each use whether what it has is still so. While the parent cannot be reached it serves that
+    /// as it is, for as long as [`Settings::lease_immutable`]; then it serves nothing that it cannot ask about.
     #[default]
     Revalidate,
     /// It refuses requests.
@@ -83,7 +83,6 @@ pub struct Judged {
 
 impl Settings {
     /// How long after its last news of the feed a node may go on to serve what was purged meanwhile; `None`: for ever.
-    /// One that validates what is cached serves it after that only while no parent can be reached.
     #[must_use]
     pub const fn stops(&self) -> Option<Duration> {
         match self.when_lost {
@@ -137,6 +136,13 @@ impl Purges {
     pub fn doubts(&self, is_immutable: impl FnOnce() -> bool) -> bool {
         self.lost() == Some(WhenLost::Revalidate)
             && !(self.lease.is_younger(self.lease_immutable) && is_immutable())
+    }
+
+    /// Whether the feed has been lost for so long, or has said nothing yet, that nothing is served of which no parent says
+    /// that it is still so.
+    #[must_use]
+    pub fn must_know(&self) -> bool {
+        self.lost() == Some(WhenLost::Revalidate) && !self.lease.is_younger(self.lease_immutable)
     }
 
     /// Judges an object by the number it bears.
