@@ -20,6 +20,7 @@ use super::{Beat, Cut, Ending, NewSession, Repeat, Seat, Session, Sessions, Star
 pub async fn all(shared: Arc<dyn Sessions>) {
     let sessions = shared.as_ref();
     a_session_lives_until_it_is_stopped(sessions).await;
+    of_what_is_revoked_edges_are_told_once(sessions).await;
     a_repeated_wish_gives_the_same_session_and_another_wish_none(sessions).await;
     a_key_is_free_again_when_its_session_is_over(sessions).await;
     equal_wishes_at_once_begin_one_session(sessions).await;
@@ -157,6 +158,29 @@ async fn a_session_lives_until_it_is_stopped(sessions: &dyn Sessions) {
     );
     assert_eq!(stop(sessions, "absent", 1).await, None);
     assert_eq!(beat("absent", Beat::default(), 1).await, None);
+}
+
+async fn of_what_is_revoked_edges_are_told_once(sessions: &dyn Sessions) {
+    let untold = async || {
+        let untold = sessions.untold(UnixSeconds(150), 9).await.expect("untold");
+        let ids = untold.into_iter().map(|session| session.id);
+        ids.filter(|known| *known == id("revoked"))
+            .collect::<Vec<_>>()
+    };
+    let revoke = async |now| sessions.revoke(&id("revoked"), UnixSeconds(now)).await;
+    begin(sessions, "revoked").await;
+    revoke(110).await.expect("revoke");
+    assert_eq!(untold().await, [], "it lives");
+    stop(sessions, "revoked", 120).await.expect("it was");
+    assert_eq!(untold().await, [], "nobody in particular began it");
+    revoke(200).await.expect("revoke");
+    assert_eq!(untold().await, [], "its token counts no more");
+    revoke(130).await.expect("revoke");
+    let told = untold().await;
+    assert_eq!(told, [id("revoked")]);
+    sessions.told(&told).await.expect("told");
+    revoke(140).await.expect("revoke");
+    assert_eq!(untold().await, [], "they were told");
 }
 
 async fn a_repeated_wish_gives_the_same_session_and_another_wish_none(sessions: &dyn Sessions) {

@@ -208,6 +208,9 @@ pub trait Sessions: Send + Sync {
         now: UnixSeconds,
     ) -> Result<Option<Session>, Error>;
 
+    /// Has edges be told of a session that has ended, also of one that was to end untold.
+    async fn revoke(&self, id: &SessionId, now: UnixSeconds) -> Result<(), Error>;
+
     /// Ends an account's sessions of some films; tells how many.
     async fn cut(&self, cut: &Cut, now: UnixSeconds) -> Result<u64, Error>;
 

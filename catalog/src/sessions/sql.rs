@@ -100,6 +100,13 @@ impl Sessions for Sql {
         find(&self.db, id).await
     }
 
+    async fn revoke(&self, id: &SessionId, now: UnixSeconds) -> Result<(), Error> {
+        let sql = "UPDATE sessions SET revocable = TRUE, untold = TRUE \
+                   WHERE id = $1 AND NOT revocable AND stopped_unix_s IS NOT NULL AND expires_unix_s > $2";
+        let values = vec![id.as_str().into(), seconds(now)];
+        change(&self.db, sql, values).await.map(drop)
+    }
+
     async fn cut(&self, cut: &Cut, now: UnixSeconds) -> Result<u64, Error> {
         let mut count = 0;
         for video in &cut.videos {

@@ -18,6 +18,7 @@ use serde::Deserialize;
 
 use super::systems::{PLAYLISTS, SYSTEMS};
 use crate::app::App;
+use crate::caller::Caller;
 use crate::keys;
 use crate::problem;
 
@@ -29,23 +30,24 @@ pub(crate) struct Wanted {
     scheme: Option<String>,
 }
 
-/// The keys of a protected film in the clear, for operators and packagers: whoever shows the operator key, where there
-/// is one, or the credential of `drm.keys_secret`.
+/// The keys of a protected film in the clear, for operators and packagers: whoever shows an operator's credentials, or
+/// the credential of `drm.keys_secret`.
 #[utoipa::path(get, path = "/videos/{id}/cpix", params(("id" = String, Path), Wanted, ("millrace-hop" = Option<String>, Header, description = "the credential of `drm.keys_secret`")),
-    responses((status = 200, description = "CPIX 2.3, never to be stored: `Cache-Control: no-store`", content_type = "application/cpix+xml"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 500, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, description = "CPIX 2.3, never to be stored: `Cache-Control: no-store`", content_type = "application/cpix+xml"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 429, body = Problem), (status = 500, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
+    caller: Caller,
     headers: HeaderMap,
     query: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let keys = app.keys.as_ref().ok_or_else(Problem::no_route)?;
     if !keys.admits(&headers) {
         // Where everybody is the operator, nobody has shown that they are.
-        if app.settings.operator_key.is_none() {
+        if caller == Caller::Operator && app.settings.operator_key.is_none() {
             return Err(problem::no_tier());
         }
-        app.operator.admit(&headers, &[])?;
+        caller.operator()?;
     }
     let Query(wanted) = query.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
     let scheme = match wanted.scheme.as_deref() {

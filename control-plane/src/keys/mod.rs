@@ -360,8 +360,9 @@ mod tests {
         });
         let orders = Orders::open(Arc::clone(&catalog.feed), Arc::<Fixed>::clone(&clock));
         let registry = prometheus::Registry::new();
-        let telemetry =
-            Telemetry::open(&settings, &catalog, Arc::<Fixed>::clone(&clock), &registry);
+        let routing = Arc::new(Routing::new(Vec::new(), Prefixes::default()));
+        let its = (&catalog, &routing);
+        let telemetry = Telemetry::open(&settings, its, Arc::<Fixed>::clone(&clock), &registry);
         let (telemetry, _) = telemetry.await.unwrap();
         let app = App {
             public_base: String::new(),
@@ -373,7 +374,7 @@ mod tests {
             clock,
             signer: Signer::load(None).unwrap(),
             geo: Geo::load(None).unwrap(),
-            routing: Arc::new(Routing::new(Vec::new(), Prefixes::default())),
+            routing,
             templates: Templates::new().unwrap(),
             operator: Operator::anybody(),
             people: People::load(&settings.accounts).unwrap(),

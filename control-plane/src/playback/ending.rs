@@ -10,7 +10,8 @@ impl App {
     /// Has edges refuse the tokens of every session that ended early and of which they were not told. The catalogue
     /// remembers which those are: what one process ended and did not come to tell, any other tells.
     ///
-    /// Sessions that nobody in particular began are let be: who begins one of those anew gets the same again.
+    /// Sessions that nobody in particular began are let be unless an operator ends them: who begins one of those anew
+    /// gets the same again.
     pub(crate) async fn tell_of_ended(&self) -> Result<(), Problem> {
         let _alone = self.telling.lock().await;
         loop {

@@ -46,7 +46,7 @@ use self::terms::Terms;
 use self::viewer::Viewer;
 use self::watching::Admitted;
 use crate::app::App;
-use crate::caller::Caller;
+use crate::caller::{Caller, Scope};
 use crate::client::Client;
 use crate::drm::offer;
 use crate::problem::{self, catalogue};
@@ -106,7 +106,7 @@ pub(crate) async fn start(
     let told = told_to_play(&app, &session, &admitted, (system, device), (&places, at)).await;
     // One of which nobody learns holds no stream.
     if told.is_err() && session.id == id {
-        app.stop(id.as_str()).await?;
+        app.stop(id.as_str(), false).await?;
     }
     told.map(|playback| (StatusCode::CREATED, Json(playback)))
 }
@@ -201,14 +201,17 @@ fn told_to_stop(session: &Session, why: Ending) -> Answer {
 }
 
 /// Ends a session: its heartbeats are answered 410 from now on, and edges are ordered to refuse its
-/// tokens.
+/// tokens. Of a session that nobody in particular began they are told when an operator or a backend (`playback`)
+/// ends it; credentials that are not good change nothing.
 #[utoipa::path(delete, path = "/playback/{session}", params(("session" = String, Path)),
     responses((status = 204, description = "it is over"), (status = 404, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn stop(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
+    caller: Result<Caller, Problem>,
 ) -> Result<StatusCode, Problem> {
-    app.stop(&id).await
+    let revokes = caller.is_ok_and(|caller| caller.may(Scope::Playback));
+    app.stop(&id, revokes).await
 }
 
 /// The same, for pages that are being closed: `navigator.sendBeacon` posts.
@@ -217,18 +220,24 @@ pub(crate) async fn stop(
 pub(crate) async fn stop_by_post(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
+    caller: Result<Caller, Problem>,
 ) -> Result<StatusCode, Problem> {
-    app.stop(&id).await
+    let revokes = caller.is_ok_and(|caller| caller.may(Scope::Playback));
+    app.stop(&id, revokes).await
 }
 
 impl App {
-    async fn stop(&self, id: &str) -> Result<StatusCode, Problem> {
+    async fn stop(&self, id: &str, revokes: bool) -> Result<StatusCode, Problem> {
         let id = SessionId::parse(id).map_err(|_| problem::no_session())?;
         let now = self.clock.now();
         let stopped = self.catalog.sessions.stop(&id, Ending::Stopped, now).await;
         stopped
             .map_err(catalogue)?
             .ok_or_else(problem::no_session)?;
+        if revokes {
+            let revoked = self.catalog.sessions.revoke(&id, now).await;
+            revoked.map_err(catalogue)?;
+        }
         // Whoever is told that the session is over can rely on it, and who is not asks again.
         self.tell_of_ended().await?;
         Ok(StatusCode::NO_CONTENT)

@@ -84,6 +84,8 @@ struct Table {
     fleet: Arc<Fleet>,
     /// In the order of the targets.
     conditions: Vec<Condition>,
+    /// Edges by their names, and by the hosts at which they are reached.
+    said: Arc<HashMap<String, String>>,
 }
 
 impl Routing {
@@ -95,6 +97,7 @@ impl Routing {
             announced: Arc::default(),
             fleet: Arc::new(Fleet::new(nodes(&targets))),
             conditions: vec![Condition::default(); targets.len()],
+            said: Arc::new(said(HashMap::new(), &targets)),
             targets,
         };
         Self {
@@ -144,8 +147,15 @@ impl Routing {
                 conditions: names(&targets).map(condition).collect(),
                 targets: Arc::clone(&targets),
                 fleet: Arc::clone(&fleet),
+                // Players go on to tell of nodes that have left.
+                said: Arc::new(said(HashMap::clone(&table.said), &targets)),
             }
         });
+    }
+
+    /// The name of the edge that somebody names by it, or by the host of its addresses.
+    pub(crate) fn edge_of(&self, said: &str) -> Option<String> {
+        self.table.load().said.get(said).cloned()
     }
 
     /// Notes how an edge is; of one that is not known nothing is noted.
@@ -251,6 +261,20 @@ impl Edge {
 
 fn nodes(targets: &[Target]) -> Vec<Node> {
     targets.iter().map(|target| target.node.clone()).collect()
+}
+
+/// What was said of edges, and what is said of these: where that differs, it counts.
+fn said(mut said: HashMap<String, String>, targets: &[Target]) -> HashMap<String, String> {
+    for target in targets {
+        for base in [&target.base, &target.plain] {
+            if let Some((_, host)) = base.split_once("://") {
+                said.insert(host.to_owned(), target.node.name.clone());
+            }
+        }
+    }
+    // A name comes before a host that is spelt alike.
+    said.extend(names(targets).map(|name| (name.to_owned(), name.to_owned())));
+    said
 }
 
 fn names(targets: &[Target]) -> impl Iterator<Item = &str> {

@@ -12,7 +12,6 @@ pub(crate) mod qoe;
 pub(crate) mod quality;
 pub(crate) mod stats;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -34,11 +33,12 @@ use self::config::TelemetrySettings;
 use self::networks::Networks;
 use crate::app::App;
 use crate::client::Client;
-use crate::config::{Edge, Settings};
+use crate::config::Settings;
 use crate::error::Error;
 use crate::people::limits::{Limit, Limits};
 use crate::people::network;
 use crate::problem::{self, catalogue};
+use crate::routing::Routing;
 
 /// The most events, or lines, that are told at once.
 pub(crate) const MOST: usize = 100;
@@ -55,7 +55,7 @@ impl Telemetry {
     /// Opens the log, where there is one, and gives who folds it.
     pub(crate) async fn open(
         settings: &Settings,
-        catalog: &Catalog,
+        (catalog, routing): (&Catalog, &Arc<Routing>),
         clock: Arc<dyn Clock>,
         registry: &Registry,
     ) -> Result<(Self, Option<Folder>), Error> {
@@ -71,8 +71,8 @@ impl Telemetry {
         let metrics = Metrics::new(registry)?;
         let log = telemetry::log::open(address, its.limits).await;
         let log = log.map_err(telemetry::fold::Error::from)?;
-        let names = names(&settings.edges);
-        let edge_of = Box::new(move |said: &str| names.get(said).cloned());
+        let routing = Arc::clone(routing);
+        let edge_of = Box::new(move |said: &str| routing.edge_of(said));
         let collector = Collector::new(Arc::clone(&log), edge_of, metrics.clone());
         telemetry.collector = Some(collector);
         let rules = Rules {
@@ -144,23 +144,4 @@ impl App {
     async fn session(&self, id: &SessionId) -> Result<Option<Session>, Problem> {
         self.catalog.sessions.find(id).await.map_err(catalogue)
     }
-}
-
-/// Edges by their names, and by the hosts at which they are reached.
-fn names(edges: &[Edge]) -> HashMap<String, String> {
-    let mut names = HashMap::new();
-    for edge in edges {
-        for base in [&edge.base, &edge.plain] {
-            if let Some((_, host)) = base.split_once("://") {
-                names.insert(host.to_owned(), edge.name.clone());
-            }
-        }
-    }
-    // A name comes before a host that is spelt alike.
-    names.extend(
-        edges
-            .iter()
-            .map(|edge| (edge.name.clone(), edge.name.clone())),
-    );
-    names
 }

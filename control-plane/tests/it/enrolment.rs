@@ -211,7 +211,7 @@ pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
 }
 
 /// Where a film plays for a client of the node's network.
-async fn place(house: &House) -> String {
+pub(crate) async fn place(house: &House) -> String {
     let start = house.post("/v1/playback/start", &json!({"video_id": "film"}));
     let start = start.header("millrace-client-ip", "192.0.2.7").send().await;
     let start = json(start.unwrap(), 201).await;

@@ -3,12 +3,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use contracts::keys::{ContentKey, KeyId, System};
+use control_plane::config::SignUp;
 use packager::protect::Scheme;
 use packager::protect::signalling::widevine;
 use reqwest::{Method, Response};
 
 use crate::drm::{HOP, keys, write};
 use crate::house::{House, OPERATOR, problem};
+use crate::people::somebody;
 
 /// A house with a protected film whose keys other packagers may have.
 async fn house(operator: bool) -> House {
@@ -18,6 +20,8 @@ async fn house(operator: bool) -> House {
         config.drm.systems = vec![System::Identity, System::Widevine, System::FairPlay];
         if operator {
             config.operator_key = write(dir.path(), "operator", OPERATOR);
+            config.accounts.token_keys = vec![write(dir.path(), "token", &"5a".repeat(32))];
+            config.accounts.sign_up = SignUp::Anybody;
         }
     })
     .await;
@@ -87,6 +91,12 @@ async fn who_may_export_keys_shows_it() {
     problem(bare, 401, "unauthorized").await;
     let operator = guarded.request(Method::GET, "/v1/videos/film/cpix");
     text(operator.bearer_auth(OPERATOR).send().await.unwrap()).await;
+    for (role, status) in [("viewer", 403), ("publisher", 403), ("operator", 200)] {
+        let account = somebody(&guarded, role, role).await;
+        let export = guarded.request(Method::GET, "/v1/videos/film/cpix");
+        let answer = export.bearer_auth(account).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{role}");
+    }
     let odd = guarded.request(Method::GET, "/v1/videos/film/cpix?scheme=none");
     let odd = odd.bearer_auth(OPERATOR).send().await.unwrap();
     problem(odd, 400, "bad-request").await;

@@ -315,6 +315,33 @@ async fn edges_are_told_once_of_what_ended_before_its_token() {
 }
 
 #[tokio::test]
+async fn edges_are_told_of_any_session_that_an_operator_ends() {
+    let house = house(1, None).await;
+    let mut wanted = Vec::new();
+    for was_stopped in [false, true] {
+        let nobody = house.post(START, &json!({"video_id": "film"}));
+        let nobody = json(nobody.send().await.unwrap(), 201).await;
+        if was_stopped {
+            stop(&house, &nobody).await;
+        }
+        let stop = format!("/v1/playback/{}", nobody["session_id"].as_str().unwrap());
+        for credential in ["of nobody", OPERATOR, OPERATOR] {
+            let stopped = house
+                .request(Method::DELETE, &stop)
+                .bearer_auth(credential)
+                .send()
+                .await;
+            assert_eq!(stopped.unwrap().status(), 204, "{credential}");
+            if credential != OPERATOR {
+                assert_eq!(house.revoked().await, wanted);
+            }
+        }
+        wanted.push((mark(&nobody), nobody["expires_at"].as_u64().unwrap()));
+        assert_eq!(house.revoked().await, wanted);
+    }
+}
+
+#[tokio::test]
 async fn an_account_that_begins_without_end_is_told_to_wait() {
     let house = house(0, None).await;
     let (ann, ben) = (

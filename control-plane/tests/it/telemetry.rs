@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::callers::key;
+use crate::enrolment;
 use crate::house::{House, NOW, OPERATOR, json, problem};
 use crate::people::{configured, somebody};
 
@@ -135,6 +136,31 @@ async fn a_film_is_watched_and_its_views_and_quality_are_told() {
     ] {
         assert_eq!(house.counter(counter).await, count, "{counter}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_have_enrolled_are_known_by_name_and_by_host() {
+    let files = TempDir::new().unwrap();
+    let house = enrolment::with(|config| collecting(config, &files)).await;
+    house.film("film", Privacy::Public).await;
+    let invited = enrolment::invite(&house, enrolment::wish("isp-1")).await;
+    let mut node = enrolment::Somebody::with(&house, &invited);
+    let enrolled = json(node.enrol(&["192.0.2.0/24"]).await, 201).await;
+    node.takes(&enrolled);
+    node.beats(&house, 3).await;
+    enrolment::until("viewers are sent to it", async || {
+        enrolment::place(&house).await.contains("edge.isp.example")
+    })
+    .await;
+    let told = async |said: &str| {
+        let begin = json!([{"seq": 0, "t_ms": 0, "type": "start", "startup_ms": 1, "edge": said}]);
+        taken(&house, &session(&house).await, begin).await;
+    };
+    told("isp-1").await;
+    told("edge.isp.example").await;
+    let is_whole = |qoe: &Value| qoe["groups"][0]["sessions"] == 2;
+    let by_edge = once_folded(&house, "/v1/qoe?by=edge", is_whole).await;
+    assert_eq!(by_edge["groups"][0]["name"], "isp-1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
