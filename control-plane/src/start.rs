@@ -77,13 +77,8 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let catalog = open_catalog(&settings, &clock).await?;
     let orders = Orders::open(Arc::clone(&catalog.feed), Arc::clone(&clock)).await?;
     let fleet = Fleet::load(&settings.fleet, &catalog, clock.now())?;
-    let opened = Telemetry::open(
-        &settings,
-        (&catalog, &routing),
-        Arc::clone(&clock),
-        &registry,
-    );
-    let (telemetry, folder) = opened.await?;
+    let known = (&catalog, &routing);
+    let (telemetry, folder) = Telemetry::open(&settings, known, clock.clone(), &registry).await?;
     let by_account = operator.is_nobody();
     let (listener, listen) = bind(settings.listen).await?;
     let (inner, internal_address) = bind(settings.internal).await?;
