@@ -78,7 +78,8 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let orders = Orders::open(Arc::clone(&catalog.feed), Arc::clone(&clock)).await?;
     let fleet = Fleet::load(&settings.fleet, &catalog, clock.now())?;
     let known = (&catalog, &routing);
-    let (telemetry, folder) = Telemetry::open(&settings, known, clock.clone(), &registry).await?;
+    let opened = Telemetry::open(&settings, known, Arc::clone(&clock), &registry);
+    let (telemetry, folder) = opened.await?;
     let by_account = operator.is_nobody();
     let (listener, listen) = bind(settings.listen).await?;
     let (inner, internal_address) = bind(settings.internal).await?;
