@@ -145,7 +145,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::remove))
         .routes(routes!(whose::show))
-        .routes(routes!(channels::create))
+        .routes(routes!(channels::create, channels::list))
         .routes(routes!(channels::show))
         .routes(routes!(channels::put))
         .routes(routes!(drm::offer::renew))
@@ -359,7 +359,7 @@ fn family(path: &str) -> &'static str {
         .collect::<Vec<_>>()
         .as_slice()
     {
-        ["" | "watch"] | ["assets", ..] => "page",
+        ["" | "watch" | "studio"] | ["assets", ..] => "page",
         ["v1", "videos"] => "/v1/videos",
         ["v1", "videos", "upload", ..] => "/v1/videos/upload",
         ["v1", "videos", _] => "/v1/videos/{id}",

@@ -1,4 +1,4 @@
-//! The watch page: static files with the headers that keep it harmless.
+//! The pages (films, watching, the studio): static files with the headers that keep it harmless.
 
 use std::path::Path;
 
@@ -25,10 +25,12 @@ pub(crate) fn routes(root: Option<&Path>) -> Router {
         (Some(root), Some(index)) => Router::new()
             .route("/", any_service(document(&index)))
             .route("/watch", any_service(document(&index)))
+            .route("/studio", any_service(document(&index)))
             .nest_service("/assets", immutable(root)),
         _ => Router::new()
             .route("/", get(absent))
-            .route("/watch", get(absent)),
+            .route("/watch", get(absent))
+            .route("/studio", get(absent)),
     };
     routes
         .layer(fixed(header::CONTENT_SECURITY_POLICY, POLICY))

@@ -25,8 +25,8 @@ pub struct Config {
     /// How the outside reaches the upload API, such as `https://upload.example`; it is the start of
     /// the addresses that initiate answers. Empty: `http://` and the address listened on.
     pub public_base: String,
-    /// How clients reach the control plane; the address of a video's status begins with it. Default
-    /// `http://127.0.0.1:8080`.
+    /// How clients reach the control plane; the address of a video's status begins with it, and its own page, the
+    /// studio, may upload. Default `http://127.0.0.1:8080`.
     pub control_base: String,
     /// Address of the store that takes the films: `file:///absolute/path`, or
     /// `s3://bucket/prefix?credentials=/absolute/path`, after which more may stand (docs/operate.md). Default

@@ -422,6 +422,7 @@ async fn whoever_asks_is_told_what_is_spoken_here() {
     let told = request.send().await.unwrap();
     for name in [
         "location",
+        "retry-after",
         "tus-resumable",
         "upload-offset",
         "upload-length",
@@ -438,6 +439,24 @@ async fn whoever_asks_is_told_what_is_spoken_here() {
         .client
         .request(Method::OPTIONS, house.url("/v1/videos/upload/initiate"));
     assert_eq!(field(&elsewhere.send().await.unwrap(), "tus-version"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_control_plane_s_own_page_may_upload_and_none_that_is_named_like_it() {
+    let house = House::with(|config| {
+        config.workers = 0;
+        config.control_base = "https://films.example/house".to_owned();
+    })
+    .await;
+    for (page, allowed) in [
+        ("https://films.example", true),
+        ("https://films.example.evil.example", false),
+        ("http://films.example", false),
+    ] {
+        let asked = ask(&house, Method::POST, &house.url(TUS)).header("origin", page);
+        let told = field(&asked.send().await.unwrap(), "access-control-allow-origin");
+        assert_eq!(told.as_deref() == Some(page), allowed, "{page}: {told:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

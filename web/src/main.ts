@@ -1,5 +1,13 @@
-// The page's entry: one document serves `/` and `/watch`, the path tells which of the two is meant.
-const watch = location.pathname.replace(/\/+$/, '') === '/watch'
-await (watch ? import('./watch/main') : import('./films/main'))
+// The page's entry: one document serves `/`, `/watch` and `/studio`, the path tells which of them is meant.
+switch (location.pathname.replace(/\/+$/, '')) {
+  case '/watch':
+    await import('./watch/main')
+    break
+  case '/studio':
+    await import('./studio/main')
+    break
+  default:
+    await import('./films/main')
+}
 
 export {}

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use catalog::channels::Channel;
 use catalog::users::Role;
@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use super::{random, words};
 use crate::app::App;
 use crate::caller::Caller;
+use crate::page_of::{Page, page};
 use crate::problem::{self, catalogue};
 
 /// A channel that is wished.
@@ -35,6 +36,16 @@ pub(crate) struct Shown {
     name: String,
     owner_user_id: String,
     created_unix_s: u64,
+}
+
+/// A page of channels.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Channels)]
+pub(crate) struct Listed {
+    channels: Vec<Shown>,
+    /// What to give as `next` for the following page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 /// Where a film is to be.
@@ -68,6 +79,28 @@ pub(crate) async fn create(
     let made = app.catalog.channels.create(&channel).await;
     made.map_err(catalogue)?;
     Ok((StatusCode::CREATED, Json(channel.into())))
+}
+
+/// One's own channels, by their ids.
+#[utoipa::path(get, path = "/channels", params(Page),
+    responses((status = 200, body = Listed), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    asked: Result<Query<Page>, QueryRejection>,
+) -> Result<Json<Listed>, Problem> {
+    let owner = &caller.person()?.id;
+    let (limit, after) = page(asked, ChannelId::parse)?;
+    let channels = app
+        .catalog
+        .channels
+        .list(owner, after.as_ref(), limit.ask())
+        .await;
+    let (channels, next) = limit.cut(channels.map_err(catalogue)?, |one| one.id.to_string());
+    Ok(Json(Listed {
+        channels: channels.into_iter().map(Shown::from).collect(),
+        next,
+    }))
 }
 
 /// A channel.

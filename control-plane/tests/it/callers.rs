@@ -151,6 +151,14 @@ async fn a_publisher_has_channels_and_sees_the_films_in_them() {
     let channel = json(create(&ann).await, 201).await;
     let shown = format!("/v1/channels/{}", channel["channel_id"].as_str().unwrap());
     assert_eq!(json(house.get(&shown).await, 200).await, channel);
+    let own = async |token: &str| {
+        let asked = ask(&house, Method::GET, "/v1/channels", token).await;
+        json(asked, 200).await["channels"].clone()
+    };
+    assert_eq!(own(&ann).await, json!([channel]));
+    assert_eq!(own(&ben).await, json!([]), "others' are not listed");
+    let asked = ask(&house, Method::GET, "/v1/channels", OPERATOR).await;
+    problem(asked, 403, "account-needed").await;
     let put = async |token: &str, place: Value| {
         let request = house.request(Method::PUT, "/v1/videos/secret1/channel");
         let request = request.json(&json!({"channel_id": place}));

@@ -17,7 +17,7 @@ async fn with_page() -> House {
 #[tokio::test]
 async fn the_page_is_asked_for_anew_and_its_assets_never_again() {
     let house = with_page().await;
-    for path in ["/", "/watch", "/watch?v=film1"] {
+    for path in ["/", "/watch", "/watch?v=film1", "/studio"] {
         let page = house.get(path).await;
         assert_eq!(page.status(), 200, "{path}");
         assert_eq!(page.headers()["content-type"], "text/html");

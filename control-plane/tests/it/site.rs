@@ -30,7 +30,7 @@ async fn the_status_counts_films_and_sessions_and_names_the_edges() {
 }
 
 /// Every route, with its method.
-const ROUTES: [&str; 77] = [
+const ROUTES: [&str; 78] = [
     "delete /v1/api-keys/{id}",
     "delete /v1/fleet/joins/{id}",
     "delete /v1/fleet/nodes/{name}",
@@ -44,6 +44,7 @@ const ROUTES: [&str; 77] = [
     "get /v/{id}/{file}",
     "get /v1/api-keys",
     "get /v1/callers/me",
+    "get /v1/channels",
     "get /v1/channels/{id}",
     "get /v1/fleet/feed",
     "get /v1/fleet/joins",

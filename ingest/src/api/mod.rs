@@ -121,7 +121,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .nest_service("/api", routes.clone())
         .fallback_service(routes)
-        .layer(cors(&app.allowed_origins))
+        .layer(cors(&app.allowed_origins, &app.control_base))
         .layer(CatchPanicLayer::custom(|_| {
             Problem::internal().into_response()
         }))
@@ -133,9 +133,11 @@ async fn description(Extension(document): Extension<Arc<str>>) -> Response {
     (json, document.to_string()).into_response()
 }
 
-fn cors(origins: &[String]) -> CorsLayer {
+/// Lets pages of these origins, and the control plane's own pages, upload.
+fn cors(origins: &[String], control_base: &str) -> CorsLayer {
+    let origins = origins.iter().map(String::as_str);
     let origins = origins
-        .iter()
+        .chain([origin_of(control_base)])
         .filter_map(|origin| HeaderValue::from_str(origin).ok());
     let sent = [
         header::AUTHORIZATION,
@@ -145,7 +147,7 @@ fn cors(origins: &[String]) -> CorsLayer {
     ];
     let tus = tus::SENT.map(HeaderName::from_static);
     let shown = tus::SHOWN.map(HeaderName::from_static);
-    let shown = [&[header::LOCATION][..], &shown].concat();
+    let shown = [&[header::LOCATION, header::RETRY_AFTER][..], &shown].concat();
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_methods([
@@ -159,6 +161,14 @@ fn cors(origins: &[String]) -> CorsLayer {
         .allow_headers([&sent[..], &tus].concat())
         .expose_headers(shown)
         .max_age(Duration::from_secs(3600))
+}
+
+/// The origin of what is below an address: scheme, host and port (RFC 6454 §4).
+fn origin_of(base: &str) -> &str {
+    let host = base.find("://").map_or(0, |colon| colon + 3);
+    let path = base.get(host..).and_then(|rest| rest.find('/'));
+    base.get(..path.map_or(base.len(), |path| host + path))
+        .unwrap_or_default()
 }
 
 /// Files of subtitles that may come at once: each is read and parsed in memory, at most 2 MiB.

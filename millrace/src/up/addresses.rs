@@ -133,7 +133,7 @@ impl Stage {
         );
         say!("a player that does not trust it plays over plain HTTP from the same edges.");
         say!(
-            "Add a film with `millrace add FILE --api {}`. Ctrl-C stops the house.",
+            "Add a film at {0}/studio, or with `millrace add FILE --api {0}`. Ctrl-C stops the house.",
             self.fact("/api")
         );
     }

@@ -48,10 +48,36 @@ export interface Status {
   state: string
   /** 0 to 100; `null` when it is not known. */
   progress: number | null
+  /** Whether it can be watched, perhaps before all of it is made. */
+  playable: boolean
   /** Whether it will never be ready. */
   failed: boolean
-  /** Why it failed, for a person. */
+  /** Why it failed, or has less than it was to have, for a person. */
   reason: string | null
+}
+
+/** Whose a credential is. */
+export type Caller =
+  /** Whoever manages the site. */
+  | { kind: 'operator' }
+  /** Somebody with an account, with their role. */
+  | { kind: 'user'; role: string }
+  /** A backend by its API key, with what the key is for. */
+  | { kind: 'backend'; scopes: string[] }
+
+/** A login. */
+export interface Login {
+  access: string
+  /** For how many seconds `access` is good. */
+  access_s: number
+  /** Good once, for the next ones. */
+  refresh: string
+}
+
+/** Films that belong together. */
+export interface Channel {
+  id: string
+  name: string
 }
 
 /** An answer that does not have the promised form. */
@@ -126,9 +152,42 @@ export function parseStatus(body: unknown): Status {
   return {
     state,
     progress: progress === null ? null : Math.min(100, Math.max(0, progress)),
+    playable: answer.playable === true,
     failed: state === 'failed',
     reason: text(answer.reason) ?? text(answer.detail),
   }
+}
+
+/** Parses `GET /v1/callers/me`. */
+export function parseCaller(body: unknown): Caller {
+  const { kind, role, scopes } = object(body, 'the caller')
+  if (kind === 'user') return { kind, role: text(role) ?? 'viewer' }
+  if (kind === 'backend') return { kind, scopes: Array.isArray(scopes) ? scopes.filter((scope) => typeof scope === 'string') : [] }
+  if (kind === 'operator') return { kind }
+  throw new Unexpected('a caller of an unknown kind')
+}
+
+/** Parses `POST /v1/auth/login` and `…/refresh`. */
+export function parseLogin(body: unknown): Login {
+  const answer = object(body, 'the login')
+  const [access, refresh, access_s] = [text(answer.access_token), text(answer.refresh_token), number(answer.expires_in_s)]
+  if (access === null || refresh === null || access_s === null) throw new Unexpected('the login is not whole')
+  return { access, access_s, refresh }
+}
+
+/** Parses `GET /v1/channels`. */
+export function parseChannels(body: unknown): { channels: Channel[]; next: string | null } {
+  const answer = object(body, 'the list of channels')
+  if (!Array.isArray(answer.channels)) throw new Unexpected('the list of channels has no `channels`')
+  return { channels: answer.channels.map(parseChannel), next: text(answer.next) }
+}
+
+/** Parses a channel. */
+export function parseChannel(body: unknown): Channel {
+  const { channel_id, name } = object(body, 'a channel')
+  const id = text(channel_id)
+  if (id === null) throw new Unexpected('a channel has no `channel_id`')
+  return { id, name: text(name) ?? id }
 }
 
 function manifestsOf(value: unknown): Manifests {

@@ -13,9 +13,9 @@ export async function film(id: string): Promise<Film> {
   return parseFilm(await call('GET', `/v1/videos/${encodeURIComponent(id)}`))
 }
 
-/** Tells how far a film is. */
-export async function status(id: string): Promise<Status> {
-  return parseStatus(await call('GET', `/v1/videos/${encodeURIComponent(id)}/status`))
+/** Tells how far a film is, to whoever these fields show. */
+export async function status(id: string, shown?: Record<string, string>): Promise<Status> {
+  return parseStatus(await call('GET', `/v1/videos/${encodeURIComponent(id)}/status`, undefined, shown))
 }
 
 /** Starts a playback session for a browser with these DRM systems; a film that is not ready is a `Problem` with status 409. */
@@ -50,7 +50,7 @@ export function endPlayback(session: string): void {
 }
 
 /** Sends one call and returns the JSON answer; every failure to get one is a `Problem`. */
-async function call(method: string, url: string, body?: unknown, more?: Record<string, string>): Promise<unknown> {
+export async function call(method: string, url: string, body?: unknown, more?: Record<string, string>): Promise<unknown> {
   const request: RequestInit = { method, headers: { accept: 'application/json, application/problem+json', ...more } }
   if (body !== undefined) {
     request.headers = { ...request.headers, 'content-type': 'application/json' }
@@ -63,7 +63,7 @@ async function call(method: string, url: string, body?: unknown, more?: Record<s
     throw new Problem(0)
   }
   const answer: unknown = await response.json().catch(() => null)
-  if (!response.ok) throw Problem.parse(response.status, answer)
+  if (!response.ok) throw Problem.parse(response.status, answer, response.headers.get('retry-after'))
   return answer
 }
 

@@ -11,15 +11,18 @@ export class Problem extends Error {
     readonly detail: string | null = null,
     /** The server's code for the kind of problem, if it gave one. */
     readonly type: string | null = null,
+    /** After how many seconds the server asks to be asked again, if it said so. */
+    readonly retry_after_s: number | null = null,
   ) {
     super(detail ?? `status ${status}`)
   }
 
   /** Reads a problem document; anything else still gives a problem with the status. */
-  static parse(status: number, body: unknown): Problem {
-    if (typeof body !== 'object' || body === null) return new Problem(status)
+  static parse(status: number, body: unknown, retryAfter: string | null = null): Problem {
+    const after_s = retryAfter !== null && /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) : null
+    if (typeof body !== 'object' || body === null) return new Problem(status, null, null, after_s)
     const { title, detail, type } = body as Record<string, unknown>
-    return new Problem(status, text(detail) ?? text(title), text(type))
+    return new Problem(status, text(detail) ?? text(title), text(type), after_s)
   }
 }
 
