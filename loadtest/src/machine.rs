@@ -22,32 +22,47 @@ pub(crate) struct Cores {
 impl Cores {
     /// The first and the last core that the bench may use; they are one where there is only one.
     pub(crate) fn choose() -> Result<Self> {
-        let allowed = rustix::thread::sched_getaffinity(None).context("cannot ask for cores")?;
-        let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
-        let server = cores.next().context("there is no core to run on")?;
-        let loader = cores.next_back().unwrap_or(server);
+        let cores = cores()?;
+        let server = *cores.first().context("there is no core to run on")?;
+        let loader = cores.last().copied().unwrap_or(server);
         Ok(Self { server, loader })
     }
 
     /// Keeps this thread, and those that it starts, on the bench's core.
     pub(crate) fn stay(self) -> Result<()> {
-        pin(self.loader)
+        run_on(&[self.loader])
     }
 
-    /// Starts a program on the server's core: a child inherits the core of the thread that starts it.
+    /// Starts a program on the server's core.
     pub(crate) fn start(self, command: &mut Command) -> Result<Child> {
-        pin(self.server)?;
-        let child = command.spawn();
-        pin(self.loader)?;
-        child.with_context(|| format!("cannot start {}", command.get_program().display()))
+        start_on(&[self.server], command)
     }
 }
 
-fn pin(core: usize) -> Result<()> {
+/// The cores that this thread may use.
+pub(crate) fn cores() -> Result<Vec<usize>> {
+    let allowed = rustix::thread::sched_getaffinity(None).context("cannot ask for cores")?;
+    let cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
+    Ok(cores.collect())
+}
+
+/// Starts a program on these cores: a child inherits those of the thread that starts it.
+pub(crate) fn start_on(cores: &[usize], command: &mut Command) -> Result<Child> {
+    let own = self::cores()?;
+    run_on(cores)?;
+    let child = command.spawn();
+    run_on(&own)?;
+    child.with_context(|| format!("cannot start {}", command.get_program().display()))
+}
+
+/// Keeps this thread, and those that it starts, on these cores.
+pub(crate) fn run_on(cores: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
-    set.set(core);
+    for core in cores {
+        set.set(*core);
+    }
     rustix::thread::sched_setaffinity(None, &set)
-        .with_context(|| format!("cannot run on core {core}"))
+        .with_context(|| format!("cannot run on cores {cores:?}"))
 }
 
 /// Processor time that this thread has used.

@@ -4,6 +4,7 @@
 //! something is broken.
 
 mod edge;
+mod ingest;
 mod machine;
 mod maths;
 mod packager;
@@ -30,6 +31,8 @@ enum Command {
     Packager(packager::Arguments),
     /// Measure an edge beside nginx
     Edge(edge::Arguments),
+    /// Measure ingest: uploads, encoding beside ffmpeg, the time until a film can be watched
+    Ingest(ingest::Arguments),
     /// Measure what playback sessions cost a control plane
     Starts(starts::Arguments),
     /// Let players watch films, and tell how they fared
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Packager(arguments) => packager::run(&arguments),
         Command::Edge(arguments) => edge::run(&arguments),
+        Command::Ingest(arguments) => ingest::run(&arguments),
         Command::Starts(arguments) => starts::run(&arguments),
         Command::Play(arguments) => play::run(&arguments),
     };

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 use serde::de::DeserializeOwned;
 
-use crate::machine::Cores;
+use crate::machine::{self, Cores};
 
 /// Starts a role with one worker thread, and reads what it says once it listens.
 pub(crate) fn role<Ready: DeserializeOwned>(
@@ -17,16 +17,35 @@ pub(crate) fn role<Ready: DeserializeOwned>(
     config: &Path,
     cores: Cores,
 ) -> Result<(Child, Ready)> {
+    let mut command = leashed(program, role, config);
+    command.env("TOKIO_WORKER_THREADS", "1");
+    ready(cores.start(&mut command)?, role)
+}
+
+/// Starts a role on these cores, with the threads that it takes there by itself.
+pub(crate) fn role_on<Ready: DeserializeOwned>(
+    program: &Path,
+    role: &str,
+    config: &Path,
+    cores: &[usize],
+) -> Result<(Child, Ready)> {
+    let mut command = leashed(program, role, config);
+    ready(machine::start_on(cores, &mut command)?, role)
+}
+
+fn leashed(program: &Path, role: &str, config: &Path) -> Command {
     let mut command = Command::new(program);
     // The leash: should the bench be killed, its standard input ends and the role stops.
     command
         .args([role, "--leash", "--config"])
         .arg(config)
-        .env("TOKIO_WORKER_THREADS", "1")
         .env("MILLRACE_LOG", "warn")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
-    let mut child = cores.start(&mut command)?;
+    command
+}
+
+fn ready<Ready: DeserializeOwned>(mut child: Child, role: &str) -> Result<(Child, Ready)> {
     let said = child.stdout.take().context("the role says nothing")?;
     let mut line = String::new();
     BufReader::new(said).read_line(&mut line)?;

@@ -39,7 +39,7 @@ struct Recipe {
 pub(crate) fn make(folder: &Path) -> Result<Films> {
     fs::create_dir_all(folder).context("cannot make the folder for films")?;
     for recipe in &RECIPES {
-        bake(folder, recipe)?;
+        bake(folder, recipe.file, recipe.arguments)?;
     }
     let files = |pairs: &[(&'static str, &str)]| {
         let path = |(name, file): &(&'static str, &str)| (*name, folder.join(file));
@@ -64,15 +64,16 @@ pub(crate) fn make(folder: &Path) -> Result<Films> {
     })
 }
 
-fn bake(folder: &Path, recipe: &Recipe) -> Result<()> {
-    let file = folder.join(recipe.file);
-    let note = folder.join(format!("{}.recipe", recipe.file));
-    if file.exists() && fs::read_to_string(&note).is_ok_and(|made| made == recipe.arguments) {
+/// Makes a file of these arguments, unless it was made of the same before.
+pub(crate) fn bake(folder: &Path, name: &str, recipe: &str) -> Result<()> {
+    let file = folder.join(name);
+    let note = folder.join(format!("{name}.recipe"));
+    if file.exists() && fs::read_to_string(&note).is_ok_and(|made| made == recipe) {
         return Ok(());
     }
-    eprintln!("making {} …", recipe.file);
+    eprintln!("making {name} …");
     let _ = fs::remove_file(&note);
-    let arguments = recipe.arguments.split_whitespace();
+    let arguments = recipe.split_whitespace();
     let arguments = arguments.map(|word| match word.strip_prefix("IN:") {
         Some(made) => folder.join(made).into_os_string(),
         None => word.into(),
@@ -85,9 +86,9 @@ fn bake(folder: &Path, recipe: &Recipe) -> Result<()> {
         .status()
         .context("cannot start ffmpeg")?;
     if !status.success() {
-        bail!("ffmpeg could not make {} ({status})", recipe.file);
+        bail!("ffmpeg could not make {name} ({status})");
     }
-    fs::write(&note, recipe.arguments).context("cannot note how a film was made")
+    fs::write(&note, recipe).context("cannot note how a film was made")
 }
 
 /// A picture of ingest's kind: the same encoder, preset, GOPs and fragments, but a fixed rate. The noise keeps it up.

@@ -19,6 +19,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 pub(crate) use self::client::Client;
+pub(crate) use self::media::bake;
 use self::packing::Effort;
 use self::report::Report;
 use crate::machine::Cores;

@@ -72,7 +72,7 @@ impl Want {
         if !self.shown.is_empty() {
             head += &format!("authorization: Bearer {}\r\n", self.shown);
         }
-        Ask::telling("bench.test", (method, &self.path), &head, body)
+        Ask::telling("bench.test", (method, &self.path), &head, body.as_bytes())
     }
 }
 

@@ -88,14 +88,14 @@ impl Ask {
         authority: &str,
         (method, path): (&str, &str),
         head: &str,
-        body: &str,
+        body: &[u8],
     ) -> Result<Self> {
         let length = body.len();
         let told = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {authority}\r\n{head}content-length: {length}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nhost: {authority}\r\n{head}content-length: {length}\r\n\r\n"
         );
         Ok(Self {
-            h1: told.into(),
+            h1: [told.as_bytes(), body].concat().into(),
             ..Self::get(authority, path)?
         })
     }

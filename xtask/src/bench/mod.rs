@@ -20,6 +20,8 @@ pub(crate) enum Subject {
     Packager,
     /// An edge beside nginx: hits, fills, connections, tokens
     Edge,
+    /// Ingest: uploads, encoding beside plain ffmpeg, the time until a film can be watched
+    Ingest,
     /// A control plane: sessions begun, prolonged and stopped, with SQLite and PostgreSQL
     Starts,
 }
@@ -47,6 +49,11 @@ pub(crate) fn run(subject: Subject, rest: &[String]) -> Result<()> {
                 ("--nginx", nginx(&tools)),
                 ("--nginx-h3", nginx_h3::built(&tools)),
             ],
+        ),
+        Subject::Ingest => (
+            Command::new(release.join("loadtest")),
+            "ingest",
+            vec![("--nginx", nginx(&tools))],
         ),
         Subject::Starts => (Command::new(release.join("loadtest")), "starts", Vec::new()),
     };
