@@ -132,9 +132,16 @@ pub(crate) fn repeated_key() -> Problem {
 }
 
 pub(crate) fn no_tier() -> Problem {
-    let detail = "Content keys are for origins that show the credential of the tiers.";
+    let detail = "Orders are for edges and shields that show a credential of fleet.hop_secrets; nodes that have enrolled ask with their certificates.";
     let status = StatusCode::FORBIDDEN;
     Problem::new("hop-refused", status, "Not a tier's credential", detail)
+}
+
+/// 403: content keys are for few.
+pub(crate) fn no_keys_credential() -> Problem {
+    let detail = "Content keys are for whoever shows the credential of drm.keys_secret.";
+    let status = StatusCode::FORBIDDEN;
+    Problem::new("hop-refused", status, "Not the credential for keys", detail)
 }
 
 /// 401: something must be shown, and nothing was.

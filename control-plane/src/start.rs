@@ -83,10 +83,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let by_account = operator.is_nobody();
     let (listener, listen) = bind(settings.listen).await?;
     let (inner, internal_address) = bind(settings.internal).await?;
-    let door = match &settings.fleet.enrolment {
-        Some(enrolment) => Some(bind(enrolment.listen).await?),
-        None => None,
-    };
+    let door = bind_door(&settings).await?;
     let public_base = settings
         .public_base
         .clone()
@@ -255,6 +252,14 @@ impl Running {
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
             tracing::warn!("some answers were cut off");
         }
+    }
+}
+
+/// Where nodes are heard, if any can enrol.
+async fn bind_door(settings: &Settings) -> Result<Option<(TcpListener, SocketAddr)>, Error> {
+    match &settings.fleet.enrolment {
+        Some(enrolment) => bind(enrolment.listen).await.map(Some),
+        None => Ok(None),
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) async fn show(
     if !keys.admits(&headers) {
         // Where everybody is the operator, nobody has shown that they are.
         if caller == Caller::Operator && app.settings.operator_key.is_none() {
-            return Err(problem::no_tier());
+            return Err(problem::no_keys_credential());
         }
         caller.operator()?;
     }

@@ -82,8 +82,8 @@ pub(crate) async fn renew(
     Ok((secret, Json(offer)).into_response())
 }
 
-/// The system that a player gets licences of: the one that it wishes, or the first that it says it has. None for a
-/// clear film, and for one whose keys the player takes as they are.
+/// The system that a player gets licences of: the one that it wishes, the first that it says it has, or, where it
+/// says nothing and is given the keys no other way, the first that is offered. None for a clear film, and for one whose keys the player takes as they are.
 pub(crate) fn choose(
     app: &App,
     video: &Video,
@@ -103,16 +103,16 @@ pub(crate) fn choose(
             .collect();
         let mut known = said.iter().filter_map(|word| System::parse(word));
         let system = known.find(|system| offered.contains(system));
-        // What it says it has is nothing that gives it these keys.
-        if system.is_none()
-            && !said.is_empty()
-            && !keys.licensing.drm.systems.contains(&System::Identity)
-        {
-            return Err(problem::no_common_drm(
-                offered.into_iter().map(System::as_str),
-            ));
+        if system.is_some() || keys.licensing.drm.systems.contains(&System::Identity) {
+            return Ok(system);
         }
-        return Ok(system);
+        // What it says it has is nothing that gives it these keys; who says nothing may have what is offered.
+        return match said.is_empty() {
+            true => Ok(offered.first().copied()),
+            false => Err(problem::no_common_drm(
+                offered.into_iter().map(System::as_str),
+            )),
+        };
     };
     match System::parse(wished) {
         Some(System::Identity) if keys.licensing.drm.systems.contains(&System::Identity) => {

@@ -29,7 +29,7 @@ pub(crate) async fn exchange(
 ) -> Result<Response, Problem> {
     let keys = app.keys.as_ref().ok_or_else(Problem::no_route)?;
     if !(keys.admits(&headers) || keys.admits_basic(&headers)) {
-        return Err(problem::no_tier());
+        return Err(problem::no_keys_credential());
     }
     if headers.get(&VERSION).map(|value| value.as_bytes()) != Some(b"2.0") {
         return Err(Problem::bad_request("X-Speke-Version must be 2.0"));

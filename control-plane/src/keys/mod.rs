@@ -186,7 +186,7 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     let keys = app.keys.as_ref().ok_or_else(Problem::no_route)?;
     if !keys.admits(&headers) {
-        return Err(problem::no_tier());
+        return Err(problem::no_keys_credential());
     }
     let video = VideoId::parse(&id).map_err(|_| Problem::no_video())?;
     // Before the keys: whatever was ordered up to then, they are from after it.

@@ -54,6 +54,9 @@ pub(crate) struct Listed {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Place {
     /// A channel, or `null` for none.
+    // It must be there: nobody takes something away by leaving it out.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required)]
     channel_id: Option<String>,
 }
 

@@ -44,6 +44,9 @@ pub(crate) struct Stream {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limit {
     /// 1 to 1000; 0 for any number; `null` for the site's.
+    // It must be there: nobody takes something away by leaving it out.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required)]
     limit: Option<u32>,
 }
 

@@ -177,6 +177,9 @@ async fn a_publisher_has_channels_and_sees_the_films_in_them() {
     assert!(!sees(&ann).await);
     let placed = put(OPERATOR, channel["channel_id"].clone()).await;
     assert_eq!(placed.status(), 204);
+    let nothing = house.request(Method::PUT, "/v1/videos/secret1/channel");
+    let nothing = nothing.json(&json!({})).bearer_auth(OPERATOR);
+    problem(nothing.send().await.unwrap(), 400, "bad-request").await;
     assert!(sees(&ann).await && !sees(&ben).await && !sees(&viewer).await);
     let other = json(create(&ben).await, 201).await["channel_id"].clone();
     problem(put(&ann, other.clone()).await, 403, "forbidden").await;
@@ -184,6 +187,17 @@ async fn a_publisher_has_channels_and_sees_the_films_in_them() {
     problem(put(&ann, json!("absent")).await, 404, "channel-not-found").await;
     assert_eq!(put(&ann, Value::Null).await.status(), 204);
     assert!(!sees(&ann).await);
+}
+
+#[tokio::test]
+async fn where_everybody_here_is_the_operator_what_is_shown_must_count() {
+    let house = House::start().await;
+    json(house.get("/v1/api-keys").await, 200).await;
+    for shown in ["Bearer of-nobody", "Bearer ", "Basic YTpi", "what"] {
+        let request = house.request(Method::GET, "/v1/api-keys");
+        let request = request.header("authorization", shown);
+        problem(request.send().await.unwrap(), 401, "unauthorized").await;
+    }
 }
 
 /// An outside issuer: its key set behind a URL, and what it signs.

@@ -336,6 +336,11 @@ async fn a_wish_is_met_where_its_system_is_offered() {
     strict.protected_film("film").await;
     let playback = session(&strict).await;
     assert!(playback["manifests"].get("hls_ts").is_none());
+    let silent = start(&strict, json!({"video_id": "film"})).await;
+    assert_eq!(
+        silent["drm"]["type"], "clearkey",
+        "it has the keys no other way"
+    );
     let wish = json!({"video_id": "film", "drm": "identity"});
     let none = strict.post(START, &wish).send().await.unwrap();
     problem(none, 403, "drm-not-offered").await;

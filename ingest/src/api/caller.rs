@@ -138,7 +138,7 @@ impl Control {
         let answer = request.send().await.map_err(|error| unreachable(&error))?;
         let known: Known = match answer.status() {
             StatusCode::OK => answer.json().await.map_err(|error| unreachable(&error))?,
-            StatusCode::UNAUTHORIZED => return Err(Problem::unauthorized()),
+            StatusCode::UNAUTHORIZED => return Err(problem::credentials(asks.shown.is_some())),
             StatusCode::TOO_MANY_REQUESTS => return Err(problem::too_many()),
             status => {
                 tracing::error!("the control plane says {status} when it is asked who calls");

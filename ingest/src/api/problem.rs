@@ -23,6 +23,24 @@ pub(crate) fn no_upload() -> Problem {
     )
 }
 
+/// 401: what was shown does not count, or nothing was shown.
+pub(crate) fn credentials(were_shown: bool) -> Problem {
+    let detail = match were_shown {
+        true => {
+            "The access token, API key or operator key that was sent does not count, or no longer."
+        }
+        false => {
+            "Send an access token, an API key or the operator key as Authorization: Bearer; clients that follow a redirect may leave it out."
+        }
+    };
+    Problem::new(
+        "unauthorized",
+        StatusCode::UNAUTHORIZED,
+        "Credentials needed",
+        detail,
+    )
+}
+
 pub(crate) fn not_allowed() -> Problem {
     let detail = "Publishers may upload, and API keys with the scope upload.";
     Problem::new("forbidden", StatusCode::FORBIDDEN, "Not allowed", detail)

@@ -176,6 +176,7 @@ impl<'a> Plan<'a> {
             store = store
             catalog = catalog
             work = work
+            control = control
             control_base = control
         }
     }
