@@ -170,6 +170,7 @@ impl<'a> Plan<'a> {
         );
         let (store, catalog, work) = (self.store(), self.catalog(), self.state.text("work"));
         let control = format!("http://{}", self.control);
+        let base = control.clone();
         toml! {
             listen = listen
             internal = internal
@@ -177,7 +178,7 @@ impl<'a> Plan<'a> {
             catalog = catalog
             work = work
             control = control
-            control_base = control
+            control_base = base
         }
     }
 
