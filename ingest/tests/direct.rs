@@ -14,12 +14,13 @@ use std::sync::Arc;
 use catalog::videos::State;
 use contracts::id::VideoId;
 use contracts::time::UnixSeconds;
-use house::{House, film};
+use house::{House, clients, film, tool};
 use reqwest::StatusCode;
 use runtime::clock::{Clock as _, Fixed};
 use serde_json::{Value, json};
-use store::Digest;
+use store::{Digest, layout};
 use test_s3::Server;
+use tokio::process::Command;
 
 const PART: usize = 8 << 20;
 
@@ -125,6 +126,75 @@ async fn parts_that_went_straight_to_the_store_become_a_film() {
     assert!(house.asset(&video.id).await.is_some());
 }
 
+/// What boto3 says of a bucket.
+async fn boto3(server: &Server, bucket: &str, told: &[&str]) -> Option<Value> {
+    let mut command = Command::new(tool("boto3")?);
+    command
+        .arg(clients().join("bucket.py"))
+        .arg(server.url())
+        .arg(server.key())
+        .arg(bucket)
+        .args(told)
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    let said = command.kill_on_drop(true).output().await.unwrap();
+    let complaint = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success(), "{complaint}");
+    Some(serde_json::from_slice(&said.stdout).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn boto3_finds_parts_that_went_straight_adds_one_and_reads_the_film() {
+    let server = Server::start();
+    let bucket = server.bucket();
+    let store = server.store_in(&bucket, &server.key());
+    let house = House::with(|config| config.store = store).await;
+    let film = long();
+    let upload = begin(&house, film.len()).await;
+    let video = VideoId::parse(upload["video_id"].as_str().unwrap()).unwrap();
+    let original = layout::original(&video, "mp4").unwrap();
+    let object = format!("house/{original}");
+    let parts = upload["parts"].as_array().unwrap();
+    assert_eq!(put(&house, &parts[1], &film[PART..]).await, 200);
+
+    let first = house.folder.path().join("first");
+    std::fs::write(&first, &film[..PART]).unwrap();
+    let url = reqwest::Url::parse(parts[0]["url"].as_str().unwrap()).unwrap();
+    let name = url.query_pairs().find(|(key, _)| key == "uploadId");
+    let (name, first) = (name.unwrap().1, first.to_str().unwrap());
+    let sent = boto3(&server, &bucket, &["part", &object, &name, first]).await;
+    let Some(sent) = sent else { return };
+    let rest = film.len() - PART;
+    assert_eq!(sent["before"], json!({"2": rest}));
+    assert_eq!(sent["after"], json!({"1": PART, "2": rest}));
+    let seen = status(&house, &upload).await;
+    assert_eq!(seen["received"], json!([0, 1]));
+    let (taken, answer) = complete(&house, &upload, &film).await;
+    assert_eq!(taken, StatusCode::ACCEPTED, "{answer}");
+    let video = house.settled(&video).await;
+    assert_eq!(video.state, State::Ready, "{:?}", video.failure);
+
+    let looked = boto3(&server, &bucket, &["look", "house/", &object]).await;
+    let looked = looked.unwrap();
+    assert_eq!(looked["size"], json!(film.len()));
+    assert_eq!(looked["sha256"], Digest::of(&film).to_string());
+    let keys: Vec<&str> = looked["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(Value::as_str)
+        .collect();
+    let asset = format!("house/{}", layout::asset(&video.id));
+    assert!(
+        keys.contains(&&*asset) && keys.contains(&&*object),
+        "{keys:?}"
+    );
+    let left = |part: &str| keys.iter().any(|key| key.starts_with(part));
+    assert!(
+        !left("house/uploads/") && !left("house/pieces/"),
+        "{keys:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_is_given_up_leaves_nothing_in_the_store() {
     let server = Server::start();
@@ -155,7 +225,7 @@ async fn an_upload_that_is_given_up_leaves_nothing_in_the_store() {
     let (refused, _) = complete(&house, &whole, b"y").await;
     assert_eq!(refused, StatusCode::UNPROCESSABLE_ENTITY);
     let video = VideoId::parse(whole["video_id"].as_str().unwrap()).unwrap();
-    let original = store::layout::original(&video, "mp4").unwrap();
+    let original = layout::original(&video, "mp4").unwrap();
     assert_eq!(house.store.size(&original).await.unwrap(), Some(1));
     clock.advance(house.config.upload_ttl.0.as_secs() + 600);
     while house.store.size(&original).await.unwrap().is_some() {

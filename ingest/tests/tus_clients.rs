@@ -11,7 +11,7 @@
 mod house;
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Output, Stdio},
     sync::{
         Arc,
@@ -21,7 +21,7 @@ use std::{
 
 use config::ByteSize;
 use contracts::id::VideoId;
-use house::House;
+use house::{House, clients, installed, tool};
 use store::{Digest, layout};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -101,25 +101,14 @@ struct Client {
 impl Client {
     fn tus_js() -> Option<Self> {
         let there = clients().join("node_modules/tus-js-client");
-        Self::installed(&there, "node".into(), "upload.mjs")
+        let (program, script) = ("node".into(), "upload.mjs");
+        installed(there).map(|_| Self { program, script })
     }
 
     fn tuspy() -> Option<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let python = root.join("target/tools/tuspy/bin/python");
-        Self::installed(&python.clone(), python, "upload.py")
-    }
-
-    /// Where `cargo xtask` puts it.
-    fn installed(there: &Path, program: PathBuf, script: &'static str) -> Option<Self> {
-        if there.exists() {
-            return Some(Self { program, script });
-        }
-        println!(
-            "skipped: there is no {}; `cargo xtask test` gets it",
-            there.display()
-        );
-        None
+        let program = tool("tuspy")?;
+        let script = "upload.py";
+        Some(Self { program, script })
     }
 
     fn command(&self, site: &Site, more: &[&str]) -> Command {
@@ -135,10 +124,6 @@ impl Client {
             .kill_on_drop(true);
         command
     }
-}
-
-fn clients() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }
 
 /// An ingest behind a wire that may be cut.

@@ -93,6 +93,10 @@ pub(crate) fn everything() -> Result<()> {
     if let Err(error) = python("tuspy") {
         eprintln!("note: tuspy cannot be had here; NOTHING is uploaded with it: {error:#}");
     }
+    // It looks into a bucket in one.
+    if let Err(error) = python("boto3") {
+        eprintln!("note: boto3 cannot be had here; NO bucket is looked into with it: {error:#}");
+    }
     web()?;
     node_packages(
         &root().join("ingest/tests/clients"),

@@ -266,3 +266,27 @@ pub async fn problem(answer: Response, status: u16, kind: &str) -> Value {
     assert_eq!(problem["status"], status);
     problem
 }
+
+/// The Python of a client that `cargo xtask` puts into a folder of its own; without it, says so.
+pub fn tool(name: &str) -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let folder = root.join("target/tools").join(name);
+    installed(folder.join("bin/python"))
+}
+
+/// What `cargo xtask` puts there; where it has not, says so.
+pub fn installed(there: PathBuf) -> Option<PathBuf> {
+    if there.exists() {
+        return Some(there);
+    }
+    eprintln!(
+        "skipped: there is no {}; `cargo xtask test` gets it",
+        there.display()
+    );
+    None
+}
+
+/// Where programs that use such clients lie.
+pub fn clients() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
+}
