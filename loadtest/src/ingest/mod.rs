@@ -53,8 +53,8 @@ pub(crate) struct Arguments {
     /// Real pictures for the film that is encoded; test patterns without
     #[arg(long)]
     film: Option<PathBuf>,
-    /// How long that film is
-    #[arg(long, default_value_t = 60)]
+    /// How many seconds that film has
+    #[arg(long, default_value_t = 45)]
     seconds: u64,
 }
 
