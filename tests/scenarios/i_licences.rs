@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::f_browser::watch;
@@ -17,10 +18,22 @@ struct Session(Value);
 impl Session {
     async fn start(api: &str, film: &str) -> Self {
         let wish = json!({"video_id": film, "drm": "clearkey"});
+        Self::wish(api, &wish).await.unwrap()
+    }
+
+    /// One for somebody whom a backend names.
+    async fn of(api: &str, film: &str, viewer: &str) -> Result<Self, Value> {
+        let wish = json!({"video_id": film, "drm": "clearkey", "viewer": viewer});
+        Self::wish(api, &wish).await
+    }
+
+    /// A session, or why there is none.
+    async fn wish(api: &str, wish: &Value) -> Result<Self, Value> {
         let start = client().post(format!("{api}/v1/playback/start"));
-        let started = start.json(&wish).send().await.unwrap();
-        assert_eq!(started.status(), 201);
-        Self(started.json().await.unwrap())
+        let started = start.json(wish).send().await.unwrap();
+        let begun = started.status() == 201;
+        let told = started.json().await.unwrap();
+        if begun { Ok(Self(told)) } else { Err(told) }
     }
 
     fn text(&self, pointer: &str) -> &str {
@@ -86,20 +99,20 @@ fn client() -> reqwest::Client {
     client.build().unwrap()
 }
 
-/// A second control plane of the house, whose licence tokens last five seconds.
-struct Hasty {
+/// A second control plane of the house, with something of its own.
+struct Second {
     child: Child,
     api: String,
 }
 
-impl Hasty {
-    fn start(stage: &Stage) -> Self {
+impl Second {
+    fn start(stage: &Stage, own: &[(&str, &str)]) -> Self {
         let mut child = Command::new(program())
             .args(["control", "--leash", "--config"])
             .arg(stage.path("house/run/control.toml"))
             .env("MILLRACE_CONTROL__LISTEN", "127.0.0.1:0")
             .env("MILLRACE_CONTROL__INTERNAL", "127.0.0.1:0")
-            .env("MILLRACE_CONTROL__DRM__LICENSE_TTL", "5s")
+            .envs(own.iter().copied())
             // The house's own control plane has the log.
             .env("MILLRACE_CONTROL__TELEMETRY__LOG", "")
             .stdin(Stdio::piped())
@@ -115,7 +128,7 @@ impl Hasty {
     }
 }
 
-impl Drop for Hasty {
+impl Drop for Second {
     fn drop(&mut self) {
         // Its leash ends it too, should it outlive this.
         let _ = self.child.kill();
@@ -157,10 +170,62 @@ async fn three_players_play_with_licences_of_their_session_and_without_one_none_
     session.stop().await;
     // Edges refuse it too, so that no player comes as far as asking.
     assert_eq!(session.reason().await, "session-over");
-    let hasty = Hasty::start(&stage);
+    let hasty = Second::start(&stage, &[("MILLRACE_CONTROL__DRM__LICENSE_TTL", "5s")]);
     let brief = Session::start(&hasty.api, &film).await;
     brief.expire().await;
     is_refused(&brief.play(&house, "hls.js", &brief.license()), 403);
+}
+
+#[tokio::test]
+async fn who_watches_too_much_already_or_may_no_longer_sees_nothing() {
+    let stage = Stage::new();
+    let house = stage.house();
+    let film = house.add(
+        &stage.path("film.mp4"),
+        &["--protected", "--privacy", "private"],
+    );
+    let own = [
+        ("MILLRACE_CONTROL__PLAYBACK__STREAMS", "1"),
+        ("MILLRACE_CONTROL__PLAYBACK__LEASE", "10s"),
+        ("MILLRACE_CONTROL__HEARTBEAT", "5s"),
+    ];
+    let strict = Second::start(&stage, &own);
+    let (ann, ben) = ("customer 1", "customer 2");
+    let ask = async |method, path: &str, body: Value| {
+        let request = client().request(method, format!("{}/v1/{path}", strict.api));
+        request.json(&body).send().await.unwrap()
+    };
+    let rules = json!({"audience": "granted"});
+    let ruled = ask(Method::PUT, &format!("videos/{film}/rules"), rules).await;
+    assert!(ruled.status().is_success(), "{ruled:?}");
+    for viewer in [ann, ben] {
+        let none = Session::of(&strict.api, &film, viewer).await.err().unwrap();
+        assert_eq!(none["type"], "urn:millrace:not_entitled");
+        let grant =
+            json!({"grant_id": viewer.replace(' ', "-"), "viewer": viewer, "video_id": film});
+        assert_eq!(ask(Method::POST, "grants", grant).await.status(), 201);
+    }
+    // The first is silent, and loses its stream.
+    let first = Session::of(&strict.api, &film, ann).await.unwrap();
+    let mut look = tokio::time::interval(Duration::from_millis(200));
+    let second = loop {
+        look.tick().await;
+        match Session::of(&strict.api, &film, ann).await {
+            Ok(second) => break second,
+            Err(told) => assert_eq!(told["type"], "urn:millrace:concurrency_limit"),
+        }
+    };
+    is_refused(&second.play(&house, "hls.js", &first.license()), 403);
+    let session = Session::of(&strict.api, &film, ben).await.unwrap();
+    let gone = ask(Method::DELETE, "grants/customer-2", Value::Null).await;
+    assert_eq!(gone.status(), 204);
+    assert_eq!(session.reason().await, "session-over");
+    let seen = session.play(&house, "dash.js", &session.license());
+    assert_eq!(
+        (&seen["ok"], seen["frames"].as_u64().unwrap_or(0)),
+        (&json!(false), 0),
+        "{seen}"
+    );
 }
 
 /// The names of the keys that an edge's init segment of the film tells players, and what the edge's cache said.
