@@ -311,6 +311,18 @@ impl House {
         found
     }
 
+    /// Sends a signal to the process of a role.
+    pub(crate) fn signal(&self, role: &str, signal: &str) {
+        let house = self.child.id().to_string();
+        let found = Command::new("pgrep")
+            .args(["--parent", &house, "--full", &format!("millrace {role} ")])
+            .output()
+            .unwrap();
+        let pid = String::from_utf8(found.stdout).unwrap();
+        let sent = Command::new("kill").args([signal, pid.trim()]).status();
+        assert!(sent.unwrap().success(), "{role} is {pid:?}");
+    }
+
     /// Asks the house to stop, as Ctrl-C does, and gives how it ended.
     pub(crate) fn stop(mut self) -> std::process::ExitStatus {
         let pid = self.child.id().to_string();

@@ -29,3 +29,4 @@ mod l_api;
 mod m_kills;
 mod n_nodes;
 mod o_buckets;
+mod p_studio;

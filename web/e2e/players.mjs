@@ -5,7 +5,7 @@
 //   [--timeout SECONDS] [--patience SECONDS] [--shot FILE]
 //
 // Steps, in the order given (README.md says what each one demands):
-//   play  quality  audio[:LANG]  pitch[:LANG]  text[:LANG]  thumbnails  sprites:URL  seek:SECONDS  iframes  lose:PID@HOST  kill:PID  ended
+//   play  quality  audio[:LANG]  pitch[:LANG]  text[:LANG]  thumbnails  sprites:URL  seek:SECONDS  iframes  lose:PID@HOST  kill:PID  grow:URL  ended
 // The output is one JSON object on one line: {ok, fail: […], player, steps: {…}, …}. Exit 0 when every step held, 1 when
 // not, 64 for wrong options. The browser is /usr/bin/chromium, or what CHROMIUM names.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -21,7 +21,7 @@ const LIBRARIES = {
   shaka: 'shaka-player/dist/shaka-player.compiled.js',
   'dash.js': 'dashjs/dist/modern/umd/dash.all.min.js',
 }
-const STEPS = ['play', 'quality', 'audio', 'pitch', 'text', 'thumbnails', 'sprites', 'seek', 'iframes', 'lose', 'kill', 'ended']
+const STEPS = ['play', 'quality', 'audio', 'pitch', 'text', 'thumbnails', 'sprites', 'seek', 'iframes', 'lose', 'kill', 'grow', 'ended']
 /** A picture with less contrast than this shows nothing. */
 const BLANK = 40
 /** The parts of the film at which single pictures are asked for. */
@@ -64,6 +64,8 @@ async function visit() {
     const label = unused(argument === undefined ? name : `${name}:${argument}`)
     const facts = await take(page, name, argument, { player, url, patience_ms: patience * 1000, license: license() })
     seen.steps[label] = facts
+    // For whoever acts between two steps.
+    console.error(label)
     for (const complaint of facts.fail ?? []) seen.fail.push(`${label}: ${complaint}`)
     // Nothing that follows a film that never played, or a player that gave up, says anything new.
     if (facts.fail && (name === 'play' || facts.over)) break
@@ -87,6 +89,7 @@ async function take(page, name, argument, setting) {
     if (name === 'iframes') return await iframes(page, call)
     if (name === 'lose') return await lose(call, ...argument.split('@'))
     if (name === 'kill') return await kill(call, argument)
+    if (name === 'grow') return await grow(call, argument, setting.patience_ms)
     if (name === 'thumbnails' || name === 'sprites') return pictures(await call(name, PLACES, argument))
     return await call(name, argument)
   } catch (error) {
@@ -110,6 +113,19 @@ async function lose(call, pid, host) {
 async function kill(call, pid) {
   const { ahead_s } = await call('ahead')
   process.kill(Number(pid), 'SIGKILL')
+  return { ahead_s, ...(await call('beyond', ahead_s + 5)) }
+}
+
+/** The film, whose status is at a URL, gets its other renditions; it must play on, beyond what was fetched before. */
+async function grow(call, url, patience_ms) {
+  const state = async () => (await (await fetch(url)).json()).state
+  const before = await state()
+  if (before !== 'processing') throw new Error(`the film is ${before} already`)
+  await call('dawdle')
+  for (const began = Date.now(); (await state()) !== 'ready'; await after(100)) {
+    if (Date.now() - began > patience_ms) throw new Error(`the film is ${await state()} still`)
+  }
+  const { ahead_s } = await call('ahead')
   return { ahead_s, ...(await call('beyond', ahead_s + 5)) }
 }
 
@@ -306,6 +322,7 @@ function step(text) {
   if (name === 'seek' && !(Number(argument) >= 0)) throw new Error('seek must name seconds, as in seek:12')
   if (name === 'lose' && !/^[1-9]\d*@\S+$/.test(argument ?? '')) throw new Error('lose must name a process and its host, as in lose:4711@localhost:8443')
   if (name === 'kill' && !/^[1-9]\d*$/.test(argument ?? '')) throw new Error('kill must name a process, as in kill:4711')
+  if (name === 'grow' && !/^https?:/.test(argument ?? '')) throw new Error("grow must name the address of a film's status")
   if (name === 'sprites' && !argument) throw new Error('sprites must name a file, as in sprites:thumbs/sprite.vtt')
   return { name, argument }
 }

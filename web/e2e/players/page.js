@@ -74,6 +74,12 @@ window.millrace = {
     return { ahead_s: buffered.length > 0 ? buffered.end(buffered.length - 1) : 0 }
   },
 
+  /** Plays on slowly, so that there is film left after a long wait. */
+  async dawdle() {
+    film.playbackRate = 0.25
+    return { more: await moreFrames(film, 2, 'playing slowly') }
+  },
+
   /** Plays up to a place that was not fetched yet. */
   async beyond(place_s) {
     if (place_s > film.duration) throw new Error(`the film has only ${round(film.duration)} s, all of them fetched`)
