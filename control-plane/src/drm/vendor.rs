@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use contracts::keys::System;
 use contracts::time::UnixSeconds;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use runtime::secret::{Secret, Unusable};
@@ -113,12 +114,17 @@ fn entitlement(key_id: &str, licence: &Licence, now: UnixSeconds) -> Value {
         ("name", Some(json!(POLICY))),
         ("widevine", Some(widevine).filter(|said| *said != json!({}))),
     ]);
+    let section = match licence.system {
+        System::PlayReady => "playready",
+        System::FairPlay => "fairplay",
+        _ => "widevine",
+    };
     let terms = members([
         ("allow_persistence", Some(json!(persist))),
         ("duration", rental_s.map(|seconds| json!(seconds))),
         (
-            "playback_duration",
-            playback_s.map(|seconds| json!(seconds)),
+            section,
+            playback_s.map(|seconds| json!({"playback_duration": seconds})),
         ),
     ]);
     json!({
@@ -199,7 +205,7 @@ const POLICY: &str = "millrace";
 #[cfg(test)]
 mod tests {
     use contracts::id::{SessionId, VideoId};
-    use contracts::keys::{KeyId, System, TrackType};
+    use contracts::keys::{KeyId, TrackType};
 
     use super::super::policy::Rules;
     use super::super::token::Grant;
@@ -210,6 +216,7 @@ mod tests {
     fn licence() -> Licence {
         let rules = Rules {
             rental_s: Some(60),
+            playback_s: Some(30),
             robustness: Some("SW_SECURE_CRYPTO".to_owned()),
             hdcp_sd: "1.4".parse().ok(),
             ..Rules::default()
@@ -277,7 +284,7 @@ mod tests {
             "begin_date": "2027-01-15T08:00:00Z", "expiration_date": "2027-01-15T08:05:00Z",
             "message": {
                 "type": "entitlement_message", "version": 2,
-                "license": {"allow_persistence": false, "duration": 60},
+                "license": {"allow_persistence": false, "duration": 60, "widevine": {"playback_duration": 30}},
                 "content_keys_source": {"inline": [{"id": "2a2a2a2a-2a2a-2a2a-2a2a-2a2a2a2a2a2a", "usage_policy": "millrace"}]},
                 "content_key_usage_policies": [{"name": "millrace", "widevine": {"hdcp": "1.4", "device_security_level": "SW_SECURE_CRYPTO"}}],
                 "session": {"id": licence().sid.mark()},

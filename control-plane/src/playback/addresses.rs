@@ -11,7 +11,7 @@ use contracts::keys::System;
 use contracts::token::Claims;
 use runtime::problem::Problem;
 
-use super::shapes::{Alternative, Heartbeat, Manifests, Playback, Subtitles, Thumbnails};
+use super::shapes::{Alternative, Heartbeat, Manifests, Playback, Subtitles, Telling, Thumbnails};
 use super::terms::Terms;
 use crate::app::App;
 use crate::problem::catalogue;
@@ -58,6 +58,10 @@ impl App {
                 every_s: self.settings.heartbeat.as_secs(),
                 lease_s: self.settings.playback.lease.as_secs(),
             },
+            telemetry: self.telemetry.takes_events().then(|| Telling {
+                events_url: format!("{}/v1/playback/events", self.public_base),
+                cmcd_url: format!("{}/v1/playback/cmcd", self.public_base),
+            }),
             expires_at: session.expires.0,
             alternatives: bases
                 .map(|(name, base)| Alternative {

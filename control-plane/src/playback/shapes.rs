@@ -53,6 +53,8 @@ pub(crate) struct Playback {
     /// The film's manifests with a pathway for each edge, for players that can be steered; `null` as `steering_url`.
     pub(super) steered: Option<Manifests>,
     pub(super) heartbeat: Heartbeat,
+    /// Where a player tells how it goes; `null` where nobody takes that.
+    pub(super) telemetry: Option<Telling>,
     /// When the token ends, in Unix seconds.
     pub(super) expires_at: u64,
     /// Where else the film plays, the best first; those without TLS last.
@@ -101,6 +103,16 @@ pub(crate) struct Heartbeat {
     /// How long the session is believed to be watched after the last one. A session that counts against a limit
     /// of streams ends then.
     pub(super) lease_s: u64,
+}
+
+/// Where a player tells how a session goes.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PlaybackTelemetry)]
+pub(crate) struct Telling {
+    /// For events.
+    pub(super) events_url: String,
+    /// For reports of Common Media Client Data (CTA-5004-B, event mode).
+    pub(super) cmcd_url: String,
 }
 
 /// The same film at another edge.

@@ -91,6 +91,11 @@ impl Telemetry {
         problems.take("telemetry.networks", networks);
     }
 
+    /// Whether anybody takes what players tell.
+    pub(crate) const fn takes_events(&self) -> bool {
+        self.collector.is_some()
+    }
+
     fn collector(&self) -> Result<&Collector, Problem> {
         self.collector.as_ref().ok_or_else(problem::no_events)
     }

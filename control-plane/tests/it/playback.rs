@@ -29,7 +29,12 @@ async fn a_session_names_manifests_that_an_edge_admits_until_the_film_was_watche
     assert_eq!(playback["asset_id"], "film1");
     assert_eq!(playback["expires_at"], expires);
     assert_eq!(playback["manifest_url"], playback["manifests"]["hls"]);
-    for (member, null) in [("drm", true), ("steering_url", false), ("subtitles", false)] {
+    for (member, null) in [
+        ("drm", true),
+        ("telemetry", true),
+        ("steering_url", false),
+        ("subtitles", false),
+    ] {
         let value = playback.get(member).unwrap();
         assert_eq!(value.is_null(), null, "{member}");
     }
