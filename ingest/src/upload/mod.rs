@@ -12,15 +12,18 @@ use crate::{Error, jobs::NewJob};
 
 pub(crate) mod abandon;
 pub mod conformance;
+mod plan;
 pub mod quota;
+mod refused;
 mod session;
 pub(crate) mod sql;
 pub mod streams;
 pub(crate) mod turn;
 
+pub use plan::{Limits, Plan, Request, title_of};
+pub use refused::Refused;
 pub use session::{
-    Chunk, Completion, Decision, Limits, Plan, Refused, Request, State, Upload, Way, complete,
-    decide, promised, received, title_of,
+    Chunk, Completion, Decision, State, Upload, Way, complete, decide, promised, received,
 };
 
 /// What became of a [`Uploads::claim`].

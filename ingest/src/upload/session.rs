@@ -1,86 +1,12 @@
 //! The rules of an upload, without I/O: what is accepted, repeated or refused, and when it is whole.
 
-use std::fmt;
-
 use contracts::{
     id::{UploadId, UserId, VideoId},
     time::UnixSeconds,
 };
 use store::{Digest, Key, Part, Written, layout};
 
-/// What an operator allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// The largest film.
-    pub max_film_bytes: u64,
-    /// The usual size of a chunk; larger for films that would have too many.
-    pub chunk_size_bytes: u64,
-}
-
-impl Limits {
-    /// The length of the chunks that so many bytes come in, few enough that a list of them stays small.
-    #[must_use]
-    pub fn chunk_size_for(self, size_bytes: u64) -> u64 {
-        let mut chunk_size_bytes = self.chunk_size_bytes.max(1);
-        while size_bytes.div_ceil(chunk_size_bytes) > MAX_CHUNKS {
-            chunk_size_bytes = chunk_size_bytes.saturating_mul(2);
-        }
-        chunk_size_bytes
-    }
-}
-
-/// What a publisher announces.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// The file's name on the publisher's machine.
-    pub file_name: String,
-    /// Its length.
-    pub size_bytes: u64,
-    /// Its media type, when the publisher knows it.
-    pub content_type: Option<String>,
-}
-
-/// How a film is cut into chunks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
-    /// The film's length.
-    pub size_bytes: u64,
-    /// The length of every chunk but the last.
-    pub chunk_size_bytes: u64,
-    /// The ending of the file's name, in lower case.
-    pub extension: String,
-}
-
-impl Plan {
-    /// Admits a film and cuts it.
-    ///
-    /// # Errors
-    /// [`Refused`] when it is empty, too large, or of no kind that is taken.
-    pub fn of(request: &Request, limits: Limits) -> Result<Self, Refused> {
-        let size_bytes = request.size_bytes;
-        if size_bytes == 0 {
-            return Err(Refused::EmptyFile);
-        }
-        if size_bytes > limits.max_film_bytes {
-            let limit_bytes = limits.max_film_bytes;
-            return Err(Refused::FileTooLarge { limit_bytes });
-        }
-        let extension = request
-            .file_name
-            .rsplit_once('.')
-            .map(|(_, extension)| extension.to_ascii_lowercase())
-            .filter(|extension| EXTENSIONS.contains(&extension.as_str()))
-            .ok_or(Refused::Format)?;
-        if !request.content_type.as_deref().is_none_or(is_film) {
-            return Err(Refused::Format);
-        }
-        Ok(Self {
-            size_bytes,
-            chunk_size_bytes: limits.chunk_size_for(size_bytes),
-            extension,
-        })
-    }
-}
+use super::Refused;
 
 /// Where an upload is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -332,154 +258,13 @@ fn open(upload: &Upload, now: UnixSeconds) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Why a publisher's wish is not granted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Refused {
-    /// The file has no bytes.
-    EmptyFile,
-    /// The file is larger than the operator allows.
-    FileTooLarge {
-        /// What is allowed.
-        limit_bytes: u64,
-    },
-    /// The file's name or type is none of a film.
-    Format,
-    /// There is no chunk of that index.
-    WrongIndex {
-        /// How many there are.
-        chunk_count: u32,
-    },
-    /// The body is not as long as the chunk.
-    WrongLength {
-        /// How long the chunk is.
-        expected_bytes: u64,
-        /// How long the body is, as far as it was read.
-        got_bytes: u64,
-    },
-    /// The body is not what its digest says.
-    WrongDigest,
-    /// Other bytes are here under that index.
-    OtherChunk,
-    /// Chunks have not come yet.
-    Missing {
-        /// Which.
-        missing: Vec<u32>,
-    },
-    /// No digest of the whole was given, neither at the start nor now.
-    NoWholeDigest,
-    /// The digest given before, at the start or to complete it, and the one given now differ.
-    TwoDigests,
-    /// The whole is not what its digest says.
-    WrongWhole,
-    /// The upload's bytes go straight to the store.
-    Direct,
-    /// The upload is complete.
-    Complete,
-    /// The upload took too long.
-    Expired,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::EmptyFile => f.write_str("The file is empty."),
-            Self::FileTooLarge { limit_bytes } => {
-                write!(f, "The file is larger than the {limit_bytes} bytes allowed here.")
-            }
-            Self::Format => write!(
-                f,
-                "The file's name must end in one of {}, and its content_type, if given, be a video's.",
-                EXTENSIONS.join(", ")
-            ),
-            Self::WrongIndex { chunk_count } => {
-                write!(f, "The upload has the chunks 0 to {}.", chunk_count.saturating_sub(1))
-            }
-            Self::WrongLength { expected_bytes, got_bytes } => {
-                write!(f, "The chunk has {expected_bytes} bytes; {got_bytes} were sent.")
-            }
-            Self::WrongDigest => f.write_str(
-                "The bytes do not have the SHA-256 of the header; send the chunk again.",
-            ),
-            Self::OtherChunk => f.write_str(
-                "Other bytes were sent for this index before; they are kept. To send another file, start another upload.",
-            ),
-            Self::Missing { missing } => {
-                write!(f, "{} chunks have not arrived; send them, then complete again.", missing.len())
-            }
-            Self::NoWholeDigest => f.write_str(
-                "Give the whole file's SHA-256 as sha256, at initiate or at complete.",
-            ),
-            Self::TwoDigests => f.write_str("The sha256 differs from the one given before, at initiate or at complete."),
-            Self::WrongWhole => f.write_str(
-                "All chunks arrived whole, but together they do not have the file's SHA-256: the file changed while it was sent, or the digest is of another. Start another upload.",
-            ),
-            Self::Direct => f.write_str(
-                "The chunks of this upload go to the addresses in parts, which its status tells too.",
-            ),
-            Self::Complete => f.write_str("The upload is complete and takes no change."),
-            Self::Expired => f.write_str("The upload took too long and has expired; start another."),
-        }
-    }
-}
-
-/// A title from a file's name: without folders and ending.
-#[must_use]
-pub fn title_of(file_name: &str) -> String {
-    let name = file_name.rsplit(['/', '\\']).next().unwrap_or(file_name);
-    let name = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    if name.is_empty() {
-        "Untitled".to_owned()
-    } else {
-        name.to_owned()
-    }
-}
-
-fn is_film(content_type: &str) -> bool {
-    let essence = content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    essence.starts_with("video/")
-        || [
-            "application/octet-stream",
-            "application/mxf",
-            "application/mp4",
-            "application/ogg",
-        ]
-        .contains(&essence.as_str())
-}
-
-/// So many chunks that a list of them stays small.
-const MAX_CHUNKS: u64 = 10_000;
-const EXTENSIONS: [&str; 24] = [
-    "mp4", "m4v", "mov", "qt", "mkv", "webm", "ts", "m2ts", "mts", "mpg", "mpeg", "avi", "flv",
-    "wmv", "asf", "ogv", "mxf", "3gp", "3g2", "m4a", "mka", "mp3", "flac", "ogg",
-];
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
+pub(super) mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
-        max_film_bytes: 1 << 40,
-        chunk_size_bytes: 8 << 20,
-    };
     const NOW: UnixSeconds = UnixSeconds(100);
 
-    fn request(file_name: &str, size_bytes: u64) -> Request {
-        Request {
-            file_name: file_name.to_owned(),
-            size_bytes,
-            content_type: None,
-        }
-    }
-
-    fn upload(size_bytes: u64, chunk_size_bytes: u64) -> Upload {
+    pub(in crate::upload) fn upload(size_bytes: u64, chunk_size_bytes: u64) -> Upload {
         let video = VideoId::parse("v").unwrap();
         Upload {
             id: UploadId::parse("u").unwrap(),
@@ -501,40 +286,6 @@ mod tests {
             sha256: Digest::of(bytes),
             stored: true,
         }
-    }
-
-    #[test]
-    fn a_film_is_admitted_by_size_name_and_type() {
-        let plan = |name: &str, size| Plan::of(&request(name, size), LIMITS);
-        assert_eq!(plan("a.MP4", 1).unwrap().extension, "mp4");
-        assert_eq!(plan("a.mp4", 0), Err(Refused::EmptyFile));
-        assert!(matches!(
-            plan("a.mp4", (1 << 40) + 1),
-            Err(Refused::FileTooLarge { .. })
-        ));
-        for name in ["a.txt", "mp4", "", "a.", "a.mp4/", "../a.exe"] {
-            assert_eq!(plan(name, 1), Err(Refused::Format), "{name}");
-        }
-        let typed = |kind: &str| {
-            let content_type = Some(kind.to_owned());
-            Plan::of(
-                &Request {
-                    content_type,
-                    ..request("a.mp4", 1)
-                },
-                LIMITS,
-            )
-            .is_ok()
-        };
-        assert!(typed("video/mp4; codecs=avc1") && typed("Application/Octet-Stream"));
-        assert!(!typed("text/plain") && !typed("image/png") && !typed(""));
-        assert!(
-            plan("a.mp4", 1 << 40)
-                .unwrap()
-                .size_bytes
-                .div_ceil(plan("a.mp4", 1 << 40).unwrap().chunk_size_bytes)
-                <= MAX_CHUNKS
-        );
     }
 
     #[test]
@@ -655,25 +406,5 @@ mod tests {
         }
         let other = complete(&done, &[], Some(b), UnixSeconds(999));
         assert_eq!(other, Err(Refused::TwoDigests));
-    }
-
-    #[test]
-    fn a_title_is_made_of_a_file_name() {
-        assert_eq!(title_of("C:\\films\\My film.v2.mp4"), "My film.v2");
-        assert_eq!(title_of("/x/.mp4"), "Untitled");
-    }
-
-    proptest! {
-        #[test]
-        fn chunks_tile_the_film(size in 1_u64..1 << 42, chunk in 1_u64..1 << 24) {
-            let limits = Limits { max_film_bytes: u64::MAX, chunk_size_bytes: chunk };
-            let plan = Plan::of(&request("a.mp4", size), limits).unwrap();
-            let upload = upload(plan.size_bytes, plan.chunk_size_bytes);
-            let count = upload.chunk_count();
-            prop_assert!(count >= 1 && u64::from(count) <= MAX_CHUNKS);
-            let total: u64 = (0..count).map(|index| upload.chunk_bytes(index).unwrap()).sum();
-            prop_assert_eq!(total, size);
-            prop_assert_eq!(upload.chunk_bytes(count), None);
-        }
     }
 }
