@@ -122,11 +122,18 @@ async fn store(
         Claim::Closed => return Err(closed(app, &upload.id).await?),
     }
     writer.commit().await.map_err(Error::from)?;
-    if !app.uploads.stored(&upload.id, index).await? {
-        // Cancelled in the meantime, or completed with the same bytes that somebody else sent.
-        let removed = app.store.delete_prefix(&layout::upload(&upload.id)).await;
-        removed.map_err(Error::from)?;
-        return Err(closed(app, &upload.id).await?);
+    while !app.uploads.stored(&upload.id, index).await? {
+        match app.uploads.claim(&upload.id, index, claimed).await? {
+            // Somebody found an earlier copy spoilt, and forgot it; these bytes are sound.
+            Claim::Granted => {}
+            Claim::Taken => return Err(Refused::OtherChunk.into()),
+            Claim::Closed => {
+                // Cancelled in the meantime, or completed with the same bytes that somebody else sent.
+                let removed = app.store.delete_prefix(&layout::upload(&upload.id)).await;
+                removed.map_err(Error::from)?;
+                return Err(closed(app, &upload.id).await?);
+            }
+        }
     }
     Ok(())
 }

@@ -35,6 +35,7 @@ use crate::{
     upload::{State, Upload, Way, quota, sql::Sql, streams},
 };
 
+mod lost;
 mod subtitles;
 mod tus;
 
