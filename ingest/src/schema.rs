@@ -26,6 +26,7 @@ impl MigratorTrait for Migrations {
             Box::new(Step::new("quotas", &QUOTAS)),
             Box::new(Step::new("directs", &DIRECTS)),
             Box::new(Step::new("setbacks", &SETBACKS)),
+            Box::new(Step::new("wholes", &WHOLES)),
         ]
     }
 
@@ -183,6 +184,9 @@ const SETBACKS: [&str; 2] = [
     "ALTER TABLE ingest_jobs ADD COLUMN outages BIGINT NOT NULL DEFAULT 0",
     "ALTER TABLE ingest_jobs ADD COLUMN cuts BIGINT NOT NULL DEFAULT 0",
 ];
+
+/// What the chunks of an upload make that is not what was promised.
+const WHOLES: [&str; 1] = ["ALTER TABLE ingest_uploads ADD COLUMN made_sha256 TEXT"];
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -272,7 +272,6 @@ impl Parts {
     fn sweep(&self) -> Sweep {
         Sweep {
             uploads: Arc::clone(&self.uploads),
-            videos: Arc::clone(&self.catalog.videos),
             publishing: self.publishing.clone(),
             turns: Arc::clone(&self.turns),
             metrics: self.metrics.clone(),

@@ -11,7 +11,7 @@ use store::{Arrived, Digest, Direct, objects::direct};
 use super::{
     App,
     body::PartUrl,
-    whole::{is_complete, queue},
+    whole::{self, is_complete, queue},
 };
 use crate::{
     Error,
@@ -110,9 +110,26 @@ impl<'a> Going<'a> {
         let Some(promised) = promised else {
             return Ok(());
         };
+        whole::compare(app, upload, &promised).await?;
+        let whole = whole::kept(app, &upload.id, self.whole(joined, &arrived)).await?;
+        if whole == Some(promised) {
+            return queue(app, upload, &promised).await;
+        }
+        if is_complete(app, upload, &promised).await? {
+            return Ok(());
+        }
+        if let Some(whole) = whole {
+            app.uploads.makes(&upload.id, 0, &whole).await?;
+        }
+        Err(Refused::WrongWhole.into())
+    }
+
+    /// Puts the parts together, and tells the digest of what they make.
+    async fn whole(&self, joined: bool, arrived: &[Arrived]) -> Result<Option<Digest>, Problem> {
+        let (app, upload) = (self.app, self.upload);
         if !joined {
             let key = &upload.original;
-            let done = self.store.complete(key, &self.name, &arrived).await;
+            let done = self.store.complete(key, &self.name, arrived).await;
             // Another process may have done so just now.
             if let Err(error) = done
                 && !self.is_joined().await?
@@ -121,14 +138,7 @@ impl<'a> Going<'a> {
             }
         }
         let whole = app.store.digest(&upload.original).await;
-        let whole = whole.map_err(Error::from)?;
-        if whole.is_some_and(|whole| whole.sha256 == promised) {
-            return queue(app, upload, &promised).await;
-        }
-        if is_complete(app, upload, &promised).await? {
-            return Ok(());
-        }
-        Err(Refused::WrongWhole.into())
+        Ok(whole.map_err(Error::from)?.map(|whole| whole.sha256))
     }
 
     /// Whether the parts have been put together.

@@ -200,25 +200,36 @@ async fn finish(
 async fn join(app: &App, upload: &Upload, sha256: Option<Digest>) -> Result<(), Problem> {
     let chunks = app.uploads.chunks(&upload.id).await?;
     let completion = upload::complete(upload, &chunks, sha256, app.clock.now())?;
-    if let Completion::Join { parts, promised } = completion
-        && whole::join(app, upload, &parts, &promised).await? == Joined::Damaged
-    {
-        blame(app, upload, &promised).await?;
-    }
-    Ok(())
+    let Completion::Join { parts, promised } = completion else {
+        return Ok(());
+    };
+    whole::compare(app, upload, &promised).await?;
+    let joining = async {
+        match whole::join(app, upload, &parts, &promised).await? {
+            Joined::Queued => Ok(()),
+            Joined::Damaged(made) => blame(app, upload, &promised, made).await,
+        }
+    };
+    whole::kept(app, &upload.id, joining).await
 }
 
 /// Finds out why chunks that arrived whole do not make the whole: those that the store has lost or
 /// spoilt are forgotten, so that they can be sent again; if there is none, the promise was wrong.
-async fn blame(app: &App, upload: &Upload, promised: &Digest) -> Result<(), Problem> {
+async fn blame(
+    app: &App,
+    upload: &Upload,
+    promised: &Digest,
+    made: Option<Digest>,
+) -> Result<(), Problem> {
     let mut missing = Vec::new();
     for chunk in app.uploads.chunks(&upload.id).await? {
-        let bytes = app
-            .store
-            .read(&layout::chunk(&upload.id, chunk.index))
-            .await
-            .map_err(Error::from)?;
-        let sound = bytes.is_some_and(|bytes| Digest::of(&bytes) == chunk.sha256);
+        // However long it is.
+        let key = layout::chunk(&upload.id, chunk.index);
+        let sound = match app.store.digest(&key).await {
+            Ok(there) => there.is_some_and(|there| there.sha256 == chunk.sha256),
+            Err(store::Error::Corrupt { .. }) => false,
+            Err(error) => return Err(Error::from(error).into()),
+        };
         if !sound {
             missing.push(chunk.index);
         }
@@ -230,11 +241,15 @@ async fn blame(app: &App, upload: &Upload, promised: &Digest) -> Result<(), Prob
         tracing::error!(upload.id = %upload.id, index, "the store lost or spoilt a chunk of {}", upload.id);
         app.uploads.forget(&upload.id, index).await?;
     }
-    Err(if missing.is_empty() {
-        Refused::WrongWhole.into()
-    } else {
-        Refused::Missing { missing }.into()
-    })
+    if !missing.is_empty() {
+        return Err(Refused::Missing { missing }.into());
+    }
+    if let Some(made) = made {
+        // Who asks again, with whatever digest, is answered by this.
+        let chunks = upload.chunk_count();
+        app.uploads.makes(&upload.id, chunks, &made).await?;
+    }
+    Err(Refused::WrongWhole.into())
 }
 
 /// Cancels an upload and removes what has arrived.
@@ -258,8 +273,8 @@ async fn remove(app: &App, caller: &Caller, id: &str) -> Result<Response, Proble
     if upload.state == upload::State::Complete {
         return Err(Refused::Complete.into());
     }
-    let (uploads, videos) = (&*app.uploads, &*app.videos);
-    let removed = abandon(uploads, videos, &app.publishing, &upload, CANCELLED).await?;
+    let (uploads, now) = (&*app.uploads, app.clock.now());
+    let removed = abandon(uploads, &app.publishing, &upload, CANCELLED, now).await?;
     if !removed && whole::is_there(app, &upload).await? {
         return Err(Refused::Complete.into());
     }

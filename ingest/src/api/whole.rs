@@ -1,19 +1,27 @@
 //! What every upload ends with, whichever way its bytes came: they are joined, and the film is queued.
 
+use std::{pin::pin, time::Duration};
+
 use catalog::videos::Event;
+use contracts::id::UploadId;
 use runtime::problem::Problem;
 use store::{Digest, Part, layout};
 
 use super::{App, problem};
-use crate::{Error, jobs::NewJob, upload, upload::Upload};
+use crate::{
+    Error,
+    jobs::NewJob,
+    upload,
+    upload::{Refused, Upload},
+};
 
 /// What became of joining an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Joined {
     /// The film is queued.
     Queued,
-    /// What the store has of the parts does not make the whole.
-    Damaged,
+    /// What the store has of the parts does not make the whole, but this, where all could be read.
+    Damaged(Option<Digest>),
 }
 
 /// Joins the parts of an upload, and queues its film; the caller has the upload's turn.
@@ -31,10 +39,40 @@ pub(crate) async fn join(
         return Ok(Joined::Queued);
     }
     match error {
-        store::Error::DigestMismatch { .. }
-        | store::Error::PartMissing { .. }
-        | store::Error::Corrupt { .. } => Ok(Joined::Damaged),
+        store::Error::DigestMismatch { found, .. } => Ok(Joined::Damaged(Some(found))),
+        store::Error::PartMissing { .. } | store::Error::Corrupt { .. } => {
+            Ok(Joined::Damaged(None))
+        }
         error => Err(Error::from(error).into()),
+    }
+}
+
+/// Has an upload last while something is done with its bytes: other processes give up those whose time is over.
+pub(crate) async fn kept<T>(
+    app: &App,
+    id: &UploadId,
+    work: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    let mut work = pin!(work);
+    let mut beats = tokio::time::interval(BEAT);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = beats.tick() => keep(app, id).await?,
+        }
+    }
+}
+
+pub(crate) async fn keep(app: &App, id: &UploadId) -> Result<(), Error> {
+    let now = app.clock.now();
+    app.uploads.keep(id, now, now.plus(KEPT_S)).await
+}
+
+/// Refused when what has arrived is known to make another whole than is promised.
+pub(crate) async fn compare(app: &App, upload: &Upload, promised: &Digest) -> Result<(), Problem> {
+    match app.uploads.made(&upload.id).await? {
+        Some(made) if made != *promised => Err(Refused::WrongWhole.into()),
+        _ => Ok(()),
     }
 }
 
@@ -86,3 +124,8 @@ pub(crate) async fn queue(app: &App, upload: &Upload, whole: &Digest) -> Result<
     }
     Ok(())
 }
+
+/// How often whoever joins an upload says so.
+pub(crate) const BEAT: Duration = Duration::from_secs(15);
+/// How long an upload lasts after that.
+const KEPT_S: u64 = 60;

@@ -30,11 +30,14 @@ pub(super) async fn finish(app: &App, id: &UploadId) -> Result<(), Problem> {
         return Ok(());
     }
     let mut joining = std::pin::pin!(join(app, &stream));
-    let mut beats = tokio::time::interval(BEAT);
+    let mut beats = tokio::time::interval(whole::BEAT);
     loop {
         tokio::select! {
             joined = &mut joining => return joined,
-            _ = beats.tick() => app.streams.touch(id, app.clock.now()).await?,
+            _ = beats.tick() => {
+                app.streams.touch(id, app.clock.now()).await?;
+                whole::keep(app, id).await?;
+            }
         }
     }
 }
@@ -93,9 +96,9 @@ async fn join(app: &App, stream: &Stream) -> Result<(), Problem> {
             return Err(Refused::WrongWhole.into());
         }
         Some(digest) => whole::join(app, upload, &parts, &digest).await?,
-        None => Joined::Damaged,
+        None => Joined::Damaged(None),
     };
-    if joined == Joined::Damaged {
+    if joined != Joined::Queued {
         return damaged(app, stream).await;
     }
     for part in &stream.parts {
@@ -139,14 +142,12 @@ async fn damaged(app: &App, stream: &Stream) -> Result<(), Problem> {
 }
 
 async fn give_up(app: &App, stream: &Stream, reason: &str) -> Result<(), Error> {
-    let (uploads, videos) = (&*app.uploads, &*app.videos);
-    abandon(uploads, videos, &app.publishing, &stream.upload, reason).await?;
+    let (uploads, now) = (&*app.uploads, app.clock.now());
+    abandon(uploads, &app.publishing, &stream.upload, reason, now).await?;
     app.metrics.upload("damaged");
     Ok(())
 }
 
-/// How often whoever joins an upload says so.
-const BEAT: Duration = Duration::from_secs(15);
 /// How long nobody says so before another one takes it up.
 const LEFT_S: u64 = 60;
 const LOOK: Duration = Duration::from_secs(2);

@@ -382,8 +382,8 @@ async fn cancel(app: &App, id: &UploadId) -> Result<(), Problem> {
     if stream.upload.state == State::Complete || stream.became.is_some() {
         return Err(Refused::Complete.into());
     }
-    let (uploads, videos) = (&*app.uploads, &*app.videos);
-    let removed = abandon(uploads, videos, &app.publishing, &stream.upload, CANCELLED).await?;
+    let (uploads, now) = (&*app.uploads, app.clock.now());
+    let removed = abandon(uploads, &app.publishing, &stream.upload, CANCELLED, now).await?;
     if !removed && app.uploads.find(id).await?.is_some() {
         return Err(Refused::Complete.into());
     }

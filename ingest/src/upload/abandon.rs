@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use catalog::videos::{Event, Videos};
 use contracts::time::UnixSeconds;
 use store::layout;
 
@@ -12,22 +11,30 @@ use crate::{Error, metrics::Metrics, texts::Publishing};
 /// Gives up an upload that receives; the caller has its turn. `false` when another process completed
 /// or removed it in the meantime.
 ///
-/// The video comes first and the upload's own row last but for a chunk that is just being stored:
-/// whatever fails in between, the upload is still found, and giving it up again ends it.
+/// It is given up by one commit, which decides between this and whoever completes it. What has arrived goes
+/// afterwards: when that fails, or this process dies, a [`Sweep`] goes on.
 pub(crate) async fn abandon(
     uploads: &dyn Uploads,
-    videos: &dyn Videos,
     publishing: &Publishing,
     upload: &Upload,
     reason: &str,
+    now: UnixSeconds,
 ) -> Result<bool, Error> {
-    let event = Event::Failed {
-        reason: reason.to_owned(),
-    };
-    match videos.advance(&upload.video, event).await {
-        Ok(_) | Err(catalog::Error::Refused { .. } | catalog::Error::NoVideo(_)) => {}
-        Err(error) => return Err(error.into()),
+    if !uploads.give_up(upload, reason, now).await? {
+        return Ok(false);
     }
+    if let Err(error) = clear(uploads, publishing, upload).await {
+        tracing::warn!(upload.id = %upload.id, %error, "cannot remove what has arrived of {}; trying again", upload.id);
+    }
+    Ok(true)
+}
+
+/// Removes what there is of an upload that was given up, and forgets it.
+async fn clear(
+    uploads: &dyn Uploads,
+    publishing: &Publishing,
+    upload: &Upload,
+) -> Result<(), Error> {
     publishing.forget(&upload.video).await?;
     let store = &publishing.store;
     let direct = uploads.direct(&upload.id).await?;
@@ -36,20 +43,17 @@ pub(crate) async fn abandon(
     }
     let chunks = layout::upload(&upload.id);
     store.delete_prefix(&chunks).await?;
-    let removed = uploads.remove(&upload.id).await?;
-    // Those that were granted their place before the row went, and were stored after the first look.
+    // Somebody may have put it together and died; nobody can make a film of it any more.
+    store.delete(&upload.original).await?;
+    uploads.remove(&upload.id).await?;
+    // Those that were granted their place before it was given up, and were stored after the first look.
     store.delete_prefix(&chunks).await?;
-    if removed {
-        // Somebody may have put it together and died; nobody can make a film of it any more.
-        store.delete(&upload.original).await?;
-    }
-    Ok(removed)
+    Ok(())
 }
 
 /// Gives up what was not finished in time.
 pub(crate) struct Sweep {
     pub(crate) uploads: Arc<dyn Uploads>,
-    pub(crate) videos: Arc<dyn Videos>,
     pub(crate) publishing: Publishing,
     pub(crate) turns: Arc<Turns>,
     pub(crate) metrics: Metrics,
@@ -60,24 +64,26 @@ impl Sweep {
     pub(crate) async fn run(&self, now: UnixSeconds) -> Result<(), Error> {
         let over = UnixSeconds(now.0.saturating_sub(GRACE_S));
         for upload in self.uploads.expired(over, AT_ONCE).await? {
-            if let Err(error) = self.end(&upload).await {
+            if let Err(error) = self.end(&upload, over, now).await {
                 tracing::warn!(upload.id = %upload.id, %error, "cannot give up {}; trying again", upload.id);
             }
         }
         Ok(())
     }
 
-    async fn end(&self, upload: &Upload) -> Result<(), Error> {
-        // Somebody may be joining it since before its time was over.
+    async fn end(&self, upload: &Upload, over: UnixSeconds, now: UnixSeconds) -> Result<(), Error> {
+        // Somebody may be at it since before its time was over.
         let Some(_turn) = self.turns.now(&upload.id) else {
             return Ok(());
         };
+        if upload.state == State::Abandoned {
+            return clear(&*self.uploads, &self.publishing, upload).await;
+        }
         let found = self.uploads.find(&upload.id).await?;
-        let Some(upload) = found.filter(|upload| upload.state == State::Receiving) else {
+        let Some(upload) = found.filter(|upload| upload.expires <= over) else {
             return Ok(());
         };
-        let (uploads, videos) = (&*self.uploads, &*self.videos);
-        if abandon(uploads, videos, &self.publishing, &upload, TOO_LATE).await? {
+        if abandon(&*self.uploads, &self.publishing, &upload, TOO_LATE, now).await? {
             self.metrics.upload("expired");
             tracing::info!(upload.id = %upload.id, video.id = %upload.video, "upload {} was not finished in time", upload.id);
         }
@@ -85,8 +91,8 @@ impl Sweep {
     }
 }
 
-/// How long an upload may still be joined by another process, and its publisher be told that it has
-/// expired, before it is gone.
+/// How long the publisher of an upload is told that it has expired before it is gone; and by how much the clocks of
+/// two processes may differ of which one puts it together, and has it last meanwhile.
 const GRACE_S: u64 = 600;
 /// So few that a sweep never holds up what else is looked after.
 const AT_ONCE: u32 = 16;
@@ -116,7 +122,6 @@ mod tests {
         catalog.migrate::<Migrations>().await.unwrap();
         let sweep = Sweep {
             uploads: Arc::new(Sql::new(catalog.connection().clone())),
-            videos: Arc::clone(&catalog.videos),
             publishing: Publishing {
                 store: store::open(&address("file", "store")).unwrap(),
                 texts: Arc::new(texts::sql::Sql::new(catalog.clone(), Arc::new(System))),

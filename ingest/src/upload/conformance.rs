@@ -23,6 +23,9 @@ pub async fn all(port: &dyn Uploads, queue: &dyn Queue) {
     a_chunk_counts_once_it_is_stored(port).await;
     what_is_removed_takes_nothing_more(port).await;
     what_goes_straight_to_the_store_has_its_name_there(port).await;
+    what_was_given_up_is_found_by_those_who_clear_it_only(port).await;
+    what_chunks_make_is_known_until_one_is_forgotten(port).await;
+    who_puts_an_upload_together_has_it_last(port).await;
     completing_queues_one_job(port, queue).await;
     a_complete_upload_keeps_its_chunks_as_they_are(port).await;
     those_whose_time_is_over_are_listed_longest_first(port).await;
@@ -119,6 +122,60 @@ async fn what_goes_straight_to_the_store_has_its_name_there(port: &dyn Uploads) 
     assert_eq!(port.direct(&direct.id).await.unwrap(), None);
 }
 
+async fn what_was_given_up_is_found_by_those_who_clear_it_only(port: &dyn Uploads) {
+    let upload = upload("given-up");
+    port.create(&upload).await.unwrap().unwrap();
+    port.claim(&upload.id, 0, &Digest::of(b"x")).await.unwrap();
+    let give_up = || port.give_up(&upload, "cancelled", UnixSeconds(5));
+    let both = join_all([give_up(), give_up()]).await;
+    let both = both.into_iter().map(Result::unwrap);
+    assert_eq!(both.filter(|first| *first).count(), 1);
+    assert_eq!(port.find(&upload.id).await.unwrap(), None);
+    assert!(!port.stored(&upload.id, 0).await.unwrap());
+    let claim = port.claim(&upload.id, 1, &Digest::of(b"x")).await.unwrap();
+    assert_eq!(claim, Claim::Closed);
+    let job = NewJob::first(upload.video.clone(), upload.original.clone(), String::new());
+    let whole = Digest::of(b"film");
+    let completed = port.complete(&upload.id, &whole, &job, UnixSeconds(5));
+    assert!(!completed.await.unwrap(), "it is given up");
+    let left = port.expired(UnixSeconds(0), 9).await.unwrap();
+    let left: Vec<_> = left.iter().map(|left| (&left.id, left.state)).collect();
+    assert_eq!(left, [(&upload.id, State::Abandoned)]);
+    assert!(port.remove(&upload.id).await.unwrap());
+    assert_eq!(port.expired(UnixSeconds(0), 9).await.unwrap(), []);
+}
+
+async fn what_chunks_make_is_known_until_one_is_forgotten(port: &dyn Uploads) {
+    let upload = upload("makes");
+    port.create(&upload).await.unwrap().unwrap();
+    let whole = Digest::of(b"what they make");
+    for index in 0..2 {
+        let digest = Digest::of(b"x");
+        port.claim(&upload.id, index, &digest).await.unwrap();
+        assert!(port.stored(&upload.id, index).await.unwrap());
+    }
+    port.makes(&upload.id, 3, &whole).await.unwrap();
+    assert_eq!(port.made(&upload.id).await.unwrap(), None, "of others");
+    port.makes(&upload.id, 2, &whole).await.unwrap();
+    assert_eq!(port.made(&upload.id).await.unwrap(), Some(whole));
+    port.forget(&upload.id, 1).await.unwrap();
+    assert_eq!(port.made(&upload.id).await.unwrap(), None);
+    assert_eq!(port.made(&id("absent")).await.unwrap(), None);
+}
+
+async fn who_puts_an_upload_together_has_it_last(port: &dyn Uploads) {
+    let upload = upload("lasts");
+    port.create(&upload).await.unwrap().unwrap();
+    let kept = async |now, until| {
+        let keep = port.keep(&upload.id, UnixSeconds(now), UnixSeconds(until));
+        keep.await.unwrap();
+        port.find(&upload.id).await.unwrap().unwrap().expires.0
+    };
+    assert_eq!(kept(900, 960).await, 1000, "no less");
+    assert_eq!(kept(990, 1050).await, 1050);
+    assert_eq!(kept(1050, 1110).await, 1050, "its time was over");
+}
+
 async fn completing_queues_one_job(port: &dyn Uploads, queue: &dyn Queue) {
     let upload = upload("complete");
     port.create(&upload).await.unwrap().unwrap();
@@ -133,6 +190,8 @@ async fn completing_queues_one_job(port: &dyn Uploads, queue: &dyn Queue) {
     let claim = port.claim(&upload.id, 0, &Digest::of(b"x")).await.unwrap();
     assert_eq!(claim, Claim::Closed);
     assert!(!port.remove(&upload.id).await.unwrap(), "it is a video now");
+    let given_up = port.give_up(&upload, "late", UnixSeconds(6)).await.unwrap();
+    assert!(!given_up, "it is a video now");
 }
 
 async fn a_complete_upload_keeps_its_chunks_as_they_are(port: &dyn Uploads) {
@@ -170,12 +229,8 @@ async fn those_whose_time_is_over_are_listed_longest_first(port: &dyn Uploads) {
     assert_eq!(listed(99, 9).await, [""; 0]);
     assert_eq!(listed(200, 9).await, ["late-2", "late-3"]);
     assert_eq!(listed(999, 2).await, ["late-2", "late-3"]);
-    let complete = port.expired(UnixSeconds(u64::MAX), 99).await.unwrap();
-    assert!(
-        complete
-            .iter()
-            .all(|upload| upload.state == State::Receiving)
-    );
+    let all = port.expired(UnixSeconds(u64::MAX), 99).await.unwrap();
+    assert!(all.iter().all(|upload| upload.state == State::Receiving));
 }
 
 fn id(text: &str) -> UploadId {

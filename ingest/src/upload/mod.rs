@@ -47,7 +47,7 @@ pub trait Uploads: Send + Sync {
     /// [`Error::Database`], also when the id is taken.
     async fn create(&self, upload: &Upload) -> Result<Result<(), Over>, Error>;
 
-    /// Finds an upload.
+    /// Finds an upload that was not given up.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -99,8 +99,36 @@ pub trait Uploads: Send + Sync {
         now: UnixSeconds,
     ) -> Result<bool, Error>;
 
-    /// Lists uploads that still receive though their time was over at `now`, those that have waited
-    /// longest first, at most `limit`.
+    /// Has an upload last until then at least that receives and whose time was not over at `now`: somebody
+    /// puts it together.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn keep(&self, id: &UploadId, now: UnixSeconds, until: UnixSeconds) -> Result<(), Error>;
+
+    /// Remembers what so many stored chunks of an upload make, until one of them is forgotten; nothing when others
+    /// are stored by now.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn makes(&self, id: &UploadId, chunks: u32, whole: &Digest) -> Result<(), Error>;
+
+    /// What the stored chunks of an upload make, where somebody found out.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn made(&self, id: &UploadId) -> Result<Option<Digest>, Error>;
+
+    /// Gives up an upload that receives, and its film fails, all or none; from then on it is listed among the
+    /// [`expired`](Self::expired) only, until it is removed. `false` when it does not receive (any more).
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Catalog`].
+    async fn give_up(&self, upload: &Upload, reason: &str, now: UnixSeconds)
+    -> Result<bool, Error>;
+
+    /// Lists uploads that still receive though their time was over at `now`, and those that were given up, those
+    /// that have waited longest first, at most `limit`.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -118,7 +146,7 @@ pub trait Uploads: Send + Sync {
     /// [`Error::Database`].
     async fn direct(&self, id: &UploadId) -> Result<Option<String>, Error>;
 
-    /// Forgets an upload that receives, and its chunks. `false` when there is none such.
+    /// Forgets an upload that is not complete, and its chunks. `false` when there is none such.
     ///
     /// # Errors
     /// [`Error::Database`].

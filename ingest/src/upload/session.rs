@@ -15,6 +15,8 @@ pub enum State {
     Receiving,
     /// The film is whole and on its way.
     Complete,
+    /// It was given up; what has arrived is being removed.
+    Abandoned,
 }
 
 impl State {
@@ -24,6 +26,7 @@ impl State {
         match self {
             Self::Receiving => "receiving",
             Self::Complete => "complete",
+            Self::Abandoned => "abandoned",
         }
     }
 }
@@ -249,13 +252,11 @@ pub fn promised(
 }
 
 fn open(upload: &Upload, now: UnixSeconds) -> Result<(), Refused> {
-    if upload.state == State::Complete {
-        return Err(Refused::Complete);
+    match upload.state {
+        State::Complete => Err(Refused::Complete),
+        State::Receiving if now.0 < upload.expires.0 => Ok(()),
+        State::Receiving | State::Abandoned => Err(Refused::Expired),
     }
-    if now.0 >= upload.expires.0 {
-        return Err(Refused::Expired);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,10 @@
 //! Uploads in the catalogue's database, shared by every instance.
 
 use async_trait::async_trait;
+use catalog::{
+    videos::{self, Event},
+    words,
+};
 use contracts::{
     id::{UploadId, UserId, VideoId},
     time::UnixSeconds,
@@ -62,7 +66,7 @@ impl Uploads for Sql {
     }
 
     async fn find(&self, id: &UploadId) -> Result<Option<Upload>, Error> {
-        let sql = "SELECT * FROM ingest_uploads WHERE id = $1";
+        let sql = "SELECT * FROM ingest_uploads WHERE id = $1 AND state <> 'abandoned'";
         let values = vec![id.as_str().into()];
         let row = self.db.query_one_raw(statement(sql, values)).await?;
         row.map(|row| upload(&row)).transpose()
@@ -125,7 +129,12 @@ impl Uploads for Sql {
             self.held()
         );
         let values = vec![id.as_str().into(), index.into()];
-        self.db.execute_raw(statement(sql, values)).await?;
+        let transaction = self.db.begin().await?;
+        transaction.execute_raw(statement(sql, values)).await?;
+        let sql = "UPDATE ingest_uploads SET made_sha256 = NULL WHERE id = $1";
+        let values = vec![id.as_str().into()];
+        transaction.execute_raw(statement(sql, values)).await?;
+        transaction.commit().await?;
         Ok(())
     }
 
@@ -149,8 +158,61 @@ impl Uploads for Sql {
         Ok(true)
     }
 
+    async fn keep(&self, id: &UploadId, now: UnixSeconds, until: UnixSeconds) -> Result<(), Error> {
+        let sql = "UPDATE ingest_uploads SET expires_unix_s = $3 \
+                   WHERE id = $1 AND state = 'receiving' AND expires_unix_s > $2 AND expires_unix_s < $3";
+        let values = vec![
+            id.as_str().into(),
+            integer(now.0).into(),
+            integer(until.0).into(),
+        ];
+        self.db.execute_raw(statement(sql, values)).await?;
+        Ok(())
+    }
+
+    async fn makes(&self, id: &UploadId, chunks: u32, whole: &Digest) -> Result<(), Error> {
+        let sql = "UPDATE ingest_uploads SET made_sha256 = $3 WHERE id = $1 \
+                   AND (SELECT COUNT(*) FROM ingest_chunks WHERE upload = $1 AND stored) = $2";
+        let values = vec![id.as_str().into(), chunks.into(), whole.to_string().into()];
+        self.db.execute_raw(statement(sql, values)).await?;
+        Ok(())
+    }
+
+    async fn made(&self, id: &UploadId) -> Result<Option<Digest>, Error> {
+        let sql = "SELECT made_sha256 FROM ingest_uploads WHERE id = $1";
+        let values = vec![id.as_str().into()];
+        let row = self.db.query_one_raw(statement(sql, values)).await?;
+        row.map_or(Ok(None), |row| digest(&row, "made_sha256"))
+    }
+
+    async fn give_up(
+        &self,
+        upload: &Upload,
+        reason: &str,
+        now: UnixSeconds,
+    ) -> Result<bool, Error> {
+        let transaction = self.db.begin().await?;
+        let sql =
+            "UPDATE ingest_uploads SET state = 'abandoned' WHERE id = $1 AND state = 'receiving'";
+        let values = vec![upload.id.as_str().into()];
+        let changed = transaction.execute_raw(statement(sql, values)).await?;
+        if changed.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let reason = words(reason);
+        match videos::sql::advance(&transaction, &upload.video, Event::Failed { reason }, now).await
+        {
+            // One that was deleted stays so; parts of a film have none.
+            Ok(_) | Err(catalog::Error::NoVideo(_) | catalog::Error::Refused { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        transaction.commit().await?;
+        Ok(true)
+    }
+
     async fn expired(&self, now: UnixSeconds, limit: u32) -> Result<Vec<Upload>, Error> {
-        let sql = "SELECT * FROM ingest_uploads WHERE state = 'receiving' AND expires_unix_s <= $1 \
+        let sql = "SELECT * FROM ingest_uploads \
+                   WHERE (state = 'receiving' AND expires_unix_s <= $1) OR state = 'abandoned' \
                    ORDER BY expires_unix_s, id LIMIT $2";
         let values = vec![integer(now.0).into(), limit.into()];
         let rows = self.db.query_all_raw(statement(sql, values)).await?;
@@ -172,7 +234,7 @@ impl Uploads for Sql {
     }
 
     async fn remove(&self, id: &UploadId) -> Result<bool, Error> {
-        let sql = "DELETE FROM ingest_uploads WHERE id = $1 AND state = 'receiving'";
+        let sql = "DELETE FROM ingest_uploads WHERE id = $1 AND state <> 'complete'";
         let values = vec![id.as_str().into()];
         let changed = self.db.execute_raw(statement(sql, values)).await?;
         Ok(changed.rows_affected() == 1)
@@ -221,10 +283,6 @@ pub(crate) fn upload(row: &QueryResult) -> Result<Upload, Error> {
         table: "ingest_uploads",
         column,
     };
-    let sha256 = row
-        .try_get::<Option<String>>("", "sha256")?
-        .map(|hex| Digest::from_hex(&hex).ok_or_else(|| corrupt("sha256")))
-        .transpose()?;
     let owner = Some(text("owner")?).filter(|owner| !owner.is_empty());
     let owner = owner.map(|owner| UserId::parse(&owner)).transpose();
     Ok(Upload {
@@ -239,14 +297,26 @@ pub(crate) fn upload(row: &QueryResult) -> Result<Upload, Error> {
         original: Key::parse(&text("original")?).map_err(|_| corrupt("original"))?,
         size_bytes: number("size_bytes")?,
         chunk_size_bytes: number("chunk_size_bytes")?,
-        sha256,
+        sha256: digest(row, "sha256")?,
         state: match text("state")?.as_str() {
             "receiving" => State::Receiving,
             "complete" => State::Complete,
+            "abandoned" => State::Abandoned,
             _ => return Err(corrupt("state")),
         },
         expires: UnixSeconds(number("expires_unix_s")?),
     })
+}
+
+/// Reads a digest from a column that may have none.
+fn digest(row: &QueryResult, column: &'static str) -> Result<Option<Digest>, Error> {
+    let corrupt = || Error::Corrupt {
+        table: "ingest_uploads",
+        column,
+    };
+    let hex = row.try_get::<Option<String>>("", column)?;
+    hex.map(|hex| Digest::from_hex(&hex).ok_or_else(corrupt))
+        .transpose()
 }
 
 fn chunk(row: &QueryResult) -> Result<Chunk, Error> {

@@ -1,6 +1,7 @@
 //! What must not be lost when two processes are at one upload.
 
 use super::*;
+use crate::upload::abandon::abandon;
 
 #[tokio::test]
 async fn a_chunk_whose_place_is_forgotten_while_it_is_stored_counts_and_takes_no_other_with_it() {
@@ -30,4 +31,58 @@ async fn a_chunk_whose_place_is_forgotten_while_it_is_stored_counts_and_takes_no
         let there = house.inner.read(&key).await.unwrap();
         assert_eq!(there.as_deref(), Some(FILM), "{key}");
     }
+}
+
+#[tokio::test]
+async fn a_film_that_was_completed_while_it_was_cancelled_does_not_fail() {
+    let house = House::new().await;
+    let app = house.app(house.store());
+    assert_eq!(put(&app).await, 200);
+    (house.completed_elsewhere())().await.unwrap();
+    // What was found of it before still received.
+    let (uploads, late) = (&*app.uploads, &house.upload);
+    let removed = abandon(uploads, &app.publishing, late, "late", UnixSeconds(5));
+    assert!(!removed.await.unwrap());
+    assert_eq!(house.failure().await, None);
+    assert_eq!(house.found().await.unwrap().state, State::Complete);
+}
+
+#[tokio::test]
+async fn an_upload_lasts_while_it_is_joined() {
+    let house = House::new().await;
+    let mut store = house.store();
+    let (uploads, id) = (Arc::clone(&house.uploads), house.upload.id.clone());
+    store.join = hook(move || {
+        let (uploads, id) = (Arc::clone(&uploads), id.clone());
+        async move {
+            // Joining takes until its time would have been over.
+            while uploads.find(&id).await.unwrap().unwrap().expires < UnixSeconds(1050) {
+                tokio::task::yield_now().await;
+            }
+            Ok(())
+        }
+    });
+    let mut app = house.app(store);
+    assert_eq!(put(&app).await, 200);
+    Arc::get_mut(&mut app).unwrap().clock = Arc::new(Fixed::at(UnixSeconds(990)));
+    assert_eq!(complete(&app).await, 202);
+}
+
+#[tokio::test]
+async fn a_whole_that_is_another_than_promised_is_put_together_once() {
+    let house = House::untold().await;
+    let joins = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&joins);
+    let mut store = house.store();
+    store.join = hook(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { Ok(()) }
+    });
+    let app = house.app(store);
+    assert_eq!(put(&app).await, 200);
+    for guess in [b"one", b"two", b"six"] {
+        assert_eq!(complete_as(&app, whole(guess)).await, 422);
+    }
+    assert_eq!(joins.load(Ordering::Relaxed), 1);
+    assert_eq!(complete_as(&app, whole(FILM)).await, 202);
 }

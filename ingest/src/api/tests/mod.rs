@@ -32,7 +32,7 @@ use crate::{
     replaced::{self, Replacements},
     schema::Migrations,
     texts::{self, Texts},
-    upload::{State, Upload, Way, quota, sql::Sql, streams},
+    upload::{State, Upload, Way, abandon::Sweep, quota, sql::Sql, streams},
 };
 
 mod lost;
@@ -403,7 +403,7 @@ async fn a_chunk_that_is_stored_after_the_upload_was_completed_is_removed() {
 }
 
 #[tokio::test]
-async fn a_cancellation_that_failed_half_way_can_be_repeated() {
+async fn a_cancellation_that_failed_half_way_counts_and_the_sweep_goes_on() {
     let house = House::new().await;
     let mut store = house.store();
     let tries = AtomicU32::new(0);
@@ -415,12 +415,23 @@ async fn a_cancellation_that_failed_half_way_can_be_repeated() {
     });
     let app = house.app(store);
     assert_eq!(put(&app).await, 200);
-    assert_eq!(cancel(Arc::clone(&app)).await, 507);
+    assert_eq!(cancel(Arc::clone(&app)).await, 204);
     let reason = "the upload was cancelled";
     assert_eq!(house.failure().await.as_deref(), Some(reason));
-    assert!(house.found().await.is_some());
-    assert_eq!(cancel(app).await, 204);
     assert!(house.found().await.is_none());
+    let chunk = layout::chunk(&house.upload.id, 0);
+    let there = async || house.inner.size(&chunk).await.unwrap().is_some();
+    assert!(there().await, "it could not be removed");
+    let sweep = Sweep {
+        uploads: Arc::clone(&app.uploads),
+        publishing: app.publishing.clone(),
+        turns: Arc::clone(&app.turns),
+        metrics: app.metrics.clone(),
+    };
+    sweep.run(UnixSeconds(5)).await.unwrap();
+    assert!(!there().await);
+    let left = house.uploads.expired(UnixSeconds(5), 9).await.unwrap();
+    assert_eq!(left, []);
 }
 
 #[tokio::test]

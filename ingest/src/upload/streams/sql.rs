@@ -80,7 +80,8 @@ impl Streams for Sql {
     }
 
     async fn find(&self, id: &UploadId) -> Result<Option<Stream>, Error> {
-        let sql = "SELECT * FROM ingest_uploads JOIN ingest_streams ON upload = id WHERE id = $1";
+        let sql = "SELECT * FROM ingest_uploads JOIN ingest_streams ON upload = id \
+                   WHERE id = $1 AND state <> 'abandoned'";
         let values = vec![id.as_str().into()];
         let row = self.db.query_one_raw(statement(sql, values)).await?;
         row.map(|row| stream(&row)).transpose()
