@@ -38,7 +38,7 @@ impl Eraser {
     async fn erase(&self, film: &Video, now: UnixSeconds) -> Result<(), Error> {
         // Whoever works on it loses its job at the next beat.
         let why = "the video was deleted";
-        self.queue.cancel(&film.id, why, now).await?;
+        self.queue.cancel(&film.id, why).await?;
         self.publishing.erase(&film.id).await?;
         // Its publisher has the room back, also of an upload that is under way.
         if let Some(upload) = self.uploads.release(&film.id).await? {
@@ -46,13 +46,14 @@ impl Eraser {
             store.delete_prefix(&layout::upload(&upload)).await?;
         }
         let given_up = self.queue.given_up(&film.id).await?;
-        let late = given_up.map(|last| last.plus(self.notice.as_secs() + SETTLED_S));
-        if now < film.updated.plus(SETTLED_S) || late.is_some_and(|late| now < late) {
+        let late = self.notice + Duration::from_secs(SETTLED_S);
+        if now < film.updated.plus(SETTLED_S) || given_up.is_some_and(|ago| ago < late) {
             return Ok(());
         }
         if self.feed.extent().await?.is_some() {
             self.feed.append(&[purge(&film.id)?], now).await?;
         }
+        self.queue.forget(&film.id).await?;
         self.videos.erased(&film.id).await?;
         tracing::info!(video.id = %film.id, "nothing is left of {}", film.id);
         Ok(())
@@ -88,9 +89,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        jobs::NewJob,
+        jobs::{self, NewJob, conformance::Hand as _},
         replaced,
-        schema::Migrations,
+        schema::{Migrations, tests::ByHand},
         texts,
         upload::{State, Upload, Way},
     };
@@ -105,14 +106,17 @@ mod tests {
             .await
             .unwrap();
         catalog.migrate::<Migrations>().await.unwrap();
+        let hand = ByHand::of(catalog.connection()).await;
+        let advance = async |seconds| {
+            clock.advance(seconds);
+            hand.set(clock.now().0).await;
+        };
+        advance(0).await;
         let feed = FeedId::parse("f1").unwrap();
         catalog.feed.begin(&feed, clock.now()).await.unwrap();
         let store = store::open(&address("file", "store")).unwrap();
         let eraser = eraser(&catalog, &store, &clock);
-        let (gone, kept) = (
-            VideoId::parse("gone").unwrap(),
-            VideoId::parse("kept").unwrap(),
-        );
+        let [gone, kept] = ["gone", "kept"].map(|id| VideoId::parse(id).unwrap());
         for id in [&gone, &kept] {
             make(&catalog, &store, id).await;
         }
@@ -146,10 +150,10 @@ mod tests {
         let late = &files(&gone)[0];
         store.put(late, b"bytes".to_vec().into()).await.unwrap();
         let notice = eraser.notice.as_secs();
-        clock.advance(SETTLED_S + notice - 1);
+        advance(SETTLED_S + notice - 1).await;
         eraser.run(clock.now()).await.unwrap();
         assert_eq!((there(&gone).await, orders().await), (0, 0));
-        clock.advance(1);
+        advance(1).await;
         for _ in 0..2 {
             eraser.run(clock.now()).await.unwrap();
             assert_eq!(orders().await, 1);
@@ -158,19 +162,17 @@ mod tests {
         // Deleted long before anybody came to tell its worker.
         catalog.videos.advance(&kept, Event::Deleted).await.unwrap();
         let job = NewJob::first(kept.clone(), files(&kept)[4].clone(), String::new());
-        eraser.queue.add(&job, clock.now()).await.unwrap();
-        let lease = Duration::from_secs(60);
-        let taken = eraser.queue.take(clock.now(), lease).await.unwrap();
-        assert!(taken.is_some());
-        clock.advance(SETTLED_S);
+        eraser.queue.forget(&kept).await.unwrap();
+        eraser.queue.add(&job).await.unwrap();
+        let taken = eraser.queue.take(Duration::from_secs(60)).await;
+        assert!(taken.unwrap().is_some());
+        advance(SETTLED_S).await;
         eraser.run(clock.now()).await.unwrap();
-        store
-            .put(&files(&kept)[0], b"bytes".to_vec().into())
-            .await
-            .unwrap();
+        let late = &files(&kept)[0];
+        store.put(late, b"bytes".to_vec().into()).await.unwrap();
         for wait in [SETTLED_S + notice - 1, 1] {
             assert_eq!(orders().await, 1, "its worker may not know yet");
-            clock.advance(wait);
+            advance(wait).await;
             eraser.run(clock.now()).await.unwrap();
             assert_eq!(there(&kept).await, 0);
         }
@@ -190,7 +192,10 @@ mod tests {
                 replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
             },
             feed: Arc::clone(&catalog.feed),
-            queue: Arc::new(crate::jobs::sql::Sql::new(catalog.connection().clone())),
+            queue: Arc::new(jobs::sql::Sql::by(
+                catalog.connection().clone(),
+                ByHand::NOW,
+            )),
             uploads: Arc::new(crate::upload::sql::Sql::new(catalog.connection().clone())),
             notice: Duration::from_secs(20),
         }
@@ -226,8 +231,7 @@ mod tests {
         uploads.create(&upload).await.unwrap().unwrap();
         let job = NewJob::first(id.clone(), upload.original, String::new());
         let whole = store::Digest::of(b"bytes");
-        let now = UnixSeconds(1000);
-        let done = uploads.complete(&upload.id, &whole, &job, now).await;
+        let done = uploads.complete(&upload.id, &whole, &job).await;
         assert!(done.unwrap());
     }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use contracts::time::UnixSeconds;
 use prometheus::{
     Counter, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
@@ -19,7 +18,7 @@ pub(crate) struct Metrics {
     pub(crate) upload_bytes: IntCounter,
     /// Upload requests refused, by the problem's kind.
     refused: IntCounterVec,
-    /// Jobs in the queue, by state.
+    /// Jobs that are not done, by state.
     jobs: IntGaugeVec,
     /// Jobs that a worker of this process let go of, by how.
     ended: IntCounterVec,
@@ -68,7 +67,7 @@ impl Metrics {
         )?;
         registry.register(Box::new(upload_bytes.clone()))?;
         let jobs = IntGaugeVec::new(
-            Opts::new("millrace_ingest_jobs", "Jobs in the queue, by state."),
+            Opts::new("millrace_ingest_jobs", "Jobs that are not done, by state."),
             &["state"],
         )?;
         registry.register(Box::new(jobs.clone()))?;
@@ -135,16 +134,13 @@ impl Metrics {
         self.workers.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    pub(crate) fn queue(&self, counts: Counts, now: UnixSeconds) {
-        let oldest = counts
-            .oldest
-            .map_or(0, |since| now.0.saturating_sub(since.0));
+    pub(crate) fn queue(&self, counts: Counts) {
+        let oldest = counts.oldest.map_or(0, |waited| waited.as_secs());
         self.oldest_seconds
             .set(i64::try_from(oldest).unwrap_or(i64::MAX));
         for (state, count) in [
             ("queued", counts.queued),
             ("running", counts.running),
-            ("done", counts.done),
             ("dead", counts.dead),
         ] {
             let count = i64::try_from(count).unwrap_or(i64::MAX);

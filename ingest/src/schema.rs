@@ -27,6 +27,7 @@ impl MigratorTrait for Migrations {
             Box::new(Step::new("directs", &DIRECTS)),
             Box::new(Step::new("setbacks", &SETBACKS)),
             Box::new(Step::new("wholes", &WHOLES)),
+            Box::new(Step::new("done", &DONE)),
         ]
     }
 
@@ -46,6 +47,14 @@ pub(crate) fn on_server(db: &impl ConnectionTrait, clause: &'static str) -> &'st
     match db.get_database_backend() {
         DbBackend::Postgres => clause,
         _ => "",
+    }
+}
+
+/// The present second, as the database of all processes says it: their own clocks may differ.
+pub(crate) fn now(db: &impl ConnectionTrait) -> &'static str {
+    match db.get_database_backend() {
+        DbBackend::Postgres => "CAST(FLOOR(EXTRACT(EPOCH FROM now())) AS BIGINT)",
+        _ => "unixepoch()",
     }
 }
 
@@ -188,20 +197,53 @@ const SETBACKS: [&str; 2] = [
 /// What the chunks of an upload make that is not what was promised.
 const WHOLES: [&str; 1] = ["ALTER TABLE ingest_uploads ADD COLUMN made_sha256 TEXT"];
 
+/// Of films that are done the first job stays.
+const DONE: [&str; 1] = ["DELETE FROM ingest_jobs WHERE stage > 0 AND video NOT IN \
+    (SELECT video FROM ingest_jobs WHERE state <> 'done')"];
+
 #[cfg(test)]
 pub(crate) mod tests {
     use std::sync::Arc;
 
+    use async_trait::async_trait;
     use catalog::Catalog;
     use runtime::clock::System;
+    use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 
     use super::Migrations;
+    use crate::jobs::conformance::Hand;
 
     /// A catalogue with every table.
     pub(crate) async fn open(address: &str) -> Catalog {
         let catalog = catalog::open(address, Arc::new(System)).await.unwrap();
         catalog.migrate::<Migrations>().await.unwrap();
         catalog
+    }
+
+    /// The clock of a queue, set by hand.
+    pub(crate) struct ByHand(DatabaseConnection);
+
+    impl ByHand {
+        /// What a queue that goes by it asks for.
+        pub(crate) const NOW: &'static str = "(SELECT second FROM hand)";
+
+        pub(crate) async fn of(db: &DatabaseConnection) -> Self {
+            for sql in [
+                "CREATE TABLE hand (second BIGINT NOT NULL)",
+                "INSERT INTO hand VALUES (0)",
+            ] {
+                db.execute_unprepared(sql).await.unwrap();
+            }
+            Self(db.clone())
+        }
+    }
+
+    #[async_trait]
+    impl Hand for ByHand {
+        async fn set(&self, now: u64) {
+            let sql = format!("UPDATE hand SET second = {now}");
+            self.0.execute_unprepared(&sql).await.unwrap();
+        }
     }
 
     /// Runs a test in a new file and, where there is one, in a new database of a server.

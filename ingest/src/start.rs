@@ -262,8 +262,7 @@ impl Parts {
     }
 
     async fn count_workers(&self, process: &str, workers: u32) -> Result<(), Error> {
-        let now = self.clock.now();
-        let all = self.queue.attend(process, workers, now, REMEMBERED).await?;
+        let all = self.queue.attend(process, workers, REMEMBERED).await?;
         self.workers.store(all, Ordering::Relaxed);
         self.metrics.workers(all);
         Ok(())
@@ -314,8 +313,8 @@ impl Parts {
                 () = shutdown.requested() => return,
                 _ = ticks.tick() => {}
             }
-            match self.queue.counts(self.clock.now()).await {
-                Ok(counts) => self.metrics.queue(counts, self.clock.now()),
+            match self.queue.counts().await {
+                Ok(counts) => self.metrics.queue(counts),
                 Err(error) => tracing::warn!(%error, "cannot count the jobs"),
             }
             if let Err(error) = self.count_workers(&own.0, own.1).await {

@@ -10,7 +10,7 @@
 
 mod house;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use catalog::videos::{Event, State};
 use contracts::{
@@ -20,6 +20,7 @@ use contracts::{
 };
 use house::{House, film, problem, write_program};
 use reqwest::Response;
+use runtime::clock::{Clock as _, Fixed, System};
 use sea_orm::ConnectionTrait as _;
 use store::{Key, layout};
 use tempfile::TempDir;
@@ -160,6 +161,28 @@ async fn who_is_overtaken_and_fails_takes_nothing_from_who_overtook() {
         assert!(is_there(&house, &plan).await, "{why}");
         assert!(is_there(&house, &rung).await, "{why}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_whose_clock_is_ahead_takes_nobodys_job() {
+    let gate = Gate::before("1", "");
+    let house = gate.house().await;
+    let held = house.upload(&small()).await;
+    gate.reached(&house, &held).await;
+    let mut config = house.config.clone();
+    config.ffmpeg = "ffmpeg".to_owned();
+    let ahead = System.now().plus(2 * 3600);
+    let clock = Arc::new(Fixed::at(ahead));
+    let other = ingest::start(config.check().unwrap(), clock).await.unwrap();
+    // The only free worker takes what has waited longest.
+    let next = house.upload(&small()).await;
+    assert_eq!(house.settled(&next).await.state, State::Ready);
+    assert_eq!(state(&house, &held).await, State::Processing);
+    other.stop().await;
+    gate.open();
+    assert_eq!(house.settled(&held).await.state, State::Ready);
+    let asset = house.asset(&held).await.unwrap();
+    assert_eq!(asset.generation.0, 1, "nobody else had it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

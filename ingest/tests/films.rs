@@ -13,12 +13,9 @@ use std::sync::Arc;
 
 use catalog::videos::State;
 use config::Span;
-use contracts::{
-    asset::{Asset, Kind},
-    time::UnixSeconds,
-};
+use contracts::asset::{Asset, Kind};
 use house::{House, ffmpeg, ffprobe, film, write_program};
-use runtime::clock::Fixed;
+use runtime::clock::System;
 use sea_orm::ConnectionTrait as _;
 use store::layout;
 
@@ -338,24 +335,25 @@ async fn a_stopped_ingest_gives_its_film_back_and_the_next_one_finishes_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_workers_film_is_taken_over_when_its_lease_is_over_and_not_before() {
-    let clock = Arc::new(Fixed::at(UnixSeconds(1000)));
-    let mut house = House::at(|config| config.workers = 0, Arc::<Fixed>::clone(&clock)).await;
+    let mut house = House::with(|config| config.workers = 0).await;
     let id = house
         .upload(&film(&picture("256x144", "25"), "a.mp4"))
         .await;
     // What a worker leaves that is killed with its process.
-    let taken = "UPDATE ingest_jobs SET state = 'running', attempt = 1, due_unix_s = 1060";
+    let taken =
+        "UPDATE ingest_jobs SET state = 'running', attempt = 1, due_unix_s = unixepoch() + 3600";
     let database = house.catalog.connection().clone();
     database.execute_unprepared(taken).await.unwrap();
     house.stop().await;
     house.config.workers = 1;
-    house.start(Arc::<Fixed>::clone(&clock)).await;
-    while !house.metrics().await.contains("jobs{state=\"running\"} 1") {}
+    house.start(Arc::new(System)).await;
+    house.counted("jobs{state=\"running\"} 1").await;
     let video = house.catalog.videos.find(&id).await.unwrap().unwrap();
     assert_eq!((video.state, video.progress), (State::Processing, 0));
     let work = house.folder.path().join("work");
     assert_eq!(std::fs::read_dir(work).unwrap().count(), 0, "nobody works");
-    clock.advance(60);
+    let over = "UPDATE ingest_jobs SET due_unix_s = unixepoch()";
+    database.execute_unprepared(over).await.unwrap();
     assert_eq!(house.settled(&id).await.state, State::Ready);
     assert_eq!(house.asset(&id).await.unwrap().generation.0, 2);
 }

@@ -37,7 +37,7 @@ async fn again(app: &App, caller: &Caller, id: &str) -> Result<Response, Problem
     if size.is_none() {
         return Err(problem::no_original());
     }
-    if !app.queue.retry(&video.id, app.clock.now()).await? {
+    if !app.queue.retry(&video.id).await? {
         return Err(problem::not_failed());
     }
     tracing::info!(video.id = %video.id, "{} is tried once more", video.id);

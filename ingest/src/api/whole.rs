@@ -98,10 +98,7 @@ pub(crate) async fn queue(app: &App, upload: &Upload, whole: &Digest) -> Result<
     let channel = app.channels.of(&upload.video).await.map_err(Error::from)?;
     let owner = channel.map_or_else(String::new, |channel| channel.owner.to_string());
     let job = NewJob::first(upload.video.clone(), upload.original.clone(), owner);
-    let first = app
-        .uploads
-        .complete(&upload.id, whole, &job, app.clock.now())
-        .await?;
+    let first = app.uploads.complete(&upload.id, whole, &job).await?;
     if !first && !is_there(app, upload).await? {
         // Cancelled while it was joined.
         let removed = app.store.delete(&upload.original).await;

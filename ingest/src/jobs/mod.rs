@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use contracts::{id::VideoId, time::UnixSeconds};
+use contracts::id::VideoId;
 use store::Key;
 
 use crate::Error;
@@ -125,19 +125,17 @@ pub enum Setback {
     Outage,
 }
 
-/// How many jobs are in each state.
+/// How many jobs that are not done are in each state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Waiting for a worker, now, after a pause or behind others of their video.
     pub queued: u64,
     /// Taken, the lease not yet over.
     pub running: u64,
-    /// Finished.
-    pub done: u64,
     /// Given up, with a reason.
     pub dead: u64,
-    /// Since when the job has waited that waits longest and might be taken.
-    pub oldest: Option<UnixSeconds>,
+    /// How long the job has waited that waits longest and might be taken.
+    pub oldest: Option<Duration>,
 }
 
 /// A queue that outlives its processes. Any number of workers, anywhere, may take from it.
@@ -145,20 +143,22 @@ pub struct Counts {
 /// A job is named by video, step and part, and there is one of each at most. Whoever takes a job holds
 /// it until its lease is over, and longer by [`beat`](Queue::beat). When a lease runs out, the job
 /// may be taken again, and the earlier holder's words count no more.
+///
+/// What the time is, the queue knows: that of one clock for all, however wrong those of its callers are.
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Adds a job, unless there is one of this name already, in whatever state.
     ///
     /// # Errors
     /// [`Error::Database`].
-    async fn add(&self, job: &NewJob, now: UnixSeconds) -> Result<(), Error>;
+    async fn add(&self, job: &NewJob) -> Result<(), Error>;
 
     /// Finishes a job by adding those that its work was cut into, all or none. They count their
     /// attempts on from it. `false` when the job was held no more.
     ///
     /// # Errors
     /// [`Error::Database`].
-    async fn split(&self, job: &Job, into: &[NewJob], now: UnixSeconds) -> Result<bool, Error>;
+    async fn split(&self, job: &Job, into: &[NewJob]) -> Result<bool, Error>;
 
     /// Takes a job that is due and whose earlier steps are done. No two callers get the same.
     ///
@@ -167,13 +167,13 @@ pub trait Queue: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Database`].
-    async fn take(&self, now: UnixSeconds, lease: Duration) -> Result<Option<Job>, Error>;
+    async fn take(&self, lease: Duration) -> Result<Option<Job>, Error>;
 
     /// Prolongs a lease. `false` when the job is held no more: drop the work.
     ///
     /// # Errors
     /// [`Error::Database`].
-    async fn beat(&self, job: &Job, now: UnixSeconds, lease: Duration) -> Result<bool, Error>;
+    async fn beat(&self, job: &Job, lease: Duration) -> Result<bool, Error>;
 
     /// Notes how much of the job is done, in thousandths, and tells how much of its video's work is, in
     /// hundredths. None of a job that is held no more is noted.
@@ -182,14 +182,15 @@ pub trait Queue: Send + Sync {
     /// [`Error::Database`].
     async fn progress(&self, job: &Job, thousandths: u16) -> Result<u8, Error>;
 
-    /// Says that the work is done. `false` when the job was held no more.
+    /// Says that the work is done; with the last job of its video, all but the first are forgotten. `false`
+    /// when the job was held no more.
     ///
     /// # Errors
     /// [`Error::Database`].
     async fn finish(&self, job: &Job) -> Result<bool, Error>;
 
-    /// Gives the job back after a setback, not to be taken before `due`. `false` when it was held
-    /// no more.
+    /// Gives the job back after a setback, not to be taken before `delay` is over. `false` when it was
+    /// held no more.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -197,7 +198,7 @@ pub trait Queue: Send + Sync {
         &self,
         job: &Job,
         why: Setback,
-        due: UnixSeconds,
+        delay: Duration,
         reason: &str,
     ) -> Result<bool, Error>;
 
@@ -206,21 +207,21 @@ pub trait Queue: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Database`].
-    async fn release(&self, job: &Job, now: UnixSeconds) -> Result<bool, Error>;
+    async fn release(&self, job: &Job) -> Result<bool, Error>;
 
     /// Gives the job up for good, and with it every other of its video that is not done; the film fails
     /// with them, all or none. `false` when the job was held no more, and then nothing is given up.
     ///
     /// # Errors
     /// [`Error::Database`], [`Error::Catalog`].
-    async fn bury(&self, job: &Job, reason: &str, now: UnixSeconds) -> Result<bool, Error>;
+    async fn bury(&self, job: &Job, reason: &str) -> Result<bool, Error>;
 
     /// The same for a film that can be watched, which stays as it is and is no more to be made. `false` for
     /// one that cannot, too.
     ///
     /// # Errors
     /// [`Error::Database`], [`Error::Catalog`].
-    async fn leave(&self, job: &Job, reason: &str, now: UnixSeconds) -> Result<bool, Error>;
+    async fn leave(&self, job: &Job, reason: &str) -> Result<bool, Error>;
 
     /// Begins the work on a film anew that has failed: its first job is queued as if it had never been
     /// tried, under numbers that none of its jobs had, and the film is processed, all or none. `false`
@@ -228,7 +229,7 @@ pub trait Queue: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Database`], [`Error::Catalog`].
-    async fn retry(&self, video: &VideoId, now: UnixSeconds) -> Result<bool, Error>;
+    async fn retry(&self, video: &VideoId) -> Result<bool, Error>;
 
     /// The original that a film's first job has; `None` when it never had one.
     ///
@@ -240,13 +241,19 @@ pub trait Queue: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Database`].
-    async fn cancel(&self, video: &VideoId, reason: &str, now: UnixSeconds) -> Result<u64, Error>;
+    async fn cancel(&self, video: &VideoId, reason: &str) -> Result<u64, Error>;
 
-    /// When a job of a video was last given up; whoever held it may have learnt so later.
+    /// How long ago a job of a video was last given up; whoever held it may have learnt so later.
     ///
     /// # Errors
     /// [`Error::Database`].
-    async fn given_up(&self, video: &VideoId) -> Result<Option<UnixSeconds>, Error>;
+    async fn given_up(&self, video: &VideoId) -> Result<Option<Duration>, Error>;
+
+    /// Forgets every job of a video that is no more.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn forget(&self, video: &VideoId) -> Result<(), Error>;
 
     /// Whether any job of a video is neither done nor given up.
     ///
@@ -254,11 +261,11 @@ pub trait Queue: Send + Sync {
     /// [`Error::Database`].
     async fn is_open(&self, video: &VideoId) -> Result<bool, Error>;
 
-    /// Counts the jobs by state.
+    /// Counts the jobs that are not done by state.
     ///
     /// # Errors
     /// [`Error::Database`].
-    async fn counts(&self, now: UnixSeconds) -> Result<Counts, Error>;
+    async fn counts(&self) -> Result<Counts, Error>;
 
     /// Tells why a job was last given back or given up.
     ///
@@ -271,11 +278,5 @@ pub trait Queue: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Database`].
-    async fn attend(
-        &self,
-        process: &str,
-        workers: u32,
-        now: UnixSeconds,
-        memory: Duration,
-    ) -> Result<u64, Error>;
+    async fn attend(&self, process: &str, workers: u32, memory: Duration) -> Result<u64, Error>;
 }

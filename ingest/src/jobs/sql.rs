@@ -14,18 +14,66 @@ use store::Key;
 use super::{Counts, Job, NewJob, Queue, Setback, Step};
 use crate::{
     Error,
-    schema::{integer, natural, on_server, statement},
+    schema::{integer, natural, now, on_server, statement},
 };
 
 /// The queue in the table `ingest_jobs`.
 #[derive(Clone)]
 pub(crate) struct Sql {
     db: DatabaseConnection,
+    /// The present second, as the database says it.
+    now: &'static str,
 }
 
 impl Sql {
-    pub(crate) const fn new(db: DatabaseConnection) -> Self {
-        Self { db }
+    pub(crate) fn new(db: DatabaseConnection) -> Self {
+        let now = now(&db);
+        Self { db, now }
+    }
+
+    /// The same by another clock.
+    #[cfg(test)]
+    pub(crate) const fn by(db: DatabaseConnection, now: &'static str) -> Self {
+        Self { db, now }
+    }
+
+    async fn now(&self, db: &impl ConnectionTrait) -> Result<UnixSeconds, Error> {
+        let sql = format!("SELECT {} AS now", self.now);
+        let row = db.query_one_raw(statement(sql, vec![])).await?;
+        let now = row.map(|row| row.try_get("", "now")).transpose()?;
+        Ok(UnixSeconds(natural(now.unwrap_or(0))))
+    }
+
+    /// Gives up a job that is held, and every other of its video; `false` when it is held no more.
+    async fn give_up(
+        &self,
+        db: &impl ConnectionTrait,
+        job: &Job,
+        reason: &str,
+    ) -> Result<bool, Error> {
+        let set = format!("state = 'dead', reason = $5, due_unix_s = {}", self.now);
+        if !Self::change_in(db, job, &set, vec![words(reason).into()]).await? {
+            return Ok(false);
+        }
+        self.cancel_in(db, &job.video, reason).await?;
+        Ok(true)
+    }
+
+    /// Gives up every job of a video that is not done.
+    async fn cancel_in(
+        &self,
+        db: &impl ConnectionTrait,
+        video: &VideoId,
+        reason: &str,
+    ) -> Result<u64, Error> {
+        let sql = format!(
+            "UPDATE ingest_jobs SET state = 'dead', reason = $2, due_unix_s = {} \
+             WHERE video = $1 AND state IN ('queued', 'running')",
+            self.now
+        );
+        let values = vec![video.as_str().into(), words(reason).into()];
+        let changed = db.execute_raw(statement(sql, values)).await?;
+        Ok(changed.rows_affected())
     }
 
     /// Changes a job that is still held; `false` when it is not.
@@ -65,59 +113,23 @@ impl Sql {
     }
 }
 
-/// Gives up a job that is held, and every other of its video; `false` when it is held no more.
-async fn give_up(
-    db: &impl ConnectionTrait,
-    job: &Job,
-    reason: &str,
-    now: UnixSeconds,
-) -> Result<bool, Error> {
-    let values = vec![words(reason).into(), integer(now.0).into()];
-    let set = "state = 'dead', reason = $5, due_unix_s = $6";
-    if !Sql::change_in(db, job, set, values).await? {
-        return Ok(false);
-    }
-    cancel(db, &job.video, reason, now).await?;
-    Ok(true)
-}
-
-/// Gives up every job of a video that is not done.
-async fn cancel(
-    db: &impl ConnectionTrait,
-    video: &VideoId,
-    reason: &str,
-    now: UnixSeconds,
-) -> Result<u64, Error> {
-    let sql = "UPDATE ingest_jobs SET state = 'dead', reason = $2, due_unix_s = $3 \
-               WHERE video = $1 AND state IN ('queued', 'running')";
-    let values = vec![
-        video.as_str().into(),
-        words(reason).into(),
-        integer(now.0).into(),
-    ];
-    let changed = db.execute_raw(statement(sql, values)).await?;
-    Ok(changed.rows_affected())
-}
-
 /// Adds a job in a transaction of the caller's.
-pub(crate) async fn add(
-    db: &impl ConnectionTrait,
-    job: &NewJob,
-    now: UnixSeconds,
-) -> Result<(), Error> {
-    add_after(db, job, 0, now).await
+pub(crate) async fn add(db: &impl ConnectionTrait, job: &NewJob) -> Result<(), Error> {
+    add_after(db, job, 0, now(db)).await
 }
 
 async fn add_after(
     db: &impl ConnectionTrait,
     job: &NewJob,
     attempt: u32,
-    now: UnixSeconds,
+    now: &str,
 ) -> Result<(), Error> {
-    let sql = "INSERT INTO ingest_jobs (video, step, part, stage, owner, priority, weight, progress, \
-               input, state, attempt, failures, queued_unix_s, due_unix_s) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, 'queued', $9, 0, $10, $10) \
-               ON CONFLICT DO NOTHING";
+    let sql = format!(
+        "INSERT INTO ingest_jobs (video, step, part, stage, owner, priority, weight, progress, \
+         input, state, attempt, failures, queued_unix_s, due_unix_s) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, 'queued', $9, 0, {now}, {now}) \
+         ON CONFLICT DO NOTHING"
+    );
     let values = vec![
         job.video.as_str().into(),
         job.step.as_str().into(),
@@ -128,7 +140,6 @@ async fn add_after(
         job.weight.into(),
         job.input.as_str().into(),
         attempt.into(),
-        integer(now.0).into(),
     ];
     db.execute_raw(statement(sql, values)).await?;
     Ok(())
@@ -136,48 +147,51 @@ async fn add_after(
 
 #[async_trait]
 impl Queue for Sql {
-    async fn add(&self, job: &NewJob, now: UnixSeconds) -> Result<(), Error> {
-        add(&self.db, job, now).await
+    async fn add(&self, job: &NewJob) -> Result<(), Error> {
+        add_after(&self.db, job, 0, self.now).await
     }
 
-    async fn split(&self, job: &Job, into: &[NewJob], now: UnixSeconds) -> Result<bool, Error> {
+    async fn split(&self, job: &Job, into: &[NewJob]) -> Result<bool, Error> {
         let transaction = self.db.begin().await?;
         let set = "state = 'done', progress = 1000, reason = NULL";
         if !Self::change_in(&transaction, job, set, vec![]).await? {
             return Ok(false);
         }
         for new in into {
-            add_after(&transaction, new, job.attempt, now).await?;
+            add_after(&transaction, new, job.attempt, self.now).await?;
         }
         transaction.commit().await?;
         Ok(true)
     }
 
-    async fn take(&self, now: UnixSeconds, lease: Duration) -> Result<Option<Job>, Error> {
+    async fn take(&self, lease: Duration) -> Result<Option<Job>, Error> {
         // One statement, hence atomic; `due` is when the job may be taken: after a pause, or when
         // the present holder's lease is over.
-        let alone = on_server(&self.db, " FOR UPDATE SKIP LOCKED");
+        let (now, alone) = (self.now, on_server(&self.db, " FOR UPDATE SKIP LOCKED"));
         let sql = format!(
             "UPDATE ingest_jobs SET state = 'running', attempt = attempt + 1, \
              cuts = cuts + CASE state WHEN 'running' THEN 1 ELSE 0 END, \
-             progress = 0, due_unix_s = $2 WHERE (video, step, part) = ( \
+             progress = 0, due_unix_s = {now} + $1 WHERE (video, step, part) = ( \
              SELECT video, step, part FROM ingest_jobs AS job \
-             WHERE state IN ('queued', 'running') AND due_unix_s <= $1 \
+             WHERE state IN ('queued', 'running') AND due_unix_s <= {now} \
              AND NOT EXISTS (SELECT 1 FROM ingest_jobs AS before WHERE before.video = job.video \
              AND before.stage < job.stage AND before.state <> 'done') \
              ORDER BY priority DESC, \
              (SELECT COUNT(*) FROM ingest_jobs AS other WHERE other.owner = job.owner \
-             AND other.state = 'running' AND other.due_unix_s > $1), \
+             AND other.state = 'running' AND other.due_unix_s > {now}), \
              COALESCE((SELECT served FROM ingest_turns AS turn WHERE turn.owner = job.owner), 0), \
              queued_unix_s, video, stage, part, step LIMIT 1{alone}) \
              RETURNING video, step, part, input, owner, priority, attempt, failures, outages, cuts"
         );
-        let values = vec![integer(now.0).into(), until(now, lease).into()];
+        let values = vec![seconds(lease).into()];
         let row = self.db.query_one_raw(statement(sql, values)).await?;
         let Some(job) = row.map(|row| job(&row)).transpose()? else {
             return Ok(None);
         };
-        self.served(&job.owner).await?;
+        // It is taken: were this an error to the caller, nobody would be at it until its lease is over.
+        if let Err(error) = self.served(&job.owner).await {
+            tracing::warn!(video.id = %job.video, %error, "cannot note that the owner of {} had a turn", job.video);
+        }
         Ok(Some(job))
     }
 
@@ -196,47 +210,54 @@ impl Queue for Sql {
         Ok(u8::try_from(natural(percent.unwrap_or(0)).min(100)).unwrap_or(100))
     }
 
-    async fn beat(&self, job: &Job, now: UnixSeconds, lease: Duration) -> Result<bool, Error> {
-        self.change(job, "due_unix_s = $5", vec![until(now, lease).into()])
-            .await
+    async fn beat(&self, job: &Job, lease: Duration) -> Result<bool, Error> {
+        let set = format!("due_unix_s = {} + $5", self.now);
+        self.change(job, &set, vec![seconds(lease).into()]).await
     }
 
     async fn finish(&self, job: &Job) -> Result<bool, Error> {
-        self.change(
-            job,
-            "state = 'done', progress = 1000, reason = NULL",
-            vec![],
-        )
-        .await
+        let set = "state = 'done', progress = 1000, reason = NULL";
+        if !self.change(job, set, vec![]).await? {
+            return Ok(false);
+        }
+        // The first stays: there is one of each name, and none is added again.
+        let sql = "DELETE FROM ingest_jobs WHERE video = $1 AND stage > 0 AND NOT EXISTS \
+                   (SELECT 1 FROM ingest_jobs AS other WHERE other.video = $1 AND other.state <> 'done')";
+        let values = vec![job.video.as_str().into()];
+        if let Err(error) = self.db.execute_raw(statement(sql, values)).await {
+            tracing::warn!(video.id = %job.video, %error, "cannot forget the jobs of {} that are done", job.video);
+        }
+        Ok(true)
     }
 
     async fn give_back(
         &self,
         job: &Job,
         why: Setback,
-        due: UnixSeconds,
+        delay: Duration,
         reason: &str,
     ) -> Result<bool, Error> {
-        let values = vec![integer(due.0).into(), words(reason).into()];
+        let values = vec![integer(delay.as_secs()).into(), words(reason).into()];
         let counted = match why {
             Setback::Failure => "failures = failures + 1",
             Setback::Outage => "outages = outages + 1",
         };
-        let set = format!("state = 'queued', {counted}, due_unix_s = $5, reason = $6");
+        let now = self.now;
+        let set = format!("state = 'queued', {counted}, due_unix_s = {now} + $5, reason = $6");
         self.change(job, &set, values).await
     }
 
-    async fn release(&self, job: &Job, now: UnixSeconds) -> Result<bool, Error> {
-        let values = vec![integer(now.0).into()];
-        self.change(job, "state = 'queued', due_unix_s = $5", values)
-            .await
+    async fn release(&self, job: &Job) -> Result<bool, Error> {
+        let set = format!("state = 'queued', due_unix_s = {}", self.now);
+        self.change(job, &set, vec![]).await
     }
 
-    async fn bury(&self, job: &Job, reason: &str, now: UnixSeconds) -> Result<bool, Error> {
+    async fn bury(&self, job: &Job, reason: &str) -> Result<bool, Error> {
         let transaction = self.db.begin().await?;
-        if !give_up(&transaction, job, reason, now).await? {
+        if !self.give_up(&transaction, job, reason).await? {
             return Ok(false);
         }
+        let now = self.now(&transaction).await?;
         let reason = reason.to_owned();
         let failed = Event::Failed { reason };
         match videos::sql::advance(&transaction, &job.video, failed, now).await {
@@ -248,11 +269,12 @@ impl Queue for Sql {
         Ok(true)
     }
 
-    async fn leave(&self, job: &Job, reason: &str, now: UnixSeconds) -> Result<bool, Error> {
+    async fn leave(&self, job: &Job, reason: &str) -> Result<bool, Error> {
         let transaction = self.db.begin().await?;
-        if !give_up(&transaction, job, reason, now).await? {
+        if !self.give_up(&transaction, job, reason).await? {
             return Ok(false);
         }
+        let now = self.now(&transaction).await?;
         let reason = reason.to_owned();
         let left = Event::Left { reason };
         match videos::sql::advance(&transaction, &job.video, left, now).await {
@@ -264,22 +286,24 @@ impl Queue for Sql {
         Ok(true)
     }
 
-    async fn retry(&self, video: &VideoId, now: UnixSeconds) -> Result<bool, Error> {
+    async fn retry(&self, video: &VideoId) -> Result<bool, Error> {
         let transaction = self.db.begin().await?;
         let of = || vec![video.as_str().into()];
         // Who still works at one of its jobs has a number that is not given again.
-        let sql = "UPDATE ingest_jobs SET state = 'queued', progress = 0, failures = 0, outages = 0, \
-                   cuts = 0, queued_unix_s = $2, due_unix_s = $2, \
-                   attempt = (SELECT MAX(attempt) FROM ingest_jobs WHERE video = $1) \
-                   WHERE video = $1 AND stage = 0";
-        let mut values = of();
-        values.push(integer(now.0).into());
-        let changed = transaction.execute_raw(statement(sql, values)).await?;
+        let sql = format!(
+            "UPDATE ingest_jobs SET state = 'queued', progress = 0, failures = 0, outages = 0, \
+             cuts = 0, queued_unix_s = {now}, due_unix_s = {now}, \
+             attempt = (SELECT MAX(attempt) FROM ingest_jobs WHERE video = $1) \
+             WHERE video = $1 AND stage = 0",
+            now = self.now
+        );
+        let changed = transaction.execute_raw(statement(sql, of())).await?;
         if changed.rows_affected() == 0 {
             return Ok(false);
         }
         let sql = "DELETE FROM ingest_jobs WHERE video = $1 AND stage > 0";
         transaction.execute_raw(statement(sql, of())).await?;
+        let now = self.now(&transaction).await?;
         match videos::sql::advance(&transaction, video, Event::Retried, now).await {
             Ok(_) => transaction.commit().await?,
             Err(catalog::Error::NoVideo(_) | catalog::Error::Refused { .. }) => return Ok(false),
@@ -301,20 +325,30 @@ impl Queue for Sql {
         })
     }
 
-    async fn cancel(&self, video: &VideoId, reason: &str, now: UnixSeconds) -> Result<u64, Error> {
-        cancel(&self.db, video, reason, now).await
+    async fn cancel(&self, video: &VideoId, reason: &str) -> Result<u64, Error> {
+        self.cancel_in(&self.db, video, reason).await
     }
 
-    async fn given_up(&self, video: &VideoId) -> Result<Option<UnixSeconds>, Error> {
-        let sql =
-            "SELECT MAX(due_unix_s) AS last FROM ingest_jobs WHERE video = $1 AND state = 'dead'";
+    async fn given_up(&self, video: &VideoId) -> Result<Option<Duration>, Error> {
+        let sql = format!(
+            "SELECT {} - MAX(due_unix_s) AS last FROM ingest_jobs \
+             WHERE video = $1 AND state = 'dead'",
+            self.now
+        );
         let row = statement(sql, vec![video.as_str().into()]);
         let row = self.db.query_one_raw(row).await?;
         let last: Option<i64> = row
             .map(|row| row.try_get("", "last"))
             .transpose()?
             .flatten();
-        Ok(last.map(|second| UnixSeconds(natural(second))))
+        Ok(last.map(|seconds| Duration::from_secs(natural(seconds))))
+    }
+
+    async fn forget(&self, video: &VideoId) -> Result<(), Error> {
+        let sql = "DELETE FROM ingest_jobs WHERE video = $1";
+        let values = vec![video.as_str().into()];
+        self.db.execute_raw(statement(sql, values)).await?;
+        Ok(())
     }
 
     async fn is_open(&self, video: &VideoId) -> Result<bool, Error> {
@@ -328,52 +362,54 @@ impl Queue for Sql {
             .is_some())
     }
 
-    async fn counts(&self, now: UnixSeconds) -> Result<Counts, Error> {
-        let sql = "SELECT CASE WHEN state = 'running' AND due_unix_s <= $1 THEN 'queued' \
-                   ELSE state END AS shown, COUNT(*) AS many FROM ingest_jobs GROUP BY shown";
-        let values = vec![integer(now.0).into()];
+    async fn counts(&self) -> Result<Counts, Error> {
+        let now = self.now;
+        // What is done is not looked at, however many films there are.
+        let sql = format!(
+            "SELECT CASE WHEN state = 'running' AND due_unix_s <= {now} THEN 'queued' \
+             ELSE state END AS shown, COUNT(*) AS many FROM ingest_jobs \
+             WHERE state IN ('queued', 'running', 'dead') GROUP BY shown"
+        );
         let mut counts = Counts::default();
-        for row in self.db.query_all_raw(statement(sql, values)).await? {
+        for row in self.db.query_all_raw(statement(sql, vec![])).await? {
             let state: String = row.try_get("", "shown")?;
             let many = natural(row.try_get("", "many")?);
             match state.as_str() {
                 "queued" => counts.queued = many,
                 "running" => counts.running = many,
-                "done" => counts.done = many,
                 _ => counts.dead += many,
             }
         }
-        let sql = "SELECT MIN(due_unix_s) AS oldest FROM ingest_jobs AS job \
-                   WHERE state IN ('queued', 'running') AND due_unix_s <= $1 \
-                   AND NOT EXISTS (SELECT 1 FROM ingest_jobs AS before WHERE before.video = job.video \
-                   AND before.stage < job.stage AND before.state <> 'done')";
-        let values = vec![integer(now.0).into()];
-        let row = self.db.query_one_raw(statement(sql, values)).await?;
+        let sql = format!(
+            "SELECT {now} - MIN(due_unix_s) AS oldest FROM ingest_jobs AS job \
+             WHERE state IN ('queued', 'running') AND due_unix_s <= {now} \
+             AND NOT EXISTS (SELECT 1 FROM ingest_jobs AS before WHERE before.video = job.video \
+             AND before.stage < job.stage AND before.state <> 'done')"
+        );
+        let row = self.db.query_one_raw(statement(sql, vec![])).await?;
         let oldest: Option<i64> = row
             .map(|row| row.try_get("", "oldest"))
             .transpose()?
             .flatten();
-        counts.oldest = oldest.map(|second| UnixSeconds(natural(second)));
+        counts.oldest = oldest.map(|seconds| Duration::from_secs(natural(seconds)));
         Ok(counts)
     }
 
-    async fn attend(
-        &self,
-        process: &str,
-        workers: u32,
-        now: UnixSeconds,
-        memory: Duration,
-    ) -> Result<u64, Error> {
-        let sql = "INSERT INTO ingest_workers (process, workers, seen_unix_s) VALUES ($1, $2, $3) \
-                   ON CONFLICT (process) DO UPDATE SET workers = excluded.workers, \
-                   seen_unix_s = excluded.seen_unix_s";
-        let values = vec![process.into(), workers.into(), integer(now.0).into()];
+    async fn attend(&self, process: &str, workers: u32, memory: Duration) -> Result<u64, Error> {
+        let sql = format!(
+            "INSERT INTO ingest_workers (process, workers, seen_unix_s) VALUES ($1, $2, {}) \
+             ON CONFLICT (process) DO UPDATE SET workers = excluded.workers, \
+             seen_unix_s = excluded.seen_unix_s",
+            self.now
+        );
+        let values = vec![process.into(), workers.into()];
         self.db.execute_raw(statement(sql, values)).await?;
-        let since = integer(now.0.saturating_sub(memory.as_secs()));
-        let sql = "DELETE FROM ingest_workers WHERE seen_unix_s < $1";
-        self.db
-            .execute_raw(statement(sql, vec![since.into()]))
-            .await?;
+        let sql = format!(
+            "DELETE FROM ingest_workers WHERE seen_unix_s < {} - $1",
+            self.now
+        );
+        let values = vec![integer(memory.as_secs()).into()];
+        self.db.execute_raw(statement(sql, values)).await?;
         let sql = "SELECT CAST(SUM(workers) AS BIGINT) AS many FROM ingest_workers";
         let row = self.db.query_one_raw(statement(sql, vec![])).await?;
         let many: Option<i64> = row
@@ -395,8 +431,8 @@ impl Queue for Sql {
     }
 }
 
-fn until(now: UnixSeconds, lease: Duration) -> i64 {
-    integer(now.0.saturating_add(lease.as_secs().max(1)))
+fn seconds(lease: Duration) -> i64 {
+    integer(lease.as_secs().max(1))
 }
 
 fn job(row: &QueryResult) -> Result<Job, Error> {
@@ -425,19 +461,49 @@ fn job(row: &QueryResult) -> Result<Job, Error> {
 
 #[cfg(test)]
 mod tests {
+    use sea_orm::ConnectionTrait as _;
+
+    use super::*;
     use crate::{
         jobs::conformance,
-        schema::tests::{on_both, open},
+        schema::tests::{ByHand, on_both, open},
     };
-
-    use super::Sql;
 
     #[tokio::test]
     async fn the_queue_keeps_the_promises_of_a_queue_on_both_engines() {
         on_both(async |address| {
-            let catalog = open(address).await;
-            conformance::all(&Sql::new(catalog.connection().clone())).await;
+            let db = open(address).await.connection().clone();
+            let clock = ByHand::of(&db).await;
+            conformance::all(&Sql::by(db, ByHand::NOW), &clock).await;
         })
         .await;
+    }
+
+    #[tokio::test]
+    async fn the_time_is_the_databases_own() {
+        on_both(async |address| {
+            let queue = Sql::new(open(address).await.connection().clone());
+            let now = queue.now(&queue.db).await.unwrap().0;
+            let ours = runtime::clock::Clock::now(&runtime::clock::System).0;
+            assert!(now.abs_diff(ours) < 60, "{now} is not {ours}");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_job_that_was_taken_is_handed_out_though_the_turn_cannot_be_noted() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = format!("sqlite://{}", folder.path().join("catalog.db").display());
+        let db = open(&file).await.connection().clone();
+        let full = "CREATE TRIGGER full BEFORE INSERT ON ingest_turns \
+                    BEGIN SELECT RAISE(ABORT, 'no room'); END";
+        db.execute_unprepared(full).await.unwrap();
+        let queue = Sql::new(db);
+        let video = VideoId::parse("v").unwrap();
+        let input = Key::parse("originals/v/original.mp4").unwrap();
+        let job = NewJob::first(video, input, "ann".to_owned());
+        queue.add(&job).await.unwrap();
+        let taken = queue.take(Duration::from_secs(60)).await.unwrap();
+        assert_eq!(taken.map(|job| job.attempt), Some(1));
     }
 }

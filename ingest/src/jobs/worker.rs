@@ -65,7 +65,7 @@ impl Worker {
     /// Works until shutdown, then gives back what is under way.
     pub(crate) async fn run(self, mut shutdown: Shutdown) {
         while !shutdown.is_requested() {
-            match self.queue.take(self.clock.now(), self.patience.lease).await {
+            match self.queue.take(self.patience.lease).await {
                 Ok(Some(job)) => {
                     tokio::select! {
                         () = self.work(&job) => {}
@@ -90,7 +90,7 @@ impl Worker {
     }
 
     async fn release(&self, job: &Job) {
-        match self.queue.release(job, self.clock.now()).await {
+        match self.queue.release(job).await {
             Ok(_) => tracing::info!(video.id = %job.video, "gave back {} to stop", job.video),
             Err(error) => tracing::warn!(video.id = %job.video, %error, "cannot give a job back"),
         }
@@ -121,12 +121,7 @@ impl Worker {
         if job.cuts >= CUTS {
             return Err(Failure::Cut);
         }
-        // Polled late: the instant must be that of the question, not of the job's start.
-        let confirm = async {
-            self.queue
-                .beat(job, self.clock.now(), self.patience.lease)
-                .await
-        };
+        let confirm = self.queue.beat(job, self.patience.lease);
         tokio::select! {
             outcome = self.pipeline.run(job, &video, confirm) => outcome,
             () = self.hold(job) => Err(Failure::Lost),
@@ -164,11 +159,7 @@ impl Worker {
         let mut held = Instant::now();
         loop {
             beats.tick().await;
-            let beat = self
-                .queue
-                .beat(job, self.clock.now(), self.patience.lease)
-                .await;
-            match beat {
+            match self.queue.beat(job, self.patience.lease).await {
                 Ok(true) => held = Instant::now(),
                 Ok(false) => return,
                 Err(error) => {
@@ -193,7 +184,7 @@ impl Worker {
             }
             Ok(Outcome::Cut(jobs)) => {
                 self.metrics.ended("cut");
-                self.queue.split(job, &jobs, self.clock.now()).await?;
+                self.queue.split(job, &jobs).await?;
                 tracing::info!(video.id = %job.video, jobs = jobs.len(), "{} is shared", job.video);
                 self.wake.notify_waiters();
             }
@@ -229,10 +220,9 @@ impl Worker {
         };
         self.metrics.ended("retried");
         let delay_s = delay.as_secs();
-        let due = self.clock.now().plus(delay_s);
         tracing::warn!(video.id = %job.video, %error, delay_s, "{} will be tried again", job.video);
         self.queue
-            .give_back(job, why, due, &error.to_string())
+            .give_back(job, why, delay, &error.to_string())
             .await?;
         Ok(())
     }
@@ -251,7 +241,7 @@ impl Worker {
 
     /// Gives a film up; `false` when the job is held no more.
     async fn bury(&self, job: &Job, reason: &str) -> Result<bool, Error> {
-        let held = self.queue.bury(job, reason, self.clock.now()).await?;
+        let held = self.queue.bury(job, reason).await?;
         if held {
             tracing::info!(video.id = %job.video, reason, "{} failed: {reason}", job.video);
         } else {
@@ -263,7 +253,7 @@ impl Worker {
     /// Gives up what is not done of a film that can be watched, which stays as it is; `false` for a film
     /// that cannot, or when the job is held no more.
     async fn leave(&self, job: &Job) -> Result<bool, Error> {
-        if !self.queue.leave(job, LEFT, self.clock.now()).await? {
+        if !self.queue.leave(job, LEFT).await? {
             return Ok(false);
         }
         self.pipeline.publishing.sweep(&job.video).await?;

@@ -136,7 +136,7 @@ async fn what_was_given_up_is_found_by_those_who_clear_it_only(port: &dyn Upload
     assert_eq!(claim, Claim::Closed);
     let job = NewJob::first(upload.video.clone(), upload.original.clone(), String::new());
     let whole = Digest::of(b"film");
-    let completed = port.complete(&upload.id, &whole, &job, UnixSeconds(5));
+    let completed = port.complete(&upload.id, &whole, &job);
     assert!(!completed.await.unwrap(), "it is given up");
     let left = port.expired(UnixSeconds(0), 9).await.unwrap();
     let left: Vec<_> = left.iter().map(|left| (&left.id, left.state)).collect();
@@ -181,10 +181,10 @@ async fn completing_queues_one_job(port: &dyn Uploads, queue: &dyn Queue) {
     port.create(&upload).await.unwrap().unwrap();
     let job = NewJob::first(upload.video.clone(), upload.original.clone(), String::new());
     let whole = Digest::of(b"film");
-    let completions = (0..4).map(|_| port.complete(&upload.id, &whole, &job, UnixSeconds(5)));
+    let completions = (0..4).map(|_| port.complete(&upload.id, &whole, &job));
     let completions = join_all(completions).await.into_iter().map(Result::unwrap);
     assert_eq!(completions.filter(|first| *first).count(), 1);
-    assert_eq!(queue.counts(UnixSeconds(5)).await.unwrap().queued, 1);
+    assert_eq!(queue.counts().await.unwrap().queued, 1);
     let found = port.find(&upload.id).await.unwrap().unwrap();
     assert_eq!((found.state, found.sha256), (State::Complete, Some(whole)));
     let claim = port.claim(&upload.id, 0, &Digest::of(b"x")).await.unwrap();
@@ -205,7 +205,7 @@ async fn a_complete_upload_keeps_its_chunks_as_they_are(port: &dyn Uploads) {
     assert!(port.stored(&upload.id, 0).await.unwrap());
     let job = NewJob::first(upload.video.clone(), upload.original.clone(), String::new());
     let whole = Digest::of(b"film");
-    let completed = port.complete(&upload.id, &whole, &job, UnixSeconds(5));
+    let completed = port.complete(&upload.id, &whole, &job);
     assert!(completed.await.unwrap());
     let before = port.chunks(&upload.id).await.unwrap();
     port.forget(&upload.id, 0).await.unwrap();

@@ -91,13 +91,7 @@ pub trait Uploads: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Database`].
-    async fn complete(
-        &self,
-        id: &UploadId,
-        whole: &Digest,
-        job: &NewJob,
-        now: UnixSeconds,
-    ) -> Result<bool, Error>;
+    async fn complete(&self, id: &UploadId, whole: &Digest, job: &NewJob) -> Result<bool, Error>;
 
     /// Has an upload last until then at least that receives and whose time was not over at `now`: somebody
     /// puts it together.

@@ -138,13 +138,7 @@ impl Uploads for Sql {
         Ok(())
     }
 
-    async fn complete(
-        &self,
-        id: &UploadId,
-        whole: &Digest,
-        job: &NewJob,
-        now: UnixSeconds,
-    ) -> Result<bool, Error> {
+    async fn complete(&self, id: &UploadId, whole: &Digest, job: &NewJob) -> Result<bool, Error> {
         let transaction = self.db.begin().await?;
         let sql = "UPDATE ingest_uploads SET state = 'complete', sha256 = $2 \
                    WHERE id = $1 AND state = 'receiving'";
@@ -153,7 +147,7 @@ impl Uploads for Sql {
         if changed.rows_affected() == 0 {
             return Ok(false);
         }
-        jobs::sql::add(&transaction, job, now).await?;
+        jobs::sql::add(&transaction, job).await?;
         transaction.commit().await?;
         Ok(true)
     }

@@ -96,7 +96,7 @@ async fn what_ends_is_given_back(port: &dyn Quotas, uploads: &dyn Uploads) {
     for at in 1..=6 {
         let job = NewJob::first(last.video.clone(), last.original.clone(), String::new());
         let whole = Digest::of(b"");
-        let done = uploads.complete(&last.id, &whole, &job, NOW).await;
+        let done = uploads.complete(&last.id, &whole, &job).await;
         assert!(done.unwrap());
         assert_eq!(usage().await, (at * 100, 0, at), "a film is no upload");
         match begin(&at.to_string()).await {

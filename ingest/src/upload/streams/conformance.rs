@@ -103,7 +103,7 @@ async fn what_does_not_receive_takes_nothing(port: &dyn Streams, uploads: &dyn U
     let upload = complete.upload;
     let job = NewJob::first(upload.video, upload.original, String::new());
     let whole = Digest::of(b"");
-    let done = uploads.complete(&upload.id, &whole, &job, NOW).await;
+    let done = uploads.complete(&upload.id, &whole, &job).await;
     assert!(done.unwrap());
     let removed = begun(port, "removed", Kind::Whole).await;
     let kept = [piece(&removed, 0, 1)];
