@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::mpsc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -18,7 +18,10 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::confine::{self, Room, Strength};
+use super::{
+    confine::{self, Room, Strength},
+    group::Group,
+};
 
 /// What a child may take.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +32,17 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// How large any file may grow that it writes; a signal, `SIGXFSZ`, ends it beyond.
     pub file_bytes: u64,
+}
+
+impl Limits {
+    /// What is left of them for one of several children that have the time together, since then.
+    #[must_use]
+    pub fn left(self, since: Instant) -> Self {
+        Self {
+            time: self.time.saturating_sub(since.elapsed()),
+            ..self
+        }
+    }
 }
 
 /// How a child ended.
@@ -60,39 +74,49 @@ pub struct Task<'a> {
 /// Runs a program, and hands what it writes to standard output to `on_output`.
 ///
 /// The child sees no environment but `PATH`, has no standard input, leaves no core file, has no
-/// network, reads and writes what its [`Task`] says, and dies with the process that started it, so
-/// that a killed ingest leaves no encoder behind.
+/// network, no file that this process has open, reads and writes what its [`Task`] says, and dies with the
+/// process that started it, so that a killed ingest leaves no encoder behind. So does what it started itself,
+/// which does not outlive it either.
 ///
 /// # Errors
 /// When the program cannot be started or waited for.
 ///
 /// # Cancel safety
-/// Dropping the future kills the child.
+/// Dropping the future kills the child and what it started.
 pub async fn run(
     task: Task<'_>,
     limits: Limits,
     mut on_output: impl FnMut(&[u8]) + Send,
 ) -> io::Result<End> {
-    let Started {
-        mut child, _stay, ..
-    } = start(task, limits).await?;
+    let mut started = start(task, limits).await?;
+    let child = &mut started.child;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let mut tail = Vec::new();
     let work = async {
         let (output, complaints, status) = tokio::join!(
             drain(stdout, &mut on_output),
             drain(stderr, |bytes| keep_tail(&mut tail, bytes)),
-            child.wait()
+            async {
+                let status = child.wait().await;
+                // What it started besides itself may hold its output open.
+                started.stay = None;
+                status
+            }
         );
         output.and(complaints).and(status)
     };
-    match tokio::time::timeout(limits.time, work).await {
-        Ok(status) => Ok(end(status?, &tail)),
+    let worked = tokio::time::timeout(limits.time, work).await;
+    let end = match worked {
+        Ok(status) => end(status?, &tail),
         Err(_) => {
-            child.kill().await?;
-            Ok(End::TimedOut)
+            started.child.kill().await?;
+            End::TimedOut
         }
-    }
+    };
+    started.stay = None;
+    // Nobody writes any more into what it leaves.
+    let _ = started.ended.await;
+    Ok(end)
 }
 
 /// Tells how well children are confined here, by confining one.
@@ -109,8 +133,10 @@ pub async fn strength(task: Task<'_>, limits: Limits) -> io::Result<Strength> {
 struct Started {
     child: Child,
     strength: Strength,
-    /// Keeps the thread that the child dies with.
-    _stay: mpsc::Sender<()>,
+    /// Keeps the thread that the child dies with, and its group.
+    stay: Option<mpsc::Sender<()>>,
+    /// Told when the group has been killed.
+    ended: oneshot::Receiver<()>,
 }
 
 /// Starts a child from a thread of its own: a confinement holds for a thread and what it starts.
@@ -120,20 +146,32 @@ async fn start(task: Task<'_>, limits: Limits) -> io::Result<Started> {
     let reads: Vec<PathBuf> = task.reads.iter().map(|path| (*path).to_owned()).collect();
     let (told, started) = oneshot::channel();
     let (stay, gone) = mpsc::channel::<()>();
+    let (killed, ended) = oneshot::channel();
     let runtime = Handle::current();
     let thread = std::thread::Builder::new().name("encoder".to_owned());
     thread.spawn(move || {
         let _context = runtime.enter();
         let reads: Vec<&Path> = reads.iter().map(PathBuf::as_path).collect();
-        let room = Room {
-            program: &program,
-            folder: &folder,
-            reads: &reads,
-        };
-        let begun = confine::enter(room).and_then(|strength| Ok((command.spawn()?, strength)));
+        // Confinement does not hold for what is open: not for what whoever started this process left open either.
+        close_fds::set_fds_cloexec_threadsafe(FIRST_OF_OTHERS, &[]);
+        let mut group = None;
+        let begun = Group::new().and_then(|begun| {
+            let id = group.insert(begun).id();
+            let room = Room {
+                program: &program,
+                folder: &folder,
+                reads: &reads,
+                group: id,
+            };
+            let strength = confine::enter(room)?;
+            command.process_group(i32::try_from(id).map_err(io::Error::other)?);
+            Ok((command.spawn()?, strength))
+        });
         let _ = told.send(begun);
         // Until the other end is dropped; the child is not to outlive whoever waits for it.
         let _ = gone.recv();
+        drop(group);
+        let _ = killed.send(());
     })?;
     let (child, strength) = started
         .await
@@ -141,7 +179,8 @@ async fn start(task: Task<'_>, limits: Limits) -> io::Result<Started> {
     Ok(Started {
         child,
         strength,
-        _stay: stay,
+        stay: Some(stay),
+        ended,
     })
 }
 
@@ -200,6 +239,8 @@ fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
 /// `SIGXFSZ`: the child wrote more to a file than [`Limits::file_bytes`].
 pub const TOO_LARGE: i32 = 25;
 const TAIL: usize = 8192;
+/// Below are a child's standard input, output and error.
+const FIRST_OF_OTHERS: i32 = 3;
 /// Where the system's own programs are; a role's own environment is not handed on.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -355,6 +396,74 @@ mod tests {
         let (end, output) = shell("head -c 5000 /dev/zero", limits).await;
         assert!(matches!(end, End::Done(_)), "a pipe is no file: {end:?}");
         assert_eq!(output.len(), 5000);
+    }
+
+    /// Whether a process is there and has not ended.
+    fn lives(pid: &str) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        // Its state follows its name.
+        stat.is_ok_and(|stat| !stat.rsplit_once(')').unwrap().1.starts_with(" Z"))
+    }
+
+    async fn gone(pid: &str) {
+        let mut looks = tokio::time::interval(Duration::from_millis(5));
+        while lives(pid) {
+            looks.tick().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_child_started_ends_with_it() {
+        let (end, output) = shell("sleep 1000 & sleep 1000 & echo $!", WIDE).await;
+        assert!(matches!(end, End::Done(_)), "nobody waits for them");
+        let pid = String::from_utf8(output).unwrap();
+        assert!(pid.trim().parse::<u32>().is_ok(), "{pid}");
+        gone(pid.trim()).await;
+        let limits = Limits {
+            time: Duration::from_millis(300),
+            ..WIDE
+        };
+        let (end, output) = shell("sleep 1000 & echo $!; wait", limits).await;
+        assert!(matches!(end, End::TimedOut), "{end:?}");
+        gone(String::from_utf8(output).unwrap().trim()).await;
+    }
+
+    #[tokio::test]
+    async fn what_a_child_started_ends_when_nobody_waits_for_it_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = ["-c".into(), "sleep 1000 & echo $!; wait".into()];
+        let task = Task {
+            program: Path::new("/bin/sh"),
+            arguments: &arguments,
+            folder: folder.path(),
+            reads: &[],
+        };
+        let (told, mut pid) = tokio::sync::mpsc::unbounded_channel();
+        let running = run(task, WIDE, |bytes| {
+            told.send(String::from_utf8(bytes.to_vec()).unwrap())
+                .unwrap();
+        });
+        let pid = tokio::select! {
+            end = running => panic!("{end:?}"),
+            pid = pid.recv() => pid.unwrap(),
+        };
+        assert!(pid.trim().parse::<u32>().is_ok(), "{pid}");
+        gone(pid.trim()).await;
+    }
+
+    #[tokio::test]
+    async fn a_child_has_nothing_open_but_its_own() {
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(secret.path(), "secret").unwrap();
+        // As whoever starts ingest may have left it open.
+        let left = std::fs::File::open(secret.path()).unwrap();
+        rustix::io::fcntl_setfd(&left, rustix::io::FdFlags::empty()).unwrap();
+        let number = std::os::fd::AsRawFd::as_raw_fd(&left);
+        let (end, output) = shell(&format!("bash -c 'cat <&{number}'"), WIDE).await;
+        let End::Failed(why) = end else {
+            panic!("{end:?} {output:?}")
+        };
+        assert!(why.contains("Bad file descriptor"), "{why}");
     }
 
     #[tokio::test]

@@ -24,6 +24,8 @@ pub(super) struct Room<'a> {
     pub(super) folder: &'a Path,
     /// Files and folders that are only read.
     pub(super) reads: &'a [&'a Path],
+    /// The group of processes that may be joined, and not left.
+    pub(super) group: u32,
 }
 
 /// How much of a confinement the kernel provides.
@@ -59,7 +61,7 @@ impl Strength {
 /// When a means that is there cannot be used: nothing must be started then.
 pub(super) fn enter(room: Room<'_>) -> io::Result<Strength> {
     let strength = files(room).map_err(io::Error::other)?;
-    let calls = calls().map_err(io::Error::other)?;
+    let calls = calls(room.group).map_err(io::Error::other)?;
     seccompiler::apply_filter(&calls).map_err(io::Error::other)?;
     Ok(strength)
 }
@@ -119,7 +121,7 @@ fn allow(
     ruleset.add_rule(PathBeneath::new(file, access))
 }
 
-fn calls() -> Result<BpfProgram, seccompiler::BackendError> {
+fn calls(group: u32) -> Result<BpfProgram, seccompiler::BackendError> {
     let mut denied: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     // The same call under the numbers of 32-bit pointers.
     let numbers = |call: i64| [call, call | X32];
@@ -127,11 +129,11 @@ fn calls() -> Result<BpfProgram, seccompiler::BackendError> {
         denied.extend(numbers(call).map(|call| (call, Vec::new())));
     }
     for (call, argument) in OF_OTHERS {
-        let another =
-            SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0)?;
-        let rule = SeccompRule::new(vec![another])?;
+        let rule = unless(argument, 0)?;
         denied.extend(numbers(call).map(|call| (call, vec![rule.clone()])));
     }
+    let another_group = vec![unless(0, 0)?, unless(1, group.into())?];
+    denied.extend(numbers(libc::SYS_setpgid).map(|call| (call, another_group.clone())));
     SeccompFilter::new(
         denied,
         SeccompAction::Allow,
@@ -139,6 +141,13 @@ fn calls() -> Result<BpfProgram, seccompiler::BackendError> {
         ARCH,
     )?
     .try_into()
+}
+
+/// What holds for calls whose argument is not this.
+fn unless(argument: u8, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
+    let other = SeccompCmpOp::Ne;
+    let other = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, other, value)?;
+    SeccompRule::new(vec![other])
 }
 
 /// The newest Landlock that is made use of (Linux 6.12); older ones hold what they know.
@@ -172,8 +181,8 @@ const ARCH: TargetArch = TargetArch::x86_64;
 const ARCH: TargetArch = TargetArch::aarch64;
 const X32: i64 = 0x4000_0000;
 /// Sockets by themselves and by `io_uring`; other processes; the kernel's own state; what is said of a file beside its
-/// content, over which Landlock has no say; another session or group than ingest's own.
-const DENIED: [i64; 42] = [
+/// content, over which Landlock has no say; another session than ingest's own.
+const DENIED: [i64; 41] = [
     libc::SYS_socket,
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
@@ -184,7 +193,6 @@ const DENIED: [i64; 42] = [
     libc::SYS_process_madvise,
     libc::SYS_pidfd_getfd,
     libc::SYS_setsid,
-    libc::SYS_setpgid,
     libc::SYS_unshare,
     libc::SYS_setns,
     libc::SYS_mount,
