@@ -10,11 +10,11 @@ use super::{
 pub(super) fn settle(end: End, limits: Limits) -> Result<(), Fault> {
     match end {
         End::Done(_) => Ok(()),
-        End::Failed(why) if why.lines().any(lacks) => Err(Fault::Lacks(why)),
-        End::Failed(why) if says(&why, &MEMORY) => Err(Fault::Strained(why, TOO_HEAVY)),
-        End::Failed(why) if says(&why, &OURS) => Err(Fault::Tool(why)),
+        End::Failed(why) if why.lines().any(lacks) => Err(Fault::Lacks(shown(&why))),
+        End::Failed(why) if says(&why, &MEMORY) => Err(Fault::Strained(shown(&why), TOO_HEAVY)),
+        End::Failed(why) if says(&why, &OURS) => Err(Fault::Tool(shown(&why))),
         End::Failed(why) => {
-            tracing::info!(ffmpeg = %why, "a film cannot be decoded");
+            tracing::info!(ffmpeg = shown(&why), "a film cannot be decoded");
             Err(Refusal::Damaged.into())
         }
         End::Killed(child::TOO_LARGE) => Err(Refusal::TooLarge {
@@ -36,6 +36,18 @@ pub(super) fn settle_glance(end: End, limits: Limits) -> Result<(), Fault> {
         }
         end => settle(end, limits),
     }
+}
+
+/// What ffmpeg said, in one line: what a film says of itself must not look like a line of the log.
+fn shown(said: &str) -> String {
+    let mut shown = String::with_capacity(said.len());
+    for letter in said.chars() {
+        match letter.is_control() {
+            true => shown.extend(letter.escape_default()),
+            false => shown.push(letter),
+        }
+    }
+    shown
 }
 
 fn says(complaint: &str, words: &[&str]) -> bool {
@@ -100,6 +112,16 @@ mod tests {
             "" => settle(End::Killed(child::TOO_LARGE), limits),
             why => settle(End::Failed(why.to_owned()), limits),
         }
+    }
+
+    #[test]
+    fn what_a_film_says_of_itself_stays_within_its_line() {
+        let said = "a.mp4: No space left on device\n\u{1b}[2J{\"level\":\"error\"}\u{9b}";
+        let Err(Fault::Lacks(told)) = settled(said) else {
+            panic!("{said}")
+        };
+        let line = "a.mp4: No space left on device\\n\\u{1b}[2J{\"level\":\"error\"}\\u{9b}";
+        assert_eq!(told, line);
     }
 
     #[test]

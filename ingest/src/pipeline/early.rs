@@ -23,7 +23,7 @@ use store::layout;
 use super::{
     Failure, PROBE_TIME, Pipeline, Plan, Room, encoding,
     film::{Film, Finished, index_all},
-    tool,
+    probing, tool,
 };
 use crate::{
     Error,
@@ -139,10 +139,7 @@ impl Pipeline {
         let wanted = (facts.picture.stream, early::looked_at(ladder.rate));
         let (source, folder) = (room.source(), room.folder());
         let keys = probe::key_pictures(&self.tools.ffprobe, &source, folder, wanted, limits).await;
-        let keys = keys.map_err(|fault| match fault {
-            probe::Fault::Refused(refusal) => refusal.into(),
-            fault => tool(fault.to_string()),
-        })?;
+        let keys = keys.map_err(probing)?;
         if let Err(unfit) = early::begins_on_grid(&keys, ladder.rate) {
             return Ok(Err(unfit));
         }

@@ -216,11 +216,7 @@ impl Pipeline {
         };
         probe::probe(&self.tools.ffprobe, &room.source(), room.folder(), limits)
             .await
-            .map_err(|fault| match fault {
-                probe::Fault::Refused(refusal) => refusal.into(),
-                probe::Fault::Strained(what, told) => Error::Strained { what, told }.into(),
-                fault => tool(fault.to_string()),
-            })
+            .map_err(probing)
     }
 
     /// Runs an encoder, which is so many thousandths of its job.
@@ -270,6 +266,14 @@ impl Pipeline {
 /// The generation that an attempt writes.
 const fn generation(job: &Job) -> Generation {
     Generation(job.attempt)
+}
+
+fn probing(fault: probe::Fault) -> Failure {
+    match fault {
+        probe::Fault::Refused(refusal) => refusal.into(),
+        probe::Fault::Strained(what, told) => Error::Strained { what, told }.into(),
+        fault => tool(fault.to_string()),
+    }
 }
 
 fn encoding(fault: transcode::Fault) -> Failure {

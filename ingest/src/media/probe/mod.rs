@@ -86,43 +86,11 @@ pub async fn probe(
     if head.is_empty() {
         return Err(Refusal::Empty.into());
     }
-    let mut arguments: Vec<OsString> = [
-        "-v",
-        "error",
-        "-show_format",
-        "-show_streams",
-        "-of",
-        "json",
-    ]
-    .map(Into::into)
-    .into();
-    arguments.extend(input_limits());
-    arguments.extend([OsString::from("-i"), file.into()]);
-    let mut json = Vec::new();
-    let task = Task {
-        program: ffprobe,
-        arguments: &arguments,
-        folder,
-        reads: &[file],
-    };
-    let end = child::run(task, limits, |bytes| {
-        if json.len() + bytes.len() <= MAX_JSON {
-            json.extend_from_slice(bytes);
-        }
-    });
-    match end.await? {
-        End::Done(_) => Ok(facts(&json)?),
-        End::Failed(why) if why.contains("Cannot allocate memory") => Err(Fault::Strained(
-            "had too little memory".to_owned(),
-            TOO_HEAVY,
-        )),
-        End::Failed(_) if looks_like_film(&head) => Err(Refusal::Headless.into()),
-        End::Failed(_) => Err(Refusal::NotVideo.into()),
-        End::Killed(signal) => Err(Fault::Tool(format!("was killed by signal {signal}"))),
-        End::TimedOut => {
-            let what = format!("did not end within {:.0} s", limits.time.as_secs_f64());
-            Err(Fault::Strained(what, TOO_LONG))
-        }
+    let question = ["-show_format", "-show_streams", "-of", "json"].map(Into::into);
+    match ask(ffprobe, file, folder, &question, limits).await? {
+        Some(json) => Ok(facts(&json)?),
+        None if looks_like_film(&head) => Err(Refusal::Headless.into()),
+        None => Err(Refusal::NotVideo.into()),
     }
 }
 
@@ -137,15 +105,35 @@ pub async fn key_pictures(
     (stream, count): (u32, u32),
     limits: Limits,
 ) -> Result<Vec<bool>, Fault> {
-    let mut arguments: Vec<OsString> = ["-v", "error", "-of", "csv=p=0", "-show_entries"]
-        .map(Into::into)
-        .into();
-    arguments.extend(["packet=flags".into(), "-select_streams".into()]);
-    arguments.extend([stream.to_string().into(), "-read_intervals".into()]);
-    arguments.push(format!("%+#{count}").into());
+    let question = [
+        "-of".into(),
+        "csv=p=0".into(),
+        "-show_entries".into(),
+        "packet=flags".into(),
+        "-select_streams".into(),
+        stream.to_string().into(),
+        "-read_intervals".into(),
+        format!("%+#{count}").into(),
+    ];
+    let lines = ask(ffprobe, file, folder, &question, limits).await?;
+    lines
+        .map(|lines| keys(&lines))
+        .ok_or_else(|| Refusal::Damaged.into())
+}
+
+/// What ffprobe says of a file when it is asked so; `None` when it cannot read it.
+async fn ask(
+    ffprobe: &Path,
+    file: &Path,
+    folder: &Path,
+    question: &[OsString],
+    limits: Limits,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let mut arguments: Vec<OsString> = vec!["-v".into(), "error".into()];
+    arguments.extend_from_slice(question);
     arguments.extend(input_limits());
     arguments.extend([OsString::from("-i"), file.into()]);
-    let mut lines = Vec::new();
+    let mut answer = Vec::new();
     let task = Task {
         program: ffprobe,
         arguments: &arguments,
@@ -153,14 +141,22 @@ pub async fn key_pictures(
         reads: &[file],
     };
     let end = child::run(task, limits, |bytes| {
-        if lines.len() + bytes.len() <= MAX_JSON {
-            lines.extend_from_slice(bytes);
+        if answer.len() + bytes.len() <= MAX_ANSWER {
+            answer.extend_from_slice(bytes);
         }
     });
     match end.await? {
-        End::Done(_) => Ok(keys(&lines)),
-        End::Failed(_) | End::TimedOut => Err(Refusal::Damaged.into()),
+        End::Done(_) => Ok(Some(answer)),
+        End::Failed(why) if why.contains("Cannot allocate memory") => Err(Fault::Strained(
+            "had too little memory".to_owned(),
+            TOO_HEAVY,
+        )),
+        End::Failed(_) => Ok(None),
         End::Killed(signal) => Err(Fault::Tool(format!("was killed by signal {signal}"))),
+        End::TimedOut => {
+            let what = format!("did not end within {:.0} s", limits.time.as_secs_f64());
+            Err(Fault::Strained(what, TOO_LONG))
+        }
     }
 }
 
@@ -459,7 +455,8 @@ struct SideData {
 
 /// ffmpeg's names of containers that have an index of their key pictures.
 const INDEXED: [&str; 2] = ["mp4", "matroska"];
-const MAX_JSON: usize = 4 << 20;
+/// The most that is kept of what ffprobe says.
+const MAX_ANSWER: usize = 4 << 20;
 /// H.264's level 5.2: 2160p at 60.
 const MAX_LEVEL: i64 = 52;
 const MAX_SIDE: u32 = 16_384;

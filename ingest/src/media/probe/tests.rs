@@ -135,3 +135,22 @@ fn lengths_are_read_in_both_spellings() {
     assert_eq!(seconds(Some("nan")), None);
     assert_eq!(seconds(Some("N/A")), None);
 }
+
+#[tokio::test]
+async fn who_takes_too_long_to_look_is_asked_again_whatever_the_question() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, file) = (folder.path().join("ffprobe"), folder.path().join("film"));
+    std::fs::write(&program, "#!/bin/sh\nexec tail -f /dev/null\n").unwrap();
+    let runs = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&program, runs).unwrap();
+    std::fs::write(&file, "film").unwrap();
+    let limits = Limits {
+        time: Duration::from_millis(50),
+        memory_bytes: 1 << 30,
+        file_bytes: 1 << 20,
+    };
+    let facts = probe(&program, &file, folder.path(), limits).await;
+    assert!(matches!(facts, Err(Fault::Strained(..))), "{facts:?}");
+    let keys = key_pictures(&program, &file, folder.path(), (0, 9), limits).await;
+    assert!(matches!(keys, Err(Fault::Strained(..))), "{keys:?}");
+}
