@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use serde::{Deserialize, Serialize};
@@ -49,7 +50,8 @@ pub(super) fn choose(streams: &[&Stream]) -> Vec<Inside> {
 
 /// Takes subtitles out of `source` as WebVTT, each into a file of `folder`.
 ///
-/// That a file's subtitles cannot be read is no reason not to show the film: those are left out.
+/// That a file's subtitles cannot be read is no reason not to show the film: those are left out, and so are those
+/// for which no time is left, which all have together.
 ///
 /// # Errors
 /// When the program cannot be run.
@@ -63,7 +65,7 @@ pub async fn extract(
     folder: &Path,
     limits: Limits,
 ) -> std::io::Result<Vec<(Inside, PathBuf)>> {
-    let mut made = Vec::new();
+    let (mut made, since) = (Vec::new(), Instant::now());
     for inside in subtitles {
         let file = folder.join(format!("text-{}.vtt", inside.stream));
         let mut list: Vec<OsString> = words("-hide_banner -nostdin -y -v error");
@@ -78,7 +80,7 @@ pub async fn extract(
             folder,
             reads: &[source],
         };
-        match child::run(task, limits, |_| ()).await? {
+        match child::run(task, limits.left(since), |_| ()).await? {
             End::Done(_) => made.push((inside.clone(), file)),
             end => tracing::warn!(stream, ?end, "subtitles inside a film cannot be read"),
         }
@@ -90,3 +92,36 @@ pub async fn extract(
 const TEXTS: [&str; 6] = ["mov_text", "subrip", "webvtt", "ass", "ssa", "text"];
 /// The most that are taken out of one file.
 const MOST: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::PermissionsExt as _, time::Duration};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn subtitles_that_keep_their_reader_have_the_time_of_one_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, source) = (folder.path().join("ffmpeg"), folder.path().join("film"));
+        std::fs::write(&program, "#!/bin/sh\nexec tail -f /dev/null\n").unwrap();
+        let runs = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&program, runs).unwrap();
+        std::fs::write(&source, "film").unwrap();
+        let texts: Vec<Inside> = (0..16)
+            .map(|stream| Inside {
+                stream,
+                language: "en".to_owned(),
+                label: None,
+            })
+            .collect();
+        let limits = Limits {
+            time: Duration::from_secs(2),
+            memory_bytes: 1 << 30,
+            file_bytes: 1 << 20,
+        };
+        let began = Instant::now();
+        let made = extract(&program, &source, &texts, folder.path(), limits);
+        assert_eq!(made.await.unwrap(), []);
+        assert!(began.elapsed() < limits.time * 8, "{:?}", began.elapsed());
+    }
+}

@@ -5,7 +5,7 @@ use std::{
     io::{BufReader, Read},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -193,10 +193,11 @@ impl Pipeline {
         finished: &mut [Finished],
         plan: &Plan,
     ) -> Result<(), Failure> {
-        let limits = self.limits(&plan.facts)?;
+        let (limits, since) = (self.limits(&plan.facts)?, Instant::now());
         for Finished { mezzanine, .. } in finished {
             let rendition = &mezzanine.rendition;
             if rendition.kind == Kind::Audio && rendition.loudness.is_none() {
+                let limits = limits.left(since);
                 let told = loudness::measure(&self.tools.ffmpeg, &mezzanine.file, limits);
                 mezzanine.rendition.loudness = told.await.map_err(encoding)?;
             }

@@ -67,7 +67,7 @@ impl Pipeline {
             folder: room.folder(),
         };
         let made = match self.encode(&order, job, ALL).await {
-            Ok(()) => read_back(order.mezzanines(), plan).await?,
+            Ok(()) => read_back(order.mezzanines(), plan, job).await?,
             // Too little of a whole may still be little enough of it.
             Err(Failure::Refused(refusal)) => {
                 tracing::info!(video.id = %job.video, part = job.part, %refusal, "a stretch of {} cannot be made apart", job.video);
@@ -148,7 +148,14 @@ impl Pipeline {
         }
         mezzanines.extend(self.fetch_sounds(plan, job, room).await?);
         let shown = self.shown(plan, job, room).await?;
-        let mut film = Film::read(mezzanines, shown, plan).await?;
+        let mut film = match Film::read(mezzanines, shown, plan).await {
+            // It would come to the same however often it was tried.
+            Err(Failure::Ours(Error::Tool(fault))) => {
+                unfit(job, &fault);
+                return Ok(None);
+            }
+            film => film?,
+        };
         order.bound.check(film.length)?;
         // Of those that were made, it is known.
         self.measure(&mut film, plan).await?;
@@ -278,10 +285,11 @@ impl Pipeline {
 }
 
 /// Looks at what was made of a stretch: how many pictures, all on the grid, and what decoders must know.
-/// A stretch behind the film's end has none.
+/// A stretch behind the film's end has none. `None` where it is of no use.
 async fn read_back(
     made: Vec<Mezzanine>,
     plan: &Plan,
+    job: &Job,
 ) -> Result<Option<(u64, Vec<String>)>, Failure> {
     let finished = match index_all(made).await {
         Ok(finished) => finished,
@@ -293,7 +301,8 @@ async fn read_back(
     let mut tracks = Vec::new();
     for Finished { index, .. } in &finished {
         if let Err(fault) = check_grid(index, &plan.ladder) {
-            return Err(tool(fault.to_string()));
+            unfit(job, &fault.to_string());
+            return Ok(None);
         }
         counts.push(u64::try_from(index.samples().len()).unwrap_or(u64::MAX));
         let track = format!("{:?}", index.track());
@@ -302,8 +311,16 @@ async fn read_back(
     counts.dedup();
     match counts[..] {
         [count] => Ok(Some((count, tracks))),
-        _ => Err(tool("the rungs of a stretch differ in length".to_owned())),
+        _ => {
+            unfit(job, "the rungs of a stretch differ in length");
+            Ok(None)
+        }
     }
+}
+
+/// Tells why a film is made in one piece after all: what an encoder makes of the same stretch is the same each time.
+fn unfit(job: &Job, why: &str) {
+    tracing::error!(video.id = %job.video, part = job.part, why, "{} is made in one piece instead: {why}", job.video);
 }
 
 /// Joins a rendition off the async threads; `false` when its pieces do not fit.
