@@ -1,4 +1,4 @@
-//! Uploads whose parts clients PUT straight to an S3 server.
+//! Uploads into an S3 server: whose parts clients PUT straight there, and over tus.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -15,7 +15,7 @@ use catalog::videos::State;
 use contracts::id::VideoId;
 use contracts::time::UnixSeconds;
 use house::{House, clients, film, tool};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use runtime::clock::{Clock as _, Fixed};
 use serde_json::{Value, json};
 use store::{Digest, layout};
@@ -242,4 +242,40 @@ async fn a_store_that_cannot_take_parts_gets_them_through_ingest() {
     assert_eq!(house.put(id, 0, b"abc").await.status(), StatusCode::OK);
     let (taken, _) = complete(&house, &upload, b"abc").await;
     assert_eq!(taken, StatusCode::ACCEPTED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_comes_over_tus_into_a_bucket() {
+    let server = Server::start();
+    let house = House::with(|config| config.store = server.store()).await;
+    let film = long();
+    let ask = |method, url: &str| {
+        let request = house.client.request(method, url);
+        request.header("tus-resumable", "1.0.0")
+    };
+    let begin = ask(Method::POST, &house.url("/v1/videos/upload/tus"))
+        .header("upload-length", film.len())
+        .header("upload-metadata", "filename ZmlsbS5tcDQ=");
+    let begun = begin.send().await.unwrap();
+    assert_eq!(begun.status(), StatusCode::CREATED);
+    let field = |name: &str| begun.headers()[name].to_str().unwrap().to_owned();
+    let address = field("location");
+    let video = VideoId::parse(&field("x-video-id")).unwrap();
+    // A little, more than a part of the bucket's, and the rest.
+    let ends = [100_000, PART + 5, film.len()];
+    for (from, until) in [0].into_iter().chain(ends).zip(ends) {
+        let sent = ask(Method::PATCH, &address)
+            .header("upload-offset", from)
+            .header("content-type", "application/offset+octet-stream")
+            .body(film[from..until].to_vec());
+        let sent = sent.send().await.unwrap();
+        assert_eq!(sent.status(), StatusCode::NO_CONTENT);
+        assert_eq!(sent.headers()["upload-offset"], until.to_string().as_str());
+    }
+    let video = house.settled(&video).await;
+    assert_eq!(video.state, State::Ready, "{:?}", video.failure);
+    let original = layout::original(&video.id, "mp4").unwrap();
+    let whole = house.store.digest(&original).await.unwrap().unwrap();
+    assert_eq!(whole.sha256, Digest::of(&film));
+    nothing_under_way(&server).await;
 }

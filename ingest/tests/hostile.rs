@@ -10,7 +10,7 @@
 
 mod house;
 
-use std::net::TcpListener;
+use std::{net::TcpListener, path::Path, process::Command, time::Duration};
 
 use catalog::videos::State;
 use config::ByteSize;
@@ -57,27 +57,87 @@ async fn a_film_that_is_cut_anywhere_has_a_reason_of_its_own_or_is_a_shorter_fil
     }
 }
 
+/// What ffprobe makes of a file when nothing is forbidden to it, asked for the pictures that it can decode.
+fn unbound(file: &Path, more: &[&str]) -> String {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-count_frames", "-of", "csv=p=0"])
+        .args(["-show_entries", "stream=nb_read_frames"])
+        .args(more)
+        .arg(file)
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_of_other_files_is_no_film_whatever_it_is_called() {
     let house = House::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let beside = folder.path().join("beside.ts");
+    house::ffmpeg(
+        "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -preset ultrafast",
+        &beside,
+    );
+    let name = beside.display();
+    // Where nothing forbids it, another's film is read for these: they would be films.
     let lists = [
-        "ffconcat version 1.0\nfile /etc/passwd\n".to_owned(),
+        (
+            "a.ffconcat",
+            true,
+            format!("ffconcat version 1.0\nfile '{name}'\n"),
+        ),
+        (
+            "a.m3u8",
+            true,
+            format!(
+                "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{name}\n#EXT-X-ENDLIST\n"
+            ),
+        ),
+        (
+            "master.m3u8",
+            true,
+            format!(
+                "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n{}\n",
+                folder.path().join("a.m3u8").display()
+            ),
+        ),
+        (
+            "a.mpd",
+            // Not by every ffmpeg.
+            false,
+            format!(
+                "<?xml version=\"1.0\"?><MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\" \
+                 mediaPresentationDuration=\"PT1S\"><Period><AdaptationSet contentType=\"video\">\
+                 <Representation id=\"1\" bandwidth=\"1\"><BaseURL>{name}</BaseURL><SegmentBase/>\
+                 </Representation></AdaptationSet></Period></MPD>"
+            ),
+        ),
+        (
+            "a.pls",
+            false,
+            format!("[playlist]\nFile1={name}\nNumberOfEntries=1\n"),
+        ),
+    ];
+    for (file, is_read, list) in &lists {
+        let file = folder.path().join(file);
+        std::fs::write(&file, list).unwrap();
+        let read = unbound(&file, &["-safe", "0"]) + &unbound(&file, &[]);
+        assert!(read.contains("25") || !is_read, "{list}: {read}");
+        let told = house.fail(list.as_bytes()).await;
+        assert!(told.contains("not a video file"), "{list}: {told}");
+    }
+    let elsewhere = [
         format!("ffconcat version 1.0\nfile http://127.0.0.1:{port}/a.ts\n"),
-        format!("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:{port}/a.ts\n#EXT-X-ENDLIST\n"),
-        "#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n".to_owned(),
+        format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:{port}/a.ts\n#EXT-X-ENDLIST\n"
+        ),
         format!(
             "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video {port} RTP/AVP 96\na=rtpmap:96 H264/90000\n"
         ),
-        format!(
-            "<?xml version=\"1.0\"?><MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\">\
-             <Period><AdaptationSet><Representation id=\"1\"><BaseURL>http://127.0.0.1:{port}/a.mp4\
-             </BaseURL></Representation></AdaptationSet></Period></MPD>"
-        ),
-        "[playlist]\nFile1=/etc/passwd\nNumberOfEntries=1\n".to_owned(),
     ];
-    for list in lists {
+    for list in elsewhere {
         let told = house.fail(list.as_bytes()).await;
         assert!(told.contains("not a video file"), "{list}: {told}");
     }
@@ -91,23 +151,82 @@ fn boxed(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
     [&size.to_be_bytes()[..], kind, body].concat()
 }
 
+/// The same boxes, of which one is another; those that it lies in grow or shrink with it.
+fn with(boxes: &[u8], path: &[&[u8; 4]], other: &[u8]) -> Vec<u8> {
+    let (mut made, mut rest) = (Vec::new(), boxes);
+    while let Some(size) = rest.first_chunk::<4>() {
+        let size = u32::from_be_bytes(*size) as usize;
+        let (one, after) = rest.split_at(size);
+        match path {
+            [kind] if one[4..8] == **kind => made.extend(other),
+            [kind, further @ ..] if one[4..8] == **kind && !further.is_empty() => {
+                made.extend(boxed(kind, &with(&one[8..], further, other)));
+            }
+            _ => made.extend(one),
+        }
+        rest = after;
+    }
+    made
+}
+
+/// A reference to the media as `QuickTime` has it: an alias record that names a file in the same folder.
+fn alias(name: &str) -> Vec<u8> {
+    let path = format!(":{name}").into_bytes();
+    let mut record = vec![0; 4 + 10];
+    record.extend([0; 1 + 27]);
+    record.extend([0; 12]);
+    record.extend([0; 1 + 63]);
+    record.extend([0; 16]);
+    // Up from the alias, and down to the target: the same folder.
+    record.extend([0, 1, 0, 1]);
+    record.extend([0; 16]);
+    record.extend(2_u16.to_be_bytes());
+    record.extend(u16::try_from(path.len()).unwrap().to_be_bytes());
+    record.extend(&path);
+    record.resize(record.len() + path.len() % 2, 0);
+    record.extend([0xff, 0xff, 0, 0]);
+    let one = boxed(b"alis", &record);
+    boxed(b"dref", &[&[0, 0, 0, 0, 0, 0, 0, 1][..], &one].concat())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_film_whose_media_lies_in_another_file_does_not_get_it() {
-    let house = House::new().await;
-    let folder = tempfile::tempdir().unwrap();
-    let other = folder.path().join("other");
-    std::fs::write(&other, vec![b'x'; 100_000]).unwrap();
-    let mut bytes = film(
-        "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -preset ultrafast -movflags +faststart",
-        "a.mov",
+    let other = film(
+        "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -preset ultrafast",
+        "other.mov",
     );
-    // `url ` with the flag that the media is here becomes an `alis` or `url ` that names another file.
-    let at = bytes.windows(4).position(|four| four == b"url ").unwrap();
-    bytes[at + 7] = 0;
-    let media = bytes.windows(4).position(|four| four == b"mdat").unwrap();
-    bytes.truncate(media - 4);
-    bytes.extend(boxed(b"free", other.display().to_string().as_bytes()));
-    let told = house.fail(&bytes).await;
+    let path = [b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"];
+    let whole = with(&other, &path, &alias("other"));
+    let index = whole.windows(4).position(|four| four == b"moov").unwrap() - 4;
+    let kept = whole.windows(4).position(|four| four == b"mdat").unwrap() - 4;
+    let hostile = [&whole[..kept], &whole[index..]].concat();
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("source");
+    std::fs::write(&file, &hostile).unwrap();
+    std::fs::write(folder.path().join("other"), &other).unwrap();
+    let read = unbound(&file, &["-enable_drefs", "1"]);
+    assert!(read.contains("25"), "it would be a film: {read}");
+
+    // A house whose ffprobe waits until the other film lies beside this one.
+    let program = folder.path().join("ffprobe");
+    house::write_program(
+        &program,
+        "#!/bin/sh\ncase \"$*\" in *source*) : > begun\n\
+         while [ ! -e \"${0%/*}/open\" ]; do sleep 0.02; done;; esac\nexec ffprobe \"$@\"\n",
+    );
+    let house = House::with(|config| config.ffprobe = program.display().to_string()).await;
+    let id = house.upload(&hostile).await;
+    let room = house.folder.path().join(format!("work/{id}.publish.0.1"));
+    let mut looks = tokio::time::interval(Duration::from_millis(10));
+    while !room.join("room/begun").exists() {
+        looks.tick().await;
+    }
+    std::fs::write(room.join("other"), &other).unwrap();
+    std::fs::write(folder.path().join("open"), "").unwrap();
+    let video = house.settled(&id).await;
+    assert_eq!(video.state, State::Failed);
+    let told = video.failure.unwrap();
     let known = REASONS.iter().any(|reason| told.contains(reason));
     assert!(known, "{told}");
 }
