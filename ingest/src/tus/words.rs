@@ -2,9 +2,9 @@
 
 use std::{fmt, str::FromStr};
 
-use axum::http::HeaderMap;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use contracts::{asset::Privacy, id::UploadId};
+use http::HeaderMap;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
@@ -291,7 +291,7 @@ const MOST_PARTS: usize = 100;
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
+    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
@@ -399,6 +399,24 @@ mod tests {
         ] {
             assert_eq!(fault.parse::<Concat>(), Err(Fault::Concat), "{fault}");
         }
+    }
+
+    #[test]
+    fn what_the_fuzzer_begins_with_is_read_or_refused() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/tus");
+        let mut read = [0; 4];
+        for entry in std::fs::read_dir(corpus).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            let value = HeaderValue::from_bytes(&bytes).unwrap();
+            let names = [LENGTH, METADATA, CHECKSUM, CONCAT];
+            let fields = names.map(|name| (name.parse().unwrap(), value.clone()));
+            let headers = HeaderMap::from_iter(fields);
+            read[0] += u32::from(number(&headers, LENGTH).is_ok());
+            read[1] += u32::from(Metadata::of(&headers).is_ok());
+            read[2] += u32::from(Checksum::of(&headers).is_ok());
+            read[3] += u32::from(Concat::of(&headers).is_ok());
+        }
+        assert!(read.iter().all(|read| *read >= 2), "{read:?}");
     }
 
     proptest! {
