@@ -14,7 +14,7 @@ use std::sync::Arc;
 use catalog::videos::State;
 use contracts::id::VideoId;
 use contracts::time::UnixSeconds;
-use house::{House, clients, film, tool};
+use house::{CHUNK, House, clients, film, tool};
 use reqwest::{Method, StatusCode};
 use runtime::clock::{Clock as _, Fixed};
 use serde_json::{Value, json};
@@ -24,16 +24,20 @@ use tokio::process::Command;
 
 const PART: usize = 8 << 20;
 
-/// A film in two parts: a box that nobody reads makes it long.
+/// A film in two parts.
 fn long() -> Vec<u8> {
+    with_rest(PART + 1000)
+}
+
+/// A film that a box of so many bytes, which nobody reads, makes longer.
+fn with_rest(length: usize) -> Vec<u8> {
     let mut film = film(
         "-f lavfi -i testsrc2=s=256x144:r=25:d=1 -c:v libx264 -preset ultrafast",
         "a.mp4",
     );
-    let rest = u32::try_from(PART).unwrap() + 1000;
-    film.extend(rest.to_be_bytes());
+    film.extend(u32::try_from(length).unwrap().to_be_bytes());
     film.extend(b"free");
-    film.resize(film.len() + PART + 1000 - 8, 7);
+    film.resize(film.len() + length - 8, 7);
     film
 }
 
@@ -248,7 +252,7 @@ async fn a_store_that_cannot_take_parts_gets_them_through_ingest() {
 async fn a_film_comes_over_tus_into_a_bucket() {
     let server = Server::start();
     let house = House::with(|config| config.store = server.store()).await;
-    let film = long();
+    let film = with_rest(4 * CHUNK);
     let ask = |method, url: &str| {
         let request = house.client.request(method, url);
         request.header("tus-resumable", "1.0.0")
@@ -261,8 +265,8 @@ async fn a_film_comes_over_tus_into_a_bucket() {
     let field = |name: &str| begun.headers()[name].to_str().unwrap().to_owned();
     let address = field("location");
     let video = VideoId::parse(&field("x-video-id")).unwrap();
-    // A little, more than a part of the bucket's, and the rest.
-    let ends = [100_000, PART + 5, film.len()];
+    // A little, more than a piece, and the rest.
+    let ends = [1000, 2 * CHUNK + 5, film.len()];
     for (from, until) in [0].into_iter().chain(ends).zip(ends) {
         let sent = ask(Method::PATCH, &address)
             .header("upload-offset", from)
