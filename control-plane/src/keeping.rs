@@ -33,6 +33,8 @@ pub(crate) async fn keep(app: Arc<App>, health: Health, mut shutdown: Shutdown) 
         look(&app, &health).await;
         lapse(&app).await;
         refresh(&app, &health, &mut told).await;
+        let fault = app.signer.fault(app.clock.now());
+        note("keyring", fault.map(str::to_owned), &health, &mut told);
         if keys::rotation::tend(&app).await.is_err() {
             tracing::warn!("content keys that have ended are looked at later");
         }
@@ -68,20 +70,30 @@ async fn refresh(app: &Arc<App>, health: &Health, told: &mut BTreeMap<&'static s
     });
     for (name, outcome) in read.await.into_iter().flatten() {
         let fault = outcome.as_ref().err().map(ToString::to_string);
-        match (&fault, told.get(name)) {
-            (Some(fault), before) if before != Some(fault) => {
-                tracing::warn!("the {name} stay as they were: {fault}");
-            }
-            (None, _) if outcome.is_ok_and(|changed| changed) => {
-                tracing::info!("the {name} were read again");
-            }
-            _ => {}
+        if outcome.is_ok_and(|changed| changed) {
+            tracing::info!("the {name} were read again");
         }
-        health.degrade(name, fault.clone());
-        match fault {
-            Some(fault) => drop(told.insert(name, fault)),
-            None => drop(told.remove(name)),
-        }
+        let fault = fault.map(|fault| format!("they stay as they were: {fault}"));
+        note(name, fault, health, told);
+    }
+}
+
+/// Has a fault be told: in the log, when it is another one than before, and by the internal port until it is mended.
+fn note(
+    name: &'static str,
+    fault: Option<String>,
+    health: &Health,
+    told: &mut BTreeMap<&'static str, String>,
+) {
+    if let Some(fault) = &fault
+        && told.get(name) != Some(fault)
+    {
+        tracing::warn!("{name}: {fault}");
+    }
+    health.degrade(name, fault.clone());
+    match fault {
+        Some(fault) => drop(told.insert(name, fault)),
+        None => drop(told.remove(name)),
     }
 }
 

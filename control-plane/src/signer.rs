@@ -70,6 +70,17 @@ impl Signer {
             .is_some()
     }
 
+    /// What keeps films from being played now, or will within a week.
+    pub(crate) fn fault(&self, now: UnixSeconds) -> Option<&'static str> {
+        let loaded = self.loaded(now);
+        if !loaded.ring.signs_at(now) {
+            return Some("no key of the keyring signs now: nothing can be played");
+        }
+        let later = now.plus(WEEK_S);
+        (!loaded.ring.signs_at(later))
+            .then_some("no key of the keyring signs a week from now: add one that does")
+    }
+
     /// The address of one path at a place: with a plain signature, or a token where its edge verifies with public
     /// keys alone, or the key that signs has no plain form.
     pub(crate) fn address(
@@ -118,5 +129,7 @@ fn no_key() -> Problem {
     )
 }
 
+/// So long before films cannot be played any more it is told.
+const WEEK_S: u64 = 7 * 86_400;
 /// The largest keyring, in bytes.
 const MAX_BYTES: u64 = 16 << 20;

@@ -264,6 +264,16 @@ impl KeyRing {
         self.best(path, now, until, |version| version == Version::M1)
     }
 
+    /// Whether any key may sign anything for viewers at that time.
+    #[must_use]
+    pub fn signs_at(&self, now: UnixSeconds) -> bool {
+        let signs = |key: &Key| {
+            let counts = key.not_before <= now && now < key.expires;
+            counts && key.is_secret() && key.version() != Version::Cat
+        };
+        self.keys.values().any(signs)
+    }
+
     fn best(
         &self,
         path: &str,

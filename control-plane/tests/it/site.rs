@@ -4,7 +4,7 @@ use contracts::asset::Privacy;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::house::{House, json};
+use crate::house::{House, KEYS, NOW, json};
 
 #[tokio::test]
 async fn the_status_counts_films_and_sessions_and_names_the_edges() {
@@ -170,6 +170,31 @@ async fn the_internal_port_tells_health_and_counts_requests_by_route() {
     assert_eq!(health.status(), 200);
     let line = r#"millrace_control_requests_total{route="/v1/videos/{id}",status="404"}"#;
     assert_eq!(house.counter(line).await, 2);
+}
+
+#[tokio::test]
+async fn before_the_last_key_that_signs_ends_it_is_told() {
+    let week = 7 * 86_400;
+    for (expires, told) in [
+        (NOW, "degraded: keyring: no key of the keyring signs now"),
+        (
+            NOW + week,
+            "degraded: keyring: no key of the keyring signs a week from now",
+        ),
+    ] {
+        let house = House::with(|config, dir| {
+            let keys = KEYS.replace("4102444800", &expires.to_string());
+            config.keys = crate::drm::write(dir.path(), "ending.json", &keys);
+        })
+        .await;
+        let health = format!("http://{}/healthz", house.running.internal);
+        let says = async || house.get(&health).await.text().await.unwrap();
+        crate::enrolment::until("it is told", async || says().await.contains(told)).await;
+        // Another that lasts is read by itself.
+        std::fs::write(house.dir.path().join("ending.json"), KEYS).unwrap();
+        house.clock.advance(1);
+        crate::enrolment::until("it is over", async || says().await == "ok\n").await;
+    }
 }
 
 #[tokio::test]
