@@ -377,7 +377,7 @@ fn larger(rejection: BytesRejection, detail: &str) -> Problem {
 
 pub(crate) fn unavailable(detail: impl Into<String>) -> Problem {
     let status = StatusCode::SERVICE_UNAVAILABLE;
-    Problem::new("unavailable", status, "Not available now", detail)
+    Problem::new("unavailable", status, "Not available now", detail).retry_after(SOON)
 }
 
 /// The one place where the catalogue's failures are answered, hence logged.
@@ -393,3 +393,6 @@ pub(crate) fn catalogue(error: catalog::Error) -> Problem {
         _ => Problem::internal(),
     }
 }
+
+/// What is not there now is not back at once, and clients come together.
+const SOON: Duration = Duration::from_secs(5);

@@ -88,6 +88,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the catalogue's engine or the store did not do what they do at other times: nothing is wrong
+    /// with what was asked, and it can be asked again.
+    pub(crate) const fn is_away(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(store::Error::Io { .. })
+                | Self::Catalog(catalog::Error::Engine(_))
+                | Self::Database(_)
+        )
+    }
+
     /// Whether it is about what ingest stands on, which others look after and which comes back: nothing
     /// that a film could bring about.
     pub(crate) const fn is_outage(&self) -> bool {

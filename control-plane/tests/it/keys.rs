@@ -77,6 +77,7 @@ async fn without_a_key_nothing_plays_and_the_answer_says_so() {
         .send()
         .await
         .unwrap();
+    assert_eq!(refused.headers()["retry-after"], "5");
     let refused = problem(refused, 503, "unavailable").await;
     assert!(refused["detail"].as_str().unwrap().contains("keyring"));
     let list = json(house.get("/v1/videos").await, 200).await;

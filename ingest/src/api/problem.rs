@@ -271,12 +271,19 @@ impl From<Error> for Problem {
             let status = StatusCode::INSUFFICIENT_STORAGE;
             return Self::new("store-full", status, "Store full", detail);
         }
+        if error.is_away() {
+            let detail = "The catalogue or the store does not answer; try again in a moment.";
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return Self::new("unavailable", status, "Unavailable", detail).retry_after(AWAY);
+        }
         Self::internal()
     }
 }
 
 /// One file of subtitles is taken in far less.
 const SOON: Duration = Duration::from_secs(1);
+/// What is away is not back at once, and clients come together.
+const AWAY: Duration = Duration::from_secs(5);
 /// How long credentials are counted.
 const MINUTE: Duration = Duration::from_secs(60);
 /// A list of missing chunks longer than this is cut; `missing_count` tells them all.

@@ -62,7 +62,7 @@ async fn take(
     body: &mut BodyDataStream,
 ) -> Result<Response, Problem> {
     let video = find(app, caller, id).await?;
-    if matches!(video.state, videos::State::Failed | videos::State::Deleted) {
+    if video.state == videos::State::Failed {
         return Err(problem::failed());
     }
     let language = language(tag)?;
@@ -183,7 +183,8 @@ async fn without(app: &App, caller: &Caller, id: &str, tag: &str) -> Result<Resp
 pub(super) async fn find(app: &App, caller: &Caller, id: &str) -> Result<Video, Problem> {
     let id = VideoId::parse(id).map_err(|_| Problem::no_video())?;
     let video = app.videos.find(&id).await.map_err(Error::from)?;
-    let video = video.ok_or_else(Problem::no_video)?;
+    let there = video.filter(|video| video.state != videos::State::Deleted);
+    let video = there.ok_or_else(Problem::no_video)?;
     match app.may(caller, &video.id).await? {
         true => Ok(video),
         false => Err(Problem::no_video()),

@@ -22,6 +22,7 @@ use contracts::{
 use futures_util::future::BoxFuture;
 use prometheus::Registry;
 use runtime::{clock::Fixed, operator::Operator, problem::Named};
+use sea_orm::DatabaseConnection;
 use store::{Digest, Key, Part, Writer, Written, layout};
 use tempfile::TempDir;
 use tokio::sync::Barrier;
@@ -36,6 +37,7 @@ use crate::{
 };
 
 mod lost;
+mod outages;
 mod subtitles;
 mod tus;
 
@@ -115,6 +117,7 @@ impl Writer for OddWriter {
 /// One upload of one chunk, and another process's hands on the same database and store.
 struct House {
     _folder: TempDir,
+    db: DatabaseConnection,
     uploads: Arc<Sql>,
     streams: streams::sql::Sql,
     quotas: quota::sql::Sql,
@@ -179,6 +182,7 @@ impl House {
             keys: Arc::clone(&catalog.keys),
             replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
             channels: Arc::clone(&catalog.channels),
+            db: catalog.connection().clone(),
             queue: Arc::new(jobs::sql::Sql::new(catalog.connection().clone())),
             texts: Arc::new(texts::sql::Sql::new(
                 catalog,
@@ -273,6 +277,11 @@ impl House {
 }
 
 async fn put(app: &Arc<App>) -> u16 {
+    sent(app).await.status().as_u16()
+}
+
+/// Sends the one chunk.
+async fn sent(app: &Arc<App>) -> Response {
     let mut headers = HeaderMap::new();
     let digest = Digest::of(FILM).to_string();
     headers.insert(CHUNK_SHA256, HeaderValue::from_str(&digest).unwrap());
@@ -280,7 +289,7 @@ async fn put(app: &Arc<App>) -> u16 {
     let body = Body::from(FILM);
     let id = Named("u".to_owned());
     let answer = chunk::put(With(Arc::clone(app)), Caller::Any, id, which, headers, body).await;
-    answer.into_response().status().as_u16()
+    answer.into_response()
 }
 
 async fn complete(app: &Arc<App>) -> u16 {

@@ -1,5 +1,6 @@
 //! Subtitles that meet a cancellation, others who write, and more of their kind.
 
+use catalog::videos::Event;
 use contracts::{asset::Asset, id::Generation};
 use futures_util::{Stream, StreamExt as _, stream};
 
@@ -43,6 +44,22 @@ async fn subtitles_that_come_while_their_upload_is_cancelled_leave_nothing() {
     let english = Language::parse("en").unwrap();
     let key = layout::subtitles(&house.upload.video, english.rendition());
     assert_eq!(house.inner.size(&key).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_film_that_was_deleted_is_not_there() {
+    let house = House::new().await;
+    let app = house.app(house.store());
+    assert_eq!(put_text(&app, "en", VTT).await.status(), 201);
+    let deleted = house.videos.advance(&house.upload.video, Event::Deleted);
+    deleted.await.unwrap();
+    assert_eq!(put_text(&app, "en", VTT).await.status(), 404);
+    let place = || Named("v".to_owned());
+    let app = || With(Arc::clone(&app));
+    let listed = crate::api::subtitles::list(app(), Caller::Any, place()).await;
+    assert_eq!(listed.into_response().status(), 404);
+    let retried = retry::retry(app(), Caller::Any, place()).await;
+    assert_eq!(retried.into_response().status(), 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
