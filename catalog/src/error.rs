@@ -16,6 +16,9 @@ pub enum Error {
         /// What an address must be.
         rule: &'static str,
     },
+    /// The folder of the catalogue's file cannot be used.
+    #[error("the catalogue's file cannot be used: {0}")]
+    Folder(String),
     /// There is such a thing already.
     #[error("{what} exists already")]
     Exists {

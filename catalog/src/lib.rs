@@ -46,5 +46,5 @@ pub use address::Address;
 pub use digest::SecretDigest;
 pub use error::Error;
 pub use migrations::Step;
-pub use open::{Catalog, check_address, open};
+pub use open::{Catalog, check_address, inspect, open};
 pub use words::words;

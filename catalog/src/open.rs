@@ -148,6 +148,25 @@ pub fn check_address(address: impl AsRef<str>) -> Result<(), Error> {
     Engine::parse(address.as_ref()).map(drop)
 }
 
+/// Says what would keep [`open`] from using the file that an address names; servers are not asked.
+///
+/// # Errors
+/// [`Error::Address`], or [`Error::Folder`].
+pub fn inspect(address: impl AsRef<str>) -> Result<(), Error> {
+    let Engine::File(path) = Engine::parse(address.as_ref())? else {
+        return Ok(());
+    };
+    // The engine makes files beside it, and no folder.
+    let folder = path.parent().unwrap_or(&path);
+    if !folder.exists() {
+        return Err(Error::Folder(format!("{}: is not there", folder.display())));
+    }
+    if path.is_dir() {
+        return Err(Error::Folder(format!("{}: is a folder", path.display())));
+    }
+    runtime::folder::look(folder).map_err(Error::Folder)
+}
+
 /// What an address names.
 enum Engine {
     Memory,

@@ -55,6 +55,21 @@ impl Problems {
         }
     }
 
+    /// Notes listeners that cannot be there together, by key and address: the later one of two at one port. Port 0 is any
+    /// that is free.
+    pub fn apart(&mut self, listeners: &[(&str, SocketAddr)]) {
+        let meet = |one: &SocketAddr, other: &SocketAddr| {
+            let all = one.ip().is_unspecified() || other.ip().is_unspecified();
+            one.port() != 0 && one.port() == other.port() && (all || one.ip() == other.ip())
+        };
+        for (at, (key, address)) in listeners.iter().enumerate() {
+            let mut before = listeners.iter().take(at);
+            if let Some((first, _)) = before.find(|(_, other)| meet(address, other)) {
+                self.add(key, format!("{address} is taken by `{first}` already"));
+            }
+        }
+    }
+
     /// The settings, when there was no fault.
     ///
     /// # Errors
@@ -77,5 +92,33 @@ impl Problems {
     #[must_use]
     pub fn into_vec(self) -> Vec<Problem> {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_listeners_at_one_port_the_later_is_named() {
+        let keys = |listeners: &[(&str, &str)]| {
+            let listeners = listeners
+                .iter()
+                .map(|(key, address)| (*key, address.parse().unwrap()));
+            let mut problems = Problems::default();
+            problems.apart(&listeners.collect::<Vec<_>>());
+            let found = problems.into_vec().into_iter();
+            found.map(|problem| problem.to_string()).collect::<Vec<_>>()
+        };
+        let taken = ["b: 127.0.0.1:80 is taken by `a` already"];
+        assert_eq!(keys(&[("a", "127.0.0.1:80"), ("b", "127.0.0.1:80")]), taken);
+        assert_eq!(keys(&[("a", "0.0.0.0:80"), ("b", "127.0.0.1:80")]), taken);
+        for apart in [
+            [("a", "127.0.0.1:80"), ("b", "127.0.0.2:80")],
+            [("a", "127.0.0.1:80"), ("b", "127.0.0.1:81")],
+            [("a", "127.0.0.1:0"), ("b", "127.0.0.1:0")],
+        ] {
+            assert_eq!(keys(&apart), [""; 0], "{apart:?}");
+        }
     }
 }

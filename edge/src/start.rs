@@ -235,14 +235,12 @@ async fn tcp_and_udp(
 pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     runtime::tls::install_provider();
     let mut problems = Problems::default();
-    let certificate = Certificate::load(&settings.tls.certificate, &settings.tls.key);
-    problems.take("tls", certificate);
+    let (chain, key) = (&settings.tls.certificate, &settings.tls.key);
+    tier::tls::inspect("tls", chain, key, &mut problems);
     for (key, fault) in gate::inspect(&settings.gate) {
         problems.add(key, fault.to_string());
     }
-    let secret = settings.tier.hop_secret_file.as_deref();
-    let secret = secret.map(tier::node::secret).transpose();
-    problems.take("upstream.hop_secret_file", secret);
+    tier::node::inspect(&settings.tier, &mut problems);
     problems.or(())
 }
 

@@ -197,6 +197,7 @@ impl Config {
         let (Some(listen), Some(internal)) = (listen, internal) else {
             return Err(problems.into_vec());
         };
+        problems.apart(&[("listen", listen), ("internal", internal)]);
         let base = self.public_base.trim_end_matches('/').to_owned();
         let control = self.control.trim_end_matches('/').to_owned();
         problems.or(Settings {

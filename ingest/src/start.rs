@@ -37,6 +37,7 @@ use crate::{
     media::{
         child::{self, End, Task},
         confine::Strength,
+        program,
     },
     metrics::Metrics,
     pipeline::{self, Pipeline},
@@ -124,13 +125,19 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     })
 }
 
-/// Reads the secrets that the settings name, as [`start`] does, and opens nothing.
+/// Reads the secrets that the settings name, as [`start`] does, looks at the folders and the programs that it would use,
+/// and opens nothing.
 ///
 /// # Errors
 /// What is wrong with each of them, by its key.
 pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     let mut problems = Problems::default();
     problems.take("store", store::inspect(&settings.store));
+    problems.take("catalog", catalog::inspect(&settings.catalog));
+    problems.take("work", runtime::folder::look(&settings.work));
+    let tools = &settings.tools;
+    problems.take("ffmpeg", program::inspect(&tools.ffmpeg, &tools.codecs));
+    problems.take("ffprobe", program::inspect(&tools.ffprobe, &[]));
     problems.take(
         "operator_key",
         Operator::read(settings.operator_key.as_deref()),
@@ -366,12 +373,16 @@ async fn look_for_tools(settings: &Settings) -> Result<(), Error> {
             folder: &settings.work,
             reads: &[],
         };
-        let asked = child::run(task, limits, |_| ()).await;
+        let mut said = Vec::new();
+        let asked = child::run(task, limits, |bytes| said.extend_from_slice(bytes)).await;
         let fault = match asked {
-            Ok(End::Done(_)) => {
-                tell_of_confinement(task, limits).await;
-                continue;
-            }
+            Ok(End::Done(_)) => match program::judge(&String::from_utf8_lossy(&said)) {
+                Ok(()) => {
+                    tell_of_confinement(task, limits).await;
+                    continue;
+                }
+                Err(why) => io::Error::other(why),
+            },
             Ok(End::Failed(why)) => io::Error::other(why),
             Ok(end) => io::Error::other(format!("{end:?}")),
             Err(source) => source,

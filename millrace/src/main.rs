@@ -14,6 +14,7 @@ mod api;
 mod check;
 mod cli;
 mod feed;
+mod files;
 mod fleet;
 mod keys;
 mod member;

@@ -61,8 +61,8 @@ async fn serve(
     folder: Option<Folder>,
 ) -> anyhow::Result<()> {
     let mut process = Process::new(source.options, supervisor())?;
-    let mut running =
-        edge::start_after(settings.clone(), Arc::new(System), process.elder()).await?;
+    let running = edge::start_after(settings.clone(), Arc::new(System), process.elder()).await;
+    let mut running = source.named(&settings, running)?;
     let member = folder.map(|folder| Member::open(folder, settings.announce.clone()));
     let member = member.transpose()?.map(Arc::new);
     let changed = member

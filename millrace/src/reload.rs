@@ -7,6 +7,7 @@ use runtime::internal::Health;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::files::Files;
 use crate::roles::Source;
 
 /// A role that runs, with the configuration that it goes by.
@@ -14,6 +15,8 @@ pub(crate) struct Held<'a, C, S, R> {
     source: Source<'a, C, S>,
     started: C,
     current: C,
+    /// What stood in the files that it names, at the start and when it was last taken.
+    files: (Files, Files),
     reloaded: Vec<&'static str>,
     running: &'a R,
 }
@@ -28,7 +31,9 @@ where
         reloaded: Vec<&'static str>,
         running: &'a R,
     ) -> Self {
+        let files = Files::of(&started);
         Self {
+            files: (files.clone(), files),
             source,
             current: started.clone(),
             started,
@@ -83,9 +88,14 @@ where
         let settings = (self.source.check)(plan.config.clone())?;
         (self.source.inspect)(&settings)?;
         let failed = |error: E| vec![Problem::new("", error.to_string())];
+        let files = Files::of(&plan.config);
         renew(self.running, &settings).map_err(failed)?;
+        let (started, before) = &self.files;
+        let taken = [plan.taken, files.taken(before)].concat();
+        let waiting = [plan.waiting, files.waiting(started)].concat();
         self.current = plan.config;
-        Ok((plan.taken.join(", "), plan.waiting.join(", ")))
+        self.files.1 = files;
+        Ok((taken.join(", "), waiting.join(", ")))
     }
 }
 

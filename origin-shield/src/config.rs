@@ -147,6 +147,9 @@ impl Config {
         let secret = &self.hop_secret_file;
         problems.need_secret("hop_secret_file", secret, "listen.plain", plain);
         let https = self.https(&mut problems);
+        let mut listeners = vec![("listen.plain", plain), ("listen.internal", internal)];
+        listeners.extend(https.iter().map(|https| ("listen.https", https.address)));
+        problems.apart(&listeners);
         let (cache, upstream, clients) = (&self.cache, &self.upstream, &self.clients);
         let (parents, feed) = (&self.parents, &self.feed);
         let tier = settings::check(parents, cache, upstream, clients, feed, &mut problems);
@@ -175,11 +178,21 @@ impl Config {
 
 impl Config {
     fn https(&self, problems: &mut Problems) -> Option<Https> {
+        let named = |path: &PathBuf| !path.as_os_str().is_empty();
         if self.listen.https.is_empty() {
+            // Whoever names one means connections to be secret, which they would not be.
+            for (key, path) in [
+                ("tls.certificate", &self.tls.certificate),
+                ("tls.key", &self.tls.key),
+                ("tls.client_ca_file", &self.tls.client_ca_file),
+            ] {
+                if named(path) {
+                    problems.add(key, "is of no use without `listen.https`");
+                }
+            }
             return None;
         }
         let address = settings::listen(problems, "listen.https", &self.listen.https);
-        let named = |path: &PathBuf| !path.as_os_str().is_empty();
         for (key, path) in [
             ("tls.certificate", &self.tls.certificate),
             ("tls.key", &self.tls.key),
@@ -259,6 +272,15 @@ mod tests {
         config.tls.key = "key.pem".into();
         config.tls.client_ca_file = "ca.pem".into();
         assert_eq!(keys(&config), [""; 0]);
+        config.listen.internal = config.listen.https.clone();
+        assert_eq!(
+            keys(&config),
+            ["listen.https"],
+            "one port is one listener's"
+        );
+        // What was meant to be secret would not be.
+        config.listen = Listen::default();
+        assert_eq!(keys(&config), all);
     }
 
     #[test]

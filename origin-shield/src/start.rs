@@ -21,17 +21,16 @@ use crate::hop::Hop;
 /// What is wrong with each of them, by its key.
 pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     let mut problems = Problems::default();
-    let (demanded, shown) = (&settings.hop_secret_file, &settings.tier.hop_secret_file);
-    for (key, file) in [
-        ("hop_secret_file", demanded),
-        ("upstream.hop_secret_file", shown),
-    ] {
-        let secret = file.as_deref().map(tier::node::secret);
-        problems.take(key, secret.transpose());
-    }
+    let secret = settings.hop_secret_file.as_deref().map(tier::node::secret);
+    problems.take("hop_secret_file", secret.transpose());
     if let Some(https) = &settings.https {
-        problems.take("tls", tls(&https.tls));
+        let files = &https.tls;
+        tier::tls::inspect("tls", &files.certificate, &files.key, &mut problems);
+        if let Some(authority) = tier::settings::some(&files.client_ca_file) {
+            tier::tls::inspect_authority("tls.client_ca_file", &authority, &mut problems);
+        }
     }
+    tier::node::inspect(&settings.tier, &mut problems);
     problems.or(())
 }
 

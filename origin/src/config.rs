@@ -179,6 +179,7 @@ impl Config {
             keys_secret: file(self.keys_secret),
             store: self.store,
         };
+        problems.apart(&[("listen", settings.listen), ("internal", settings.internal)]);
         problems.take("store", store::check_address(&settings.store));
         if !(1..=10_000_000).contains(&settings.asset_entries) {
             problems.add("asset_entries", "must be 1 to 10000000");

@@ -1,9 +1,10 @@
 //! What every process has: a clock, a log, metrics and health, a way to stop, ways to listen within limits, an HTTP
-//! client, when certificates end, secrets in files, files that are read again, a word with its supervisor, a way to be replaced by a new process;
+//! client, when certificates end, secrets in files, folders to write in, files that are read again, a word with its supervisor, a way to be replaced by a new process;
 //! and what its API refuses, and to whom, and how that is described.
 
 pub mod clock;
 pub mod description;
+pub mod folder;
 pub mod http;
 pub mod internal;
 pub mod life;

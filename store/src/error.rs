@@ -16,6 +16,9 @@ pub enum Error {
         /// What is wrong with it, and what would be right.
         why: &'static str,
     },
+    /// The store's folder cannot be written in, or made.
+    #[error("the store's folder cannot be used: {0}")]
+    Folder(String),
     /// The file with the credentials of a bucket cannot be used.
     #[error("the store's credentials cannot be used: {why}")]
     Credentials {

@@ -31,13 +31,14 @@ pub fn check_address(url: &str) -> Result<(), Error> {
     Place::parse(url).map(drop)
 }
 
-/// Reads the secrets that a store's address names, as [`open`] does, and opens nothing.
+/// Reads the secrets that a store's address names, as [`open`] does, sees that a folder of this machine can be written
+/// in, and opens nothing.
 ///
 /// # Errors
-/// [`Error::Address`], [`Error::Credentials`].
+/// [`Error::Address`], [`Error::Credentials`], [`Error::Folder`].
 pub fn inspect(url: &str) -> Result<(), Error> {
     match Place::parse(url)? {
-        Place::Directory(_) => Ok(()),
+        Place::Directory(path) => runtime::folder::look(path).map_err(Error::Folder),
         #[cfg(feature = "s3")]
         Place::Bucket(address) => s3::inspect(&address),
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use config::Problems;
 use contracts::fleet::Kind;
 use contracts::id::NodeId;
 use http::HeaderValue;
@@ -263,6 +264,23 @@ impl Node {
 
 const THROUGH: &str = "through";
 const LEASE_AGE_MS: &str = "lease_age_ms";
+
+/// Notes what is wrong with each file that is read for asking parents and the feed, by its key.
+pub fn inspect(settings: &Settings, problems: &mut Problems) {
+    let secret = settings.hop_secret_file.as_deref().map(secret);
+    problems.take("upstream.hop_secret_file", secret.transpose());
+    if let Some((chain, key)) = &settings.identity {
+        tls::inspect("upstream", chain, key, problems);
+    }
+    for (key, authority) in [
+        ("upstream.ca_file", &settings.app.parent_ca),
+        ("feed.ca_file", &settings.feed.ca_file),
+    ] {
+        if let Some(authority) = authority {
+            tls::inspect_authority(key, authority, problems);
+        }
+    }
+}
 
 /// What is read from files for asking parents and the feed.
 pub struct Way {

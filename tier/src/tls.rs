@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use config::Problems;
 use pingora::utils::tls::CertKey;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -125,6 +126,25 @@ pub fn mutual_config(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
+}
+
+/// Notes what is wrong with a certificate chain and its key, each by its own key below `section`.
+pub fn inspect(section: &str, chain: &Path, key: &Path, problems: &mut Problems) {
+    let Err(fault) = read(chain, key) else {
+        return;
+    };
+    // One file may hold both: where it is does not say whose fault it is.
+    let whose = if chain_of(chain).is_ok() {
+        "key"
+    } else {
+        "certificate"
+    };
+    problems.add(&format!("{section}.{whose}"), fault.to_string());
+}
+
+/// Notes what is wrong with a file of authorities.
+pub fn inspect_authority(key: &str, authority: &Path, problems: &mut Problems) {
+    problems.take(key, chain_of(authority));
 }
 
 /// Reads the certificate that the node shows to its parents.

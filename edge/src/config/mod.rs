@@ -234,6 +234,9 @@ impl Config {
         let internal = settings::listen(&mut problems, "listen.internal", &self.listen.internal);
         let plain = (!self.listen.plain.is_empty())
             .then(|| settings::listen(&mut problems, "listen.plain", &self.listen.plain));
+        let mut listeners = vec![("listen.https", https), ("listen.internal", internal)];
+        listeners.extend(plain.map(|plain| ("listen.plain", plain)));
+        problems.apart(&listeners);
         for (key, file) in [
             ("tls.certificate", &self.tls.certificate),
             ("tls.key", &self.tls.key),

@@ -27,6 +27,16 @@ impl Codec {
         }
     }
 
+    /// What its encoder is called.
+    #[must_use]
+    pub const fn encoder(self) -> &'static str {
+        match self {
+            Self::H264 => "libx264",
+            Self::Hevc => "libx265",
+            Self::Av1 => "libsvtav1",
+        }
+    }
+
     /// The bits that it takes of what H.264 takes, in hundredths.
     #[must_use]
     pub const fn percent(self) -> u32 {

@@ -13,6 +13,7 @@ pub mod length;
 pub mod loudness;
 pub mod outcome;
 pub mod probe;
+pub(crate) mod program;
 mod progress;
 pub mod rate;
 mod refusal;

@@ -8,6 +8,7 @@
 mod addresses;
 mod film;
 mod house;
+mod more;
 mod plan;
 mod proof;
 mod state;

@@ -9,6 +9,7 @@ use toml::{Table, toml};
 
 use super::addresses::{Addresses, Edge, Internal};
 use super::house::Ports;
+use super::more;
 use super::state::State;
 use crate::cli;
 use crate::roles::Ready;
@@ -64,7 +65,7 @@ impl<'a> Plan<'a> {
         let Some((role, name)) = PARTS.get(self.started.len()) else {
             return Ok(None);
         };
-        let config = match *role {
+        let mut config = match *role {
             "origin" => self.origin(),
             "shield" => self.shield()?,
             "ingest" => self.ingest(),
@@ -74,6 +75,7 @@ impl<'a> Plan<'a> {
                 self.control()?
             }
         };
+        more::add(&self.state.path("config"), name, &mut config)?;
         Ok(Some(Part {
             role,
             name: (*name).to_owned(),

@@ -115,7 +115,7 @@ async fn a_reload_that_cannot_be_taken_whole_changes_nothing_and_says_why() {
             format!("keyring_file = \"/nowhere\"\n{closed}"),
             "keyring_file",
         ),
-        (closed.replace(rest, &format!("{chain:?}\n")), "tls: "),
+        (closed.replace(rest, &format!("{chain:?}\n")), "tls.key: "),
         (
             format!("{closed}[upstream]\ncertificate = \"/nowhere\"\nkey = \"/nowhere\"\n"),
             "/nowhere",

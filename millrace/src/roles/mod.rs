@@ -61,14 +61,6 @@ macro_rules! started {
     }};
 }
 
-/// Its settings alone.
-macro_rules! settings {
-    ($($what:tt)*) => {{
-        let (_, _, settings) = started!($($what)*);
-        settings
-    }};
-}
-
 /// Tells that a role listens, waits for the wish to stop, and stops it.
 macro_rules! serve {
     ($options:expr, $running:expr, $listen:expr) => {{
@@ -119,7 +111,8 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
                 origin_shield::inspect
             );
             let mut process = Process::new(options, supervisor())?;
-            let running = origin_shield::start_after(settings, process.elder()).await?;
+            let running = origin_shield::start_after(settings.clone(), process.elder()).await;
+            let running = source.named(&settings, running)?;
             let at = listen([
                 ("http", Some(running.plain)),
                 ("https", running.https),
@@ -130,8 +123,9 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
             keep!(process, running, held, origin_shield::Running::renew);
         }
         Role::Origin => {
-            let settings = settings!(options, "origin", origin::config::Config, origin::inspect);
-            let running = origin::start(settings).await?;
+            let (source, _, settings) =
+                started!(options, "origin", origin::config::Config, origin::inspect);
+            let running = source.named(&settings, origin::start(settings.clone()).await)?;
             let at = listen([
                 ("http", Some(running.listen)),
                 ("internal", Some(running.internal)),
@@ -139,13 +133,14 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
             serve!(options, running, at);
         }
         Role::Control => {
-            let settings = settings!(
+            let (source, _, settings) = started!(
                 options,
                 "control",
                 control_plane::config::Config,
                 control_plane::inspect
             );
-            let running = control_plane::start(settings, clock).await?;
+            let running = control_plane::start(settings.clone(), clock).await;
+            let running = source.named(&settings, running)?;
             let at = listen([
                 ("http", Some(running.listen)),
                 ("internal", Some(running.internal)),
@@ -156,8 +151,9 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
             serve!(options, running, at);
         }
         Role::Ingest => {
-            let settings = settings!(options, "ingest", ingest::Config, ingest::inspect);
-            let running = ingest::start(settings, clock).await?;
+            let (source, _, settings) =
+                started!(options, "ingest", ingest::Config, ingest::inspect);
+            let running = source.named(&settings, ingest::start(settings.clone(), clock).await)?;
             let at = listen([
                 ("http", Some(running.listen)),
                 ("internal", Some(running.internal)),
@@ -215,6 +211,25 @@ impl<C: DeserializeOwned + Serialize + Default, S> Source<'_, C, S> {
             return Err(ExitCode::SUCCESS);
         }
         Ok((config, settings))
+    }
+}
+
+impl<C, S> Source<'_, C, S> {
+    /// What a start came to. Where it failed for a file that the configuration names, the key is told as well.
+    pub(crate) fn named<T, E>(&self, settings: &S, started: Result<T, E>) -> anyhow::Result<T>
+    where
+        E: Into<anyhow::Error>,
+    {
+        started.map_err(|error| {
+            let error = error.into();
+            let said = crate::told(&error);
+            let found = (self.inspect)(settings).err().unwrap_or_default();
+            let mut found = found.into_iter();
+            match found.find(|problem| said.contains(&problem.message)) {
+                Some(problem) => error.context(problem.key),
+                None => error,
+            }
+        })
     }
 }
 
@@ -278,86 +293,4 @@ async fn let_go() {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The keys that are named when a configuration is checked together with its files.
-    fn faults<C, S>(
-        toml: &str,
-        check: fn(C) -> Result<S, Vec<Problem>>,
-        inspect: fn(&S) -> Result<(), Vec<Problem>>,
-    ) -> Vec<String>
-    where
-        C: DeserializeOwned + Serialize + Default,
-    {
-        let file = Some((Path::new("role.toml"), toml));
-        let settings = config::load::<C>("role", file, []).and_then(check).ok();
-        let problems = inspect(&settings.unwrap()).err().unwrap_or_default();
-        let told = format!("{problems:?}");
-        assert!(!told.contains("5ecret"), "{told}");
-        problems.into_iter().map(|problem| problem.key).collect()
-    }
-
-    #[test]
-    fn a_check_reads_and_judges_every_secret_that_a_configuration_names() {
-        let folder = tempfile::tempdir().unwrap();
-        // None is a keyring, a certificate, a key-encryption key, or long enough for a credential.
-        let poor = folder.path().join("poor");
-        std::fs::write(&poor, "5ecret").unwrap();
-        let empty = folder.path().join("empty");
-        std::fs::write(&empty, " \n").unwrap();
-        for file in [&poor, &folder.path().join("absent")] {
-            let file = file.display();
-            let control = format!(
-                "operator_key = '{file}'\nkeys = '{file}'\n[drm]\nkey_encryption_key = '{file}'\nkeys_secret = '{}'\nsystems = ['identity']",
-                empty.display()
-            );
-            let found = faults(
-                &control,
-                control_plane::config::Config::check,
-                control_plane::inspect,
-            );
-            let secrets = [
-                "operator_key",
-                "keys",
-                "drm.key_encryption_key",
-                "drm.keys_secret",
-            ];
-            assert_eq!(found, secrets);
-            let ingest =
-                format!("operator_key = '{file}'\nstore = 's3://bucket/house?credentials={file}'");
-            let found = faults(&ingest, ingest::Config::check, ingest::inspect);
-            assert_eq!(found, ["store", "operator_key"]);
-            let shield = format!(
-                "parents = ['http://127.0.0.1:1']\nhop_secret_file = '{file}'\n[upstream]\nhop_secret_file = '{file}'"
-            );
-            let found = faults(
-                &shield,
-                origin_shield::config::Config::check,
-                origin_shield::inspect,
-            );
-            assert_eq!(found, ["hop_secret_file", "upstream.hop_secret_file"]);
-            let edge = format!(
-                "parents = ['http://127.0.0.1:1']\nkeyring_file = '{file}'\n[tls]\ncertificate = '{file}'\nkey = '{file}'\n[upstream]\nhop_secret_file = '{file}'"
-            );
-            let found = faults(&edge, edge::config::Config::check, edge::inspect);
-            assert_eq!(found, ["tls", "keyring_file", "upstream.hop_secret_file"]);
-        }
-        let origin = format!(
-            "hop_secret = '{}'\nstore = 's3://bucket?credentials={}'\nkeys_secret = '{}'",
-            empty.display(),
-            poor.display(),
-            folder.path().join("absent").display()
-        );
-        let found = faults(&origin, origin::config::Config::check, origin::inspect);
-        assert_eq!(found, ["store", "hop_secret", "keys_secret"]);
-    }
-
-    #[test]
-    fn a_check_of_a_configuration_that_names_no_secret_has_nothing_to_judge() {
-        let found = faults("", ingest::Config::check, ingest::inspect);
-        assert_eq!(found, [""; 0]);
-        let found = faults("", origin::config::Config::check, origin::inspect);
-        assert_eq!(found, [""; 0]);
-    }
-}
+mod tests;
