@@ -20,7 +20,7 @@ async fn rotate(options: &cli::Rotate) -> anyhow::Result<ExitCode> {
     let api = Api::find(&options.api)?;
     let path = format!("/v1/videos/{}/keys/rotate", options.video);
     let wish = match options.grace {
-        Some(grace) => json!({ "grace_s": grace }),
+        Some(grace) => json!({ "grace_s": grace.0.as_secs() }),
         None => json!({}),
     };
     let rotated = api.json(api.request(Method::POST, &path).json(&wish));
