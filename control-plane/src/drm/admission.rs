@@ -9,7 +9,7 @@ use contracts::keys::{KeyId, System};
 use runtime::problem::Problem;
 use serde::Deserialize;
 
-use super::token::Licence;
+use super::token::{Licence, Refused};
 use crate::app::App;
 use crate::keys::{self, Keys, sets::Sets};
 use crate::problem::{self, catalogue};
@@ -42,7 +42,9 @@ pub(crate) async fn admit(
     if licence.system != system {
         return Err(problem::license_refused("system"));
     }
-    live(app, &licence.sid, &licence.asset).await?;
+    let session = keys.licensing.seal.open(&licence);
+    let session = session.ok_or_else(|| problem::license_token(Refused::Invalid))?;
+    live(app, &session, &licence.asset).await?;
     let sets = keys::of(app, keys, &licence.asset).await?;
     licence.kids = sets.alike(&licence.kids);
     Ok((licence, sets))
@@ -65,7 +67,7 @@ pub(crate) fn take(
     }
     let system = licence.system.as_str();
     app.metrics.licences.with_label_values(&[system]).inc();
-    let session = licence.sid.mark();
+    let session = &licence.sid;
     tracing::info!(session.mark = %session, video.id = %licence.asset, system, "a {system} licence for session {session}");
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! 1. `offer` answers `playback/start`: `policy` says which keys the device may have, `token` makes a licence token of
 //!    it, for minutes, and a renewal that gets the session its next one;
-//! 2. `admission` judges the token that a player shows: signed here (`keyring`), fresh, of a session that lives, and
+//! 2. `admission` judges the token that a player shows: signed here (`keyring`), fresh, of a session that lives (`sealed` tells which), and
 //!    not used too often (`uses`);
 //! 3. `clearkey` gives the keys themselves (W3C Clear Key);
 //! 4. `proxy` passes challenges of other systems on to their vendors, as each wants it (`vendor`).
@@ -22,6 +22,7 @@ mod keyring;
 pub(crate) mod offer;
 pub(crate) mod policy;
 pub(crate) mod proxy;
+mod sealed;
 pub(crate) mod speke;
 mod systems;
 mod token;
@@ -39,6 +40,7 @@ pub(crate) use self::token::Refused;
 use self::config::Drm;
 use self::keyring::Keyring;
 use self::policy::Device;
+use self::sealed::Seal;
 use self::uses::Uses;
 use self::vendor::Service;
 use crate::error::Error;
@@ -47,6 +49,7 @@ use crate::vault::Vault;
 /// What licences are given with.
 pub(crate) struct Licensing {
     keyring: Watched<Keyring>,
+    seal: Seal,
     uses: Uses,
     services: BTreeMap<System, Service>,
     client: reqwest::Client,
@@ -66,6 +69,7 @@ impl Licensing {
         let client = runtime::http::client().no_proxy().timeout(PATIENCE);
         Ok(Self {
             keyring,
+            seal: Seal::of(vault),
             uses: Uses::new(MOST_TOKENS),
             services: services.collect::<Result<_, Error>>()?,
             client: client.build()?,

@@ -163,8 +163,10 @@ async fn make(
     getrandom::fill(&mut random).map_err(|error| keys::internal(&error))?;
     let life = drm.license_ttl.as_secs();
     let licence = grant.licence(kids, random, now, life);
+    let expires = licence.exp;
     let keyring = keyring.current();
-    let signed = keyring.sign(&licence);
+    let sealed = keys.licensing.seal.seal(licence, &grant.session);
+    let signed = sealed.and_then(|licence| keyring.sign(&licence));
     // A renewal may outlive the session's token, which heartbeats renew; it counts while the session lives.
     let until = match app.settings.playback.token_ttl {
         Some(_) => session.expires.plus(app.settings.token_margin.as_secs()),
@@ -179,7 +181,7 @@ async fn make(
         r#type: grant.system.as_str(),
         license_url: keys.licensing.license_url(grant.system, &app.public_base),
         token,
-        expires_at: licence.exp,
+        expires_at: expires,
         certificate_url: keys.licensing.certificate_url(grant.system),
         renewal: Next {
             url: format!("{}/v1/drm/token", app.public_base),

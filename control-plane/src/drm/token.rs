@@ -14,8 +14,11 @@ use super::policy::Policy;
 pub(crate) struct Licence {
     iss: String,
     aud: String,
-    /// The session.
+    /// The session's mark: licence servers elsewhere read it.
     pub(crate) sid: SessionId,
+    /// The session's id, as control planes alone read it ([`Seal`](super::sealed::Seal)).
+    #[serde(default)]
+    pub(crate) own: String,
     /// The token's own name, by which its uses are counted.
     pub(crate) jti: String,
     pub(crate) iat: u64,
@@ -66,7 +69,7 @@ pub(crate) enum Refused {
 }
 
 impl Grant {
-    /// A licence token for these keys, drawn with 128 random bits.
+    /// A licence token for these keys, drawn with 128 random bits. It holds the session's mark, and not yet its id.
     pub(crate) fn licence(
         &self,
         kids: Vec<KeyId>,
@@ -77,7 +80,8 @@ impl Grant {
         Licence {
             iss: ISSUER.to_owned(),
             aud: LICENCE.to_owned(),
-            sid: self.session.clone(),
+            sid: self.session.mark(),
+            own: String::new(),
             jti: hex::encode(random),
             iat: now.0,
             exp: now.plus(life_s.min(LONGEST_S)).0,
@@ -148,7 +152,9 @@ const SKEW_S: u64 = 60;
 
 #[cfg(test)]
 mod tests {
+    use super::super::sealed::Seal;
     use super::*;
+    use crate::vault::Vault;
 
     const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
@@ -183,6 +189,61 @@ mod tests {
         };
         let token = keys().sign(&long).unwrap();
         assert_eq!(Licence::verify(&keys(), &token, NOW), Err(Refused::Invalid));
+    }
+
+    #[test]
+    fn a_licence_token_tells_its_session_to_control_planes_and_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = |names: &[&str]| {
+            let paths = names.iter().map(|name| {
+                let path = folder.path().join(name);
+                std::fs::write(&path, name.repeat(32)).unwrap();
+                path
+            });
+            let paths: Vec<_> = paths.collect();
+            Seal::of(&Vault::load(&paths).unwrap().unwrap())
+        };
+        let session = grant().session;
+        let drawn = |name: u8| grant().licence(Vec::new(), [name; 16], NOW, 300);
+        let seal = |name: u8| vault(&["5a"]).seal(drawn(name), &session).unwrap();
+        let token = seal(3);
+        let said = serde_json::to_string(&token).unwrap();
+        assert!(!said.contains(session.as_str()), "{said}");
+        assert!(said.contains(session.mark().as_str()), "{said}");
+        assert_eq!(vault(&["5a"]).open(&token), Some(session.clone()));
+        // While the key-encryption key is replaced, and after.
+        assert_eq!(vault(&["a5", "5a"]).open(&token), Some(session.clone()));
+        assert_eq!(vault(&["a5"]).open(&token), None);
+        let other = Grant {
+            session: SessionId::from_random([9; 16]),
+            ..grant()
+        };
+        for (what, forged) in [
+            (
+                "another token's",
+                Licence {
+                    own: seal(4).own,
+                    ..token.clone()
+                },
+            ),
+            (
+                "another session's",
+                Licence {
+                    sid: other.session.mark(),
+                    ..token.clone()
+                },
+            ),
+            ("none", drawn(3)),
+            (
+                "no name",
+                Licence {
+                    jti: "x".to_owned(),
+                    ..token
+                },
+            ),
+        ] {
+            assert_eq!(vault(&["5a"]).open(&forged), None, "{what}");
+        }
     }
 
     #[test]

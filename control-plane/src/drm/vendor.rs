@@ -73,7 +73,7 @@ impl Service {
     fn custom_data(&self, licence: &Licence) -> String {
         let said = json!({
             "merchant": self.vendor.key_id,
-            "userId": licence.sid.mark(),
+            "userId": licence.sid,
             "sessionId": licence.jti,
             "assetId": licence.asset,
         });
@@ -138,7 +138,7 @@ fn entitlement(key_id: &str, licence: &Licence, now: UnixSeconds) -> Value {
             "license": terms,
             "content_keys_source": {"inline": keys},
             "content_key_usage_policies": [policy],
-            "session": {"id": licence.sid.mark()},
+            "session": {"id": licence.sid},
         },
     })
 }
@@ -266,7 +266,7 @@ mod tests {
     fn custom_data_names_the_session_and_the_film() {
         let (name, value) = dressed(Adapter::CustomData, "x").header.unwrap();
         let said: Value = serde_json::from_slice(&STANDARD.decode(value).unwrap()).unwrap();
-        let wanted = json!({"merchant": "me", "userId": licence().sid.mark(), "sessionId": "03".repeat(16), "assetId": "film"});
+        let wanted = json!({"merchant": "me", "userId": licence().sid, "sessionId": "03".repeat(16), "assetId": "film"});
         assert_eq!((name.as_str(), said), ("X-Vendor", wanted));
     }
 
@@ -287,7 +287,7 @@ mod tests {
                 "license": {"allow_persistence": false, "duration": 60, "widevine": {"playback_duration": 30}},
                 "content_keys_source": {"inline": [{"id": "2a2a2a2a-2a2a-2a2a-2a2a-2a2a2a2a2a2a", "usage_policy": "millrace"}]},
                 "content_key_usage_policies": [{"name": "millrace", "widevine": {"hdcp": "1.4", "device_security_level": "SW_SECURE_CRYPTO"}}],
-                "session": {"id": licence().sid.mark()},
+                "session": {"id": licence().sid},
             },
         });
         assert_eq!(read.claims, wanted);

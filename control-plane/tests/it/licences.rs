@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::drm::{HOP, keys, write};
-use crate::house::{House, KEYS, NOW, at_the_edge, json, problem};
+use crate::house::{House, KEYS, NOW, at_the_edge, json, mark, problem};
 
 const START: &str = "/v1/playback/start";
 const LICENSE: &str = "/v1/drm/clearkey/license";
@@ -252,7 +252,13 @@ async fn a_device_gets_no_key_that_it_must_not_have() {
     let policy = json!({"hdcp": "1.4", "robustness": "SW_SECURE_CRYPTO", "persist": false});
     assert_eq!(said["policy"], policy);
     assert_eq!(said["kids"].as_array().unwrap().len(), 3);
-    assert_eq!(said["sid"], playback["session_id"]);
+    let session = playback["session_id"].as_str().unwrap();
+    assert_eq!(
+        said["sid"],
+        mark(&playback),
+        "who reads it cannot act for the player"
+    );
+    assert!(!said.to_string().contains(session), "{said}");
     assert_eq!(
         (&said["aud"], &said["asset"]),
         (&"license".into(), &"film".into())
