@@ -14,7 +14,7 @@ use std::sync::Arc;
 use catalog::videos::State;
 use contracts::id::VideoId;
 use contracts::time::UnixSeconds;
-use house::{CHUNK, House, clients, film, tool};
+use house::{CHUNK, House, clients, film, paper::Paper, tool};
 use reqwest::{Method, StatusCode};
 use runtime::clock::{Clock as _, Fixed};
 use serde_json::{Value, json};
@@ -282,4 +282,35 @@ async fn a_film_comes_over_tus_into_a_bucket() {
     let whole = house.store.digest(&original).await.unwrap().unwrap();
     assert_eq!(whole.sha256, Digest::of(&film));
     nothing_under_way(&server).await;
+}
+
+#[tokio::test]
+async fn an_address_at_which_anybody_may_put_a_part_is_in_no_log() {
+    let (paper, _guard) = Paper::begin();
+    let server = Server::start();
+    let house = House::with(|config| {
+        config.store = server.store();
+        config.workers = 0;
+    })
+    .await;
+    let film = vec![7; PART + 1];
+    let upload = begin(&house, film.len()).await;
+    for (part, bytes) in [(0, &film[..PART]), (1, &film[PART..])] {
+        assert_eq!(put(&house, &upload["parts"][part], bytes).await, 200);
+    }
+    let seen = status(&house, &upload).await;
+    let (taken, answer) = complete(&house, &upload, &film).await;
+    assert_eq!(taken, StatusCode::ACCEPTED, "{answer}");
+    let log = paper.read();
+    let id = upload["upload_id"].as_str().unwrap();
+    assert!(log.contains(id), "uploads are logged: {log}");
+    assert_eq!(seen["received"], json!([0, 1]));
+    let signed = upload["parts"].as_array().unwrap().iter();
+    let signatures = signed.map(|part| {
+        let url = part["url"].as_str().unwrap();
+        url.split_once("X-Amz-Signature=").unwrap().1
+    });
+    for secret in signatures.chain(["X-Amz-Signature=", test_s3::SECRET]) {
+        assert!(!log.contains(secret), "{secret} is in {log}");
+    }
 }

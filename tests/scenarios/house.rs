@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use contracts::keys::ContentKeys;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -254,6 +256,45 @@ impl House {
         assert!(signed.status.success());
         let signed = String::from_utf8(signed.stdout).unwrap();
         format!("{}{}", signed.trim(), path.strip_prefix(&scope).unwrap())
+    }
+
+    /// Sees that no role has written any of these into its log.
+    pub(crate) fn hides<S: AsRef<str>>(&self, secrets: impl IntoIterator<Item = S>) {
+        let logs = std::fs::read_dir(self.dir.join("log")).unwrap();
+        let logs: Vec<_> = logs
+            .map(|file| {
+                let file = file.unwrap().path();
+                let text = String::from_utf8_lossy(&std::fs::read(&file).unwrap()).into_owned();
+                (file, text)
+            })
+            .collect();
+        let all: usize = logs.iter().map(|(_, text)| text.len()).sum();
+        assert!(logs.len() > 5 && all > 1000, "there are no logs to look at");
+        for secret in secrets {
+            let secret = secret.as_ref();
+            assert!(secret.len() > 10, "{secret:?} is found by chance");
+            for (file, text) in &logs {
+                assert!(!text.contains(secret), "{secret} is in {}", file.display());
+            }
+        }
+    }
+
+    /// A film's content keys in every way that they are written.
+    pub(crate) async fn content_key_texts(&self, film: &str) -> Vec<String> {
+        let keys = self.content_keys(film).await;
+        let old = keys.retired.iter().flat_map(|old| &old.periods);
+        let periods = old.chain(&keys.periods);
+        let keys = periods.flat_map(|period| &period.keys);
+        let texts = keys.flat_map(|key| {
+            let bytes = key.key.0;
+            [
+                bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+                URL_SAFE_NO_PAD.encode(bytes),
+                STANDARD.encode(bytes),
+                format!("{bytes:?}"),
+            ]
+        });
+        texts.collect()
     }
 
     /// A film's content keys, asked for as the origin asks.

@@ -170,6 +170,15 @@ async fn three_players_play_with_licences_of_their_session_and_without_one_none_
     session.stop().await;
     // Edges refuse it too, so that no player comes as far as asking.
     assert_eq!(session.reason().await, "session-over");
+    for film in [&film, &other] {
+        house.hides(house.content_key_texts(film).await);
+    }
+    for session in [&session, &elsewhere] {
+        let tokens = ["/drm/token", "/drm/renewal/token", "/session_id"];
+        let tokens = tokens.map(|pointer| session.text(pointer));
+        house.hides(tokens.map(|token| &token[token.len() / 2..]));
+        house.hides(tokens);
+    }
     let hasty = Second::start(&stage, &[("MILLRACE_CONTROL__DRM__LICENSE_TTL", "5s")]);
     let brief = Session::start(&hasty.api, &film).await;
     brief.expire().await;

@@ -53,11 +53,7 @@ async fn a_film_is_uploaded_to_made_in_and_played_from_a_bucket() {
     while !objects(&inside).is_empty() {
         looks.tick().await;
     }
-    for role in ["ingest", "origin"] {
-        let log = house.dir().join(format!("log/{role}.log"));
-        let log = fs::read_to_string(log).unwrap();
-        assert!(!log.contains(SECRET), "{log}");
-    }
+    house.hides([SECRET, "X-Amz-Signature", "AWS4-HMAC-SHA256"]);
     let status = house.http.get(&film).send().await.unwrap();
     let status: Value = status.json().await.unwrap();
     assert_ne!(status["state"], "ready", "{status}");

@@ -8,8 +8,8 @@ use contracts::asset::Privacy;
 use serde_json::json;
 use tracing::subscriber::DefaultGuard;
 
-use crate::enrolment::Somebody;
 use crate::house::{House, OPERATOR, json, mark, split};
+use crate::joining::Somebody;
 
 #[derive(Clone, Default)]
 struct Paper(Arc<Mutex<Vec<u8>>>);
@@ -59,10 +59,26 @@ async fn a_licence_is_logged_and_neither_its_keys_nor_its_tokens_are() {
     json(house.post(&url, &wanted).send().await.unwrap(), 200).await;
     let asked = house.request(reqwest::Method::POST, "/v1/drm/token");
     json(asked.bearer_auth(renewal).send().await.unwrap(), 200).await;
+    // Whatever else keys go through.
+    let rotate = "/v1/videos/film/keys/rotate";
+    json(house.post(rotate, &json!({})).send().await.unwrap(), 200).await;
+    let cpix = house.request(reqwest::Method::GET, "/v1/videos/film/cpix");
+    let cpix = cpix.header("millrace-hop", crate::drm::HOP).send().await;
+    assert_eq!(cpix.unwrap().status(), 200);
+    let after = crate::drm::keys(&house, "film").await;
     let log = paper.read();
     assert!(log.contains("a clearkey licence for session"), "{log}");
-    let (value, hex) = (text(key.key.0), hex::encode(key.key.0));
-    for secret in [token, renewal, &value, &hex] {
+    let old = after.retired.iter().flat_map(|old| &old.periods);
+    let periods = old.chain(&after.periods);
+    let keys: Vec<_> = periods.flat_map(|period| &period.keys).collect();
+    assert!(keys.len() > 4, "old ones and new ones");
+    let keys = keys.into_iter().flat_map(|key| {
+        let bytes = key.key.0;
+        [text(bytes), hex::encode(bytes), format!("{bytes:?}")]
+    });
+    let session = playback["session_id"].as_str().unwrap();
+    let shown = [token, renewal, session, crate::drm::HOP].map(str::to_owned);
+    for secret in keys.chain(shown) {
         let tail = &secret[secret.len() / 2..];
         assert!(!log.contains(tail), "{tail} is in {log}");
     }
@@ -182,8 +198,8 @@ async fn people_are_logged_by_their_ids_and_what_opens_anything_is_not() {
 #[tokio::test]
 async fn a_node_that_joins_is_logged_by_its_name_and_nothing_that_lets_it_in_is() {
     let (paper, _guard) = paper();
-    let house = crate::enrolment::house().await;
-    let made = crate::enrolment::invite(&house, crate::enrolment::wish("isp-1")).await;
+    let house = crate::joining::house().await;
+    let made = crate::joining::invite(&house, crate::joining::wish("isp-1")).await;
     let mut node = Somebody::with(&house, &made);
     let enrolled = json(node.enrol(&[]).await, 201).await;
     node.takes(&enrolled);

@@ -1,5 +1,7 @@
 //! An ingest in process, on free ports and in a folder of its own, and films to feed it.
 
+pub mod paper;
+
 use std::{
     path::{Path, PathBuf},
     process::Command,

@@ -6,7 +6,7 @@ use contracts::asset::Privacy;
 use serde_json::{Value, json};
 
 use crate::role::Role;
-use crate::site::{HOP, OPERATOR, ORIGIN, PASSWORD, Site, film};
+use crate::site::{HOP, OPERATOR, ORIGIN, PASSWORD, SEALING, Site, TOKENS, film};
 
 /// How many there are of what a request ends.
 const SPARE: usize = 8;
@@ -68,13 +68,9 @@ pub(super) async fn made(site: &Site, control: &Role, ingest: &Role) -> Value {
             .map(|one| one.pointer(member).unwrap().clone())
             .collect::<Vec<_>>()
     };
-    let kids: Vec<_> = keys["periods"][0]["keys"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|key| kid(&key["kid"]))
-        .collect();
+    let (kids, sealed) = key_texts(&keys);
     json!({
+        "sealed": sealed,
         "show": {
             "operator": OPERATOR, "hop": HOP, "origin": ORIGIN, "access": access,
             "license": of("/drm/token"), "renewal": of("/drm/renewal/token"),
@@ -90,6 +86,37 @@ pub(super) async fn made(site: &Site, control: &Role, ingest: &Role) -> Value {
             "user": each("user"), "refresh": each("refresh"), "tus": over_tus,
         },
     })
+}
+
+/// The names of the keys that origins are told, as players ask for them, and the keys in all ways that they are written.
+fn key_texts(keys: &Value) -> (Vec<String>, Vec<Value>) {
+    let keys = keys["periods"][0]["keys"].as_array().unwrap();
+    let sealed = keys
+        .iter()
+        .flat_map(|key| [key["key"].clone(), json!(kid(&key["key"]))]);
+    let kids = keys.iter().map(|key| kid(&key["kid"]));
+    (kids.collect(), sealed.collect())
+}
+
+/// What must stand in no log: what opens anything, whole or the half of it that tells it from others.
+pub(super) fn secrets(living: &Value) -> Vec<String> {
+    let (show, there, spare) = (&living["show"], &living["there"], &living["spare"]);
+    let own = [OPERATOR, HOP, ORIGIN, PASSWORD, TOKENS, SEALING].map(str::to_owned);
+    let told = [
+        &show["access"],
+        &show["license"],
+        &show["renewal"],
+        &there["session"],
+        &spare["session"],
+        &spare["refresh"],
+        &living["sealed"],
+    ];
+    let told = told.into_iter().flat_map(|told| match told {
+        Value::Array(several) => several.iter().map(text).collect::<Vec<_>>(),
+        one => vec![text(one)],
+    });
+    let halves = told.flat_map(|told| [told, &told[told.len() / 2..]]);
+    own.into_iter().chain(halves.map(str::to_owned)).collect()
 }
 
 /// Begins an upload over tus, and returns its id.

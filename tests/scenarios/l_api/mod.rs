@@ -77,6 +77,14 @@ fn judged(judge: &Path, site: &Site, role: &Role, living: &Value) {
         .unwrap();
     let told = std::fs::read_to_string(told).unwrap();
     assert!(asked.success(), "{told}");
+    let secrets = living::secrets(living);
+    for role in ["control", "ingest"] {
+        let log = std::fs::read_to_string(site.path(&format!("{role}.log"))).unwrap();
+        assert!(log.lines().count() > 1, "{role} logs nothing: {log}");
+        for secret in &secrets {
+            assert!(!log.contains(secret), "{secret} is in the log of {role}");
+        }
+    }
     // What was asked, for whoever reads the test's output.
     println!("{told}");
 }
