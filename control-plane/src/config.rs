@@ -196,6 +196,11 @@ impl Config {
             .map(|text| origin(&mut problems, "allowed_origins", text))
             .collect();
         problems.take("catalog", catalog::check_address(&self.catalog));
+        let fleet = self.fleet.check(&mut problems);
+        let mut listeners = vec![("listen", listen), ("internal", internal)];
+        let nodes = fleet.enrolment.iter();
+        listeners.extend(nodes.map(|nodes| ("fleet.listen", nodes.listen)));
+        problems.apart(&listeners);
         let settings = Settings {
             listen,
             internal,
@@ -217,7 +222,7 @@ impl Config {
             accounts: self.accounts.check(&mut problems),
             playback: self.playback.check(self.heartbeat, &mut problems),
             drm: self.drm.check(&mut problems),
-            fleet: self.fleet.check(&mut problems),
+            fleet,
             telemetry: self.telemetry.check(&mut problems),
         };
         problems.or(settings)

@@ -243,7 +243,12 @@ pub(crate) fn no_join() -> Problem {
 
 /// 400: networks that a node may not announce.
 pub(crate) fn prefixes_refused(prefixes: Vec<String>) -> Problem {
-    let detail = "The operator has not allowed this node to announce `prefixes`.";
+    let mut named = prefixes.iter().take(NAMED).cloned().collect::<Vec<_>>();
+    if prefixes.len() > NAMED {
+        named.push(format!("{} more", prefixes.len() - NAMED));
+    }
+    let named = named.join(", ");
+    let detail = format!("The operator has not allowed this node to announce {named}.");
     let status = StatusCode::BAD_REQUEST;
     let problem = Problem::new("prefixes-refused", status, "Prefixes refused", detail);
     problem.with("prefixes", prefixes)
@@ -261,6 +266,30 @@ pub(crate) fn node_refused() -> Problem {
     let detail = "This certificate's node was dismissed, or another has its name.";
     let status = StatusCode::FORBIDDEN;
     Problem::new("node-refused", status, "Node refused", detail)
+}
+
+/// 409: a film that is in the clear has no keys.
+pub(crate) fn not_protected() -> Problem {
+    let detail = "This film is not protected: it has no keys that could be replaced.";
+    let status = StatusCode::CONFLICT;
+    Problem::new("not-protected", status, "Not protected", detail)
+}
+
+/// 500: the film's keys are sealed with a key-encryption key that is not configured here.
+pub(crate) fn keys_shut() -> Problem {
+    let detail = "The keys of this film are sealed with a key-encryption key that is not among those of `drm.key_encryption_key`.";
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    Problem::new("keys-shut", status, "Keys do not open", detail)
+}
+
+/// How many networks a refusal names in its text; `prefixes` has all of them.
+const NAMED: usize = 8;
+
+/// 409: what was dismissed stays so.
+pub(crate) fn node_dismissed() -> Problem {
+    let detail = "This node was dismissed, for good; invite one of another name.";
+    let status = StatusCode::CONFLICT;
+    Problem::new("node-dismissed", status, "Node dismissed", detail)
 }
 
 pub(crate) fn no_node() -> Problem {

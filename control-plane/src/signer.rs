@@ -81,6 +81,11 @@ impl Signer {
             .then_some("no key of the keyring signs a week from now: add one that does")
     }
 
+    /// Whether there is a key of `m2` that signs anything, now or later.
+    pub(crate) fn has_m2(&self, now: UnixSeconds) -> bool {
+        self.loaded(now).ring.has_partner_signer(now)
+    }
+
     /// The address of one path at a place: with a plain signature, or a token where its edge verifies with public
     /// keys alone, or the key that signs has no plain form.
     pub(crate) fn address(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ::config::{Problem, Problems};
 use catalog::Catalog;
 use prometheus::Registry;
-use runtime::clock::Clock;
+use runtime::clock::{Clock, System};
 use runtime::internal::{self, Health};
 use runtime::listen::{self, Limits};
 use runtime::operator::Operator;
@@ -116,7 +116,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     tasks.spawn(listen::serve(listener, router, LIMITS, shutdown.clone()));
     tend_routing(&mut tasks, &app, stamp, &health, &shutdown)?;
     let door = door.map(|(listener, address)| {
-        open_door(&mut tasks, &app, listener, &shutdown).map(|()| address)
+        open_door(&mut tasks, &app, listener, &health, &shutdown).map(|()| address)
     });
     tasks.spawn(fleet::attend(Arc::clone(&app), shutdown.clone()));
     if let Some(folder) = folder {
@@ -153,15 +153,21 @@ async fn open_catalog(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Cat
     Ok(catalog)
 }
 
-/// Reads the secrets that the settings name, as [`start`] does, and opens nothing.
+/// Reads the secrets that the settings name, as [`start`] does, looks whether the catalogue's file can be used, and opens
+/// nothing.
 ///
 /// # Errors
 /// What is wrong with each of them, by its key.
 pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     let mut problems = Problems::default();
     problems.take("operator_key", operator(settings));
+    problems.take("catalog", catalog::inspect(&settings.catalog));
     People::inspect(&settings.accounts, &mut problems);
-    problems.take("keys", Signer::load(settings.keys.clone()));
+    let signer = problems.take("keys", Signer::load(settings.keys.clone()));
+    let enrols = settings.fleet.enrolment.is_some();
+    if enrols && signer.is_some_and(|signer| !signer.has_m2(System.now())) {
+        problems.add("keys", roster::NO_M2);
+    }
     problems.take(
         "playback.geo_file",
         Geo::load(settings.playback.geo_file.clone()),
@@ -170,7 +176,9 @@ pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
     Keys::inspect(&settings.drm, &mut problems);
     problems.take("fleet.hop_secrets", fleet::hops(&settings.fleet));
     if let Some(enrolment) = &settings.fleet.enrolment {
-        problems.take("fleet.authority", Authority::inspect(&enrolment.authority));
+        let authority = &enrolment.authority;
+        problems.take("fleet.authority", Authority::inspect(authority));
+        problems.take("fleet.authority", runtime::folder::look(authority));
         problems.take("fleet.parents_ca", door::trust(enrolment));
     }
     Telemetry::inspect(&settings.telemetry, &mut problems);
@@ -209,6 +217,7 @@ fn open_door(
     tasks: &mut JoinSet<()>,
     app: &Arc<App>,
     listener: TcpListener,
+    health: &Health,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
     let Some(door) = &app.fleet.door else {
@@ -229,7 +238,7 @@ fn open_door(
         asked(),
     ));
     tasks.spawn(Door::renew(Arc::clone(app), asked()));
-    tasks.spawn(roster::follow(Arc::clone(app), asked()));
+    tasks.spawn(roster::follow(Arc::clone(app), health.clone(), asked()));
     let client = runtime::http::client().build()?;
     tasks.spawn(probing::watch(Arc::clone(app), client, asked()));
     Ok(())

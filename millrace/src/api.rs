@@ -1,6 +1,6 @@
 //! Speaking to the control plane, as every verb does that needs a running house.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -27,6 +27,8 @@ pub(crate) struct Refused(String);
 pub(crate) struct Api {
     base: String,
     key: Option<String>,
+    /// Where the key was read.
+    shown: Option<PathBuf>,
     client: reqwest::Client,
 }
 
@@ -34,7 +36,10 @@ impl Api {
     /// Finds the control plane from the options, or from the house in `./.millrace`.
     pub(crate) fn find(options: &cli::Api) -> anyhow::Result<Self> {
         let base = match &options.api {
-            Some(base) => base.clone(),
+            Some(base) => {
+                is_base(base)?;
+                base.clone()
+            }
             None => from_house(Path::new(".millrace"))?,
         };
         let key = options
@@ -46,7 +51,11 @@ impl Api {
             })
             .transpose()?
             .map(|text| text.trim().to_owned());
-        Self::new(&base, key)
+        let found = Self::new(&base, key)?;
+        Ok(Self {
+            shown: options.operator_key.clone(),
+            ..found
+        })
     }
 
     /// A client of the control plane at `base`.
@@ -60,6 +69,7 @@ impl Api {
         Ok(Self {
             base: base.trim_end_matches('/').to_owned(),
             key,
+            shown: None,
             client,
         })
     }
@@ -86,17 +96,19 @@ impl Api {
 
     /// Sends a request and reads its JSON; a problem becomes an error that says what it says.
     pub(crate) async fn json(&self, request: RequestBuilder) -> anyhow::Result<Value> {
-        read(self.send(request).await?).await
+        self.read(self.send(request).await?).await
     }
 
     /// Sends a request and, where the control plane points to ingest, sends it there as well. The
     /// key goes along: it is the same house, named by the control plane that we were told to trust.
     async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
         let again = request.try_clone();
-        let response = request
-            .send()
-            .await
-            .with_context(|| format!("cannot reach the house at {}; is it up?", self.base))?;
+        let request = request.build().context("the request cannot be made")?;
+        let at = request.url().clone();
+        let sent = self.client.execute(request).await;
+        let response = sent
+            .map_err(reqwest::Error::without_url)
+            .with_context(|| self.unreached(&at))?;
         let moved = matches!(response.status().as_u16(), 307 | 308);
         let place = response
             .headers()
@@ -106,37 +118,73 @@ impl Api {
             (true, Some(place), Some(again)) => {
                 let mut request = again.build().context("the request cannot be repeated")?;
                 *request.url_mut() = place.parse().context("the house points to no address")?;
+                let at = request.url().clone();
                 let sent = self.client.execute(request).await;
-                sent.with_context(|| format!("cannot reach ingest at {place}"))
+                sent.map_err(reqwest::Error::without_url)
+                    .with_context(|| self.unreached(&at))
             }
             _ => Ok(response),
         }
     }
+
+    /// Says who was not reached: the control plane, or whoever it pointed to. What follows the host may be a secret.
+    fn unreached(&self, at: &reqwest::Url) -> String {
+        let base = reqwest::Url::parse(&self.base).ok();
+        let there = at.origin();
+        if base.is_some_and(|base| base.origin() == there) {
+            return format!("cannot reach the house at {}; is it up?", self.base);
+        }
+        let there = there.ascii_serialization();
+        format!(
+            "cannot reach {there}, where the house at {} has uploads go; is ingest up?",
+            self.base
+        )
+    }
+
+    /// What helps with a status.
+    fn hint(&self, status: u16) -> String {
+        match (&self.shown, status) {
+            (None, 401) => "; name the key's file with --operator-key".to_owned(),
+            (Some(file), 401) => format!(
+                "; what stands in {} is neither the operator key of {} nor an API key of it",
+                file.display(),
+                self.base
+            ),
+            (Some(file), 403) => format!("; that is for the key in {}", file.display()),
+            _ => String::new(),
+        }
+    }
+
+    async fn read(&self, response: Response) -> anyhow::Result<Value> {
+        let status = response.status();
+        let body = response.bytes().await.context("the answer was cut off")?;
+        if status.is_success() && body.is_empty() {
+            return Ok(Value::Null);
+        }
+        let value: Value = serde_json::from_slice(&body)
+            .with_context(|| format!("the answer ({status}) is not JSON"))?;
+        if status.is_success() {
+            return Ok(value);
+        }
+        let say = |name: &str| value.get(name).and_then(Value::as_str);
+        let text = say("detail").or_else(|| say("title")).unwrap_or("refused");
+        let hint = self.hint(status.as_u16());
+        let message = format!("{text} ({status}){hint}");
+        if status.is_client_error() {
+            return Err(Refused(message).into());
+        }
+        bail!("{message}")
+    }
 }
 
-async fn read(response: Response) -> anyhow::Result<Value> {
-    let status = response.status();
-    let body = response.bytes().await.context("the answer was cut off")?;
-    if status.is_success() && body.is_empty() {
-        return Ok(Value::Null);
+/// Refuses what cannot be where a control plane is.
+fn is_base(text: &str) -> anyhow::Result<()> {
+    let url = reqwest::Url::parse(text).ok();
+    let good = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    if !url.as_ref().is_some_and(good) {
+        bail!("--api (MILLRACE_API) must be like https://control.example, not {text:?}");
     }
-    let value: Value = serde_json::from_slice(&body)
-        .with_context(|| format!("the answer ({status}) is not JSON"))?;
-    if status.is_success() {
-        return Ok(value);
-    }
-    let say = |name: &str| value.get(name).and_then(Value::as_str);
-    let text = say("detail").or_else(|| say("title")).unwrap_or("refused");
-    let hint = if status == 401 {
-        "; name the key's file with --operator-key"
-    } else {
-        ""
-    };
-    let message = format!("{text} ({status}){hint}");
-    if status.is_client_error() {
-        return Err(Refused(message).into());
-    }
-    bail!("{message}")
+    Ok(())
 }
 
 fn from_house(dir: &Path) -> anyhow::Result<String> {
@@ -225,6 +273,52 @@ mod tests {
             .json(api.request(Method::POST, "/v1/x"))
             .await
             .unwrap_err();
-        assert!(error.to_string().contains("is it up?"), "{error}");
+        let wanted = format!("cannot reach the house at {gone}; is it up?");
+        assert_eq!(error.to_string(), wanted);
+        // Another place, that it has named before.
+        let control = serve(Router::new()).await;
+        let api = Api::new(&control, None).unwrap();
+        let place = format!("{gone}/v1/videos/upload/1/chunk?index=0&token=5ecret");
+        let error = api.json(api.request(Method::PUT, &place)).await;
+        let said = crate::told(&error.unwrap_err());
+        assert!(
+            said.starts_with(&format!(
+                "cannot reach {gone}, where the house at {control}"
+            )),
+            "{said}"
+        );
+        assert!(!said.contains("5ecret"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_key_that_does_not_count_is_told_by_its_file_and_so_is_an_address_that_is_none() {
+        let control = serve(Router::new().route("/v1/x", post(async || StatusCode::UNAUTHORIZED)));
+        let control = control.await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        std::fs::write(&file, "a-key-of-another-house\n").unwrap();
+        let ask = async |operator_key: Option<PathBuf>| {
+            let api = Some(control.clone());
+            let api = Api::find(&cli::Api { api, operator_key }).unwrap();
+            api.hint(401)
+        };
+        assert!(ask(None).await.contains("--operator-key"));
+        let said = ask(Some(file.clone())).await;
+        assert!(said.contains(&file.display().to_string()), "{said}");
+        assert!(said.contains(&control), "{said}");
+        assert!(!said.contains("a-key-of-another-house"), "{said}");
+        for bad in [
+            "control.example",
+            "control.example:8080",
+            "ftp://control",
+            "http://",
+        ] {
+            let options = cli::Api {
+                api: Some(bad.to_owned()),
+                operator_key: None,
+            };
+            let said = Api::find(&options).err().unwrap().to_string();
+            assert!(said.contains("https://control.example"), "{bad}: {said}");
+        }
     }
 }

@@ -24,6 +24,12 @@ pub(crate) async fn invite(options: &cli::Invite) -> anyhow::Result<ExitCode> {
     say!("{token}");
     eprintln!("\nIt lets one node enrol, as {name}, and is not shown again. On that node:\n");
     eprintln!("  millrace edge --join TOKEN --config isp.toml");
+    if made.get("replaces") == Some(&Value::Bool(true)) {
+        eprintln!(
+            "\nnote: {name} has enrolled already. Whoever uses this token takes its place, and its key counts no more; if that \
+             is not what you want, invite a node of another name. Until it is used, {name} stays as it is."
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -43,6 +49,9 @@ pub(crate) async fn nodes(options: &cli::Nodes) -> anyhow::Result<ExitCode> {
     );
     for node in nodes.into_iter().flatten() {
         say!("{}", shown(node));
+        if let Some(fault) = fault(node) {
+            say!("  is not reached: {fault}");
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -86,6 +95,11 @@ fn wish(options: &cli::Invite) -> Value {
 
 fn place(name: &str) -> String {
     format!("/v1/fleet/nodes/{name}")
+}
+
+/// Why a node was not found where it announces to be reached.
+fn fault(node: &Value) -> Option<&str> {
+    node.pointer("/enrolled/probe_fault")?.as_str()
 }
 
 /// A node in one line.
@@ -162,5 +176,9 @@ mod tests {
         ];
         assert_eq!(words, wanted);
         assert!(shown(&json!({"name": "shield-1", "lag": null})).contains("shield-1"));
+        assert_eq!(fault(&node), None);
+        let node =
+            json!({"name": "isp-1", "enrolled": {"probe_fault": "https://a does not answer"}});
+        assert_eq!(fault(&node), Some("https://a does not answer"));
     }
 }

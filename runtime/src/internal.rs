@@ -20,6 +20,8 @@ pub struct Health(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     ailment: Option<String>,
+    /// Parts without which the role has no work to do.
+    lost: BTreeMap<String, String>,
     /// Parts that the role does without.
     degraded: BTreeMap<String, String>,
 }
@@ -56,15 +58,31 @@ impl Health {
         }
     }
 
+    /// Says that a part is gone without which the role has no work to do, and why; or that it is there again.
+    pub fn lose(&self, part: &str, why: Option<String>) {
+        let lost = &mut self.state().lost;
+        match why {
+            Some(why) => drop(lost.insert(part.to_owned(), why)),
+            None => drop(lost.remove(part)),
+        }
+    }
+
     /// What `/healthz` says, and whether the role is well: a line for the role, and one for each part that it does without.
     #[must_use]
     pub fn report(&self) -> (bool, String) {
         let state = self.state();
-        let first = state.ailment.as_deref().unwrap_or("ok");
+        let lost = state.lost.iter();
+        let lost = lost.map(|(part, why)| format!("{part}: {why}"));
+        let ailments: Vec<String> = state.ailment.iter().cloned().chain(lost).collect();
+        let first = if ailments.is_empty() {
+            "ok".to_owned()
+        } else {
+            ailments.join("; ")
+        };
         let parts = state.degraded.iter();
         let lines = parts.map(|(part, why)| format!("degraded: {part}: {why}\n"));
         let text = std::iter::once(format!("{first}\n")).chain(lines).collect();
-        (state.ailment.is_none(), text)
+        (ailments.is_empty(), text)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -147,6 +165,22 @@ mod tests {
         assert!(!health.report().0);
         health.recover();
         health.degrade("disk /a", None);
+        assert_eq!(health.report(), (true, "ok\n".to_owned()));
+    }
+
+    #[test]
+    fn a_role_that_has_lost_its_work_is_not_well_whatever_else_recovers() {
+        let health = Health::new();
+        health.lose("membership", Some("dismissed".to_owned()));
+        health.ail("no keys");
+        let both = "no keys; membership: dismissed\n".to_owned();
+        assert_eq!(health.report(), (false, both));
+        health.recover();
+        assert_eq!(
+            health.report(),
+            (false, "membership: dismissed\n".to_owned())
+        );
+        health.lose("membership", None);
         assert_eq!(health.report(), (true, "ok\n".to_owned()));
     }
 }

@@ -1,6 +1,6 @@
 //! What a node says of itself every few seconds, and what it is told to do.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::announce::Announce;
 use super::limits::{count, percent, text};
@@ -120,7 +120,24 @@ pub struct Orders {
     /// The version of its settings as they are now; where it has another, it is to fetch them.
     #[serde(deserialize_with = "text::<_, 64>")]
     pub settings_version: String,
+    /// Why nobody is sent to it: it was not found where it says that viewers reach it. Absent: it was, or is not asked.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "line"
+    )]
+    pub unreached: Option<String>,
 }
+
+/// Reads as much of a line as a log should have of it.
+fn line<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let said = Option::<String>::deserialize(deserializer)?;
+    let plain = |letter: &char| !letter.is_control();
+    Ok(said.map(|said| said.chars().filter(plain).take(LINE).collect()))
+}
+
+/// How many letters of a line are taken.
+const LINE: usize = 500;
 
 #[cfg(test)]
 mod tests {
@@ -147,6 +164,18 @@ mod tests {
         };
         let text = serde_json::to_string(&heartbeat).unwrap();
         assert_eq!(serde_json::from_str::<Heartbeat>(&text).unwrap(), heartbeat);
+    }
+
+    #[test]
+    fn why_nobody_is_sent_to_a_node_is_a_line_of_a_log_whatever_is_sent() {
+        let told = serde_json::json!({"every_s": 5, "lease_s": 20, "settings_version": "1"});
+        let read = |told: &serde_json::Value| serde_json::from_value::<Orders>(told.clone());
+        assert_eq!(read(&told).unwrap().unreached, None);
+        let mut long = told;
+        long["unreached"] = format!("nobody\n{}", "x".repeat(9000)).into();
+        let line = read(&long).unwrap().unreached.unwrap();
+        assert!(line.starts_with("nobodyx"), "{line}");
+        assert_eq!(line.len(), LINE);
     }
 
     #[test]

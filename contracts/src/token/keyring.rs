@@ -274,6 +274,14 @@ impl KeyRing {
         self.keys.values().any(signs)
     }
 
+    /// Whether any key may sign anything for those who hold public keys alone, at some time from now on.
+    #[must_use]
+    pub fn has_partner_signer(&self, now: UnixSeconds) -> bool {
+        let signs =
+            |key: &Key| key.is_secret() && key.version() == Version::M2 && now < key.expires;
+        self.keys.values().any(signs)
+    }
+
     fn best(
         &self,
         path: &str,

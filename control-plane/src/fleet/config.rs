@@ -43,7 +43,7 @@ pub struct FleetConfig {
     pub heartbeat: Span,
     /// After how long without a heartbeat viewers go elsewhere, at least three heartbeats, at most 10 m. Default `20s`.
     pub quarantine: Span,
-    /// Base URLs of the parents that enrolled edges are given. Default none.
+    /// Base URLs of the parents that enrolled edges are given. Needed with `listen`. Default none.
     pub parents: Vec<String>,
     /// PEM file of the authorities of `https` parents' certificates. Empty: the system's. Default empty.
     pub parents_ca: String,
@@ -169,6 +169,12 @@ impl FleetConfig {
         if self.authority.is_empty() {
             problems.add("fleet.authority", "is needed with fleet.listen");
         }
+        if self.parents.is_empty() {
+            problems.add(
+                "fleet.parents",
+                "must name a shield with fleet.listen: nodes would have nobody to fetch from",
+            );
+        }
         Some(Enrolment {
             listen: address(problems, "fleet.listen", &self.listen),
             public: public?,
@@ -204,8 +210,10 @@ mod tests {
             listen: "127.0.0.1:0".to_owned(),
             ..FleetConfig::default()
         };
-        assert_eq!(faults(listens.clone()), ["fleet.public", "fleet.authority"]);
+        let wanted = ["fleet.public", "fleet.authority", "fleet.parents"];
+        assert_eq!(faults(listens.clone()), wanted);
         let whole = FleetConfig {
+            parents: vec!["https://shield.example".to_owned()],
             public: "https://control.example:7300".to_owned(),
             authority: "/var/lib/millrace/authority".to_owned(),
             ..listens

@@ -95,8 +95,8 @@ pub(crate) async fn certify(
 }
 
 /// How a node is, every few seconds; it is told what to do.
-#[utoipa::path(post, path = "/fleet/heartbeat", request_body(content = serde_json::Value, description = "`{\"announce\", \"feed\", \"applied\", \"stops_s\", \"load\", \"cache\", \"fill\", \"draining\"}`, each of which may be absent"),
-    responses((status = 200, description = "`{\"every_s\", \"lease_s\", \"drain\", \"settings_version\"}`", body = serde_json::Value),
+#[utoipa::path(post, path = "/fleet/heartbeat", request_body(content = serde_json::Value, description = "`{\"announce\", \"feed\", \"applied\", \"stops_s\", \"load\", \"cache\", \"fill\", \"draining\"}`, each of which may be absent; `{}` is the least"),
+    responses((status = 200, description = "`{\"every_s\", \"lease_s\", \"drain\", \"settings_version\", \"unreached\"}`; the last where it was not found where it announces to be reached", body = serde_json::Value),
         (status = 400, body = Problem, description = "`bad-request`, or `prefixes-refused`, which names them: the node is heard all the same, and what it announced before counts"),
         (status = 401, body = Problem), (status = 403, body = Problem, description = "`node-refused`"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn heartbeat(
@@ -125,6 +125,7 @@ pub(crate) async fn heartbeat(
         lease_s: door.settings.quarantine.as_secs(),
         drain: member.drain,
         settings_version: app.settings_of(door, &member).version,
+        unreached: door.roster.fault(&member).map(|fault| fault.for_node()),
     };
     Ok((NO_STORE, Json(told)).into_response())
 }

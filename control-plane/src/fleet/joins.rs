@@ -68,6 +68,8 @@ pub(crate) struct Made {
     token: String,
     /// From when on it counts no more, in Unix seconds.
     expires_at: u64,
+    /// Whether a node of that name has enrolled: whoever uses the token takes its place, and its key counts no more.
+    replaces: bool,
 }
 
 /// A join, without its token.
@@ -120,7 +122,7 @@ pub(crate) async fn create(
         used: false,
         terms: wish.terms()?,
     };
-    app.is_free(&join.node).await?;
+    let replaces = app.is_node(&join.node).await?;
     let secret = JoinSecret::from_random(random()?);
     let digest = SecretDigest::of(&secret.text());
     match app.catalog.members.invite(&join, &digest).await {
@@ -136,6 +138,7 @@ pub(crate) async fn create(
         name: join.node.to_string(),
         token: door.token(secret),
         expires_at: join.expires.0,
+        replaces,
     };
     Ok((StatusCode::CREATED, Json(made)))
 }
@@ -229,8 +232,9 @@ impl Wish {
 }
 
 impl App {
-    /// Refuses a name that somebody has who has not enrolled: what is said of one would be taken for the other.
-    async fn is_free(&self, name: &NodeId) -> Result<(), Problem> {
+    /// Whether a node that has enrolled has this name. Refuses one that somebody has who has not enrolled: what is said of
+    /// one would be taken for the other.
+    async fn is_node(&self, name: &NodeId) -> Result<bool, Problem> {
         if self
             .routing
             .edges()
@@ -240,22 +244,16 @@ impl App {
             let detail = "An edge of the configuration has this name; take another.";
             return Err(problem::name_taken(detail));
         }
-        if self
-            .catalog
-            .members
-            .find(name)
-            .await
-            .map_err(catalogue)?
-            .is_some()
-        {
-            return Ok(());
+        let known = self.catalog.members.find(name).await;
+        if let Some(member) = known.map_err(catalogue)? {
+            return Ok(member.dismissed.is_none());
         }
         let heard = self.fleet.heard.list().await.map_err(catalogue)?;
         if heard.iter().any(|node| node.last.name == *name) {
             let detail = "A node that follows the feed has this name; take another.";
             return Err(problem::name_taken(detail));
         }
-        Ok(())
+        Ok(false)
     }
 }
 

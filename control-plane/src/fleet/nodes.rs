@@ -81,6 +81,9 @@ pub(crate) struct Enrolled {
     activated_at: Option<u64>,
     dismissed_at: Option<u64>,
     certificate_ends_at: u64,
+    /// Why it was not found where it announces to be reached, when this control plane last asked there; `null` where it
+    /// was, or is not asked.
+    probe_fault: Option<String>,
     /// How much of what it can do is used, 0 to 1.
     used: Option<f64>,
     /// What it said last: `feed`, `applied`, `stops_s`, `load`, `cache`, `fill`, `draining`.
@@ -137,7 +140,8 @@ pub(crate) async fn show(
 /// Changes how a node that has enrolled is used. For operators.
 #[utoipa::path(patch, path = "/fleet/nodes/{name}", params(("name" = String, Path)), request_body = Wish,
     responses((status = 200, body = Shown), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 404, body = Problem, description = "`node-not-found`: none that has enrolled, or dismissed"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+        (status = 404, body = Problem, description = "`node-not-found`: none that has enrolled"),
+        (status = 409, body = Problem, description = "`node-dismissed`"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn change(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -153,8 +157,12 @@ pub(crate) async fn change(
         priority: wish.priority,
     };
     let node = NodeId::parse(&name).map_err(|_| problem::no_node())?;
-    let changed = app.catalog.members.change(&node, &change).await;
-    changed.map_err(catalogue)?.ok_or_else(problem::no_node)?;
+    let members = &app.catalog.members;
+    let changed = members.change(&node, &change).await.map_err(catalogue)?;
+    if changed.is_none() {
+        let dismissed = members.find(&node).await.map_err(catalogue)?;
+        return Err(dismissed.map_or_else(problem::no_node, |_| problem::node_dismissed()));
+    }
     tracing::info!(%node, "node {node} is changed by an operator");
     app.told_of_members();
     app.node(&name).await
@@ -257,7 +265,7 @@ impl App {
                 Some(sighting) => Some(lags.of(self, sighting).await?),
                 None => None,
             },
-            enrolled: Some(Enrolled::of(member, pulse.as_ref())),
+            enrolled: Some(self.enrolled(member, pulse.as_ref())),
         })
     }
 
@@ -293,12 +301,14 @@ impl Lags {
     }
 }
 
-impl Enrolled {
-    fn of(member: &Member, pulse: Option<&Pulse>) -> Self {
+impl App {
+    fn enrolled(&self, member: &Member, pulse: Option<&Pulse>) -> Enrolled {
+        let door = self.fleet.door.as_ref();
+        let fault = door.and_then(|door| door.roster.fault(member));
         let (terms, announce) = (&member.terms, &member.announce);
         let texts = |networks: &[Network]| networks.iter().map(Network::to_string).collect();
         let unix = |instant: Option<UnixSeconds>| instant.map(|instant| instant.0);
-        Self {
+        Enrolled {
             site: terms.site.clone(),
             region: terms.region.clone(),
             partner: terms.partner,
@@ -317,6 +327,9 @@ impl Enrolled {
             activated_at: unix(member.activated),
             dismissed_at: unix(member.dismissed),
             certificate_ends_at: member.certificate_ends.0,
+            probe_fault: fault
+                .filter(|_| member.dismissed.is_none())
+                .map(|fault| fault.to_string()),
             used: pulse.map(|pulse| state::load(member, pulse)),
             heartbeat: pulse.and_then(|pulse| serde_json::to_value(&pulse.said).ok()),
         }

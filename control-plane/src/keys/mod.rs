@@ -178,7 +178,7 @@ fn speke(drm: &Drm, vault: &Vault) -> Result<Root, Unusable> {
     responses((status = 200, body = Document, description = "never to be stored: `Cache-Control: no-store`"),
         (status = 403, body = Problem, description = "`hop-refused`: not that credential"),
         (status = 404, body = Problem, description = "`video-not-found`: no such film, or one that is not protected or has failed; `not-found`: there is no `[drm]` here"),
-        (status = 500, body = Problem, description = "what is sealed does not open with this key-encryption key"), (status = 503, body = Problem)))]
+        (status = 500, body = Problem, description = "`keys-shut`: what is sealed opens with none of the key-encryption keys"), (status = 503, body = Problem)))]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
@@ -241,8 +241,10 @@ async fn find_or_draw(app: &App, keys: &Keys, video: &VideoId) -> Result<(Sealed
                 .map_err(catalogue)?
         }
     };
-    let opened = keys.vault.open(video, &kept);
-    let opened = opened.map_err(|error| internal(&error))?;
+    let opened = keys.vault.open(video, &kept).map_err(|shut| {
+        tracing::error!(video.id = %video, "{shut}: is one missing in drm.key_encryption_key?");
+        problem::keys_shut()
+    })?;
     Ok((kept, opened))
 }
 

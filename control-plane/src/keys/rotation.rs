@@ -9,6 +9,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use catalog::keys::Sealed;
+use catalog::videos::State as Life;
 use contracts::feed::{Folder, Mode, Purge, Scope};
 use contracts::id::VideoId;
 use contracts::time::UnixSeconds;
@@ -64,8 +65,8 @@ struct Retired {
 /// forget what they hold of the film. For operators. Again, it draws others again.
 #[utoipa::path(post, path = "/videos/{id}/keys/rotate", params(("id" = String, Path)), request_body = Option<Wish>,
     responses((status = 200, body = Rotated), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 404, body = Problem, description = "`video-not-found`: no such film, or one that is not protected or has failed; `not-found`: there is no `[drm]` here"),
-        (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 500, body = Problem), (status = 503, body = Problem)))]
+        (status = 404, body = Problem, description = "`video-not-found`: no such film, or one that has failed; `not-found`: there is no `[drm]` here"),
+        (status = 409, body = Problem, description = "`not-protected`: the film is in the clear"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 500, body = Problem, description = "`keys-shut`: its keys open with none of the key-encryption keys"), (status = 503, body = Problem)))]
 pub(crate) async fn rotate(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
@@ -79,6 +80,10 @@ pub(crate) async fn rotate(
     }
     let keys = app.keys.as_ref().ok_or_else(Problem::no_route)?;
     let video = VideoId::parse(&id).map_err(|_| Problem::no_video())?;
+    let film = app.catalog.videos.find(&video).await.map_err(catalogue)?;
+    if film.is_some_and(|film| !film.protected && film.state != Life::Deleted) {
+        return Err(problem::not_protected());
+    }
     let (found, sets) = replace(&app, keys, &video, wish.grace_s).await?;
     let purge = settle(&app, keys, &video, found, sets.clone()).await?;
     let sets = sets.living(app.clock.now());

@@ -5,8 +5,8 @@ use std::path::Path;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::enrolment::{Somebody, house, invite, until, wish, with};
 use crate::house::{json, problem};
+use crate::joining::{Somebody, house, invite, until, wish, with};
 
 #[tokio::test]
 async fn nodes_that_fetch_at_some_hours_alone_are_not_sent_each_other_s_viewers() {

@@ -152,8 +152,8 @@ async fn only_operators_rotate_and_only_what_is_protected() {
         .await;
     problem(
         ask("/v1/videos/clear/keys/rotate", Value::Null).await,
-        404,
-        "video-not-found",
+        409,
+        "not-protected",
     )
     .await;
     for wish in [
@@ -266,6 +266,13 @@ async fn a_key_encryption_key_is_replaced_while_films_play() {
         assert_eq!(found, film);
     }
     // What is sealed with a key that nobody has any more is named, and left as it is.
-    json(rotate(&house, &Value::Null).await, 500).await;
+    let shut = rotate(&house, &Value::Null).await;
+    let said = problem(shut, 500, "keys-shut").await;
+    assert!(
+        said["detail"]
+            .as_str()
+            .unwrap()
+            .contains("drm.key_encryption_key")
+    );
     after.stop().await;
 }

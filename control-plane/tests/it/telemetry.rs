@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::callers::key;
-use crate::enrolment;
 use crate::house::{House, NOW, OPERATOR, json, problem};
 use crate::people::{configured, somebody};
+use crate::{joining, serving};
 
 const EVENTS: &str = "/v1/playback/events";
 const CMCD: &str = "/v1/playback/cmcd";
@@ -149,15 +149,15 @@ async fn a_film_is_watched_and_its_views_and_quality_are_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_have_enrolled_are_known_by_name_and_by_host() {
     let files = TempDir::new().unwrap();
-    let house = enrolment::with(|config| collecting(config, &files)).await;
+    let house = joining::with(|config| collecting(config, &files)).await;
     house.film("film", Privacy::Public).await;
-    let invited = enrolment::invite(&house, enrolment::wish("isp-1")).await;
-    let mut node = enrolment::Somebody::with(&house, &invited);
+    let invited = joining::invite(&house, joining::wish("isp-1")).await;
+    let mut node = joining::Somebody::with(&house, &invited);
     let enrolled = json(node.enrol(&["192.0.2.0/24"]).await, 201).await;
     node.takes(&enrolled);
     node.beats(&house, 3).await;
-    enrolment::until("viewers are sent to it", async || {
-        enrolment::place(&house).await.contains("edge.isp.example")
+    joining::until("viewers are sent to it", async || {
+        serving::place(&house).await.contains("edge.isp.example")
     })
     .await;
     let told = async |said: &str| {

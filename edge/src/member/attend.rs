@@ -26,6 +26,8 @@ pub struct Member {
     news: Mutex<Option<Announce>>,
     /// What was announced last.
     announced: Mutex<Option<Announce>>,
+    /// Why nobody is sent here, as it was told last.
+    unreached: Mutex<Option<String>>,
     /// There is something else in the folder.
     changed: Arc<Notify>,
     leaving: watch::Sender<bool>,
@@ -53,6 +55,7 @@ impl Member {
             folder,
             announced: Mutex::new(announce.clone()),
             news: Mutex::new(announce),
+            unreached: Mutex::default(),
             changed: Arc::default(),
             leaving: watch::Sender::new(false),
             said: watch::Sender::new(false),
@@ -203,6 +206,8 @@ impl Member {
                 let drained = "an operator has it drained: nobody new is sent here".to_owned();
                 health.degrade("fleet", orders.drain.then_some(drained));
                 health.degrade("control plane", None);
+                health.lose("membership", None);
+                self.unreached(orders.unreached.clone(), health);
                 Some(orders)
             }
             Err(fault) => {
@@ -211,10 +216,11 @@ impl Member {
                         status: 401 | 403,
                         said,
                     } => {
-                        format!(
-                            "it refuses {}, which may have been dismissed: {said}",
-                            self.name
-                        )
+                        // Nobody is sent to it, and no parent is to answer it: whoever asks is better told elsewhere.
+                        let name = &self.name;
+                        let out = format!("{name} is no node of the house any more");
+                        health.lose("membership", Some(out));
+                        format!("it refuses {name}, which may have been dismissed: {said}")
                     }
                     fault => format!("{fault}; the node serves on with what it has"),
                 };
@@ -223,6 +229,20 @@ impl Member {
                 None
             }
         }
+    }
+
+    /// Tells, once for each fault, why nobody is sent here.
+    fn unreached(&self, why: Option<String>, health: &Health) {
+        let mut told = self.unreached.lock();
+        if *told == why {
+            return;
+        }
+        match &why {
+            Some(why) => tracing::warn!("no viewers are sent to {}: {why}", self.name),
+            None => tracing::info!("{} is found where it says that it is reached", self.name),
+        }
+        health.degrade("reach", why.clone());
+        *told = why;
     }
 
     /// Takes new settings, and a new certificate when half of this one's life is over; whether there is either.

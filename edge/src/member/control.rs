@@ -26,8 +26,13 @@ use super::{Error, Folder};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// It was not reached, or is another one.
-    #[error("the control plane cannot be reached: {0}")]
-    Unreachable(String),
+    #[error("the control plane cannot be reached at {at}: {why}")]
+    Unreachable {
+        /// Where it was asked.
+        at: Origin,
+        /// Why not.
+        why: String,
+    },
     /// It answers with a status that says no.
     #[error("the control plane answers {status}: {said}")]
     Refused {
@@ -45,6 +50,8 @@ pub enum Fault {
 pub(super) struct Control {
     base: Origin,
     client: reqwest::Client,
+    /// Whose word counts for it.
+    known_by: &'static str,
 }
 
 impl Control {
@@ -56,7 +63,10 @@ impl Control {
             authority: token.authority,
             provider: Arc::clone(&provider),
         };
-        let unusable = |error: rustls::Error| Fault::Unreachable(error.to_string());
+        let unusable = |error: rustls::Error| Fault::Unreachable {
+            at: token.url.clone(),
+            why: error.to_string(),
+        };
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(unusable)?
@@ -64,9 +74,12 @@ impl Control {
             .with_custom_certificate_verifier(Arc::new(pinned))
             .with_no_client_auth();
         let client = runtime::http::client().tls_backend_preconfigured(tls);
+        let known_by = "the join token names";
+        let unusable = |error| unreachable(&token.url, known_by, error);
         Ok(Self {
             base: token.url.clone(),
-            client: client.build().map_err(unreachable)?,
+            client: client.build().map_err(unusable)?,
+            known_by,
         })
     }
 
@@ -74,7 +87,12 @@ impl Control {
     pub(super) fn of(folder: &Folder, base: Origin) -> Result<Self, tier::Error> {
         let (chain, key) = folder.identity();
         let client = tier::feed::client(Some(&folder.authority()), Some((&chain, &key)))?;
-        Ok(Self { base, client })
+        let known_by = "this node was given when it joined";
+        Ok(Self {
+            base,
+            client,
+            known_by,
+        })
     }
 
     /// Whether this is the one there.
@@ -109,9 +127,10 @@ impl Control {
         if let Some(question) = question {
             request = request.json(question);
         }
-        let mut answer = request.send().await.map_err(unreachable)?;
+        let lost = |error| unreachable(&self.base, self.known_by, error);
+        let mut answer = request.send().await.map_err(lost)?;
         let mut json = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(unreachable)? {
+        while let Some(piece) = answer.chunk().await.map_err(lost)? {
             if json.len() + piece.len() > MAX_ANSWER {
                 return Err(Fault::Answer);
             }
@@ -145,8 +164,16 @@ fn said(json: &[u8]) -> String {
     text.chars().filter(plain).take(LINE).collect()
 }
 
-fn unreachable(error: reqwest::Error) -> Fault {
+fn unreachable(at: &Origin, known_by: &str, error: reqwest::Error) -> Fault {
+    let at = at.clone();
     let mut text = runtime::http::causes(&error.without_url());
+    if text.contains("UnknownIssuer") {
+        let why = format!(
+            "its certificate is of another authority than the one that {known_by}: either this is another control plane, \
+             or something on the way opens the connection"
+        );
+        return Fault::Unreachable { at, why };
+    }
     // The wrong time looks like a certificate that has ended, or has not begun.
     if ["expired", "not valid yet", "Expired", "NotValidYet"]
         .iter()
@@ -154,7 +181,7 @@ fn unreachable(error: reqwest::Error) -> Fault {
     {
         text.push_str("; is this machine's clock right?");
     }
-    Fault::Unreachable(text)
+    Fault::Unreachable { at, why: text }
 }
 
 /// Believes who is vouched for by one authority, whose certificate is known by its digest and stands in the chain.

@@ -48,6 +48,8 @@ pub struct Script {
     /// What a heartbeat is refused with.
     pub refusal: Mutex<Option<(u16, &'static str)>>,
     pub drain: Mutex<bool>,
+    /// Why nobody is sent to the node.
+    pub unreached: Mutex<Option<String>>,
     /// Heartbeats, each with the digest of the certificate that its connection has shown.
     pub beats: watch::Sender<Vec<(Heartbeat, [u8; 32])>>,
     pub certificates: watch::Sender<usize>,
@@ -82,6 +84,7 @@ impl Control {
             life: Mutex::new((Duration::from_secs(3600), Duration::ZERO)),
             refusal: Mutex::default(),
             drain: Mutex::default(),
+            unreached: Mutex::default(),
             beats: watch::Sender::default(),
             certificates: watch::Sender::default(),
         });
@@ -223,6 +226,7 @@ async fn beat(
         lease_s: 20,
         drain: *script.drain.lock(),
         settings_version: script.settings.lock().version.clone(),
+        unreached: script.unreached.lock().clone(),
     }))
 }
 

@@ -118,10 +118,16 @@ async fn a_node_believes_the_authority_of_its_token_and_no_other() {
         ..control.token()
     };
     let said = node.join(Some(&misled)).await.unwrap_err().to_string();
-    assert!(
-        said.contains("cannot be reached") && said.contains("UnknownIssuer"),
-        "{said}"
+    let wanted = format!(
+        "the control plane cannot be reached at {}: its certificate is of another authority than the one that the join \
+         token names",
+        other.origin
     );
+    assert!(said.starts_with(&wanted), "{said}");
+    other.stop();
+    let said = node.join(Some(&misled)).await.unwrap_err().to_string();
+    let at = format!("cannot be reached at {}: ", other.origin);
+    assert!(said.contains(&at), "{said}");
     let guessed = JoinToken {
         secret: JoinSecret::from_random([6; 32]),
         ..control.token()
@@ -306,8 +312,34 @@ async fn refusals_and_wishes_are_told_in_the_nodes_health_and_it_serves_on() {
         })
         .await;
     until(async || !says("announcement")).await;
+    assert!(health.report().0, "so far it has work to do");
     *control.script.refusal.lock() = Some((403, "dismissed"));
     until(async || says("degraded: control plane: it refuses isp-1")).await;
+    let (well, said) = health.report();
+    assert!(!well, "{said}");
+    assert!(
+        said.starts_with("membership: isp-1 is no node of the house any more"),
+        "{said}"
+    );
+    *control.script.refusal.lock() = None;
+    until(async || health.report().0).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_says_why_nobody_is_sent_to_it() {
+    let control = Control::start(|_| {}).await;
+    let node = Node::new();
+    node.join(Some(&control.token())).await.unwrap();
+    let why = "https://edge.isp.example is not reached";
+    *control.script.unreached.lock() = Some(why.to_owned());
+    let (running, _member) = node.serve().await;
+    let health = running.serving.health.clone();
+    let says = |what: &str| health.report().1.contains(what);
+    until(async || says(&format!("degraded: reach: {why}"))).await;
+    assert!(health.report().0, "it does its work");
+    *control.script.unreached.lock() = None;
+    until(async || !says("reach")).await;
     running.stop().await;
 }
 

@@ -10,16 +10,20 @@ use catalog::members::{Member, Members, Pulse};
 use contracts::fleet::{Announce, Network};
 use contracts::id::NodeId;
 use contracts::time::UnixSeconds;
+use runtime::internal::Health;
 use runtime::shutdown::Shutdown;
 use tokio::sync::Notify;
 
 use super::door::Door;
+use super::probing::Fault;
 use super::state::{self, State};
 use crate::app::App;
 use crate::routing::prefixes::Prefixes;
 use crate::routing::rank::{Condition, Node};
 use crate::routing::{Routing, Target};
 
+/// Nodes that have enrolled verify `m2` alone.
+pub(crate) const NO_M2: &str = "has no key of m2 with a seed: no viewers are sent to nodes that have enrolled (fleet.listen); tokens.md says how to make one";
 /// How often the catalogue is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// After how many probes that failed, one after another, a node is not well.
@@ -53,6 +57,8 @@ struct Probed {
     announce: Announce,
     /// How many failed, one after another, up to the last.
     failures: u32,
+    /// Why the last one failed.
+    fault: Option<Fault>,
 }
 
 impl Roster {
@@ -82,25 +88,34 @@ impl Roster {
         State::of(&entry.member, entry.pulse.as_ref(), now, self.quarantine)
     }
 
-    /// Notes whether a node answered where it announced to be reached.
-    pub(crate) fn probed(&self, node: &NodeId, announce: Announce, answered: bool) {
+    /// Notes whether a node answered where it announced to be reached, or why it did not.
+    pub(crate) fn probed(&self, node: &NodeId, announce: Announce, fault: Option<Fault>) {
         let failures = {
             let mut probes = self.probes();
             let before = probes.remove(node);
             let before = before.filter(|before| before.announce.is_reached_as(&announce));
             let before = before.map_or(0, |before| before.failures);
-            let failures = if answered {
-                0
-            } else {
-                before.saturating_add(1)
+            let failures = fault.as_ref().map_or(0, |_| before.saturating_add(1));
+            let probed = Probed {
+                announce,
+                failures,
+                fault: fault.clone(),
             };
-            probes.insert(node.clone(), Probed { announce, failures });
+            probes.insert(node.clone(), probed);
             failures
         };
-        if failures == FAILURES {
-            tracing::warn!(%node, "node {node} does not answer its probe");
+        if let Some(fault) = fault.filter(|_| failures == FAILURES) {
+            tracing::warn!(%node, "node {node} does not answer its probe: {fault}");
         }
         self.look_again();
+    }
+
+    /// Why a node was not found where it says that it is reached now, when it was last asked there.
+    pub(crate) fn fault(&self, member: &Member) -> Option<Fault> {
+        let probes = self.probes();
+        let probed = probes.get(&member.name)?;
+        let counts = member.terms.probe && probed.announce.is_reached_as(&member.announce);
+        probed.fault.clone().filter(|_| counts)
     }
 
     /// How many probes failed, one after another, of a node where it is reached now; `None`: it was not asked there.
@@ -216,11 +231,17 @@ impl Roster {
 }
 
 /// Looks at the catalogue until shutdown, at once whenever something is known to have changed.
-pub(crate) async fn follow(app: Arc<App>, mut shutdown: Shutdown) {
+pub(crate) async fn follow(app: Arc<App>, health: Health, mut shutdown: Shutdown) {
     let Some(door) = app.fleet.door.as_ref() else {
         return;
     };
+    let mut signs = true;
     loop {
+        let signed = std::mem::replace(&mut signs, app.signer.has_m2(app.clock.now()));
+        if signed && !signs {
+            tracing::warn!("the keyring {NO_M2}");
+        }
+        health.degrade("keys", (!signs).then(|| format!("the keyring {NO_M2}")));
         if let Err(error) = round(&app, door).await {
             tracing::warn!("the enrolled nodes stay as they were: {error}");
         }
@@ -297,176 +318,4 @@ fn announced<'a>(members: impl Iterator<Item = &'a Member>) -> Prefixes {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::IpAddr;
-
-    use catalog::members::{Beat, Newcomer};
-    use contracts::fleet::{Announce, Heartbeat};
-    use runtime::clock::Fixed;
-
-    use super::super::state::tests::member;
-    use super::*;
-    use crate::routing::{Film, Watcher};
-
-    fn names(routing: &Routing, address: &str, now: u64) -> Vec<String> {
-        let film = Film {
-            id: "film",
-            protected: false,
-            m2: true,
-        };
-        let watcher = Watcher {
-            address: address.parse::<IpAddr>().unwrap(),
-            draw: u64::MAX / 2,
-            current: None,
-        };
-        let places = routing.places(film, watcher, UnixSeconds(now));
-        places.into_iter().map(|place| place.name).collect()
-    }
-
-    async fn catalogue() -> catalog::Catalog {
-        let clock = Arc::new(Fixed::at(UnixSeconds(1000)));
-        catalog::open("sqlite::memory:", clock).await.unwrap()
-    }
-
-    /// A partner's node of a closed network that has announced one.
-    async fn enrol(members: &dyn Members, name: &str, network: &str) {
-        let like = member(name);
-        let network = Network::parse(network).unwrap();
-        let mut terms = like.terms;
-        terms.prefixes = vec![network];
-        terms.probe = false;
-        let secret = catalog::SecretDigest::of(name);
-        let join = catalog::members::Join {
-            id: contracts::id::JoinId::parse(name).unwrap(),
-            node: like.name,
-            terms,
-            created: UnixSeconds(1000),
-            expires: UnixSeconds(2000),
-            used: false,
-        };
-        members.invite(&join, &secret).await.unwrap();
-        let newcomer = Newcomer {
-            key: name.to_owned(),
-            announce: Announce {
-                prefixes: vec![network],
-                ..like.announce
-            },
-            certificate_ends: UnixSeconds(9000),
-        };
-        let now = UnixSeconds(1000);
-        members.enrol(&secret, &newcomer, now).await.unwrap();
-    }
-
-    async fn beat(members: &dyn Members, name: &str, at: u64, said: Heartbeat) {
-        let beat = Beat {
-            name: NodeId::parse(name).unwrap(),
-            key: name.to_owned(),
-            first: UnixSeconds(at),
-            last: UnixSeconds(at),
-            count: 1,
-            said,
-        };
-        members.note(&[beat], 20).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_node_gets_the_viewers_of_its_network_while_it_is_heard() {
-        let catalog = catalogue().await;
-        let members = || Arc::clone(&catalog.members);
-        let ours = crate::config::Edge {
-            name: "ours".to_owned(),
-            ..crate::config::Edge::default()
-        };
-        let routing = Routing::new(vec![ours], Prefixes::default());
-        // Two control planes that see the same.
-        let (one, two) = (
-            Roster::new(members(), Duration::from_secs(20)),
-            Roster::new(members(), Duration::from_secs(20)),
-        );
-        let other = Routing::new(Vec::new(), Prefixes::default());
-        enrol(&*catalog.members, "isp-1", "192.0.2.0/24").await;
-        let looked = async |now| {
-            // Again: what a look has changed is seen by the next.
-            for _ in 0..2 {
-                one.look(&routing, UnixSeconds(now)).await.unwrap();
-                two.look(&other, UnixSeconds(now)).await.unwrap();
-            }
-            let (near, far) = (
-                names(&routing, "192.0.2.7", now),
-                names(&routing, "198.51.100.7", now),
-            );
-            assert_eq!(far, ["ours"], "at {now}");
-            let there = names(&other, "192.0.2.7", now).len();
-            assert_eq!(there, near.len() - 1, "at {now}");
-            near
-        };
-        assert_eq!(looked(1000).await, ["ours"]);
-        for (at, near) in [
-            (1000, vec!["ours"]),
-            (1005, vec!["ours"]),
-            (1010, vec!["isp-1", "ours"]),
-            (1015, vec!["isp-1", "ours"]),
-        ] {
-            beat(&*catalog.members, "isp-1", at, Heartbeat::default()).await;
-            assert_eq!(looked(at).await, near, "at {at}");
-        }
-        assert_eq!(looked(1035).await, ["isp-1", "ours"]);
-        // A node that alone is known is tried even when it is silent, hence the other has it still.
-        one.look(&routing, UnixSeconds(1036)).await.unwrap();
-        assert_eq!(names(&routing, "192.0.2.7", 1036), ["ours"]);
-        for (at, near) in [(1040, 1), (1045, 1), (1050, 2)] {
-            beat(&*catalog.members, "isp-1", at, Heartbeat::default()).await;
-            one.look(&routing, UnixSeconds(at)).await.unwrap();
-            assert_eq!(names(&routing, "192.0.2.7", at).len(), near, "at {at}");
-        }
-        let leaving = Heartbeat {
-            draining: true,
-            ..Heartbeat::default()
-        };
-        beat(&*catalog.members, "isp-1", 1055, leaving).await;
-        one.look(&routing, UnixSeconds(1055)).await.unwrap();
-        assert_eq!(names(&routing, "192.0.2.7", 1055), ["ours"]);
-    }
-
-    #[tokio::test]
-    async fn a_node_that_is_overloaded_gives_up_viewers_to_the_next() {
-        let catalog = catalogue().await;
-        let roster = Roster::new(Arc::clone(&catalog.members), Duration::from_secs(20));
-        let routing = Routing::new(Vec::new(), Prefixes::default());
-        for name in ["isp-1", "isp-2"] {
-            enrol(&*catalog.members, name, "192.0.2.0/24").await;
-            for at in [1000, 1005, 1010] {
-                beat(&*catalog.members, name, at, Heartbeat::default()).await;
-            }
-        }
-        for _ in 0..2 {
-            roster.look(&routing, UnixSeconds(1010)).await.unwrap();
-        }
-        let first = names(&routing, "192.0.2.7", 1010).swap_remove(0);
-        let mut full = Heartbeat::default();
-        // What `member` says that it can send.
-        full.load.egress_bps = 1000;
-        beat(&*catalog.members, &first, 1015, full).await;
-        roster.look(&routing, UnixSeconds(1015)).await.unwrap();
-        let after = names(&routing, "192.0.2.7", 1015);
-        assert_eq!(after.len(), 2);
-        assert_eq!(after[1], first, "it comes last and is still there");
-    }
-
-    #[test]
-    fn a_node_weighs_what_the_operator_says_or_what_it_can_send() {
-        let mut node = member("isp-1");
-        for (capacity, wanted) in [
-            (0, 100),
-            (1, 1),
-            (10_000_000_000, 100),
-            (100_000_000_000, 1000),
-            (u64::MAX, 1000),
-        ] {
-            node.announce.capacity_bps = capacity;
-            assert_eq!(weight(&node), wanted);
-        }
-        node.terms.weight = Some(7);
-        assert_eq!(weight(&node), 7);
-    }
-}
+mod tests;
