@@ -189,11 +189,11 @@ async fn before_the_last_key_that_signs_ends_it_is_told() {
         .await;
         let health = format!("http://{}/healthz", house.running.internal);
         let says = async || house.get(&health).await.text().await.unwrap();
-        crate::enrolment::until("it is told", async || says().await.contains(told)).await;
+        crate::joining::until("it is told", async || says().await.contains(told)).await;
         // Another that lasts is read by itself.
         std::fs::write(house.dir.path().join("ending.json"), KEYS).unwrap();
         house.clock.advance(1);
-        crate::enrolment::until("it is over", async || says().await == "ok\n").await;
+        crate::joining::until("it is over", async || says().await == "ok\n").await;
     }
 }
 
