@@ -14,11 +14,13 @@ use sha2::{Digest as _, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, SeekFrom};
 
-use crate::api::{Api, Refused};
+use crate::api::{Api, Away, Refused};
 use crate::cli;
 
 /// How often a chunk or subtitles are tried before the upload is given up (it can be resumed then).
 const TRIES: u32 = 5;
+/// For how long a house is asked again that says that it cannot now.
+const OUTAGE: Duration = Duration::from_secs(600);
 /// How often the state of a film in the making is asked for.
 const POLL: Duration = Duration::from_millis(500);
 /// How many answers in a row may fail before waiting for a film ends.
@@ -115,9 +117,10 @@ pub(crate) async fn upload(api: &Api, path: &Path, wish: &Wish) -> anyhow::Resul
         .await
         .with_context(|| format!("the upload was cut off; go on with --resume {id}"))?;
     let place = place(&upload, &id, "complete");
-    let done = api
-        .json(api.request(Method::POST, &place).json(&json!({})))
-        .await?;
+    let complete = || api.request(Method::POST, &place).json(&json!({}));
+    let done = wait_out(api, complete)
+        .await
+        .with_context(|| format!("the upload is not complete; go on with --resume {id}"))?;
     Ok(text(&done, "video_id")?.to_owned())
 }
 
@@ -131,7 +134,7 @@ async fn begin(
 ) -> anyhow::Result<Value> {
     if let Some(id) = &wish.resume {
         let place = format!("/v1/videos/upload/{id}");
-        return api.json(api.request(Method::GET, &place)).await;
+        return wait_out(api, || api.request(Method::GET, &place)).await;
     }
     let body = json!({
         "file_name": path.file_name().map(|name| name.to_string_lossy()),
@@ -142,8 +145,8 @@ async fn begin(
         "protected": wish.protected,
         "channel_id": wish.channel,
     });
-    let request = api.request(Method::POST, "/v1/videos/upload/initiate");
-    api.json(request.json(&body)).await
+    let initiate = "/v1/videos/upload/initiate";
+    wait_out(api, || api.request(Method::POST, initiate).json(&body)).await
 }
 
 /// Reads what goes with a film before anything is sent.
@@ -237,9 +240,9 @@ async fn insist(api: &Api, request: impl Fn() -> RequestBuilder) -> anyhow::Resu
     let mut pause = Duration::from_millis(250);
     let mut tried = 1;
     loop {
-        match api.json(request()).await {
+        match wait_out(api, &request).await {
             Ok(answer) => return Ok(answer),
-            Err(error) if error.is::<Refused>() => return Err(error),
+            Err(error) if error.is::<Refused>() || error.is::<Away>() => return Err(error),
             Err(error) if tried == TRIES => {
                 return Err(error.context(format!("given up after {TRIES} tries")));
             }
@@ -247,6 +250,30 @@ async fn insist(api: &Api, request: impl Fn() -> RequestBuilder) -> anyhow::Resu
         }
         tried += 1;
         pause *= 2;
+    }
+}
+
+/// Sends something, and again while the house says that it cannot now: it took nothing then, so that this is right
+/// also for what must not be sent twice.
+async fn wait_out(api: &Api, request: impl Fn() -> RequestBuilder) -> anyhow::Result<Value> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let error = match api.json(request()).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let away = error.downcast_ref::<Away>();
+        let Some(away) = away.filter(|_| waited < OUTAGE) else {
+            return Err(error);
+        };
+        if waited.is_zero() {
+            eprintln!(
+                "{error}; it is asked again for up to {} s",
+                OUTAGE.as_secs()
+            );
+        }
+        waited += away.wait;
+        tokio::time::sleep(away.wait).await;
     }
 }
 
@@ -427,5 +454,23 @@ mod tests {
         let sent = send_subtitles(&api, "v", &subtitles, Bytes::from_static(b"WEBVTT"));
         sent.await.unwrap();
         assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn an_upload_begins_once_the_house_can_again() {
+        let asked = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&asked);
+        let begin = async move || match count.fetch_add(1, Ordering::Relaxed) {
+            0 => (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({}))),
+            1 => (StatusCode::CREATED, axum::Json(json!({"upload_id": "u"}))),
+            // Whoever fails for another reason may have taken it.
+            _ => (StatusCode::BAD_GATEWAY, axum::Json(json!({}))),
+        };
+        let api = serve(Router::new().route("/begin", post(begin))).await;
+        let request = || api.request(Method::POST, "/begin");
+        let begun = wait_out(&api, request).await.unwrap();
+        assert_eq!(begun["upload_id"], "u");
+        assert!(wait_out(&api, request).await.is_err());
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
 use crate::cli;
@@ -14,6 +14,8 @@ pub(crate) const HOUSE_FILE: &str = "house.json";
 
 /// How long an answer may be silent: completing an upload reads the whole film once more.
 const PATIENCE: Duration = Duration::from_secs(3600);
+/// A server that wants to be asked later is asked after so long, in seconds.
+const LONGEST_WAIT_S: u64 = 60;
 /// Hosts that are this machine.
 const LOOPBACK: [&str; 3] = ["//127.0.0.1", "//localhost", "//[::1]"];
 
@@ -21,6 +23,15 @@ const LOOPBACK: [&str; 3] = ["//127.0.0.1", "//localhost", "//[::1]"];
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Refused(String);
+
+/// The house cannot now, and took nothing: it is to be asked again.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Away {
+    message: String,
+    /// After how long.
+    pub(crate) wait: Duration,
+}
 
 /// A client of one control plane.
 #[derive(Clone)]
@@ -157,6 +168,7 @@ impl Api {
 
     async fn read(&self, response: Response) -> anyhow::Result<Value> {
         let status = response.status();
+        let wait = retry_after(&response);
         let body = response.bytes().await.context("the answer was cut off")?;
         if status.is_success() && body.is_empty() {
             return Ok(Value::Null);
@@ -173,8 +185,18 @@ impl Api {
         if status.is_client_error() {
             return Err(Refused(message).into());
         }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return Err(Away { message, wait }.into());
+        }
         bail!("{message}")
     }
+}
+
+/// When to come again (RFC 9110 §10.2.3), in seconds; a date is not waited for.
+fn retry_after(response: &Response) -> Duration {
+    let told = response.headers().get("retry-after");
+    let told = told.and_then(|told| told.to_str().ok()?.parse().ok());
+    Duration::from_secs(told.unwrap_or(1).clamp(1, LONGEST_WAIT_S))
 }
 
 /// Refuses what cannot be where a control plane is.
