@@ -93,7 +93,7 @@ impl Error {
     pub(crate) const fn is_away(&self) -> bool {
         matches!(
             self,
-            Self::Store(store::Error::Io { .. })
+            Self::Store(store::Error::Io { .. } | store::Error::Absent { .. })
                 | Self::Catalog(catalog::Error::Engine(_))
                 | Self::Database(_)
         )

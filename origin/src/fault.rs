@@ -1,8 +1,7 @@
 //! Why something cannot be served: what travels, and what only the log says.
 
-use std::error::Error;
-
 use contracts::reason::Reason;
+pub(crate) use store::with_causes;
 
 /// A reason, and the detail of it for the operator. The detail never holds a key.
 #[derive(Debug, Clone)]
@@ -59,17 +58,6 @@ impl From<tokio::task::JoinError> for Fault {
     fn from(stopped: tokio::task::JoinError) -> Self {
         Self::new(Reason::Internal, stopped.to_string())
     }
-}
-
-/// An error and all that caused it, in one line.
-pub(crate) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -83,7 +83,11 @@ pub struct Running {
 /// # Errors
 /// [`Error`], before anything was bound or after everything was let go again.
 pub async fn start(settings: Settings) -> Result<Running, Error> {
-    let store = store::open(&settings.store)?;
+    let store = store::find(&settings.store)?;
+    // One that only does not answer may come back, and until then health says so.
+    if let Err(absent @ store::Error::Absent { .. }) = store::look(&*store).await {
+        return Err(absent.into());
+    }
     start_over(store, settings).await
 }
 
@@ -98,7 +102,7 @@ pub async fn start_over(store: Arc<dyn Store>, settings: Settings) -> Result<Run
     let hop_secret = secret(settings.hop_secret.as_deref())?;
     let keys_secret = secret(settings.keys_secret.as_deref())?;
     let shelf = Shelf::new(
-        store,
+        Arc::clone(&store),
         Memory::new(settings.body_memory(), settings.pack_wait),
         settings.read_timeout,
         metrics.clone(),
@@ -135,6 +139,7 @@ pub async fn start_over(store: Arc<dyn Store>, settings: Settings) -> Result<Run
         trigger,
         tasks: vec![
             tokio::spawn(serve(listener, origin, limits, shutdown.clone())),
+            tokio::spawn(watch(store, health.clone(), shutdown.clone())),
             tokio::spawn(serve_internal(internal, registry, health, shutdown)),
         ],
         drain: settings.drain,
@@ -202,6 +207,14 @@ async fn serve(listener: TcpListener, origin: Arc<Origin>, limits: Limits, shutd
         http.serve_connection(stream, answer).into_owned()
     };
     listen::accept(listener, limits, connection, shutdown).await;
+}
+
+/// Has health say whether the store is there, also while nobody asks for anything.
+async fn watch(store: Arc<dyn Store>, health: Health, mut shutdown: Shutdown) {
+    tokio::select! {
+        () = store::watch(store, |why| health.degrade("store", why)) => {}
+        () = shutdown.requested() => {}
+    }
 }
 
 async fn serve_internal(

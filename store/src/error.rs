@@ -62,6 +62,14 @@ pub enum Error {
         /// The digest of the bytes.
         found: Digest,
     },
+    /// There is no store: no folder, no bucket. Nothing is known of any object then.
+    #[error("there is no store at {place}: {hint}")]
+    Absent {
+        /// Where it should be.
+        place: String,
+        /// What may be done.
+        hint: &'static str,
+    },
     /// The disk or bucket has no room left.
     #[error("{key}: no space left in the store")]
     Full {
@@ -79,4 +87,19 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+/// An error and all that caused it, each told once, in one line.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let told = cause.to_string();
+        if !text.contains(&told) {
+            text = format!("{text}: {told}");
+        }
+        source = cause.source();
+    }
+    text
 }

@@ -18,14 +18,16 @@ pub mod digest;
 mod error;
 pub mod key;
 pub mod layout;
+mod look;
 pub mod objects;
 mod open;
 
 pub use digest::Digest;
-pub use error::Error;
+pub use error::{Error, with_causes};
 pub use key::Key;
+pub use look::{look, watch};
 pub use objects::{
     Part, Store, Writer, Written,
     direct::{Arrived, Direct},
 };
-pub use open::{check_address, inspect, open};
+pub use open::{check_address, find, inspect, open};

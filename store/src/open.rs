@@ -23,6 +23,18 @@ pub fn open(url: &str) -> Result<Arc<dyn Store>, Error> {
     }
 }
 
+/// As [`open`], for who only reads: makes nothing. Whether the store is there tells [`look`](crate::look).
+///
+/// # Errors
+/// As [`open`].
+pub fn find(url: &str) -> Result<Arc<dyn Store>, Error> {
+    match Place::parse(url)? {
+        Place::Directory(path) => Ok(Arc::new(Directory::at(path))),
+        #[cfg(feature = "s3")]
+        Place::Bucket(_) => open(url),
+    }
+}
+
 /// Says what is wrong with a store's address, and opens nothing.
 ///
 /// # Errors

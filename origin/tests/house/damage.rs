@@ -1,5 +1,7 @@
 //! A damaged store is told and counted, never served.
 
+use std::time::Duration;
+
 use contracts::{asset::Privacy, id::Generation};
 use store::{Key, layout};
 
@@ -131,6 +133,54 @@ async fn a_missing_mezzanine_is_502() {
     let house = House::start().await;
     house.store.delete(&mezzanine()).await.unwrap();
     assert_corrupt(&house, "/v/film_1/90p/segment_1.ts").await;
+}
+
+#[tokio::test]
+async fn a_store_that_went_away_is_502_until_it_is_back() {
+    let house = House::with(|config| config.asset_ttl = config::Span::millis(100)).await;
+    let (root, away) = (
+        house.folder.path().join("store"),
+        house.folder.path().join("away"),
+    );
+    std::fs::rename(&root, &away).unwrap();
+    let response = house.get("/v/unread/master.m3u8").await;
+    assert_eq!(header(&response, "cache-control"), "no-store");
+    assert_problem(response, 502, "unreachable").await;
+    health_says(&house, |told| {
+        told.contains("degraded: store: there is no store at")
+    })
+    .await;
+    std::fs::rename(&away, &root).unwrap();
+    assert_problem(house.get("/v/absent/master.m3u8").await, 404, "not_found").await;
+    health_says(&house, |told| told == "ok\n").await;
+}
+
+/// Waits until it does; the time limit is the test runner's.
+async fn health_says(house: &House, wanted: impl Fn(&str) -> bool) {
+    let health = format!("http://{}/healthz", house.origin.internal);
+    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    loop {
+        looks.tick().await;
+        let answer = house.client.get(&health).send().await.unwrap();
+        if wanted(&answer.text().await.unwrap()) {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_origin_makes_no_store_and_does_not_start_without_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = origin::config::Config {
+        listen: "127.0.0.1:0".to_owned(),
+        internal: "127.0.0.1:0".to_owned(),
+        store: format!("file://{}", folder.path().join("typo").display()),
+        ..Default::default()
+    };
+    let refused = origin::start(config.check().unwrap()).await.unwrap_err();
+    let told = store::with_causes(&refused);
+    assert!(told.contains("`store`") && told.contains("typo"), "{told}");
+    assert!(!folder.path().join("typo").exists());
 }
 
 #[tokio::test]

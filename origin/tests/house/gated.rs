@@ -57,6 +57,10 @@ impl Gated {
 
 #[async_trait]
 impl Store for Gated {
+    async fn ping(&self) -> Result<(), Error> {
+        self.store.ping().await
+    }
+
     async fn read(&self, key: &Key) -> Result<Option<Bytes>, Error> {
         self.pass(key).await;
         self.store.read(key).await

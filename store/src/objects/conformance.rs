@@ -30,6 +30,7 @@ pub async fn all(port: &dyn Store) {
 }
 
 async fn absent_is_not_an_error(port: &dyn Store) {
+    port.ping().await.unwrap();
     let absent = key("conformance/absent/object");
     assert_eq!(port.read(&absent).await.unwrap(), None);
     assert_eq!(port.read_range(&absent, 0..1).await.unwrap(), None);

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -28,6 +28,8 @@ use crate::{Digest, Error, Key};
 pub struct Directory {
     root: Arc<Path>,
     buffers: Arc<Buffers>,
+    /// Whether the folder for temporary files was there once, which a file system that went away takes with it.
+    marked: Arc<AtomicBool>,
 }
 
 impl Directory {
@@ -44,9 +46,40 @@ impl Directory {
             source,
         })?;
         sweep(&temporary);
-        Ok(Self {
+        Ok(Self::at(root))
+    }
+
+    /// The store in `root`, of which nothing is made.
+    pub(crate) fn at(root: &Path) -> Self {
+        let marked = root.join(TEMPORARY).is_dir();
+        Self {
             root: root.into(),
             buffers: Arc::default(),
+            marked: Arc::new(marked.into()),
+        }
+    }
+
+    /// Asked where an object is absent, lest all are taken for absent where the store is.
+    fn there(&self) -> Result<(), Error> {
+        let is_folder = |path: &Path| match fs::metadata(path) {
+            Ok(found) => Ok(found.is_dir()),
+            Err(error) if is_absent(&error) => Ok(false),
+            Err(source) => Err(Error::Io {
+                subject: path.display().to_string(),
+                action: "looking for the store",
+                source,
+            }),
+        };
+        if is_folder(&self.root.join(TEMPORARY))? {
+            self.marked.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
+        if !self.marked.load(Ordering::Relaxed) && is_folder(&self.root)? {
+            return Ok(());
+        }
+        Err(Error::Absent {
+            place: self.root.display().to_string(),
+            hint: "see that `store` names its folder, and that this is mounted",
         })
     }
 
@@ -84,10 +117,22 @@ impl Directory {
 
 #[async_trait]
 impl Store for Directory {
+    async fn ping(&self) -> Result<(), Error> {
+        let this = self.clone();
+        let asked = tokio::task::spawn_blocking(move || this.there()).await;
+        asked.unwrap_or_else(|stopped| {
+            Err(Error::Io {
+                subject: self.root.display().to_string(),
+                action: "looking for the store",
+                source: io::Error::other(stopped),
+            })
+        })
+    }
+
     async fn read(&self, key: &Key) -> Result<Option<Bytes>, Error> {
         self.blocking(key, "reading", |this, key| {
             let Some((file, size)) = open_object(&this.path(key), key)? else {
-                return Ok(None);
+                return this.there().map(|()| None);
             };
             this.read_exact(&file, key, 0..size).map(Some)
         })
@@ -97,7 +142,7 @@ impl Store for Directory {
     async fn read_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Bytes>, Error> {
         self.blocking(key, "reading", |this, key| {
             let Some((file, size)) = open_object(&this.path(key), key)? else {
-                return Ok(None);
+                return this.there().map(|()| None);
             };
             if range.end > size {
                 return Err(Error::Corrupt {
@@ -116,7 +161,7 @@ impl Store for Directory {
             match fs::metadata(this.path(key)) {
                 Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
                 Ok(_) => Ok(None),
-                Err(error) if is_absent(&error) => Ok(None),
+                Err(error) if is_absent(&error) => this.there().map(|()| None),
                 Err(error) => Err(failed(key, "asking the size")(error)),
             }
         })
@@ -138,6 +183,8 @@ impl Store for Directory {
     async fn put_file(&self, key: &Key, local: &Path) -> Result<(), Error> {
         let local = local.to_owned();
         self.blocking(key, "storing a file", move |this, key| {
+            // Renaming makes the folders above.
+            this.there()?;
             let fail = failed(key, "storing a file");
             let mut source = File::open(&local).map_err(fail)?;
             source.sync_all().map_err(failed(key, "storing a file"))?;
@@ -218,7 +265,7 @@ impl Store for Directory {
             match fetched {
                 Ok(()) => Ok(true),
                 // Absent may also be the folder of `local`.
-                Err(error) if is_absent(&error) && !stored.exists() => Ok(false),
+                Err(error) if is_absent(&error) && !stored.exists() => this.there().map(|()| false),
                 Err(error) => Err(failed(key, "fetching")(error)),
             }
         })
@@ -230,7 +277,7 @@ impl Store for Directory {
             let path = this.path(key);
             match fs::remove_file(&path) {
                 Ok(()) => flush_folder(&path).map_err(failed(key, "deleting")),
-                Err(error) if is_absent(&error) => Ok(()),
+                Err(error) if is_absent(&error) => this.there(),
                 Err(error) => Err(failed(key, "deleting")(error)),
             }
         })
@@ -243,7 +290,7 @@ impl Store for Directory {
             match fs::remove_dir_all(&path) {
                 Ok(()) => flush_folder(&path).map_err(failed(prefix, "deleting")),
                 // The prefix may also be an object, which has nothing below it.
-                Err(error) if is_absent(&error) => Ok(()),
+                Err(error) if is_absent(&error) => this.there(),
                 Err(error) => Err(failed(prefix, "deleting")(error)),
             }
         })
@@ -509,6 +556,51 @@ mod tests {
         conformance::all(&Directory::open(folder.path()).unwrap()).await;
         let left = fs::read_dir(folder.path().join(TEMPORARY)).unwrap().count();
         assert_eq!(left, 0, "every writer cleaned up");
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_went_away_is_an_absent_store_and_not_absent_objects() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, away) = (folder.path().join("store"), folder.path().join("away"));
+        let [absent, mounted] = [Directory::at(&root), Directory::at(folder.path())];
+        assert!(matches!(absent.ping().await, Err(Error::Absent { .. })));
+        assert!(!root.exists(), "who only reads makes nothing");
+        mounted.ping().await.unwrap();
+
+        let store = Directory::open(&root).unwrap();
+        let reader = Directory::at(&root);
+        store.put(&key("a/b"), Bytes::new()).await.unwrap();
+        assert_eq!(reader.read(&key("a/c")).await.unwrap(), None);
+        fs::rename(&root, &away).unwrap();
+        // What is under a mount point when nothing is mounted there.
+        for left in [false, true] {
+            if left {
+                fs::create_dir(&root).unwrap();
+            }
+            let local = folder.path().join("local");
+            fs::write(&local, b"x").unwrap();
+            let answers = [
+                reader.ping().await,
+                reader.read(&key("a/b")).await.map(drop),
+                reader.read_range(&key("a/b"), 0..0).await.map(drop),
+                reader.size(&key("a/b")).await.map(drop),
+                store
+                    .fetch(&key("a/b"), &folder.path().join("x"))
+                    .await
+                    .map(drop),
+                store.put_file(&key("a/c"), &local).await,
+                store.delete(&key("a/b")).await,
+                store.delete_prefix(&key("a")).await,
+            ];
+            for answer in answers {
+                assert!(matches!(answer, Err(Error::Absent { .. })), "{answer:?}");
+            }
+            assert!(store.put(&key("a/c"), Bytes::new()).await.is_err());
+        }
+        fs::remove_dir(&root).unwrap();
+        fs::rename(&away, &root).unwrap();
+        reader.ping().await.unwrap();
+        assert!(reader.read(&key("a/b")).await.unwrap().is_some());
     }
 
     #[tokio::test]

@@ -27,9 +27,17 @@ pub const READ_LIMIT: u64 = 64 * 1024 * 1024;
 ///   writers wins.
 /// - **Durable**: when a write has returned, the object outlives a power cut.
 /// - **Read your write**: a read that starts after a write has returned sees it, in any process.
-/// - Absent is `None` or `false`, not an error.
+/// - An object that is absent is `None` or `false`, not an error; a store that is absent is [`Error::Absent`], or in
+///   a bucket [`Error::Io`].
 #[async_trait]
 pub trait Store: Send + Sync {
+    /// Asks whether the store is there; cheap enough for every few seconds. May take as long as whatever holds it is
+    /// silent: see [`look`](crate::look).
+    ///
+    /// # Errors
+    /// [`Error::Absent`], [`Error::Io`].
+    async fn ping(&self) -> Result<(), Error>;
+
     /// Reads a whole object.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use axum::{
     http::HeaderMap,
 };
 use bytes::Bytes;
-use catalog::{keys::Keys, videos::NewVideo};
+use catalog::{Catalog, keys::Keys, videos::NewVideo};
 use contracts::{
     asset::Privacy,
     id::{UploadId, VideoId},
@@ -22,7 +22,6 @@ use contracts::{
 use futures_util::future::BoxFuture;
 use prometheus::Registry;
 use runtime::{clock::Fixed, operator::Operator, problem::Named};
-use sea_orm::DatabaseConnection;
 use store::{Digest, Key, Part, Writer, Written, layout};
 use tempfile::TempDir;
 use tokio::sync::Barrier;
@@ -62,6 +61,9 @@ struct OddWriter(Box<dyn Writer>, Arc<Hook>);
 
 #[async_trait]
 impl Store for Odd {
+    async fn ping(&self) -> Result<(), store::Error> {
+        self.inner.ping().await
+    }
     async fn read(&self, key: &Key) -> Result<Option<Bytes>, store::Error> {
         if key.as_str().starts_with("subtitles/") {
             (self.read)().await?;
@@ -117,7 +119,7 @@ impl Writer for OddWriter {
 /// One upload of one chunk, and another process's hands on the same database and store.
 struct House {
     _folder: TempDir,
-    db: DatabaseConnection,
+    catalog: Catalog,
     uploads: Arc<Sql>,
     streams: streams::sql::Sql,
     quotas: quota::sql::Sql,
@@ -182,7 +184,7 @@ impl House {
             keys: Arc::clone(&catalog.keys),
             replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
             channels: Arc::clone(&catalog.channels),
-            db: catalog.connection().clone(),
+            catalog: catalog.clone(),
             queue: Arc::new(jobs::sql::Sql::new(catalog.connection().clone())),
             texts: Arc::new(texts::sql::Sql::new(
                 catalog,

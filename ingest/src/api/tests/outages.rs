@@ -20,7 +20,7 @@ async fn while_the_store_is_away_a_chunk_is_wanted_once_more_and_counts_then() {
 async fn while_the_catalogue_is_away_everything_is_wanted_once_more() {
     let house = House::new().await;
     let app = house.app(house.store());
-    house.db.close_by_ref().await.unwrap();
+    house.catalog.connection().close_by_ref().await.unwrap();
     wants_it_again(&sent(&app).await);
     let (id, any) = (Named("u".to_owned()), Caller::Any);
     let shown = life::show(With(Arc::clone(&app)), any, id).await;

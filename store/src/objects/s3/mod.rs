@@ -26,6 +26,7 @@ use crate::{Digest, Error, Key};
 mod address;
 mod credentials;
 mod direct;
+mod ping;
 mod sending;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ pub struct S3 {
 
 /// What all copies of a store share.
 struct Bucket {
+    name: String,
     objects: AmazonS3,
     direct: Clients,
     prefix: Option<Key>,
@@ -73,6 +75,7 @@ impl S3 {
         let http = runtime::http::client().build();
         Ok(Self {
             bucket: Arc::new(Bucket {
+                name: address.bucket.clone(),
                 objects: build(here().with_checksum_algorithm(Checksum::SHA256))?,
                 direct: Clients {
                     here: build(here())?,
@@ -182,6 +185,10 @@ impl Bucket {
 
 #[async_trait]
 impl Store for S3 {
+    async fn ping(&self) -> Result<(), Error> {
+        ping::ping(&self.bucket).await
+    }
+
     async fn read(&self, key: &Key) -> Result<Option<Bytes>, Error> {
         let bucket = &self.bucket;
         let found = bucket.get(key, None).await;

@@ -50,6 +50,28 @@ async fn a_bucket_keeps_the_promises_of_a_store() {
 }
 
 #[tokio::test]
+async fn a_bucket_that_is_not_there_is_told_apart_from_a_server_that_is_not() {
+    let server = Server::start();
+    let there = crate::open(&server.store()).unwrap();
+    there.ping().await.unwrap();
+    let absent = server.store_in("no-such-bucket", &server.key());
+    let absent = crate::open(&absent).unwrap().ping().await;
+    assert!(matches!(absent, Err(Error::Absent { .. })), "{absent:?}");
+    let wrong = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&wrong, format!("{KEY_ID} another-s3cret")).unwrap();
+    let wrong = server.store_in(&server.bucket(), wrong.path());
+    let refused = crate::open(&wrong).unwrap().ping().await.unwrap_err();
+    assert!(matches!(refused, Error::Io { .. }), "{refused:?}");
+    let silent = crate::open(&server.store()).unwrap();
+    drop(server);
+    let silent = silent.ping().await.unwrap_err();
+    assert!(matches!(silent, Error::Io { .. }), "{silent:?}");
+    let told = chain(&silent);
+    assert!(told.contains("refused") && !told.contains(SECRET), "{told}");
+    assert!(!chain(&refused).contains("another-s3cret"));
+}
+
+#[tokio::test]
 async fn a_long_object_goes_in_parts_and_is_whole_or_not_there() {
     let server = Server::start();
     let store = crate::open(&server.store()).unwrap();
