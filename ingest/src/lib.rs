@@ -35,6 +35,7 @@ mod start;
 pub mod texts;
 mod tus;
 pub mod upload;
+mod vitals;
 
 pub use config::{Config, Settings};
 pub use error::Error;

@@ -46,6 +46,7 @@ use crate::{
     texts::{self, Publishing},
     tus::{self, Places},
     upload::{self, Uploads, abandon::Sweep, quota::Quotas, streams::Streams, turn::Turns},
+    vitals::Vitals,
 };
 
 /// An ingest that listens and works. Dropping it stops it at once.
@@ -73,6 +74,10 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         settings.control.as_deref(),
     )?;
     let store = store::open(&settings.store)?;
+    // One that only does not answer may come back, and until then health says so.
+    if let Err(absent @ store::Error::Absent { .. }) = store::look(&*store).await {
+        return Err(absent.into());
+    }
     let catalog = catalog::open(&settings.catalog, Arc::clone(&clock)).await?;
     catalog.migrate::<Migrations>().await?;
     std::fs::create_dir_all(&settings.work).map_err(|source| file(&settings.work, source))?;
@@ -103,13 +108,8 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let retirer = parts.retirer(settings.keep_replaced);
     let clock = Arc::clone(&parts.clock);
     tasks.spawn(sweep_rooms(settings.work, clock, shutdown.clone()));
-    tasks.spawn(parts.pulse(
-        own,
-        settings.patience.lease,
-        retirer,
-        health.clone(),
-        shutdown.clone(),
-    ));
+    tasks.spawn(parts.vitals(health.clone()).watch(shutdown.clone()));
+    tasks.spawn(parts.pulse(own, settings.patience.lease, retirer, shutdown.clone()));
     tasks.spawn(async move {
         if let Err(error) = internal::serve(inner, registry, health, shutdown).await {
             tracing::error!(%error, "the internal listener failed");
@@ -294,14 +294,22 @@ impl Parts {
         }
     }
 
+    fn vitals(&self, health: Health) -> Vitals {
+        Vitals {
+            catalog: self.catalog.clone(),
+            store: Arc::clone(&self.store),
+            queue: Arc::clone(&self.queue),
+            health,
+        }
+    }
+
     /// Looks after what nobody asks for: the queue's length, uploads that nobody finishes, films that
-    /// were deleted or replaced, and whether the catalogue answers.
+    /// were deleted or replaced.
     async fn pulse(
         self,
         own: (String, u32),
         lease: Duration,
         retirer: Retirer,
-        health: Health,
         mut shutdown: Shutdown,
     ) {
         let sweep = self.sweep();
@@ -335,10 +343,6 @@ impl Parts {
             }
             if let Err(error) = retirer.run(self.clock.now()).await {
                 tracing::warn!(%error, "cannot look for what was replaced");
-            }
-            match self.catalog.ping().await {
-                Ok(()) => health.recover(),
-                Err(error) => health.ail(format!("the catalogue does not answer: {error}")),
             }
         }
     }

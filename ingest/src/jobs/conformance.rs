@@ -107,8 +107,11 @@ async fn what_is_given_back_waits_until_it_is_due(port: &Timed<'_>) {
     assert!(back(port, &job, Setback::Outage, at(400), "no disk").await);
     let reason = port.reason(&job.video, job.step).await.unwrap();
     assert_eq!(reason.as_deref(), Some("no disk"));
+    let held = port.held_up().await.unwrap().unwrap();
+    assert_eq!((held.jobs, held.reason.as_str()), (1, "no disk"));
     assert_eq!(port.take(at(399), LEASE).await.unwrap(), None);
     let again = port.take(at(400), LEASE).await.unwrap().unwrap();
+    assert_eq!(port.held_up().await.unwrap(), None, "it is worked on");
     let setbacks = |job: &Job| (job.attempt, job.failures, job.outages, job.cuts);
     assert_eq!(setbacks(&again), (2, 0, 1, 0));
     assert!(port.release(&again, at(401)).await.unwrap());

@@ -90,6 +90,15 @@ impl NewJob {
     }
 }
 
+/// Jobs that wait for what others look after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldUp {
+    /// How many.
+    pub jobs: u64,
+    /// What failed one of them.
+    pub reason: String,
+}
+
 /// Work that was taken, and the proof of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
@@ -260,6 +269,12 @@ pub trait Queue: Send + Sync {
     /// # Errors
     /// [`Error::Database`].
     async fn is_open(&self, video: &VideoId) -> Result<bool, Error>;
+
+    /// Which jobs wait because what ingest stands on failed them; `None` when none does.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn held_up(&self) -> Result<Option<HeldUp>, Error>;
 
     /// Counts the jobs that are not done by state.
     ///

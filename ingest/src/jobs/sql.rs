@@ -11,7 +11,7 @@ use contracts::{id::VideoId, time::UnixSeconds};
 use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, TransactionTrait, Value};
 use store::Key;
 
-use super::{Counts, Job, NewJob, Queue, Setback, Step};
+use super::{Counts, HeldUp, Job, NewJob, Queue, Setback, Step};
 use crate::{
     Error,
     schema::{integer, natural, now, on_server, statement},
@@ -360,6 +360,20 @@ impl Queue for Sql {
             .query_one_raw(statement(sql, values))
             .await?
             .is_some())
+    }
+
+    async fn held_up(&self) -> Result<Option<HeldUp>, Error> {
+        let sql = "SELECT reason, COUNT(*) OVER () AS many FROM ingest_jobs \
+                   WHERE state = 'queued' AND outages > 0 ORDER BY due_unix_s DESC LIMIT 1";
+        let row = self.db.query_one_raw(statement(sql, vec![])).await?;
+        let held = row.map(|row| -> Result<_, Error> {
+            let reason: Option<String> = row.try_get("", "reason")?;
+            Ok(HeldUp {
+                jobs: natural(row.try_get("", "many")?),
+                reason: reason.unwrap_or_default(),
+            })
+        });
+        held.transpose()
     }
 
     async fn counts(&self) -> Result<Counts, Error> {

@@ -211,7 +211,7 @@ impl Worker {
             false => (Setback::Failure, job.failures),
         };
         let Some(delay) = self.patience.delay(why, before) else {
-            tracing::error!(video.id = %job.video, %error, "giving {} up", job.video);
+            tracing::error!(video.id = %job.video, error = error as &dyn std::error::Error, "giving {} up", job.video);
             let told = match error {
                 Error::Strained { told, .. } => told,
                 _ => INTERNAL,
@@ -220,9 +220,9 @@ impl Worker {
         };
         self.metrics.ended("retried");
         let delay_s = delay.as_secs();
-        tracing::warn!(video.id = %job.video, %error, delay_s, "{} will be tried again", job.video);
+        tracing::warn!(video.id = %job.video, error = error as &dyn std::error::Error, delay_s, "{} will be tried again", job.video);
         self.queue
-            .give_back(job, why, delay, &error.to_string())
+            .give_back(job, why, delay, &store::with_causes(error))
             .await?;
         Ok(())
     }
