@@ -80,7 +80,8 @@ const START: Duration = Duration::from_secs(15 * 60);
 /// How many seconds one second of film may take: several rungs of a large picture on few cores.
 const SLOWEST: u32 = 30;
 const SOUND_BITS: u64 = 256_000;
-const HEADERS_BYTES: u64 = 64 << 20;
+/// What a file has beside its pictures and sounds, at most.
+pub(super) const HEADERS_BYTES: u64 = 64 << 20;
 
 #[cfg(test)]
 mod tests {

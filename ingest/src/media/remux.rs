@@ -10,7 +10,7 @@ use contracts::{
 use super::{
     blame::settle,
     child::{self, Limits, Task},
-    length::Bound,
+    length::{Bound, HEADERS_BYTES},
     probe::{self, Facts},
     rate::Rate,
     transcode::{self, BARE, FRAGMENTED, Fault, Mezzanine, words},
@@ -54,7 +54,7 @@ impl Remux<'_> {
             .collect()
     }
 
-    /// Makes them; none is larger than its source may be.
+    /// Makes them; each has what its source has of it, and other headers.
     ///
     /// # Errors
     /// [`Fault`] says whether the film or the machine is at fault.
@@ -63,6 +63,11 @@ impl Remux<'_> {
     /// Dropping the future kills the child; what it wrote is left in the folder.
     pub async fn run(&self, ffmpeg: &Path, limits: Limits) -> Result<(), Fault> {
         let arguments = self.arguments();
+        let source = tokio::fs::metadata(self.source).await?;
+        let limits = Limits {
+            file_bytes: source.len().saturating_add(HEADERS_BYTES),
+            ..limits
+        };
         let task = Task {
             program: ffmpeg,
             arguments: &arguments,
@@ -93,5 +98,47 @@ impl Remux<'_> {
             list.push(mezzanine.file.into());
         }
         list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{process::Command, time::Duration};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_other_files_may_have_is_no_bound_for_a_source_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, room) = (folder.path().join("source"), folder.path().join("room"));
+        std::fs::create_dir(&room).unwrap();
+        let made = Command::new("ffmpeg")
+            .args("-v error -f lavfi -i testsrc2=s=320x240:r=25:d=4 -c:v libx264".split(' '))
+            .args("-preset ultrafast -pix_fmt yuv420p -f mp4".split(' '))
+            .arg(&source)
+            .status();
+        assert!(made.unwrap().success());
+        let limits = Limits {
+            time: Duration::from_secs(600),
+            memory_bytes: 4 << 30,
+            file_bytes: 16 << 10,
+        };
+        let has = std::fs::metadata(&source).unwrap().len();
+        assert!(has > 4 * limits.file_bytes, "{has}");
+        let mut facts = Facts::plain(320, 240, Rate::new(25, 1).unwrap());
+        facts.announced = Some(Duration::from_secs(4));
+        let remux = Remux {
+            source: &source,
+            facts: &facts,
+            rate: facts.picture.rate,
+            bound: Bound::of(&facts, Duration::from_secs(3600)).unwrap(),
+            folder: &room,
+        };
+        remux.run(Path::new("ffmpeg"), limits).await.unwrap();
+        let [picture] = &remux.mezzanines()[..] else {
+            panic!("it has no sound");
+        };
+        let made = std::fs::metadata(&picture.file).unwrap().len();
+        assert!(made > has / 2, "{made} of {has}");
     }
 }
