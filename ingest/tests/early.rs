@@ -288,6 +288,39 @@ async fn a_film_that_is_deleted_while_its_ladder_is_made_leaves_nothing() {
     }
 }
 
+/// Cut as telephones and editors do who do not encode anew: it is shown from within its first group on.
+fn trimmed() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole.mp4");
+    std::fs::write(&whole, source(40, "-g 50")).unwrap();
+    let arguments = format!("-ss 0.52 -i {} -c copy", whole.display());
+    film(&arguments, "a.mp4")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_whose_source_cannot_be_packed_is_made_all_the_same() {
+    let house = House::new().await;
+    let asset = house.publish(&trimmed()).await;
+    assert_eq!(names(&asset), "144p 240p audio-und");
+    assert_eq!(asset.generation.0, 1, "at once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_is_made_whatever_becomes_of_showing_it_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("ffmpeg");
+    for fault in ["kill -9 $$", "echo 'No space left on device' >&2; exit 1"] {
+        let script =
+            format!("#!/bin/sh\ncase \"$*\" in *'-c copy'*) {fault};; esac\nexec ffmpeg \"$@\"\n");
+        write_program(&program, &script);
+        let house = House::with(|config| config.ffmpeg = program.display().to_string());
+        let house = house.await;
+        let asset = house.publish(&source(40, "")).await;
+        assert_eq!(names(&asset), "144p 240p audio-und", "{fault}");
+        assert_eq!(asset.generation.0, 1, "{fault}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_players_could_not_go_on_with_is_not_shown_before_it_is_made() {
     let house = House::new().await;

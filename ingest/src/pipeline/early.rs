@@ -6,7 +6,7 @@
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
-    path::Path,
+    path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
 };
@@ -103,31 +103,28 @@ impl Pipeline {
         video: &Video,
         room: &Room,
     ) -> Result<Option<Asset>, Failure> {
-        let film = match self.source_as_it_is(plan, room).await {
-            Ok(Ok(film)) => film,
-            Ok(Err(Unfit(why))) => {
-                tracing::info!(video.id = %job.video, "{} is not shown before it is made: {why}", job.video);
-                return Ok(None);
+        let why = match self.source_as_it_is(plan, room).await {
+            Ok(Ok((film, poster))) => {
+                self.keep(&film, job).await?;
+                self.keep_poster(&poster, job).await?;
+                return Ok(Some(film.into_asset(job, video, None)));
             }
-            // What is wrong with it is told when it is made.
-            Err(Failure::Refused(refusal)) => {
-                tracing::info!(video.id = %job.video, %refusal, "{} is not shown before it is made", job.video);
-                return Ok(None);
-            }
-            Err(failure) => return Err(failure),
+            Ok(Err(unfit)) => unfit.to_string(),
+            // What is wrong with it, or here, is told when it is made: this need not be.
+            Err(failure) => failure.to_string(),
         };
-        let poster = self.poster(&film, room).await?;
-        self.keep(&film, job).await?;
-        self.keep_poster(&poster, job).await?;
-        Ok(Some(film.into_asset(job, video, None)))
+        tracing::info!(video.id = %job.video, "{} is not shown before it is made: {why}", job.video);
+        room.clear()?;
+        Ok(None)
     }
 
-    /// Puts the source's own picture and sounds into mezzanines, and looks at each.
+    /// Puts the source's own picture and sounds into mezzanines, looks at each, and makes the poster. All of it
+    /// in the room: nothing here fails that a film cannot be made without.
     async fn source_as_it_is(
         &self,
         plan: &Plan,
         room: &Room,
-    ) -> Result<Result<Film, Unfit>, Failure> {
+    ) -> Result<Result<(Film, PathBuf), Unfit>, Failure> {
         let (facts, ladder) = (&plan.facts, &plan.ladder);
         if let Err(unfit) = early::is_worth_a_look(facts, ladder) {
             return Ok(Err(unfit));
@@ -164,7 +161,8 @@ impl Pipeline {
         }
         let film = Film::of(finished, plan)?;
         bound.check(film.length)?;
-        Ok(Ok(film))
+        let poster = self.poster(&film, room).await?;
+        Ok(Ok((film, poster)))
     }
 
     /// Fetches what is shown of a film already.

@@ -43,6 +43,12 @@ impl Room {
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
+
+    /// Removes what encoders made.
+    pub(super) fn clear(&self) -> Result<(), Error> {
+        fs::remove_dir_all(&self.folder).map_err(file(&self.path))?;
+        fs::create_dir(&self.folder).map_err(file(&self.path))
+    }
 }
 
 impl Drop for Room {
