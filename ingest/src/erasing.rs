@@ -1,4 +1,4 @@
-//! Removing the media of films that were deleted.
+//! Removing the media of films that were deleted, or that failed after they could be watched.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use store::layout;
 
 use crate::{Error, jobs::Queue, texts::Publishing, upload::Uploads};
 
-/// Erases deleted films.
+/// Erases deleted films, and takes back those that failed after they were shown.
 pub(crate) struct Eraser {
     pub(crate) videos: Arc<dyn Videos>,
     pub(crate) publishing: Publishing,
@@ -23,8 +23,13 @@ pub(crate) struct Eraser {
 }
 
 impl Eraser {
-    /// Erases some films; the next time goes on.
+    /// Erases some films, and takes some back; the next time goes on.
     pub(crate) async fn run(&self, now: UnixSeconds) -> Result<(), Error> {
+        for film in self.videos.unfit(AT_ONCE).await? {
+            if let Err(error) = self.take_back(&film, now).await {
+                tracing::warn!(video.id = %film.id, %error, "cannot take {} back, which failed; trying again", film.id);
+            }
+        }
         for film in self.videos.deleted(AT_ONCE).await? {
             if let Err(error) = self.erase(&film, now).await {
                 tracing::warn!(video.id = %film.id, %error, "cannot remove the media of {}; trying again", film.id);
@@ -45,17 +50,38 @@ impl Eraser {
             let store = &self.publishing.store;
             store.delete_prefix(&layout::upload(&upload)).await?;
         }
+        if self.is_settled(film, now).await? {
+            self.purge(&film.id, now).await?;
+            self.queue.forget(&film.id).await?;
+            self.videos.erased(&film.id).await?;
+            tracing::info!(video.id = %film.id, "nothing is left of {}", film.id);
+        }
+        Ok(())
+    }
+
+    /// Removes what could be watched of a film that failed, and has caches forget it. So does whoever gave it up,
+    /// unless they died or the store was away: it is done again, and last when nobody can have read it any more.
+    async fn take_back(&self, film: &Video, now: UnixSeconds) -> Result<(), Error> {
+        self.publishing.forget(&film.id).await?;
+        if self.is_settled(film, now).await? {
+            self.purge(&film.id, now).await?;
+            self.videos.taken_back(&film.id).await?;
+            tracing::info!(video.id = %film.id, "{}, which failed, is shown no more", film.id);
+        }
+        Ok(())
+    }
+
+    /// Whether all is over that went on when the film came to its end: it is read no more, and nobody works on it.
+    async fn is_settled(&self, film: &Video, now: UnixSeconds) -> Result<bool, Error> {
         let given_up = self.queue.given_up(&film.id).await?;
         let late = self.notice + Duration::from_secs(SETTLED_S);
-        if now < film.updated.plus(SETTLED_S) || given_up.is_some_and(|ago| ago < late) {
-            return Ok(());
-        }
+        Ok(now >= film.updated.plus(SETTLED_S) && given_up.is_none_or(|ago| ago >= late))
+    }
+
+    async fn purge(&self, film: &VideoId, now: UnixSeconds) -> Result<(), Error> {
         if self.feed.extent().await?.is_some() {
-            self.feed.append(&[purge(&film.id)?], now).await?;
+            self.feed.append(&[purge(film)?], now).await?;
         }
-        self.queue.forget(&film.id).await?;
-        self.videos.erased(&film.id).await?;
-        tracing::info!(video.id = %film.id, "nothing is left of {}", film.id);
         Ok(())
     }
 }
@@ -81,7 +107,7 @@ pub(crate) const SETTLED_S: u64 = 60;
 #[cfg(test)]
 mod tests {
     use catalog::Catalog;
-    use catalog::videos::{Event, NewVideo};
+    use catalog::videos::{self, Event, NewVideo};
     use contracts::asset::Privacy;
     use contracts::id::{FeedId, UploadId, UserId};
     use runtime::clock::{Clock as _, Fixed};
@@ -98,27 +124,13 @@ mod tests {
 
     #[tokio::test]
     async fn of_a_deleted_film_nothing_is_left_and_caches_are_told_once_nobody_can_read_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let address =
-            |scheme: &str, name: &str| format!("{scheme}://{}", folder.path().join(name).display());
-        let clock = Arc::new(Fixed::at(UnixSeconds(1000)));
-        let catalog = catalog::open(&address("sqlite", "catalog.db"), Arc::clone(&clock) as _)
-            .await
-            .unwrap();
-        catalog.migrate::<Migrations>().await.unwrap();
-        let hand = ByHand::of(catalog.connection()).await;
-        let advance = async |seconds| {
-            clock.advance(seconds);
-            hand.set(clock.now().0).await;
-        };
-        advance(0).await;
-        let feed = FeedId::parse("f1").unwrap();
-        catalog.feed.begin(&feed, clock.now()).await.unwrap();
-        let store = store::open(&address("file", "store")).unwrap();
-        let eraser = eraser(&catalog, &store, &clock);
+        let house = House::new().await;
+        let (catalog, store) = (&house.catalog, &house.store);
+        let (eraser, clock) = (&house.eraser, &house.clock);
+        let advance = |seconds| house.advance(seconds);
         let [gone, kept] = ["gone", "kept"].map(|id| VideoId::parse(id).unwrap());
         for id in [&gone, &kept] {
-            make(&catalog, &store, id).await;
+            make(catalog, store, id).await;
         }
         catalog.videos.advance(&gone, Event::Deleted).await.unwrap();
         let uploads = Arc::clone(&eraser.uploads);
@@ -132,10 +144,7 @@ mod tests {
             }
             count
         };
-        let orders = async || {
-            let page = catalog.feed.after(0, clock.now()).await.unwrap();
-            page.entries.len()
-        };
+        let orders = || house.orders();
         eraser.run(clock.now()).await.unwrap();
         assert_eq!(
             (there(&gone).await, there(&kept).await),
@@ -177,6 +186,96 @@ mod tests {
             assert_eq!(there(&kept).await, 0);
         }
         assert_eq!(orders().await, 2);
+    }
+
+    #[tokio::test]
+    async fn a_film_that_failed_after_it_was_shown_is_taken_back_also_when_who_gave_it_up_died() {
+        let house = House::new().await;
+        let (eraser, clock, store) = (&house.eraser, &house.clock, &house.store);
+        let film = VideoId::parse("film").unwrap();
+        make(&house.catalog, store, &film).await;
+        let original = layout::original(&film, "mp4").unwrap();
+        let job = NewJob::first(film.clone(), original.clone(), String::new());
+        eraser.queue.add(&job).await.unwrap();
+        let held = eraser.queue.take(Duration::from_secs(60)).await;
+        let held = held.unwrap().unwrap();
+        for event in [Event::Uploaded, Event::Playable { duration_ms: 9 }] {
+            house.catalog.videos.advance(&film, event).await.unwrap();
+        }
+        let is_shown = async || {
+            let asset = store.size(&layout::asset(&film)).await.unwrap();
+            asset.is_some()
+        };
+        eraser.run(clock.now()).await.unwrap();
+        assert!(is_shown().await, "it has not failed");
+        // The worker's last word.
+        assert!(eraser.queue.bury(&held, "damaged").await.unwrap());
+        eraser.run(clock.now()).await.unwrap();
+        assert!(!is_shown().await);
+        assert_eq!(house.orders().await, 0, "origins may still believe in it");
+        house.advance(SETTLED_S + eraser.notice.as_secs()).await;
+        for _ in 0..2 {
+            eraser.run(clock.now()).await.unwrap();
+            assert_eq!(house.orders().await, 1);
+        }
+        let failed = house.catalog.videos.find(&film).await.unwrap().unwrap();
+        assert_eq!(
+            (failed.state, failed.duration_ms),
+            (videos::State::Failed, None)
+        );
+        assert!(
+            store.size(&original).await.unwrap().is_some(),
+            "it may be tried once more"
+        );
+    }
+
+    /// A catalogue whose feed is followed, a store, and who erases there.
+    struct House {
+        clock: Arc<Fixed>,
+        /// The database's.
+        hand: ByHand,
+        catalog: Catalog,
+        store: Arc<dyn Store>,
+        eraser: Eraser,
+        _folder: tempfile::TempDir,
+    }
+
+    impl House {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let address = |scheme: &str, name: &str| {
+                format!("{scheme}://{}", folder.path().join(name).display())
+            };
+            let clock = Arc::new(Fixed::at(UnixSeconds(1000)));
+            let catalog = catalog::open(&address("sqlite", "catalog.db"), Arc::clone(&clock) as _)
+                .await
+                .unwrap();
+            catalog.migrate::<Migrations>().await.unwrap();
+            let feed = FeedId::parse("f1").unwrap();
+            catalog.feed.begin(&feed, clock.now()).await.unwrap();
+            let store = store::open(&address("file", "store")).unwrap();
+            let hand = ByHand::of(catalog.connection()).await;
+            hand.set(clock.now().0).await;
+            Self {
+                eraser: eraser(&catalog, &store, &clock),
+                clock,
+                hand,
+                catalog,
+                store,
+                _folder: folder,
+            }
+        }
+
+        async fn advance(&self, seconds: u64) {
+            self.clock.advance(seconds);
+            self.hand.set(self.clock.now().0).await;
+        }
+
+        /// How many purges were ordered.
+        async fn orders(&self) -> usize {
+            let page = self.catalog.feed.after(0, self.clock.now()).await;
+            page.unwrap().entries.len()
+        }
     }
 
     fn eraser(catalog: &Catalog, store: &Arc<dyn Store>, clock: &Arc<Fixed>) -> Eraser {

@@ -22,6 +22,7 @@ pub async fn all(videos: &dyn Videos) {
     of_two_changes_at_once_one_wins(videos).await;
     a_film_may_be_watched_while_it_is_processed(videos).await;
     a_failed_film_says_why_and_stays_so_until_it_is_tried_once_more(videos).await;
+    a_film_that_failed_after_it_was_shown_is_unfit_until_it_is_taken_back(videos).await;
     only_public_and_ready_films_are_listed_in_pages(videos).await;
     a_deleted_film_is_gone_for_good_and_found_until_its_media_are(videos).await;
     what_is_absent_is_none_or_named(videos).await;
@@ -215,6 +216,29 @@ async fn a_film_may_be_watched_while_it_is_processed(videos: &dyn Videos) {
             .expect("any film is deleted");
         videos.erased(id).await.expect("nothing is left");
     }
+}
+
+async fn a_film_that_failed_after_it_was_shown_is_unfit_until_it_is_taken_back(
+    videos: &dyn Videos,
+) {
+    let [shown, failed] = ["shown1", "shown2"];
+    for name in [shown, failed] {
+        make(videos, name, Privacy::Unlisted).await;
+        for event in [Event::Uploaded, Event::Playable { duration_ms: 5000 }] {
+            videos.advance(&id(name), event).await.expect("in order");
+        }
+    }
+    let reason = Event::Failed { reason: "x".into() };
+    videos.advance(&id(failed), reason).await.expect("it fails");
+    for name in [shown, failed] {
+        let unfit = videos.unfit(9).await.expect("unfit");
+        let unfit: Vec<_> = unfit.into_iter().map(|film| film.id).collect();
+        assert_eq!(unfit, [id(failed)]);
+        videos.taken_back(&id(name)).await.expect("taken back");
+    }
+    assert!(videos.unfit(9).await.expect("unfit").is_empty());
+    let stays = videos.find(&id(shown)).await.expect("find");
+    assert!(stays.is_some_and(|film| film.is_playable()));
 }
 
 async fn a_failed_film_says_why_and_stays_so_until_it_is_tried_once_more(videos: &dyn Videos) {

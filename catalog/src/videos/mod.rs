@@ -30,7 +30,7 @@ pub struct Video {
     pub progress: u8,
     /// Why it failed, or why it has fewer renditions than it was to have, in words for its publisher.
     pub failure: Option<String>,
-    /// Its length in milliseconds, once it is playable.
+    /// Its length in milliseconds, once it is playable, and until it is so no more to anybody.
     pub duration_ms: Option<u64>,
     /// When its upload began.
     pub created: UnixSeconds,
@@ -87,6 +87,13 @@ pub trait Videos: Send + Sync {
     /// Films that were deleted and whose media may still be there, at most `limit`, those that were
     /// deleted first before the others.
     async fn deleted(&self, limit: u32) -> Result<Vec<Video>, Error>;
+
+    /// Films that failed after they could be watched, and that viewers may still have, at most `limit`, those
+    /// that failed first before the others.
+    async fn unfit(&self, limit: u32) -> Result<Vec<Video>, Error>;
+
+    /// Notes that nobody has any more of a film that failed what could be watched of it.
+    async fn taken_back(&self, id: &VideoId) -> Result<(), Error>;
 
     /// Notes that nothing is left of a deleted film's media.
     async fn erased(&self, id: &VideoId) -> Result<(), Error>;

@@ -141,6 +141,30 @@ impl Videos for Sql {
         rows.into_iter().map(video).collect()
     }
 
+    async fn unfit(&self, limit: u32) -> Result<Vec<Video>, Error> {
+        let rows = Entity::find()
+            .filter(Column::State.eq(State::Failed.as_str()))
+            .filter(Column::DurationMs.is_not_null())
+            .order_by_asc(Column::UpdatedUnixS)
+            .order_by_asc(Column::Id)
+            .limit(u64::from(limit))
+            .all(&self.db)
+            .await
+            .map_err(engine)?;
+        rows.into_iter().map(video).collect()
+    }
+
+    async fn taken_back(&self, id: &VideoId) -> Result<(), Error> {
+        Entity::update_many()
+            .col_expr(Column::DurationMs, Expr::value(None::<i64>))
+            .filter(Column::Id.eq(id.as_str()))
+            .filter(Column::State.eq(State::Failed.as_str()))
+            .exec(&self.db)
+            .await
+            .map(drop)
+            .map_err(engine)
+    }
+
     async fn erased(&self, id: &VideoId) -> Result<(), Error> {
         let now = Some(seconds(self.clock.now()));
         Entity::update_many()
