@@ -19,7 +19,7 @@ use contracts::{
     id::{FeedId, VideoId},
     time::UnixSeconds,
 };
-use house::{House, film, write_program};
+use house::{House, film, problem, write_program};
 use ingest::Config;
 use packager::{Parts, Presentation, Source, index::Index};
 use runtime::clock::System;
@@ -261,8 +261,8 @@ async fn a_film_that_turns_out_to_be_damaged_is_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_film_whose_ladder_this_machine_never_manages_stays_as_it_was_sent() {
-    let (house, _folder) = house("kill -9 $$", |_| ()).await;
+async fn a_film_whose_ladder_this_machine_never_manages_stays_as_it_was_sent_until_it_is_retried() {
+    let (house, folder) = house("kill -9 $$", |_| ()).await;
     let id = house.upload(&source(40, "")).await;
     let video = house.settled(&id).await;
     assert_eq!((video.state, video.progress), (State::Ready, 100));
@@ -271,6 +271,20 @@ async fn a_film_whose_ladder_this_machine_never_manages_stays_as_it_was_sent() {
     assert_eq!(names(&asset), "source audio-und");
     bytes(&house, &asset, "source").await;
     house.counted("jobs{state=\"dead\"} 1").await;
+    let began = seen(&house, &asset).await;
+
+    // The operator mends it.
+    write_program(&folder.join("ffmpeg"), "#!/bin/sh\nexec ffmpeg \"$@\"\n");
+    let url = house.url(&format!("/v1/videos/{id}/retry"));
+    let answer = house.client.post(&url).send().await.unwrap();
+    assert_eq!(answer.status(), 202);
+    let video = house.settled(&id).await;
+    assert_eq!((video.state, video.failure), (State::Ready, None));
+    let whole = house.asset(&id).await.unwrap();
+    assert_eq!(names(&whole), "144p source audio-und");
+    is_undisturbed(&house, &asset, &began, &whole).await;
+    let answer = house.client.post(&url).send().await.unwrap();
+    problem(answer, 409, "not-failed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

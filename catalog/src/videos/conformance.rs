@@ -23,6 +23,7 @@ pub async fn all(videos: &dyn Videos) {
     a_film_may_be_watched_while_it_is_processed(videos).await;
     a_failed_film_says_why_and_stays_so_until_it_is_tried_once_more(videos).await;
     a_film_that_failed_after_it_was_shown_is_unfit_until_it_is_taken_back(videos).await;
+    a_film_that_was_left_is_tried_once_more_and_watched_meanwhile(videos).await;
     only_public_and_ready_films_are_listed_in_pages(videos).await;
     a_deleted_film_is_gone_for_good_and_found_until_its_media_are(videos).await;
     what_is_absent_is_none_or_named(videos).await;
@@ -239,6 +240,29 @@ async fn a_film_that_failed_after_it_was_shown_is_unfit_until_it_is_taken_back(
     assert!(videos.unfit(9).await.expect("unfit").is_empty());
     let stays = videos.find(&id(shown)).await.expect("find");
     assert!(stays.is_some_and(|film| film.is_playable()));
+}
+
+async fn a_film_that_was_left_is_tried_once_more_and_watched_meanwhile(videos: &dyn Videos) {
+    make(videos, "left", Privacy::Unlisted).await;
+    let reason = "no room".into();
+    for event in [
+        Event::Uploaded,
+        Event::Playable { duration_ms: 5000 },
+        Event::Left { reason },
+    ] {
+        videos.advance(&id("left"), event).await.expect("in order");
+    }
+    let again = videos.advance(&id("left"), Event::Retried).await;
+    let again = again.expect("what is missing may be made");
+    assert_eq!(
+        (again.state, again.progress, again.failure.as_deref()),
+        (State::Processing, 0, None)
+    );
+    assert!(again.is_playable());
+    let whole = publish(videos, "left").await;
+    assert_eq!((whole.state, whole.progress), (State::Ready, 100));
+    let needless = videos.advance(&id("left"), Event::Retried).await;
+    assert!(matches!(needless, Err(Error::Refused { .. })));
 }
 
 async fn a_failed_film_says_why_and_stays_so_until_it_is_tried_once_more(videos: &dyn Videos) {

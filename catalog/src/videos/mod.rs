@@ -48,6 +48,16 @@ impl Video {
             State::Uploading | State::Failed | State::Deleted => false,
         }
     }
+
+    /// Whether it may be tried once more: it failed, or was left with fewer renditions than it was to have.
+    #[must_use]
+    pub const fn is_unmade(&self) -> bool {
+        match self.state {
+            State::Failed => true,
+            State::Ready => self.failure.is_some(),
+            State::Uploading | State::Processing | State::Deleted => false,
+        }
+    }
 }
 
 /// A film that is to be made.
@@ -77,7 +87,7 @@ pub trait Videos: Send + Sync {
 
     /// Moves a film on. Atomic: of two that move it at once, the second sees what the first did.
     /// Repeating the event that led to the present state changes nothing and succeeds. [`Event::Left`] is
-    /// refused for a film that cannot be watched.
+    /// refused for a film that cannot be watched, [`Event::Retried`] for one that has all renditions.
     async fn advance(&self, id: &VideoId, event: Event) -> Result<Video, Error>;
 
     /// Notes progress of a film that is being processed. It only rises; a smaller one, or one of a

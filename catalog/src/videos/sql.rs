@@ -265,7 +265,12 @@ pub async fn advance(
         if next == before.state && !is_news {
             return Ok(before);
         }
-        if matches!(event, Event::Left { .. }) && !before.is_playable() {
+        let fits = match event {
+            Event::Left { .. } => before.is_playable(),
+            Event::Retried => before.is_unmade(),
+            _ => true,
+        };
+        if !fits {
             return Err(refused);
         }
         let after = moved(before.clone(), next, &event, now);
@@ -295,6 +300,7 @@ pub async fn advance(
 }
 
 fn moved(before: Video, next: State, event: &Event, now: UnixSeconds) -> Video {
+    let stays = before.is_playable();
     let mut after = Video {
         state: next,
         updated: now,
@@ -304,8 +310,8 @@ fn moved(before: Video, next: State, event: &Event, now: UnixSeconds) -> Video {
         Event::Uploaded => after.progress = 0,
         Event::Retried => {
             after.progress = 0;
-            // Nothing of it can be watched any more.
-            after.duration_ms = None;
+            // What was left of it can be watched meanwhile; nothing can of one that failed.
+            after.duration_ms = after.duration_ms.filter(|_| stays);
             after.failure = None;
         }
         Event::Deleted => {}

@@ -65,8 +65,8 @@ impl State {
     /// The state after an event.
     ///
     /// # Errors
-    /// [`Refused`] when the event does not fit: nothing but its deletion leads out of *ready*, a film
-    /// that has failed is tried once more or deleted at most, and nothing leads out of that.
+    /// [`Refused`] when the event does not fit: a film that is *ready* or has failed is tried once more or
+    /// deleted at most, and nothing leads out of that.
     pub const fn next(self, event: &Event) -> Result<Self, Refused> {
         match (self, event) {
             (Self::Uploading | Self::Processing, Event::Uploaded)
@@ -76,7 +76,7 @@ impl State {
             (Self::Uploading | Self::Processing | Self::Failed, Event::Failed { .. }) => {
                 Ok(Self::Failed)
             }
-            (Self::Failed, Event::Retried) => Ok(Self::Processing),
+            (Self::Failed | Self::Ready, Event::Retried) => Ok(Self::Processing),
             (_, Event::Deleted) => Ok(Self::Deleted),
             _ => Err(Refused),
         }
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_leads_out_of_ready_and_nothing_revives_what_failed() {
+    fn nothing_that_is_late_leads_out_of_ready_or_revives_what_failed() {
         let failed = Event::Failed { reason: "x".into() };
         let published = Event::Published { duration_ms: 1 };
         assert_eq!(State::Ready.next(&failed), Err(Refused));
@@ -123,9 +123,10 @@ mod tests {
     }
 
     #[test]
-    fn only_a_film_that_failed_is_tried_once_more() {
+    fn only_a_film_that_came_to_its_end_is_tried_once_more() {
         for state in State::ALL {
-            let again = (state == State::Failed).then_some(State::Processing);
+            let is_over = matches!(state, State::Failed | State::Ready);
+            let again = is_over.then_some(State::Processing);
             assert_eq!(state.next(&Event::Retried).ok(), again);
         }
     }

@@ -8,16 +8,15 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use catalog::videos;
 use runtime::problem::{Named, Problem};
 
 use super::{App, body::Completed, caller::Caller, life::counted, problem, subtitles::find};
 use crate::Error;
 
-/// Tries a failed film once more, from the file that was uploaded.
+/// Tries a film once more that failed or was left as it was sent, from the file that was uploaded.
 #[utoipa::path(post, path = "/videos/{id}/retry", params(("id" = String, Path)),
     responses((status = 202, body = Completed), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "it has not failed, or its file is not here")))]
+        (status = 409, body = Problem, description = "it is being made or has all renditions, or its file is not here")))]
 pub(super) async fn retry(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -28,7 +27,7 @@ pub(super) async fn retry(
 
 async fn again(app: &App, caller: &Caller, id: &str) -> Result<Response, Problem> {
     let video = find(app, caller, id).await?;
-    if video.state != videos::State::Failed {
+    if !video.is_unmade() {
         return Err(problem::not_failed());
     }
     let original = app.queue.original(&video.id).await?;

@@ -232,9 +232,9 @@ pub trait Queue: Send + Sync {
     /// [`Error::Database`], [`Error::Catalog`].
     async fn leave(&self, job: &Job, reason: &str) -> Result<bool, Error>;
 
-    /// Begins the work on a film anew that has failed: its first job is queued as if it had never been
+    /// Begins the work on a film anew that has failed or was left: its first job is queued as if it had never been
     /// tried, under numbers that none of its jobs had, and the film is processed, all or none. `false`
-    /// when it has not failed, or never had a job.
+    /// when it is neither, or never had a job.
     ///
     /// # Errors
     /// [`Error::Database`], [`Error::Catalog`].

@@ -278,7 +278,7 @@ impl Worker {
 }
 
 /// What a publisher is told when the fault is not theirs, and their film can be watched all the same.
-const LEFT: &str = "only the film as it was sent can be watched: processing failed on our side several times; ask the operator to look into the log";
+const LEFT: &str = "only the film as it was sent can be watched: processing failed on our side several times; the rest can be tried again; ask the operator to look into the log";
 /// How often a job finds that what it needs is not there: with the default delay for more than two days.
 const OUTAGES: u32 = 64;
 /// How often the worker at a job may be cut off. More often than a job may fail: reboots and films beside

@@ -71,11 +71,9 @@ impl Pipeline {
         room: &Room,
         confirm: Pin<&mut (impl Future<Output = Result<bool, Error>> + Send)>,
     ) -> Result<Plan, Failure> {
-        if !self.tools.early {
-            return Ok(plan);
-        }
         let asset = match self.publishing.published(&job.video).await? {
             Some(asset) => asset,
+            None if !self.tools.early => return Ok(plan),
             None => match self.begin_early(&plan, job, video, room).await? {
                 Some(asset) if confirm.await? => asset,
                 Some(_) => return Err(Failure::Lost),
