@@ -19,7 +19,7 @@ pub struct Replaced {
     pub video: VideoId,
     /// Which.
     pub generation: Generation,
-    /// When it is to be looked at next.
+    /// When it is to be looked at next; 0 while it is about to be replaced and has not been looked at.
     pub due: UnixSeconds,
     /// When it was found to be replaced.
     pub since: Option<UnixSeconds>,

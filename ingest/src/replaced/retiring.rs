@@ -46,9 +46,12 @@ impl Retirer {
     }
 
     async fn step(&self, found: &Replaced, now: UnixSeconds) -> Result<(), Error> {
-        // It was noted before the other was to be published, which may not have come to pass.
+        // It was noted before the other was to be published, which may not have come to pass yet, or never will.
         let current = self.publishing.current(&found.video).await?;
         if current.is_some_and(|current| current <= found.generation) {
+            if found.due == UnixSeconds(0) {
+                return self.put_off(found, now.plus(NOTED_S)).await.map(drop);
+            }
             return self.replacements.forget(found).await;
         }
         let (Some(since), purged) = (found.since, found.purge) else {
@@ -132,6 +135,8 @@ impl Retirer {
 
 /// So few that nothing else that is looked after waits for long.
 const AT_ONCE: u32 = 16;
+/// How long somebody may take between noting what they are about to replace and replacing it.
+const NOTED_S: u64 = 600;
 /// How often it is looked at whether nodes have heard.
 const LOOK_S: u64 = 10;
 
@@ -148,7 +153,11 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::{replaced, schema::Migrations, texts};
+    use crate::{
+        replaced,
+        schema::Migrations,
+        texts::{self, Change, Text, Texts},
+    };
 
     const KEEP_S: u64 = 600;
 
@@ -211,7 +220,11 @@ mod tests {
 
         /// Publishes a generation of the film.
         async fn publish(&self, generation: u32) {
-            let publishing = self.retirer().publishing;
+            self.publish_by(&self.retirer().publishing, generation)
+                .await;
+        }
+
+        async fn publish_by(&self, publishing: &Publishing, generation: u32) {
             let file = self.file(generation);
             publishing.store.put(&file, "x".into()).await.unwrap();
             let asset = Asset {
@@ -342,6 +355,55 @@ mod tests {
         house.clock.advance(KEEP_S);
         house.look().await;
         assert_eq!(house.there(&[1, 2, 5]).await, [5]);
+    }
+
+    /// Somebody who is held up for so long whenever they are about to change a film that others look meanwhile.
+    struct Slow {
+        texts: Arc<dyn Texts>,
+        others: Retirer,
+        clock: Arc<Fixed>,
+        holds_s: u64,
+    }
+
+    #[async_trait::async_trait]
+    impl Texts for Slow {
+        async fn list(&self, video: &VideoId) -> Result<Vec<Text>, Error> {
+            self.texts.list(video).await
+        }
+
+        async fn change(&self, video: &VideoId) -> Result<Box<dyn Change>, Error> {
+            for _ in 0..2 {
+                self.others.run(self.clock.now()).await?;
+                self.clock.advance(self.holds_s);
+                self.others.run(self.clock.now()).await?;
+            }
+            self.texts.change(video).await
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_replaced_late_is_kept_and_purged_as_if_it_were_not() {
+        for holds_s in [0, 7, NOTED_S] {
+            let house = House::new().await;
+            house.publish(1).await;
+            let mut publishing = house.retirer().publishing;
+            publishing.texts = Arc::new(Slow {
+                texts: Arc::clone(&publishing.texts),
+                others: house.retirer(),
+                clock: Arc::clone(&house.clock),
+                holds_s,
+            });
+            house.publish_by(&publishing, 2).await;
+            let noted = house.retirer().replacements.of(&house.video).await;
+            assert_eq!(noted.unwrap(), [Generation(1)], "after {holds_s} s");
+            house.look().await;
+            assert_eq!(house.purges().await.len(), 1, "after {holds_s} s");
+            house.clock.advance(KEEP_S);
+            house.look().await;
+            house.clock.advance(1);
+            house.look().await;
+            assert_eq!(house.there(&[1, 2]).await, [2]);
+        }
     }
 
     #[tokio::test]

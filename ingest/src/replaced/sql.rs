@@ -24,6 +24,25 @@ impl Sql {
     }
 }
 
+/// Remembers within the caller's transaction that a generation is replaced by it, and is to be looked at from
+/// now on; one that is on its way already stays there.
+pub(crate) async fn replace(
+    db: &impl ConnectionTrait,
+    (video, generation): (&VideoId, Generation),
+    now: UnixSeconds,
+) -> Result<(), Error> {
+    let sql = "INSERT INTO ingest_replaced (video, generation, due_unix_s) VALUES ($1, $2, $3) \
+               ON CONFLICT (video, generation) DO UPDATE SET due_unix_s = excluded.due_unix_s \
+               WHERE ingest_replaced.since_unix_s IS NULL";
+    let values = vec![
+        video.as_str().into(),
+        generation.0.into(),
+        integer(now.0).into(),
+    ];
+    db.execute_raw(statement(sql, values)).await?;
+    Ok(())
+}
+
 #[async_trait]
 impl Replacements for Sql {
     async fn note(&self, video: &VideoId, generation: Generation) -> Result<(), Error> {

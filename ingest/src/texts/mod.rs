@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use catalog::videos::{Event, Video};
 use contracts::asset::Asset;
-use contracts::id::{RenditionId, VideoId};
+use contracts::id::{Generation, RenditionId, VideoId};
 use store::Digest;
 
 use crate::Error;
@@ -122,6 +122,12 @@ pub trait Change: Send {
     /// # Errors
     /// [`Error::Catalog`].
     async fn advance(&mut self, event: Event) -> Result<bool, Error>;
+
+    /// Remembers that what replaces this generation is published with this change.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn replace(&mut self, generation: Generation) -> Result<(), Error>;
 
     /// Tells the catalogue what the film consists of from now on.
     ///

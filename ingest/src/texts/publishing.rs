@@ -75,6 +75,10 @@ impl Publishing {
                 // Another was published meanwhile.
                 continue;
             }
+            if let Some(there) = there {
+                // Whatever became of the note meanwhile.
+                change.replace(there).await?;
+            }
             let duration_ms = asset.duration_ms;
             let ready = Event::Published { duration_ms };
             return self.finish(asset, ready, change, &seen).await;

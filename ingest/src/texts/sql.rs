@@ -9,13 +9,13 @@ use catalog::{
     words,
 };
 use contracts::asset::Asset;
-use contracts::id::VideoId;
+use contracts::id::{Generation, VideoId};
 use runtime::clock::Clock;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
 use store::Digest;
 
 use super::{Change, Language, Text, Texts};
-use crate::{Error, schema::statement};
+use crate::{Error, replaced, schema::statement};
 
 /// The memory of texts in the table `ingest_texts`.
 pub(crate) struct Sql {
@@ -93,6 +93,11 @@ impl Change for Held {
             Err(catalog::Error::NoVideo(_) | catalog::Error::Refused { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    async fn replace(&mut self, generation: Generation) -> Result<(), Error> {
+        let now = self.clock.now();
+        replaced::sql::replace(&self.within, (&self.video, generation), now).await
     }
 
     async fn publish(&mut self, asset: &Asset) -> Result<(), Error> {
