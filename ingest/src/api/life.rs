@@ -208,6 +208,7 @@ async fn join(app: &App, upload: &Upload, sha256: Option<Digest>) -> Result<(), 
         match whole::join(app, upload, &parts, &promised).await? {
             Joined::Queued => Ok(()),
             Joined::Damaged(made) => blame(app, upload, &promised, made).await,
+            Joined::Missing => blame(app, upload, &promised, None).await,
         }
     };
     whole::kept(app, &upload.id, joining).await

@@ -22,6 +22,8 @@ pub(crate) enum Joined {
     Queued,
     /// What the store has of the parts does not make the whole, but this, where all could be read.
     Damaged(Option<Digest>),
+    /// The store does not have a part: it lost it, or is another one than it was, such as one that is not mounted.
+    Missing,
 }
 
 /// Joins the parts of an upload, and queues its film; the caller has the upload's turn.
@@ -40,9 +42,8 @@ pub(crate) async fn join(
     }
     match error {
         store::Error::DigestMismatch { found, .. } => Ok(Joined::Damaged(Some(found))),
-        store::Error::PartMissing { .. } | store::Error::Corrupt { .. } => {
-            Ok(Joined::Damaged(None))
-        }
+        store::Error::Corrupt { .. } => Ok(Joined::Damaged(None)),
+        store::Error::PartMissing { .. } => Ok(Joined::Missing),
         error => Err(Error::from(error).into()),
     }
 }

@@ -87,19 +87,21 @@ async fn join(app: &App, stream: &Stream) -> Result<(), Problem> {
     let pieces = app.streams.pieces(&upload.id).await?;
     let parts: Vec<Part> = pieces.into_iter().map(Piece::part).collect();
     let digest = match &stream.running {
-        Some(running) => Some(running.digest()),
+        Some(running) => Ok(running.digest()),
         None => digest(app, &parts).await?,
     };
     let joined = match digest {
-        Some(digest) if upload.whole(Some(digest)).is_err() => {
+        Ok(digest) if upload.whole(Some(digest)).is_err() => {
             give_up(app, stream, WRONG_WHOLE).await?;
             return Err(Refused::WrongWhole.into());
         }
-        Some(digest) => whole::join(app, upload, &parts, &digest).await?,
-        None => Joined::Damaged(None),
+        Ok(digest) => whole::join(app, upload, &parts, &digest).await?,
+        Err(joined) => joined,
     };
-    if joined != Joined::Queued {
-        return damaged(app, stream).await;
+    match joined {
+        Joined::Queued => {}
+        Joined::Missing => return missing(app, stream, &parts).await,
+        Joined::Damaged(_) => return damaged(app, stream).await,
     }
     for part in &stream.parts {
         // What cannot be removed now goes when the part expires.
@@ -110,8 +112,8 @@ async fn join(app: &App, stream: &Stream) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The digest of what was put together, of which nobody saw all bytes; none when some cannot be had.
-async fn digest(app: &App, parts: &[Part]) -> Result<Option<Digest>, Error> {
+/// The digest of what was put together, of which nobody saw all bytes; or why some cannot be had.
+async fn digest(app: &App, parts: &[Part]) -> Result<Result<Digest, Joined>, Error> {
     let mut running = Running::default();
     for part in parts {
         let mut at = 0;
@@ -119,13 +121,41 @@ async fn digest(app: &App, parts: &[Part]) -> Result<Option<Digest>, Error> {
             let until = part.size_bytes.min(at + READ_AT_ONCE);
             match app.store.read_range(&part.key, at..until).await {
                 Ok(Some(bytes)) => running.add(&bytes),
-                Ok(None) | Err(store::Error::Corrupt { .. }) => return Ok(None),
+                Ok(None) => return Ok(Err(Joined::Missing)),
+                Err(store::Error::Corrupt { .. }) => return Ok(Err(Joined::Damaged(None))),
                 Err(error) => return Err(error.into()),
             }
             at = until;
         }
     }
-    Ok(Some(running.digest()))
+    Ok(Ok(running.digest()))
+}
+
+/// A store that is not mounted is empty, and has lost nothing: an upload of which it has no piece at all waits for it
+/// until long after its time.
+async fn missing(app: &App, stream: &Stream, parts: &[Part]) -> Result<(), Problem> {
+    let until = stream.upload.expires.plus(WAITED_S);
+    if app.clock.now() >= until || has_some(app, parts).await? {
+        return damaged(app, stream).await;
+    }
+    let id = &stream.upload.id;
+    let found = app.uploads.find(id).await?.ok_or_else(no_upload)?;
+    if found.state == State::Complete {
+        return Ok(());
+    }
+    tracing::error!(upload.id = %id, "the store has nothing of {id}; is it the one that it was? {id} is kept");
+    Err(problem::away())
+}
+
+/// Whether the store has any of these, or of a good many of them.
+async fn has_some(app: &App, parts: &[Part]) -> Result<bool, Error> {
+    let step = parts.len().div_ceil(LOOKED_AT).max(1);
+    for part in parts.iter().step_by(step) {
+        if app.store.size(&part.key).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Nobody sends again what has arrived, and so ends the upload; unless another process has finished it, and removed what
@@ -152,5 +182,8 @@ async fn give_up(app: &App, stream: &Stream, reason: &str) -> Result<(), Error> 
 const LEFT_S: u64 = 60;
 const LOOK: Duration = Duration::from_secs(2);
 const READ_AT_ONCE: u64 = 1 << 20;
+/// How long after its time an upload is kept whose pieces are all away: as long as films wait for what is.
+const WAITED_S: u64 = 2 * 24 * 3600;
+const LOOKED_AT: usize = 64;
 const WRONG_WHOLE: &str = "what was uploaded does not have the SHA-256 that was promised";
 const DAMAGED: &str = "the store lost bytes of the upload; upload the film again";

@@ -1,5 +1,7 @@
 //! What is refused over tus alone. Where tus names a status, it is that one.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use contracts::id::UploadId;
 use runtime::problem::Problem;
@@ -71,6 +73,12 @@ pub(super) fn damaged() -> Problem {
     Problem::new("upload-damaged", status, "Upload damaged", detail)
 }
 
+pub(super) fn away() -> Problem {
+    let detail = "The store has none of this upload's bytes now. The upload is kept, and becomes a film once the store is back; there is nothing more to do.";
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Problem::new("store-away", status, "Store away", detail).retry_after(A_WHILE)
+}
+
 /// A refusal of a new upload; tus names the status of one that is too large.
 pub(super) fn of_new(refused: Problem) -> Problem {
     match refused.kind() {
@@ -84,3 +92,6 @@ impl From<Fault> for Problem {
         Self::bad_request(fault.to_string())
     }
 }
+
+/// How soon whoever is told that the store is away may ask again.
+const A_WHILE: Duration = Duration::from_secs(60);

@@ -118,7 +118,7 @@ impl Writer for OddWriter {
 
 /// One upload of one chunk, and another process's hands on the same database and store.
 struct House {
-    _folder: TempDir,
+    folder: TempDir,
     catalog: Catalog,
     uploads: Arc<Sql>,
     streams: streams::sql::Sql,
@@ -190,7 +190,7 @@ impl House {
                 catalog,
                 Arc::new(Fixed::at(UnixSeconds(5))),
             )),
-            _folder: folder,
+            folder,
             uploads,
             streams,
             quotas,

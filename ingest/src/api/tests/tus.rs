@@ -8,6 +8,11 @@ use crate::{
 
 /// An upload whose last bytes have just been set down, by a process that is no more.
 async fn left(house: &House) -> Upload {
+    left_in(house, &[FILM.len()]).await
+}
+
+/// The same in pieces of these lengths.
+async fn left_in(house: &House, lengths: &[usize]) -> Upload {
     let video = VideoId::parse("left").unwrap();
     let new = NewVideo {
         id: video.clone(),
@@ -39,17 +44,22 @@ async fn left(house: &House) -> Upload {
         .await
         .unwrap()
         .unwrap();
-    let piece = Piece {
-        start_bytes: 0,
-        size_bytes: FILM.len() as u64,
-        object: layout::piece_from(&upload.id, 0, [0; 8]),
-    };
-    let bytes = Bytes::from_static(FILM);
-    house.inner.put(&piece.object, bytes).await.unwrap();
+    let (mut pieces, mut at) = (Vec::new(), 0);
+    for length in lengths {
+        let start_bytes = at as u64;
+        let piece = Piece {
+            start_bytes,
+            size_bytes: *length as u64,
+            object: layout::piece_from(&upload.id, start_bytes, [0; 8]),
+        };
+        let bytes = Bytes::from_static(&FILM[at..at + length]);
+        house.inner.put(&piece.object, bytes).await.unwrap();
+        pieces.push(piece);
+        at += length;
+    }
     let mut running = Running::default();
     running.add(FILM);
     let streams = &house.streams;
-    let pieces = [piece];
     let added = streams.append(&upload.id, 0, &pieces, &running, LONG_AGO);
     assert!(added.await.unwrap());
     upload
@@ -100,16 +110,48 @@ async fn an_upload_for_which_there_is_no_room_is_finished_later() {
 }
 
 #[tokio::test]
+async fn an_upload_waits_for_a_store_that_is_away_and_is_finished_when_it_is_back() {
+    let house = House::new().await;
+    let upload = left(&house).await;
+    let (store, away) = (
+        house.folder.path().join("store"),
+        house.folder.path().join("away"),
+    );
+    std::fs::rename(&store, &away).unwrap();
+    std::fs::create_dir(&store).unwrap();
+    tus::take_up(&house.app(house.store())).await;
+    assert_eq!(state(&house).await, Some(State::Receiving));
+    std::fs::remove_dir_all(&store).unwrap();
+    std::fs::rename(&away, &store).unwrap();
+    house.streams.touch(&upload.id, LONG_AGO).await.unwrap();
+    tus::take_up(&house.app(house.store())).await;
+    assert_eq!(state(&house).await, Some(State::Complete));
+}
+
+#[tokio::test]
 async fn an_upload_whose_bytes_the_store_lost_ends_with_a_reason() {
+    let lost = "the store lost bytes of the upload; upload the film again";
     let house = House::new().await;
     let upload = left(&house).await;
     let piece = layout::piece_from(&upload.id, 0, [0; 8]);
     house.inner.delete(&piece).await.unwrap();
-    tus::take_up(&house.app(house.store())).await;
+    let mut app = house.app(house.store());
+    let until = upload.expires.plus(2 * 24 * 3600);
+    Arc::get_mut(&mut app).unwrap().clock = Arc::new(Fixed::at(until));
+    tus::take_up(&app).await;
     assert_eq!(state(&house).await, None);
     let video = house.videos.find(&upload.video).await.unwrap().unwrap();
-    let reason = "the store lost bytes of the upload; upload the film again";
-    assert_eq!(video.failure.as_deref(), Some(reason));
+    assert_eq!(video.failure.as_deref(), Some(lost));
+}
+
+#[tokio::test]
+async fn an_upload_of_which_the_store_has_some_pieces_and_not_others_ends_at_once() {
+    let house = House::new().await;
+    let upload = left_in(&house, &[4, 2]).await;
+    let last = layout::piece_from(&upload.id, 4, [0; 8]);
+    house.inner.delete(&last).await.unwrap();
+    tus::take_up(&house.app(house.store())).await;
+    assert_eq!(state(&house).await, None);
 }
 
 const LONG_AGO: UnixSeconds = UnixSeconds(0);
