@@ -402,10 +402,11 @@ async fn own(app: &App, caller: &Caller, id: &str) -> Result<Stream, Problem> {
     found.filter(own).ok_or_else(no_upload)
 }
 
-/// Whether an upload has not expired; what is a film by now does not.
+/// Whether an upload has not expired; what is a film by now, or waits to be joined to one, does not.
 fn open(app: &App, stream: &Stream) -> Result<(), Problem> {
     let over = app.clock.now() >= stream.upload.expires;
-    match over && stream.upload.state == State::Receiving {
+    let waits = stream.is_whole() && stream.kind != Kind::Partial;
+    match over && stream.upload.state == State::Receiving && !waits {
         true => Err(Refused::Expired.into()),
         false => Ok(()),
     }

@@ -122,7 +122,8 @@ pub trait Uploads: Send + Sync {
     -> Result<bool, Error>;
 
     /// Lists uploads that still receive though their time was over at `now`, and those that were given up, those
-    /// that have waited longest first, at most `limit`.
+    /// that have waited longest first, at most `limit`. Of those whose bytes come in order, what has arrived whole is
+    /// not among them, nor the parts that it was put together of: it waits to be joined.
     ///
     /// # Errors
     /// [`Error::Database`].

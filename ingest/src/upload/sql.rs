@@ -205,11 +205,13 @@ impl Uploads for Sql {
     }
 
     async fn expired(&self, now: UnixSeconds, limit: u32) -> Result<Vec<Upload>, Error> {
-        let sql = "SELECT * FROM ingest_uploads \
-                   WHERE (state = 'receiving' AND expires_unix_s <= $1) OR state = 'abandoned' \
-                   ORDER BY expires_unix_s, id LIMIT $2";
+        let sql = format!(
+            "SELECT * FROM ingest_uploads \
+             WHERE (state = 'receiving' AND expires_unix_s <= $1{LACKING}) OR state = 'abandoned' \
+             ORDER BY expires_unix_s, id LIMIT $2"
+        );
         let values = vec![integer(now.0).into(), limit.into()];
-        let rows = self.db.query_all_raw(statement(sql, values)).await?;
+        let rows = self.db.query_all_raw(statement(&sql, values)).await?;
         rows.iter().map(upload).collect()
     }
 
@@ -247,6 +249,13 @@ impl Uploads for Sql {
         })
     }
 }
+
+/// Of what has arrived whole nobody sends anything more: it only waits to be joined, and what it is put together of does.
+const LACKING: &str = " AND NOT EXISTS (SELECT 1 FROM ingest_streams AS own \
+    WHERE own.upload = ingest_uploads.id AND own.kind <> 'partial' \
+    AND own.arrived_bytes = ingest_uploads.size_bytes) \
+    AND NOT EXISTS (SELECT 1 FROM ingest_streams AS part JOIN ingest_uploads AS whole ON whole.id = part.became \
+    WHERE part.upload = ingest_uploads.id AND whole.state = 'receiving')";
 
 /// Writes a new upload down.
 pub(crate) async fn insert(db: &impl ConnectionTrait, upload: &Upload) -> Result<(), Error> {

@@ -29,6 +29,7 @@ pub async fn all(port: &dyn Streams, uploads: &dyn Uploads) {
     parts_become_one_whole_with_their_pieces(port).await;
     only_whole_parts_are_put_together(port, uploads).await;
     whole_ones_that_nobody_is_at_are_taken_up_once(port, uploads).await;
+    what_has_arrived_whole_does_not_expire(port, uploads).await;
 }
 
 async fn a_stream_is_found_as_it_was_made(port: &dyn Streams, uploads: &dyn Uploads) {
@@ -216,6 +217,43 @@ async fn whole_ones_that_nobody_is_at_are_taken_up_once(port: &dyn Streams, uplo
     assert!(uploads.remove(&id("whole-3")).await.unwrap());
     let later = port.take_whole(at(15), at(30), 1).await.unwrap();
     assert_eq!(later, [id("whole-2")]);
+}
+
+async fn what_has_arrived_whole_does_not_expire(port: &dyn Streams, uploads: &dyn Uploads) {
+    let whole = begun(port, "lasts-whole", Kind::Whole).await;
+    assert!(add(port, &whole, &[piece(&whole, 0, 100)], 100).await);
+    let short = begun(port, "lasts-not", Kind::Whole).await;
+    assert!(add(port, &short, &[piece(&short, 0, 99)], 99).await);
+    let parts = [
+        part(port, "lasts-1", 100).await,
+        part(port, "lasts-2", 100).await,
+    ];
+    let alone = part(port, "lasts-alone", 100).await;
+    let together = put_together("lasts-final", &parts);
+    let made = port.concatenate(&together, NOW).await.unwrap();
+    assert_eq!(made, Concatenated::Made);
+    let expired = async || {
+        let found = uploads.expired(UnixSeconds(9999), 999).await.unwrap();
+        let ids = found.into_iter().map(|upload| upload.id);
+        let mut ids: Vec<_> = ids.filter(|id| id.as_str().starts_with("lasts-")).collect();
+        ids.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        ids
+    };
+    assert_eq!(expired().await, [alone.clone(), short.clone()]);
+    let job = NewJob::first(
+        together.upload.video,
+        together.upload.original,
+        String::new(),
+    );
+    let digest = Digest::of(b"");
+    let done = uploads.complete(&together.upload.id, &digest, &job);
+    assert!(done.await.unwrap());
+    let [one, two] = parts;
+    assert_eq!(
+        expired().await,
+        [one, two, alone, short],
+        "they are a film by now"
+    );
 }
 
 async fn begun(port: &dyn Streams, name: &str, kind: Kind) -> UploadId {
