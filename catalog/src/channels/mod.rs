@@ -1,7 +1,7 @@
 //! Channels: films that belong together, and to whom.
 
 pub mod conformance;
-pub(crate) mod sql;
+pub mod sql;
 
 use async_trait::async_trait;
 use contracts::id::{ChannelId, UserId, VideoId};

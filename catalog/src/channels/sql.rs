@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use contracts::id::{ChannelId, UserId, VideoId};
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, QueryResult};
+use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult};
 
 use super::{Channel, Channels};
 use crate::error::Error;
@@ -66,13 +66,7 @@ impl Channels for Sql {
         from: Option<&ChannelId>,
         to: Option<&ChannelId>,
     ) -> Result<bool, Error> {
-        let sql = "UPDATE videos SET channel = $3 WHERE id = $1 AND COALESCE(channel, '') = $2";
-        let values = vec![
-            video.as_str().into(),
-            from.map_or("", ChannelId::as_str).into(),
-            to.map(ChannelId::as_str).into(),
-        ];
-        Ok(change(&self.db, sql, values).await? == 1)
+        put(&self.db, video, from, to).await
     }
 
     async fn of(&self, video: &VideoId) -> Result<Option<Channel>, Error> {
@@ -82,6 +76,25 @@ impl Channels for Sql {
         let row = self.db.query_one_raw(row).await.map_err(engine)?;
         row.map(|row| channel(&row)).transpose()
     }
+}
+
+/// [`Channels::put`] on a connection or within the caller's transaction.
+///
+/// # Errors
+/// As [`Channels::put`].
+pub async fn put(
+    db: &impl ConnectionTrait,
+    video: &VideoId,
+    from: Option<&ChannelId>,
+    to: Option<&ChannelId>,
+) -> Result<bool, Error> {
+    let sql = "UPDATE videos SET channel = $3 WHERE id = $1 AND COALESCE(channel, '') = $2";
+    let values = vec![
+        video.as_str().into(),
+        from.map_or("", ChannelId::as_str).into(),
+        to.map(ChannelId::as_str).into(),
+    ];
+    Ok(change(db, sql, values).await? == 1)
 }
 
 fn channel(row: &QueryResult) -> Result<Channel, Error> {

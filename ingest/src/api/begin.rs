@@ -1,6 +1,6 @@
 //! What every upload begins with, whichever way its bytes come: a film that is admitted, and its names.
 
-use catalog::{channels::Channel, videos::NewVideo};
+use catalog::videos::NewVideo;
 use contracts::{
     asset::Privacy,
     id::{UploadId, VideoId},
@@ -11,7 +11,7 @@ use store::{Digest, layout};
 use super::{App, caller::Caller};
 use crate::{
     Error,
-    upload::{self, Plan, Refused, Request, State, Upload, Way},
+    upload::{self, NewFilm, Plan, Refused, Request, State, Upload, Way, abandon::abandon},
 };
 
 /// What a publisher says of a film.
@@ -30,8 +30,7 @@ pub(crate) struct Film {
 pub(crate) struct Begun {
     /// To be remembered before the film is announced.
     pub(crate) upload: Upload,
-    video: NewVideo,
-    channel: Option<Channel>,
+    pub(crate) film: NewFilm,
 }
 
 impl Begun {
@@ -65,26 +64,47 @@ impl Begun {
             privacy: film.privacy,
             protected: film.protected,
         };
-        Ok(Self {
-            upload,
-            video,
-            channel,
-        })
+        let channel = channel.map(|channel| channel.id);
+        let film = NewFilm { video, channel };
+        Ok(Self { upload, film })
     }
 
-    /// Enters the film into the catalogue. What is left undone when this fails ends with the upload.
+    /// Enters the film of an upload that is remembered into the catalogue; where that fails, the upload is given up.
     pub(crate) async fn announce(self, app: &App) -> Result<Upload, Problem> {
-        let upload = self.upload;
-        app.videos.create(self.video).await.map_err(Error::from)?;
-        if let Some(channel) = &self.channel {
-            // Before anybody is told of the film.
-            let put = app.channels.put(&upload.video, None, Some(&channel.id));
-            put.await.map_err(Error::from)?;
+        if let Err(error) = self.enter(app).await {
+            self.take_back(app).await;
+            return Err(error.into());
         }
+        self.has_begun(app);
+        Ok(self.upload)
+    }
+
+    async fn enter(&self, app: &App) -> Result<(), Error> {
+        app.videos.create(self.film.video.clone()).await?;
+        if let Some(channel) = &self.film.channel {
+            // Before anybody is told of the film.
+            let video = &self.upload.video;
+            app.channels.put(video, None, Some(channel)).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives up an upload of which nobody was told. What cannot be given up now is when its time is over.
+    async fn take_back(&self, app: &App) {
+        let (upload, now) = (&self.upload, app.clock.now());
+        let reason = "the upload could not be begun";
+        let taken = abandon(&*app.uploads, &app.publishing, upload, reason, now).await;
+        if let Err(error) = taken {
+            tracing::warn!(upload.id = %upload.id, %error, "cannot take back {}", upload.id);
+        }
+    }
+
+    /// Says that an upload has begun.
+    pub(crate) fn has_begun(&self, app: &App) {
+        let (upload, size_bytes) = (&self.upload, self.upload.size_bytes);
         app.metrics.upload("started");
-        tracing::info!(upload.id = %upload.id, video.id = %upload.video, size_bytes = upload.size_bytes,
+        tracing::info!(upload.id = %upload.id, video.id = %upload.video, size_bytes,
             "upload {} begins for {}", upload.id, upload.video);
-        Ok(upload)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Puts parts together, and finishes the film. Again for the same parts, it is the same upload.
+/// Puts parts together, and finishes the film. Again for the same parts and the same film, it is the same upload.
 pub(super) async fn put_together(
     app: &App,
     caller: &Caller,
@@ -44,16 +44,17 @@ pub(super) async fn put_together(
         parts,
         ..new(begun.upload.clone(), Kind::Final, metadata)
     };
-    let stream = match app.streams.concatenate(&whole, app.clock.now()).await? {
+    let now = app.clock.now();
+    let stream = match app.streams.concatenate(&whole, &begun.film, now).await? {
         Concatenated::Made => {
-            begun.announce(app).await?;
-            finish(app, &whole.upload.id).await?;
+            begun.has_begun(app);
             whole
         }
         Concatenated::Before(id) => app.streams.find(&id).await?.ok_or_else(no_upload)?,
         Concatenated::Over(over) => return Err(over.into()),
         Concatenated::Unready(part) => return Err(problem::unready(&part)),
     };
+    finish(app, &stream.upload.id).await?;
     let address = [(header::LOCATION, location(app, &stream.upload.id))];
     Ok((StatusCode::CREATED, told(&stream), address).into_response())
 }

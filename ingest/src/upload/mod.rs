@@ -1,8 +1,9 @@
 //! The port: where uploads are remembered, so that any instance can take any chunk.
 
 use async_trait::async_trait;
+use catalog::videos::NewVideo;
 use contracts::{
-    id::{UploadId, VideoId},
+    id::{ChannelId, UploadId, VideoId},
     time::UnixSeconds,
 };
 use store::Digest;
@@ -25,6 +26,15 @@ pub use refused::Refused;
 pub use session::{
     Chunk, Completion, Decision, State, Upload, Way, complete, decide, promised, received,
 };
+
+/// The film that an upload becomes, which is entered into the catalogue with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFilm {
+    /// The film.
+    pub video: NewVideo,
+    /// The channel that it is for.
+    pub channel: Option<ChannelId>,
+}
 
 /// What became of a [`Uploads::claim`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,9 @@ use crate::{
     jobs::NewJob,
     upload::{
         State, Upload, Uploads, Way,
-        streams::{Concatenated, Kind as Becomes, Piece, Running, Stream, Streams},
+        streams::{
+            Concatenated, Kind as Becomes, Piece, Running, Stream, Streams, conformance::film_of,
+        },
     },
 };
 
@@ -151,7 +153,10 @@ async fn what_is_put_together_counts_once(port: &dyn Quotas, streams: &dyn Strea
     let mut whole = stream(upload("parts-all", Some(owner), 1000), Becomes::Final);
     whole.arrived_bytes = 1000;
     whole.parts = parts;
-    let made = streams.concatenate(&whole, NOW).await.unwrap();
+    let made = streams
+        .concatenate(&whole, &film_of(&whole), NOW)
+        .await
+        .unwrap();
     assert_eq!(made, Concatenated::Made);
     assert_eq!(usage().await, (1000, 1, 1));
 }

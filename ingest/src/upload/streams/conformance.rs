@@ -6,7 +6,9 @@
     reason = "a broken promise ends the test that found it"
 )]
 
+use catalog::videos::NewVideo;
 use contracts::{
+    asset::Privacy,
     id::{UploadId, UserId, VideoId},
     time::UnixSeconds,
 };
@@ -16,7 +18,7 @@ use store::{Digest, layout};
 use super::{Concatenated, Kind, Piece, Running, Stream, Streams};
 use crate::{
     jobs::NewJob,
-    upload::{State, Upload, Uploads, Way},
+    upload::{NewFilm, State, Upload, Uploads, Way},
 };
 
 /// Runs every promise against `port` and the `uploads` beside it, both empty, and panics at the
@@ -28,6 +30,7 @@ pub async fn all(port: &dyn Streams, uploads: &dyn Uploads) {
     what_does_not_receive_takes_nothing(port, uploads).await;
     parts_become_one_whole_with_their_pieces(port).await;
     only_whole_parts_are_put_together(port, uploads).await;
+    no_part_is_used_up_without_a_film(port).await;
     whole_ones_that_nobody_is_at_are_taken_up_once(port, uploads).await;
     what_has_arrived_whole_does_not_expire(port, uploads).await;
 }
@@ -128,7 +131,10 @@ async fn parts_become_one_whole_with_their_pieces(port: &dyn Streams) {
     whole.upload.expires = UnixSeconds(5000);
     // Whoever does so at once.
     let other = put_together("together-too", &parts);
-    let (one, two) = tokio::join!(port.concatenate(&whole, NOW), port.concatenate(&other, NOW));
+    let (one, two) = tokio::join!(
+        port.concatenate(&whole, &film_of(&whole), NOW),
+        port.concatenate(&other, &film_of(&other), NOW)
+    );
     let (made, before) = match (one.unwrap(), two.unwrap()) {
         (Concatenated::Made, before) => (&whole, before),
         (before, Concatenated::Made) => (&other, before),
@@ -157,9 +163,21 @@ async fn parts_become_one_whole_with_their_pieces(port: &dyn Streams) {
         assert_eq!(part.became.as_ref(), Some(id));
         assert_eq!(part.upload.expires, made.upload.expires, "it lasts as long");
     }
+    let again = Stream {
+        metadata: "title YQ==".to_owned(),
+        ..made.clone()
+    };
+    let refused = port.concatenate(&again, &film_of(&again), NOW).await;
+    assert!(
+        matches!(refused.unwrap(), Concatenated::Unready(_)),
+        "another film"
+    );
     let reversed = [first.clone(), second.clone()];
     let reversed = put_together("reversed", &reversed);
-    let refused = port.concatenate(&reversed, NOW).await.unwrap();
+    let refused = port
+        .concatenate(&reversed, &film_of(&reversed), NOW)
+        .await
+        .unwrap();
     assert!(matches!(refused, Concatenated::Unready(_)));
     assert!(port.find(&self::id("reversed")).await.unwrap().is_none());
     let more = [piece(id, 200, 1)];
@@ -175,7 +193,10 @@ async fn only_whole_parts_are_put_together(port: &dyn Streams, uploads: &dyn Upl
     assert!(uploads.remove(&gone).await.unwrap());
     for (at, unfit) in [short, film, gone, id("absent")].into_iter().enumerate() {
         let whole = put_together(&format!("not-{at}"), &[sound.clone(), unfit.clone()]);
-        let outcome = port.concatenate(&whole, NOW).await.unwrap();
+        let outcome = port
+            .concatenate(&whole, &film_of(&whole), NOW)
+            .await
+            .unwrap();
         assert_eq!(outcome, Concatenated::Unready(unfit));
         assert!(port.find(&whole.upload.id).await.unwrap().is_none());
     }
@@ -184,6 +205,30 @@ async fn only_whole_parts_are_put_together(port: &dyn Streams, uploads: &dyn Upl
         (sound.became, sound.upload.expires),
         (None, UnixSeconds(1000))
     );
+}
+
+async fn no_part_is_used_up_without_a_film(port: &dyn Streams) {
+    let parts = [
+        part(port, "film-1", 100).await,
+        part(port, "film-2", 100).await,
+    ];
+    let others = [
+        part(port, "film-3", 100).await,
+        part(port, "film-4", 100).await,
+    ];
+    let other = put_together("film-before", &others);
+    let taken = film_of(&other);
+    let made = port.concatenate(&other, &taken, NOW).await.unwrap();
+    assert_eq!(made, Concatenated::Made);
+    let first = put_together("film-whole", &parts);
+    let outcome = port.concatenate(&first, &taken, NOW).await;
+    assert!(outcome.is_err(), "there is such a film: {outcome:?}");
+    assert!(port.find(&first.upload.id).await.unwrap().is_none());
+    for part in &parts {
+        assert_eq!(port.find(part).await.unwrap().unwrap().became, None);
+    }
+    let made = port.concatenate(&first, &film_of(&first), NOW).await;
+    assert_eq!(made.unwrap(), Concatenated::Made);
 }
 
 async fn whole_ones_that_nobody_is_at_are_taken_up_once(port: &dyn Streams, uploads: &dyn Uploads) {
@@ -230,7 +275,10 @@ async fn what_has_arrived_whole_does_not_expire(port: &dyn Streams, uploads: &dy
     ];
     let alone = part(port, "lasts-alone", 100).await;
     let together = put_together("lasts-final", &parts);
-    let made = port.concatenate(&together, NOW).await.unwrap();
+    let made = port
+        .concatenate(&together, &film_of(&together), NOW)
+        .await
+        .unwrap();
     assert_eq!(made, Concatenated::Made);
     let expired = async || {
         let found = uploads.expired(UnixSeconds(9999), 999).await.unwrap();
@@ -285,6 +333,18 @@ fn put_together(name: &str, parts: &[UploadId]) -> Stream {
     whole.running = None;
     whole.parts = parts.to_vec();
     whole
+}
+
+/// The film that an upload becomes.
+pub(crate) fn film_of(whole: &Stream) -> NewFilm {
+    let video = NewVideo {
+        id: whole.upload.video.clone(),
+        title: whole.upload.id.to_string(),
+        privacy: Privacy::Public,
+        protected: false,
+    };
+    let channel = None;
+    NewFilm { video, channel }
 }
 
 fn id(name: &str) -> UploadId {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use contracts::{id::UploadId, time::UnixSeconds};
 use store::{Key, Part};
 
-use super::{Upload, quota::Over};
+use super::{NewFilm, Upload, quota::Over};
 use crate::Error;
 
 pub mod conformance;
@@ -96,9 +96,9 @@ impl Piece {
 pub enum Concatenated {
     /// The final upload is there, and whole.
     Made,
-    /// The parts have become this final upload before.
+    /// The parts have become this final upload before, of which the same was said.
     Before(UploadId),
-    /// This part is not whole, no part, or was put together with others.
+    /// This part is not whole, no part, or was put together with others, or as another film.
     Unready(UploadId),
     /// The owner has too much.
     Over(Over),
@@ -147,12 +147,18 @@ pub trait Streams: Send + Sync {
         now: UnixSeconds,
     ) -> Result<bool, Error>;
 
-    /// Puts partial uploads together to a final one, whose [`Stream::parts`] they are, all or nothing: it has their
-    /// pieces, and they last as long as it does. Each part becomes one final upload only.
+    /// Puts partial uploads together to a final one, whose [`Stream::parts`] they are, and enters its film into the
+    /// catalogue, all or nothing: it has their pieces, and they last as long as it does. Each part becomes one final
+    /// upload only, as long as that is not given up.
     ///
     /// # Errors
-    /// [`Error::Database`], also when the id is taken.
-    async fn concatenate(&self, whole: &Stream, now: UnixSeconds) -> Result<Concatenated, Error>;
+    /// [`Error::Database`] and [`Error::Catalog`], also when an id is taken.
+    async fn concatenate(
+        &self,
+        whole: &Stream,
+        film: &NewFilm,
+        now: UnixSeconds,
+    ) -> Result<Concatenated, Error>;
 
     /// Takes up uploads that are whole, still receive, and that nobody was at since `before`: none is given to two
     /// that ask at once. At most `limit`.

@@ -1,6 +1,7 @@
 //! Uploads whose bytes come in order, in the catalogue's database.
 
 use async_trait::async_trait;
+use catalog::{channels, videos};
 use contracts::{id::UploadId, time::UnixSeconds};
 use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, TransactionTrait, Value};
 use store::Key;
@@ -10,6 +11,7 @@ use crate::{
     Error,
     schema::{integer, natural, on_server, statement},
     upload::{
+        NewFilm,
         quota::{self, Over, Quota},
         sql::{insert, upload},
     },
@@ -58,7 +60,9 @@ impl Sql {
         let became = self.find(part).await?.and_then(|part| part.became);
         if let Some(became) = became {
             let before = self.find(&became).await?;
-            if before.is_some_and(|before| before.parts == whole.parts) {
+            let same =
+                |before: &Stream| before.parts == whole.parts && before.metadata == whole.metadata;
+            if before.as_ref().is_some_and(same) {
                 return Ok(Concatenated::Before(became));
             }
         }
@@ -144,7 +148,12 @@ impl Streams for Sql {
         Ok(true)
     }
 
-    async fn concatenate(&self, whole: &Stream, now: UnixSeconds) -> Result<Concatenated, Error> {
+    async fn concatenate(
+        &self,
+        whole: &Stream,
+        film: &NewFilm,
+        now: UnixSeconds,
+    ) -> Result<Concatenated, Error> {
         let transaction = self.db.begin().await?;
         // In one order for all who do so at once.
         let mut parts: Vec<&UploadId> = whole.parts.iter().collect();
@@ -161,6 +170,7 @@ impl Streams for Sql {
             return Ok(Concatenated::Over(over));
         }
         enter(&transaction, whole, now).await?;
+        announce(&transaction, film, now).await?;
         let mut start_bytes = 0;
         for part in &whole.parts {
             let sql = "INSERT INTO ingest_pieces (upload, start_bytes, size_bytes, object) \
@@ -236,6 +246,19 @@ async fn enter(db: &impl ConnectionTrait, stream: &Stream, now: UnixSeconds) -> 
         integer(now.0).into(),
     ];
     db.execute_raw(statement(sql, values)).await?;
+    Ok(())
+}
+
+/// Enters a film into the catalogue.
+async fn announce(
+    db: &impl ConnectionTrait,
+    film: &NewFilm,
+    now: UnixSeconds,
+) -> Result<(), Error> {
+    let video = videos::sql::create(db, film.video.clone(), now).await?;
+    if let Some(channel) = &film.channel {
+        channels::sql::put(db, &video.id, None, Some(channel)).await?;
+    }
     Ok(())
 }
 
