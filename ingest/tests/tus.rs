@@ -714,6 +714,11 @@ async fn what_is_put_together_must_be_what_was_promised() {
     problem(answer, 422, "wrong-whole-digest").await;
     let counts = house.catalog.videos.count().await.unwrap();
     assert_eq!(counts, [(State::Failed, 1)]);
+    // Its publisher has lost nothing by a slip of the pen.
+    let named = [("filename", "film.mp4")];
+    let answer = join(&house, &[&url], &named).send().await.unwrap();
+    let (_, video) = begun(&answer);
+    assert_eq!(original(&house, &video).await.unwrap(), b"some film");
 }
 
 #[tokio::test(flavor = "multi_thread")]

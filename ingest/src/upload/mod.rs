@@ -123,7 +123,8 @@ pub trait Uploads: Send + Sync {
     /// [`Error::Database`].
     async fn made(&self, id: &UploadId) -> Result<Option<Digest>, Error>;
 
-    /// Gives up an upload that receives, and its film fails, all or none; from then on it is listed among the
+    /// Gives up an upload that receives, and its film fails, all or none, and what it was put together of is as it was
+    /// before; from then on it is listed among the
     /// [`expired`](Self::expired) only, until it is removed. `false` when it does not receive (any more).
     ///
     /// # Errors
@@ -157,7 +158,8 @@ pub trait Uploads: Send + Sync {
     /// [`Error::Database`].
     async fn remove(&self, id: &UploadId) -> Result<bool, Error>;
 
-    /// Forgets the upload that a film came by, or is coming by, and tells which it was: the film was taken away.
+    /// Forgets the upload that a film came by, or is coming by, and tells which it was: the film was taken away. What
+    /// one that still receives was put together of is as it was before.
     ///
     /// # Errors
     /// [`Error::Database`].

@@ -193,6 +193,7 @@ impl Uploads for Sql {
         if changed.rows_affected() == 0 {
             return Ok(false);
         }
+        free(&transaction, &upload.id).await?;
         let reason = words(reason);
         match videos::sql::advance(&transaction, &upload.video, Event::Failed { reason }, now).await
         {
@@ -237,17 +238,31 @@ impl Uploads for Sql {
     }
 
     async fn release(&self, video: &VideoId) -> Result<Option<UploadId>, Error> {
-        let sql = "DELETE FROM ingest_uploads WHERE video = $1 RETURNING id";
+        let transaction = self.db.begin().await?;
+        let sql = "DELETE FROM ingest_uploads WHERE video = $1 RETURNING id, state";
         let values = vec![video.as_str().into()];
-        let Some(row) = self.db.query_one_raw(statement(sql, values)).await? else {
+        let Some(row) = transaction.query_one_raw(statement(sql, values)).await? else {
             return Ok(None);
         };
         let id = UploadId::parse(&row.try_get::<String>("", "id")?);
-        id.map(Some).map_err(|_| Error::Corrupt {
+        let id = id.map_err(|_| Error::Corrupt {
             table: "ingest_uploads",
             column: "id",
-        })
+        })?;
+        if row.try_get::<String>("", "state")? != State::Complete.as_str() {
+            free(&transaction, &id).await?;
+        }
+        transaction.commit().await?;
+        Ok(Some(id))
     }
+}
+
+/// Has the parts of what comes to nothing be parts again, which count, and can be removed or put together anew.
+async fn free(db: &impl ConnectionTrait, id: &UploadId) -> Result<(), Error> {
+    let sql = "UPDATE ingest_streams SET became = NULL WHERE became = $1";
+    let values = vec![id.as_str().into()];
+    db.execute_raw(statement(sql, values)).await?;
+    Ok(())
 }
 
 /// Of what has arrived whole nobody sends anything more: it only waits to be joined, and what it is put together of does.

@@ -29,7 +29,7 @@ pub async fn all(port: &dyn Quotas, uploads: &dyn Uploads, streams: &dyn Streams
     an_own_quota_is_kept_as_it_was_set(port).await;
     of_those_who_begin_at_once_as_many_do_as_may(port, uploads).await;
     what_ends_is_given_back(port, uploads).await;
-    what_is_put_together_counts_once(port, streams).await;
+    what_is_put_together_counts_once(port, uploads, streams).await;
     nobody_s_uploads_are_not_counted(uploads).await;
 }
 
@@ -120,7 +120,11 @@ async fn what_ends_is_given_back(port: &dyn Quotas, uploads: &dyn Uploads) {
     assert_eq!(usage().await, (500, 0, 5));
 }
 
-async fn what_is_put_together_counts_once(port: &dyn Quotas, streams: &dyn Streams) {
+async fn what_is_put_together_counts_once(
+    port: &dyn Quotas,
+    uploads: &dyn Uploads,
+    streams: &dyn Streams,
+) {
     let owner = "parts";
     let usage = async || {
         let usage = port.usage(&user(owner)).await.unwrap();
@@ -159,6 +163,25 @@ async fn what_is_put_together_counts_once(port: &dyn Quotas, streams: &dyn Strea
         .unwrap();
     assert_eq!(made, Concatenated::Made);
     assert_eq!(usage().await, (1000, 1, 1));
+    let given_up = uploads.give_up(&whole.upload, "another", NOW).await;
+    assert!(given_up.unwrap());
+    assert!(uploads.remove(&whole.upload.id).await.unwrap());
+    assert_eq!(usage().await, (1000, 2, 0), "they are parts again");
+    whole.upload = stream(upload("parts-too", Some(owner), 1000), Becomes::Final).upload;
+    let made = streams.concatenate(&whole, &film_of(&whole), NOW).await;
+    assert_eq!(made.unwrap(), Concatenated::Made);
+    uploads.release(&whole.upload.video).await.unwrap();
+    assert_eq!(usage().await, (1000, 2, 0), "its film was taken away");
+    whole.upload = stream(upload("parts-last", Some(owner), 1000), Becomes::Final).upload;
+    let made = streams.concatenate(&whole, &film_of(&whole), NOW).await;
+    assert_eq!(made.unwrap(), Concatenated::Made);
+    let upload = &whole.upload;
+    let job = NewJob::first(upload.video.clone(), upload.original.clone(), String::new());
+    let digest = Digest::of(b"");
+    let done = uploads.complete(&upload.id, &digest, &job).await;
+    assert!(done.unwrap());
+    uploads.release(&upload.video).await.unwrap();
+    assert_eq!(usage().await, (0, 0, 0), "its parts were used up");
 }
 
 async fn nobody_s_uploads_are_not_counted(uploads: &dyn Uploads) {
