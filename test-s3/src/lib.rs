@@ -11,7 +11,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -36,6 +36,8 @@ pub struct Server {
     address: SocketAddr,
     folder: TempDir,
     buckets: AtomicU32,
+    /// Whether it may be told to give up parts.
+    keeps_parts: Arc<AtomicBool>,
     /// Taken when it is dropped, which may be where no thread may wait.
     runtime: Option<Runtime>,
 }
@@ -63,13 +65,25 @@ impl Server {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it has an address");
         listener.set_nonblocking(true).expect("it need not block");
-        runtime.spawn(serve(listener, service.build(), root.into()));
+        let keeps_parts = Arc::new(AtomicBool::new(false));
+        let house = House {
+            service: service.build(),
+            root: root.into(),
+            keeps_parts: Arc::clone(&keeps_parts),
+        };
+        runtime.spawn(serve(listener, house));
         Self {
             address,
             folder,
             buckets: AtomicU32::new(0),
+            keeps_parts,
             runtime: Some(runtime),
         }
+    }
+
+    /// Has the server refuse to give up parts from now on, as it does to a key that may not, or do so again.
+    pub fn keep_parts(&self, keep: bool) {
+        self.keeps_parts.store(keep, Ordering::Relaxed);
     }
 
     /// Makes a bucket, and returns its name.
@@ -139,11 +153,19 @@ impl Drop for Server {
     }
 }
 
-async fn serve(listener: std::net::TcpListener, service: S3Service, root: Arc<Path>) {
+/// What answers.
+#[derive(Clone)]
+struct House {
+    service: S3Service,
+    root: Arc<Path>,
+    keeps_parts: Arc<AtomicBool>,
+}
+
+async fn serve(listener: std::net::TcpListener, house: House) {
     let listener = TcpListener::from_std(listener).expect("it listens");
     while let Ok((connection, _)) = listener.accept().await {
-        let (service, root) = (service.clone(), Arc::clone(&root));
-        let answer = service_fn(move |request| answer(service.clone(), Arc::clone(&root), request));
+        let house = house.clone();
+        let answer = service_fn(move |request| answer(house.clone(), request));
         tokio::spawn(async move {
             let http = Builder::new(TokioExecutor::new());
             let served = http.serve_connection(TokioIo::new(connection), answer);
@@ -152,19 +174,39 @@ async fn serve(listener: std::net::TcpListener, service: S3Service, root: Arc<Pa
     }
 }
 
-/// Folders are no objects, though they lie where objects do.
-async fn answer(
-    service: S3Service,
-    root: Arc<Path>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, HttpError> {
+/// What the service behind it does not do as servers do.
+async fn answer(house: House, request: Request<Incoming>) -> Result<Response<Body>, HttpError> {
     let path = request.uri().path().trim_start_matches('/');
     let names_object = path.trim_end_matches('/').contains('/');
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    if reads && names_object && root.join(path).is_dir() {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NOT_FOUND;
-        return Ok(response);
+    // Folders are no objects, though they lie where objects do.
+    if reads && names_object && house.root.join(path).is_dir() {
+        return Ok(refusal(StatusCode::NOT_FOUND, "NoSuchKey"));
     }
-    service.call(request.map(Body::from)).await
+    if let Some(upload) = upload(&request) {
+        let prefix = format!(".upload-{upload}");
+        let mut entries = fs::read_dir(&house.root).into_iter().flatten().flatten();
+        let is_it = |name: &str| name.starts_with(&prefix);
+        if !entries.any(|entry| entry.file_name().to_str().is_some_and(is_it)) {
+            return Ok(refusal(StatusCode::NOT_FOUND, "NoSuchUpload"));
+        }
+        let gives_up = *request.method() == Method::DELETE;
+        if gives_up && house.keeps_parts.load(Ordering::Relaxed) {
+            return Ok(refusal(StatusCode::FORBIDDEN, "AccessDenied"));
+        }
+    }
+    house.service.call(request.map(Body::from)).await
+}
+
+/// The multipart upload that a request is about.
+fn upload(request: &Request<Incoming>) -> Option<&str> {
+    let mut query = request.uri().query()?.split('&');
+    query.find_map(|pair| pair.strip_prefix("uploadId="))
+}
+
+fn refusal(status: StatusCode, code: &str) -> Response<Body> {
+    let body = format!("<Error><Code>{code}</Code></Error>");
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response
 }

@@ -75,23 +75,8 @@ impl Direct for S3 {
     }
 
     async fn arrived(&self, key: &Key, name: &str) -> Result<Vec<Arrived>, Error> {
-        let bucket = &self.bucket;
-        let query = [("uploadId", name), ("max-parts", "1000")];
-        let asked = (Method::GET, key);
-        let url = sign(bucket, &bucket.direct.here, asked, query, ASKING).await;
-        let url = url.map_err(bucket.failed(key, "signing"))?;
-        let Some(text) = ask(bucket, key, url).await? else {
-            return Ok(Vec::new());
-        };
-        let listed: Listed = quick_xml::de::from_str(&text)
-            .map_err(|fault| unread(key, "listing parts", std::io::Error::other(fault)))?;
-        if listed.truncated {
-            let many = std::io::Error::other("there are more than 1000");
-            return Err(unread(key, "listing parts", many));
-        }
-        let mut parts: Vec<Arrived> = listed.parts.into_iter().map(Part::arrived).collect();
-        parts.sort_by_key(|part| part.number);
-        Ok(parts)
+        let arrived = listed(&self.bucket, key, name).await?;
+        Ok(arrived.unwrap_or_default())
     }
 
     async fn complete(&self, key: &Key, name: &str, parts: &[Arrived]) -> Result<(), Error> {
@@ -111,9 +96,11 @@ impl Direct for S3 {
         let (path, here) = (bucket.path(key), &bucket.direct.here);
         match here.abort_multipart(&path, &name.to_owned()).await {
             Ok(()) | Err(Fault::NotFound { .. }) => Ok(()),
-            // Some servers say no more than that they do not know it.
-            Err(_) if self.arrived(key, name).await?.is_empty() => Ok(()),
-            Err(fault) => Err(bucket.failed(key, "giving up")(fault)),
+            // Not every server says so that it does not know it.
+            Err(fault) => match listed(bucket, key, name).await {
+                Ok(None) => Ok(()),
+                _ => Err(bucket.failed(key, "giving up")(fault)),
+            },
         }
     }
 }
@@ -126,6 +113,26 @@ impl Part {
             tag: self.tag,
         }
     }
+}
+
+/// The parts that are there, in their order; `None` where nothing is under way by this name.
+async fn listed(bucket: &Bucket, key: &Key, name: &str) -> Result<Option<Vec<Arrived>>, Error> {
+    let query = [("uploadId", name), ("max-parts", "1000")];
+    let asked = (Method::GET, key);
+    let url = sign(bucket, &bucket.direct.here, asked, query, ASKING).await;
+    let url = url.map_err(bucket.failed(key, "signing"))?;
+    let Some(text) = ask(bucket, key, url).await? else {
+        return Ok(None);
+    };
+    let listed: Listed = quick_xml::de::from_str(&text)
+        .map_err(|fault| unread(key, "listing parts", std::io::Error::other(fault)))?;
+    if listed.truncated {
+        let many = std::io::Error::other("there are more than 1000");
+        return Err(unread(key, "listing parts", many));
+    }
+    let mut parts: Vec<Arrived> = listed.parts.into_iter().map(Part::arrived).collect();
+    parts.sort_by_key(|part| part.number);
+    Ok(Some(parts))
 }
 
 async fn sign<'a>(

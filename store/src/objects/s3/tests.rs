@@ -265,3 +265,20 @@ async fn of_what_clients_began_and_is_given_up_nothing_is_left() {
     assert!(put(&url).await.is_client_error());
     assert_eq!(server.under_way(), (0, 0));
 }
+
+#[tokio::test]
+async fn what_the_server_does_not_give_up_is_not_given_up() {
+    let server = Server::start();
+    let store = crate::open(&server.store()).unwrap();
+    let (direct, film) = (store.direct().unwrap(), key("film"));
+    let name = direct.begin(&film).await.unwrap();
+    server.keep_parts(true);
+    let refused = direct.abort(&film, &name).await.unwrap_err();
+    assert!(chain(&refused).contains("AccessDenied"), "{refused}");
+    assert_eq!(server.under_way().0, 1);
+    server.keep_parts(false);
+    for _ in 0..2 {
+        direct.abort(&film, &name).await.unwrap();
+        assert_eq!(server.under_way().0, 0);
+    }
+}
