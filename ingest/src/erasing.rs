@@ -9,7 +9,12 @@ use contracts::id::VideoId;
 use contracts::time::UnixSeconds;
 use store::layout;
 
-use crate::{Error, jobs::Queue, texts::Publishing, upload::Uploads};
+use crate::{
+    Error,
+    jobs::Queue,
+    texts::Publishing,
+    upload::{Uploads, abandon::close},
+};
 
 /// Erases deleted films, and takes back those that failed after they were shown.
 pub(crate) struct Eraser {
@@ -46,9 +51,12 @@ impl Eraser {
         self.queue.cancel(&film.id, why).await?;
         self.publishing.erase(&film.id).await?;
         // Its publisher has the room back, also of an upload that is under way.
-        if let Some(upload) = self.uploads.release(&film.id).await? {
-            let store = &self.publishing.store;
-            store.delete_prefix(&layout::upload(&upload)).await?;
+        if let Some(upload) = self.uploads.of(&film.id).await? {
+            let (uploads, store) = (&*self.uploads, &*self.publishing.store);
+            // First: what is forgotten cannot be closed any more.
+            close(uploads, store, &upload).await?;
+            uploads.release(&film.id).await?;
+            store.delete_prefix(&layout::upload(&upload.id)).await?;
         }
         if self.is_settled(film, now).await? {
             self.purge(&film.id, now).await?;

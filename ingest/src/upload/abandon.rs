@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use contracts::time::UnixSeconds;
-use store::layout;
+use store::{Store, layout};
 
 use super::{State, Upload, Uploads, turn::Turns};
 use crate::{Error, metrics::Metrics, texts::Publishing};
@@ -37,10 +37,7 @@ async fn clear(
 ) -> Result<(), Error> {
     publishing.forget(&upload.video).await?;
     let store = &publishing.store;
-    let direct = uploads.direct(&upload.id).await?;
-    if let (Some(name), Some(taker)) = (direct, store.direct()) {
-        taker.abort(&upload.original, &name).await?;
-    }
+    close(uploads, &**store, upload).await?;
     let chunks = layout::upload(&upload.id);
     store.delete_prefix(&chunks).await?;
     // Somebody may have put it together and died; nobody can make a film of it any more.
@@ -48,6 +45,19 @@ async fn clear(
     uploads.remove(&upload.id).await?;
     // Those that were granted their place before it was given up, and were stored after the first look.
     store.delete_prefix(&chunks).await?;
+    Ok(())
+}
+
+/// Has the store take nothing more of an upload that goes straight to it, and remove what it has.
+pub(crate) async fn close(
+    uploads: &dyn Uploads,
+    store: &dyn Store,
+    upload: &Upload,
+) -> Result<(), Error> {
+    let name = uploads.direct(&upload.id).await?;
+    if let (Some(name), Some(taker)) = (name, store.direct()) {
+        taker.abort(&upload.original, &name).await?;
+    }
     Ok(())
 }
 

@@ -158,6 +158,12 @@ pub trait Uploads: Send + Sync {
     /// [`Error::Database`].
     async fn remove(&self, id: &UploadId) -> Result<bool, Error>;
 
+    /// Finds the upload that a film came by, or is coming by, also one that was given up.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn of(&self, video: &VideoId) -> Result<Option<Upload>, Error>;
+
     /// Forgets the upload that a film came by, or is coming by, and tells which it was: the film was taken away. What
     /// one that still receives was put together of is as it was before.
     ///

@@ -237,6 +237,13 @@ impl Uploads for Sql {
         Ok(changed.rows_affected() == 1)
     }
 
+    async fn of(&self, video: &VideoId) -> Result<Option<Upload>, Error> {
+        let sql = "SELECT * FROM ingest_uploads WHERE video = $1";
+        let values = vec![video.as_str().into()];
+        let row = self.db.query_one_raw(statement(sql, values)).await?;
+        row.map(|row| upload(&row)).transpose()
+    }
+
     async fn release(&self, video: &VideoId) -> Result<Option<UploadId>, Error> {
         let transaction = self.db.begin().await?;
         let sql = "DELETE FROM ingest_uploads WHERE video = $1 RETURNING id, state";

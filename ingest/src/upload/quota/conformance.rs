@@ -106,9 +106,12 @@ async fn what_ends_is_given_back(port: &dyn Quotas, uploads: &dyn Uploads) {
             Err(over) => assert_eq!((over.kind, at), (Kind::Films, 6)),
         }
     }
+    let found = uploads.of(&last.video).await.unwrap();
+    assert_eq!(found.map(|found| found.id), Some(last.id.clone()));
     let released = uploads.release(&last.video).await.unwrap();
     assert_eq!(released, Some(last.id));
     assert_eq!(uploads.release(&last.video).await.unwrap(), None);
+    assert_eq!(uploads.of(&last.video).await.unwrap(), None);
     assert_eq!(usage().await, (500, 0, 5));
     let next = begin("7").await.unwrap();
     assert_eq!(usage().await, (600, 1, 6));
