@@ -11,7 +11,7 @@ mod house;
 
 use std::sync::Arc;
 
-use catalog::videos::State;
+use catalog::videos::{Event, State};
 use contracts::id::VideoId;
 use contracts::time::UnixSeconds;
 use house::{CHUNK, House, clients, film, paper::Paper, tool};
@@ -235,6 +235,34 @@ async fn an_upload_that_is_given_up_leaves_nothing_in_the_store() {
     while house.store.size(&original).await.unwrap().is_some() {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_takes_nothing_more_of_a_film_that_was_taken_away() {
+    let server = Server::start();
+    let house = House::with(|config| config.store = server.store()).await;
+    let upload = begin(&house, PART + 1).await;
+    assert_eq!(put(&house, &upload["parts"][1], b"x").await, 200);
+    let video = VideoId::parse(upload["video_id"].as_str().unwrap()).unwrap();
+    let videos = &house.catalog.videos;
+    videos.advance(&video, Event::Deleted).await.unwrap();
+    nothing_under_way(&server).await;
+    let late = put(&house, &upload["parts"][1], b"x").await;
+    assert_eq!(late, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_cannot_begin_at_the_store_leaves_nothing() {
+    let server = Server::start();
+    let store = server.store();
+    let house = House::with(|config| {
+        config.store = store.replace("/house?", "-that-is-not-there/house?");
+    })
+    .await;
+    let body = json!({"file_name": "film.mp4", "size_bytes": 1, "direct": true});
+    let answer = house.initiate(body).await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(house.catalog.videos.count().await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,7 +72,7 @@ impl Begun {
     /// Enters the film of an upload that is remembered into the catalogue; where that fails, the upload is given up.
     pub(crate) async fn announce(self, app: &App) -> Result<Upload, Problem> {
         if let Err(error) = self.enter(app).await {
-            self.take_back(app).await;
+            take_back(app, &self.upload).await;
             return Err(error.into());
         }
         self.has_begun(app);
@@ -89,22 +89,21 @@ impl Begun {
         Ok(())
     }
 
-    /// Gives up an upload of which nobody was told. What cannot be given up now is when its time is over.
-    async fn take_back(&self, app: &App) {
-        let (upload, now) = (&self.upload, app.clock.now());
-        let reason = "the upload could not be begun";
-        let taken = abandon(&*app.uploads, &app.publishing, upload, reason, now).await;
-        if let Err(error) = taken {
-            tracing::warn!(upload.id = %upload.id, %error, "cannot take back {}", upload.id);
-        }
-    }
-
     /// Says that an upload has begun.
     pub(crate) fn has_begun(&self, app: &App) {
         let (upload, size_bytes) = (&self.upload, self.upload.size_bytes);
         app.metrics.upload("started");
         tracing::info!(upload.id = %upload.id, video.id = %upload.video, size_bytes,
             "upload {} begins for {}", upload.id, upload.video);
+    }
+}
+
+/// Gives up an upload of which nobody was told. What cannot be given up now is when its time is over.
+pub(super) async fn take_back(app: &App, upload: &Upload) {
+    let now = app.clock.now();
+    let taken = abandon(&*app.uploads, &app.publishing, upload, NOT_BEGUN, now).await;
+    if let Err(error) = taken {
+        tracing::warn!(upload.id = %upload.id, %error, "cannot take back {}", upload.id);
     }
 }
 
@@ -135,3 +134,4 @@ fn title(film: &Film) -> Result<String, Problem> {
 }
 
 const MAX_TITLE: usize = 200;
+const NOT_BEGUN: &str = "the upload could not be begun";

@@ -27,8 +27,29 @@ pub(super) struct Going<'a> {
     name: String,
 }
 
+/// Has an upload that nobody knows of yet go straight to the store, and tells what that calls it; `None` where the
+/// store cannot take it so.
+pub(super) async fn begin(app: &App, upload: &mut Upload) -> Result<Option<String>, Error> {
+    let Some(store) = app.store.direct() else {
+        return Ok(None);
+    };
+    let name = store.begin(&upload.original).await?;
+    upload.chunk_size_bytes = part_bytes(upload.size_bytes, upload.chunk_size_bytes);
+    Ok(Some(name))
+}
+
+/// Has the store forget what was begun there of an upload that is none.
+pub(super) async fn take_back(app: &App, upload: &Upload, name: &str) {
+    let Some(store) = app.store.direct() else {
+        return;
+    };
+    if let Err(error) = store.abort(&upload.original, name).await {
+        tracing::warn!(upload.id = %upload.id, %error, "the store keeps what was begun of {}", upload.id);
+    }
+}
+
 /// How long the parts of an upload are that goes straight to the store: never less than `usual`.
-pub(super) fn part_bytes(size_bytes: u64, usual: u64) -> u64 {
+fn part_bytes(size_bytes: u64, usual: u64) -> u64 {
     let mut part_bytes = usual.max(direct::LEAST_PART);
     while size_bytes.div_ceil(part_bytes) > direct::MOST_PARTS {
         part_bytes = part_bytes.saturating_mul(2);
@@ -37,21 +58,6 @@ pub(super) fn part_bytes(size_bytes: u64, usual: u64) -> u64 {
 }
 
 impl<'a> Going<'a> {
-    /// Has an upload that was just remembered go straight to the store; `None` where the store cannot take it so.
-    pub(super) async fn begin(app: &'a App, upload: &'a Upload) -> Result<Option<Self>, Problem> {
-        let Some(store) = app.store.direct() else {
-            return Ok(None);
-        };
-        let name = store.begin(&upload.original).await.map_err(Error::from)?;
-        app.uploads.go_direct(&upload.id, &name).await?;
-        Ok(Some(Self {
-            app,
-            store,
-            upload,
-            name,
-        }))
-    }
-
     /// An upload, if it goes straight to the store.
     pub(super) async fn find(app: &'a App, upload: &'a Upload) -> Result<Option<Self>, Problem> {
         let Some(name) = app.uploads.direct(&upload.id).await? else {

@@ -18,7 +18,7 @@ use store::{Digest, layout};
 
 use super::{
     App,
-    begin::{Begun, Film},
+    begin::{self, Begun, Film},
     body::{Complete, Completed, Initiate, Initiated, PartUrl, Progress},
     caller::Caller,
     direct::{self, Going},
@@ -39,7 +39,10 @@ pub(super) async fn initiate(
     caller: Caller,
     body: Result<Json<Initiate>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    counted(&app, begin(&app, &caller, body).await)
+    let worker = Arc::clone(&app);
+    // A client that gives up waiting must not leave it half begun.
+    let begun = tokio::spawn(async move { begin(&worker, &caller, body).await }).await;
+    counted(&app, begun.unwrap_or_else(|_| Err(Problem::internal())))
 }
 
 async fn begin(
@@ -61,19 +64,38 @@ async fn begin(
         channel: wish.channel_id,
     };
     let mut begun = Begun::of(app, caller, film, Way::Chunks).await?;
-    let direct = wish.direct && app.store.direct().is_some();
-    if direct {
-        let (size, usual) = (begun.upload.size_bytes, begun.upload.chunk_size_bytes);
-        begun.upload.chunk_size_bytes = direct::part_bytes(size, usual);
+    let going = match wish.direct {
+        true => direct::begin(app, &mut begun.upload).await?,
+        false => None,
+    };
+    let upload = begun.upload.clone();
+    match enter(app, begun, going.as_deref()).await {
+        Ok(answer) => {
+            let location = [(header::LOCATION, answer.status_url.clone())];
+            Ok((StatusCode::CREATED, location, Json(answer)).into_response())
+        }
+        Err(refused) => {
+            begin::take_back(app, &upload).await;
+            if let Some(name) = going {
+                direct::take_back(app, &upload, &name).await;
+            }
+            Err(refused)
+        }
     }
+}
+
+/// Remembers an upload, which the store calls so if it goes straight to it.
+async fn enter(app: &App, begun: Begun, going: Option<&str>) -> Result<Initiated, Problem> {
     app.uploads.create(&begun.upload).await??;
+    if let Some(name) = going {
+        app.uploads.go_direct(&begun.upload.id, name).await?;
+    }
     let upload = begun.announce(app).await?;
     let mut answer = initiated(app, &upload);
-    if direct && let Some(going) = Going::begin(app, &upload).await? {
+    if let Some(going) = Going::find(app, &upload).await? {
         answer.parts = going.urls(&[]).await?;
     }
-    let location = [(header::LOCATION, answer.status_url.clone())];
-    Ok((StatusCode::CREATED, location, Json(answer)).into_response())
+    Ok(answer)
 }
 
 fn initiated(app: &App, upload: &Upload) -> Initiated {
