@@ -62,6 +62,8 @@ pub(crate) enum Fault {
     /// `Upload-Length` or `Upload-Offset`.
     Number(&'static str),
     Metadata,
+    /// Of the metadata, a key whose value decides who may watch.
+    Word(&'static str),
     Checksum,
     Concat,
 }
@@ -72,6 +74,10 @@ impl fmt::Display for Fault {
             Self::Number(field) => write!(f, "{field} is a whole number of bytes."),
             Self::Metadata => f.write_str(
                 "Upload-Metadata is keys, each once, with values in base64: filename ZmlsbS5tcDQ=,title QQ==; at most 8 KiB.",
+            ),
+            Self::Word(key) => write!(
+                f,
+                "{key} in Upload-Metadata stands once and has a value, in base64: protected is true or false, privacy public, unlisted or private."
             ),
             Self::Checksum => f.write_str(
                 "Upload-Checksum is sha1 or sha256, a space, and the digest of the body in base64.",
@@ -136,21 +142,35 @@ impl Metadata {
     }
 
     pub(crate) fn privacy(&self) -> Result<Privacy, Fault> {
-        let told = self.value(&["privacy"])?;
-        match told.as_deref() {
-            None => Ok(Privacy::default()),
-            Some(word) => [Privacy::Public, Privacy::Unlisted, Privacy::Private]
-                .into_iter()
-                .find(|privacy| privacy.as_str() == word)
-                .ok_or(Fault::Metadata),
-        }
+        let Some(word) = self.word("privacy")? else {
+            return Ok(Privacy::default());
+        };
+        [Privacy::Public, Privacy::Unlisted, Privacy::Private]
+            .into_iter()
+            .find(|privacy| privacy.as_str().as_bytes() == word)
+            .ok_or(Fault::Word("privacy"))
     }
 
     pub(crate) fn protected(&self) -> Result<bool, Fault> {
-        match self.value(&["protected"])?.as_deref() {
-            None | Some("false") => Ok(false),
-            Some("true") => Ok(true),
-            Some(_) => Err(Fault::Metadata),
+        match self.word("protected")? {
+            None | Some(b"false") => Ok(false),
+            Some(b"true") => Ok(true),
+            Some(_) => Err(Fault::Word("protected")),
+        }
+    }
+
+    /// What stands under a key that decides who may watch: whoever writes it so that it might be overlooked, without a
+    /// value as a flag or in capitals, means it.
+    fn word(&self, key: &'static str) -> Result<Option<&[u8]>, Fault> {
+        let mut found = self
+            .pairs
+            .iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case(key));
+        let first = found.next();
+        let empty = first.is_some_and(|(_, value)| value.is_empty());
+        match empty || found.next().is_some() {
+            true => Err(Fault::Word(key)),
+            false => Ok(first.map(|(_, value)| value.as_slice())),
         }
     }
 }
@@ -342,9 +362,24 @@ mod tests {
         let many: Vec<String> = (0..=MOST_PAIRS).map(|at| format!("k{at}")).collect();
         assert_eq!(many.join(",").parse::<Metadata>(), Err(Fault::Metadata));
         let odd: Metadata = "privacy eA==,protected eA==,title /w==".parse().unwrap();
-        assert_eq!(odd.privacy(), Err(Fault::Metadata));
-        assert_eq!(odd.protected(), Err(Fault::Metadata));
+        assert_eq!(odd.privacy(), Err(Fault::Word("privacy")));
+        assert_eq!(odd.protected(), Err(Fault::Word("protected")));
         assert_eq!(odd.value(&["title"]), Err(Fault::Metadata));
+    }
+
+    #[test]
+    fn who_may_watch_is_not_overlooked_however_it_is_written() {
+        let read = |text: &str| {
+            let told: Metadata = text.parse().unwrap();
+            (told.protected(), told.privacy())
+        };
+        let faults = (Err(Fault::Word("protected")), Err(Fault::Word("privacy")));
+        assert_eq!(read("protected,privacy"), faults);
+        let twice = "protected dHJ1ZQ==,Protected ZmFsc2U=,privacy cHVibGlj,PRIVACY cHJpdmF0ZQ==";
+        assert_eq!(read(twice), faults);
+        let told = read("Protected dHJ1ZQ==,Privacy cHJpdmF0ZQ==");
+        assert_eq!(told, (Ok(true), Ok(Privacy::Private)));
+        assert_eq!(read("title QQ=="), (Ok(false), Ok(Privacy::default())));
     }
 
     #[test]
