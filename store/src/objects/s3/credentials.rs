@@ -38,12 +38,19 @@ impl Credentials {
     }
 
     /// What somebody told, without what they should not have: servers repeat what they were asked.
+    ///
+    /// Of a document of S3's no more than its code and its message is left: others of its parts repeat the request and
+    /// how it was signed.
     pub(super) fn without(&self, text: &str) -> String {
         let now = self.file.current();
         let parts = [Some(&now.key_id), Some(&now.secret_key), now.token.as_ref()];
-        let mut text = text.to_owned();
+        let mut text = said(text);
         for part in parts.into_iter().flatten() {
-            text = text.replace(part.as_str(), "…");
+            // As it stands in an address, and in what is signed of an address.
+            let encoded = encoded(part);
+            for form in [self::encoded(&encoded), encoded, part.clone()] {
+                text = text.replace(&form, "…");
+            }
         }
         text
     }
@@ -71,6 +78,34 @@ impl CredentialProvider for Credentials {
         looked.await?;
         Ok(Arc::clone(&self.file.current()))
     }
+}
+
+/// What is said in a text that may end with a document of S3's.
+fn said(text: &str) -> String {
+    let starts = ["<?xml", "<Error"].map(|start| text.find(start));
+    let Some(start) = starts.into_iter().flatten().min() else {
+        return text.to_owned();
+    };
+    let (before, document) = text.split_at(start);
+    let element = |name: &str| {
+        let (_, rest) = document.split_once(&format!("<{name}>"))?;
+        rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
+    };
+    let words: Vec<&str> = ["Code", "Message"]
+        .into_iter()
+        .filter_map(element)
+        .collect();
+    format!("{before}{}", words.join(": "))
+}
+
+/// As addresses have it.
+fn encoded(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    let byte = |byte: u8| match plain(&byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    text.bytes().map(byte).collect()
 }
 
 /// An id, a secret and perhaps a token, on one line; never says what stands there instead.
@@ -101,6 +136,28 @@ const LONGEST: u64 = 16 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_server_repeats_of_a_request_is_not_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        std::fs::write(&file, "an-id s3cret/x to+k/en=\n").unwrap();
+        let address = format!("films?endpoint=http://a.b&credentials={}", file.display());
+        let credentials = Credentials::open(&Address::parse(&address).unwrap()).unwrap();
+        let told = credentials.without(
+            "403: <?xml version=\"1.0\"?><Error><Code>SignatureDoesNotMatch</Code><Message>It differs.</Message>\
+             <SignatureProvided>abcdef</SignatureProvided><CanonicalRequest>GET</CanonicalRequest></Error>",
+        );
+        assert_eq!(told, "403: SignatureDoesNotMatch: It differs.");
+        assert_eq!(credentials.without("<Error><Code>Oops"), "");
+        let told = credentials.without(
+            "at ?X-Amz-Credential=an-id%2F2026&X-Amz-Security-Token=to%2Bk%2Fen%3D, to%252Bk%252Fen%253D, to+k/en=, s3cret/x",
+        );
+        assert_eq!(
+            told,
+            "at ?X-Amz-Credential=…%2F2026&X-Amz-Security-Token=…, …, …, …"
+        );
+    }
 
     #[test]
     fn an_access_key_is_read_from_one_line() {
