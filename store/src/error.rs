@@ -76,6 +76,12 @@ pub enum Error {
         /// The object that found no room.
         key: Key,
     },
+    /// As much as the process has memory for is on its way to the bucket; trying again soon helps.
+    #[error("{key}: there is no memory for more that is on its way")]
+    Busy {
+        /// The object that found no room.
+        key: Key,
+    },
     /// The engine failed; trying again may help.
     #[error("{subject}: {action} failed")]
     Io {

@@ -178,6 +178,10 @@ async fn serve(listener: std::net::TcpListener, house: House) {
 async fn answer(house: House, request: Request<Incoming>) -> Result<Response<Body>, HttpError> {
     let path = request.uri().path().trim_start_matches('/');
     let names_object = path.trim_end_matches('/').contains('/');
+    let bucket = path.split('/').next().unwrap_or_default();
+    if !house.root.join(bucket).is_dir() {
+        return Ok(refusal(StatusCode::NOT_FOUND, "NoSuchBucket"));
+    }
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     // Folders are no objects, though they lie where objects do.
     if reads && names_object && house.root.join(path).is_dir() {

@@ -262,6 +262,11 @@ impl From<Over> for Problem {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
+        if let Error::Store(store::Error::Busy { .. }) = error {
+            let detail = "As much as this instance has memory for is on its way to the store; send this again in a moment.";
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return Self::new("busy", status, "Busy", detail).retry_after(SOON);
+        }
         // The one place where ingest's own failures are answered, hence logged.
         tracing::error!(
             error = &error as &dyn std::error::Error,

@@ -157,7 +157,7 @@ pub trait Writer: Send {
     /// Appends bytes.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::Io`].
+    /// [`Error::Full`], [`Error::Busy`] where others hold the memory for what is on its way, [`Error::Io`].
     ///
     /// # Cancel safety
     /// A writer whose `write` was dropped half-way must be dropped too.

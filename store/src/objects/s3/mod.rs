@@ -17,7 +17,10 @@ use object_store::{
     path::Path,
 };
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter},
+    sync::Semaphore,
+};
 
 use self::{credentials::Credentials, direct::Clients, sending::Sending};
 use super::{Part, READ_LIMIT, Store, Writer, Written, direct::Direct};
@@ -47,6 +50,8 @@ struct Bucket {
     direct: Clients,
     prefix: Option<Key>,
     credentials: Arc<Credentials>,
+    /// The memory, in pieces of [`sending::GRAIN`], for what is on its way from writers that nobody else bounds.
+    room: Arc<Semaphore>,
 }
 
 /// Reads the credentials that an address names.
@@ -84,6 +89,7 @@ impl S3 {
                 },
                 prefix: address.prefix.clone(),
                 credentials,
+                room: Arc::new(Semaphore::new(sending::MOST / sending::GRAIN)),
             }),
         })
     }
@@ -169,6 +175,10 @@ impl Bucket {
         };
         match self.objects.get_opts(&self.path(key), options).await {
             Ok(found) => Ok(Some(found)),
+            // That there is no bucket says nothing about the object.
+            Err(fault @ Fault::NotFound { .. }) if fault.to_string().contains(NO_BUCKET) => {
+                Err(fault)
+            }
             Err(Fault::NotFound { .. }) => Ok(None),
             Err(fault) => Err(fault),
         }
@@ -177,7 +187,11 @@ impl Bucket {
     async fn size(&self, key: &Key) -> Result<Option<u64>, Fault> {
         match self.objects.head(&self.path(key)).await {
             Ok(found) => Ok(Some(found.size)),
-            Err(Fault::NotFound { .. }) => Ok(None),
+            // The answer to HEAD does not say what it is that is not there.
+            Err(Fault::NotFound { .. }) => {
+                let found = self.get(key, None).await?;
+                Ok(found.map(|found| found.meta.size))
+            }
             Err(fault) => Err(fault),
         }
     }
@@ -280,7 +294,7 @@ impl Store for S3 {
 
     async fn writer(&self, key: &Key) -> Result<Box<dyn Writer>, Error> {
         Ok(Box::new(BucketWriter {
-            sending: Sending::new(&self.bucket, key, None, None),
+            sending: Sending::new(&self.bucket, key, None, None).within(&self.bucket.room),
             hasher: Sha256::new(),
             size_bytes: 0,
         }))
@@ -503,5 +517,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 const RETRIES: usize = 3;
 const RETRIED: Duration = Duration::from_secs(20);
 const LONGEST_WHY: usize = 600;
+/// How servers say that there is no bucket of this name.
+const NO_BUCKET: &str = "NoSuchBucket";
 /// How servers say that there is no room.
 const FULL: [&str; 3] = ["status code: 507", "StorageFull", "QuotaExceeded"];

@@ -6,7 +6,10 @@ use bytes::{Bytes, BytesMut};
 use object_store::{
     Error as Fault, ObjectStore as _, PutMultipartOptions, PutOptions, PutPayload, WriteMultipart,
 };
-use tokio::runtime::Handle;
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 
 use super::{Bucket, attributes};
 use crate::{Digest, Error, Key};
@@ -21,6 +24,8 @@ pub(super) struct Sending {
     /// What came while it may still be one request.
     first: BytesMut,
     parts: Option<WriteMultipart>,
+    /// What it has of the memory that is shared with others, where that is bounded.
+    room: Option<Room>,
 }
 
 impl Sending {
@@ -38,15 +43,28 @@ impl Sending {
             part_bytes: part_bytes(size_bytes.unwrap_or_default()),
             first: BytesMut::new(),
             parts: None,
+            room: None,
         }
+    }
+
+    /// The same in a memory that is shared with others.
+    pub(super) fn within(mut self, all: &Arc<Semaphore>) -> Self {
+        self.room = Some(Room {
+            all: Arc::clone(all),
+            held: None,
+        });
+        self
     }
 
     pub(super) async fn push(&mut self, mut bytes: Bytes) -> Result<(), Error> {
         if self.parts.is_none() {
             if self.first.len() + bytes.len() <= self.part_bytes {
+                self.first.reserve(bytes.len());
+                self.take(self.first.capacity())?;
                 self.first.extend_from_slice(&bytes);
                 return Ok(());
             }
+            self.take(self.part_bytes * HELD)?;
             let mut parts = self.begin().await?;
             parts.write(&std::mem::take(&mut self.first));
             self.parts = Some(parts);
@@ -62,6 +80,16 @@ impl Sending {
             parts.write(&piece);
         }
         sent.map_err(failed)
+    }
+
+    /// Has so much memory in all.
+    fn take(&mut self, bytes: usize) -> Result<(), Error> {
+        match self.room.as_mut().is_none_or(|room| room.grow(bytes)) {
+            true => Ok(()),
+            false => Err(Error::Busy {
+                key: self.key.clone(),
+            }),
+        }
     }
 
     async fn begin(&mut self) -> Result<WriteMultipart, Error> {
@@ -100,6 +128,34 @@ impl Sending {
     }
 }
 
+/// A place in a memory that is shared.
+struct Room {
+    all: Arc<Semaphore>,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    /// Whether there is room for so much in all; what is had stays.
+    fn grow(&mut self, bytes: usize) -> bool {
+        let had = self
+            .held
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = bytes.div_ceil(GRAIN).saturating_sub(had);
+        let Ok(more) = u32::try_from(more) else {
+            return false;
+        };
+        let Ok(more) = Arc::clone(&self.all).try_acquire_many_owned(more) else {
+            return false;
+        };
+        match &mut self.held {
+            Some(held) => held.merge(more),
+            None => self.held = Some(more),
+        }
+        true
+    }
+}
+
 impl Drop for Sending {
     fn drop(&mut self) {
         let (Some(parts), Ok(runtime)) = (self.parts.take(), Handle::try_current()) else {
@@ -125,6 +181,12 @@ fn part_bytes(size_bytes: u64) -> usize {
 /// What is held in memory of one object is four of these and a little.
 const PART: usize = 8 << 20;
 const AT_ONCE: usize = 3;
+/// How many parts are held in memory, while the first one is still what came before there were any.
+const HELD: usize = AT_ONCE + 2;
+/// The most memory for all that share it.
+pub(super) const MOST: usize = 1 << 30;
+/// As it is counted.
+pub(super) const GRAIN: usize = 64 << 10;
 const MOST_PARTS: u64 = 10_000;
 
 #[cfg(test)]

@@ -282,3 +282,50 @@ async fn what_the_server_does_not_give_up_is_not_given_up() {
         assert_eq!(server.under_way().0, 0);
     }
 }
+
+#[tokio::test]
+async fn what_writers_hold_in_memory_is_bounded_in_all() {
+    let server = Server::start();
+    let address = server.store();
+    let address = address.trim_start_matches("s3://");
+    let store = S3::open(&Address::parse(address).unwrap()).unwrap();
+    let room = &store.bucket.room;
+    let all = room.available_permits();
+    let left = (10 << 20) / sending::GRAIN;
+    let others = u32::try_from(all - left).unwrap();
+    let others = Arc::clone(room).try_acquire_many_owned(others).unwrap();
+    let some = long().slice(..6 << 20);
+    let mut first = store.writer(&key("first")).await.unwrap();
+    first.write(some.clone()).await.unwrap();
+    let mut second = store.writer(&key("second")).await.unwrap();
+    let refused = second.write(some.clone()).await;
+    assert!(matches!(refused, Err(Error::Busy { .. })), "{refused:?}");
+    drop(second);
+    // Who has the bytes already is not held up.
+    store.put(&key("put"), long()).await.unwrap();
+    first.commit().await.unwrap();
+    let mut second = store.writer(&key("second")).await.unwrap();
+    second.write(some.clone()).await.unwrap();
+    let refused = second.write(some).await;
+    assert!(matches!(refused, Err(Error::Busy { .. })), "parts are more");
+    drop((second, others));
+    let mut parts = store.writer(&key("parts")).await.unwrap();
+    parts.write(long()).await.unwrap();
+    assert!(room.available_permits() < all);
+    parts.commit().await.unwrap();
+    assert_eq!(room.available_permits(), all);
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_not_there_is_not_an_empty_one() {
+    let server = Server::start();
+    let address = server.store_in("another", &server.key());
+    let store = crate::open(&address).unwrap();
+    let told = |error: Error| assert!(chain(&error).contains("NoSuchBucket"), "{error}");
+    told(store.read(&key("film")).await.unwrap_err());
+    told(store.read_range(&key("film"), 0..1).await.unwrap_err());
+    told(store.size(&key("film")).await.unwrap_err());
+    let there = crate::open(&server.store()).unwrap();
+    assert_eq!(there.read(&key("film")).await.unwrap(), None);
+    assert_eq!(there.size(&key("film")).await.unwrap(), None);
+}
