@@ -28,6 +28,7 @@ impl MigratorTrait for Migrations {
             Box::new(Step::new("setbacks", &SETBACKS)),
             Box::new(Step::new("wholes", &WHOLES)),
             Box::new(Step::new("done", &DONE)),
+            Box::new(Step::new("leftovers", &LEFTOVERS)),
         ]
     }
 
@@ -200,6 +201,9 @@ const WHOLES: [&str; 1] = ["ALTER TABLE ingest_uploads ADD COLUMN made_sha256 TE
 /// Of films that are done the first job stays.
 const DONE: [&str; 1] = ["DELETE FROM ingest_jobs WHERE stage > 0 AND video NOT IN \
     (SELECT video FROM ingest_jobs WHERE state <> 'done')"];
+
+/// Complete uploads whose parts are still to be removed.
+const LEFTOVERS: [&str; 1] = ["CREATE TABLE ingest_leftovers (upload TEXT PRIMARY KEY)"];
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -5,14 +5,14 @@ use std::{pin::pin, time::Duration};
 use catalog::videos::Event;
 use contracts::id::UploadId;
 use runtime::problem::Problem;
-use store::{Digest, Part, layout};
+use store::{Digest, Part};
 
 use super::{App, problem};
 use crate::{
     Error,
     jobs::NewJob,
     upload,
-    upload::{Refused, Upload},
+    upload::{Refused, Upload, abandon::tidy},
 };
 
 /// What became of joining an upload.
@@ -115,8 +115,8 @@ pub(crate) async fn queue(app: &App, upload: &Upload, whole: &Digest) -> Result<
         app.metrics.upload("completed");
         tracing::info!(upload.id = %upload.id, video.id = %upload.video, "upload {} is whole", upload.id);
         app.wake.notify_one();
-        // Its parts are in the original now. That they cannot be removed is not the client's matter.
-        if let Err(error) = app.store.delete_prefix(&layout::upload(&upload.id)).await {
+        // That they cannot be removed is not the client's matter; a sweep goes on.
+        if let Err(error) = tidy(&*app.uploads, &*app.store, &upload.id).await {
             tracing::warn!(upload.id = %upload.id, %error, "cannot remove the parts of {}", upload.id);
         }
     }

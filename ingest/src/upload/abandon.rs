@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use contracts::time::UnixSeconds;
+use contracts::{id::UploadId, time::UnixSeconds};
 use store::{Store, layout};
 
 use super::{State, Upload, Uploads, turn::Turns};
@@ -48,6 +48,16 @@ async fn clear(
     Ok(())
 }
 
+/// Removes the parts of an upload that is complete: they are in the original now.
+pub(crate) async fn tidy(
+    uploads: &dyn Uploads,
+    store: &dyn Store,
+    id: &UploadId,
+) -> Result<(), Error> {
+    store.delete_prefix(&layout::upload(id)).await?;
+    uploads.cleared(id).await
+}
+
 /// Has the store take nothing more of an upload that goes straight to it, and remove what it has.
 pub(crate) async fn close(
     uploads: &dyn Uploads,
@@ -61,7 +71,7 @@ pub(crate) async fn close(
     Ok(())
 }
 
-/// Gives up what was not finished in time.
+/// Gives up what was not finished in time, and removes what is left of what was.
 pub(crate) struct Sweep {
     pub(crate) uploads: Arc<dyn Uploads>,
     pub(crate) publishing: Publishing,
@@ -76,6 +86,15 @@ impl Sweep {
         for upload in self.uploads.expired(over, AT_ONCE).await? {
             if let Err(error) = self.end(&upload, over, now).await {
                 tracing::warn!(upload.id = %upload.id, %error, "cannot give up {}; trying again", upload.id);
+            }
+        }
+        for id in self.uploads.leftovers(AT_ONCE).await? {
+            // Whoever completes it removes them just now.
+            let Some(_turn) = self.turns.now(&id) else {
+                continue;
+            };
+            if let Err(error) = tidy(&*self.uploads, &*self.publishing.store, &id).await {
+                tracing::warn!(upload.id = %id, %error, "cannot remove the parts of {id}; trying again");
             }
         }
         Ok(())

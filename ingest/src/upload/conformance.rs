@@ -187,6 +187,11 @@ async fn completing_queues_one_job(port: &dyn Uploads, queue: &dyn Queue) {
     assert_eq!(queue.counts().await.unwrap().queued, 1);
     let found = port.find(&upload.id).await.unwrap().unwrap();
     assert_eq!((found.state, found.sha256), (State::Complete, Some(whole)));
+    let left = async || port.leftovers(9).await.unwrap();
+    assert_eq!(left().await, [upload.id.clone()], "its parts are there");
+    assert_eq!(port.leftovers(0).await.unwrap(), []);
+    port.cleared(&upload.id).await.unwrap();
+    assert_eq!(left().await, []);
     let claim = port.claim(&upload.id, 0, &Digest::of(b"x")).await.unwrap();
     assert_eq!(claim, Claim::Closed);
     assert!(!port.remove(&upload.id).await.unwrap(), "it is a video now");

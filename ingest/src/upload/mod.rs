@@ -140,6 +140,18 @@ pub trait Uploads: Send + Sync {
     /// [`Error::Database`].
     async fn expired(&self, now: UnixSeconds, limit: u32) -> Result<Vec<Upload>, Error>;
 
+    /// Lists complete uploads whose parts nobody has said are removed, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn leftovers(&self, limit: u32) -> Result<Vec<UploadId>, Error>;
+
+    /// Says that the parts of a complete upload are removed.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn cleared(&self, id: &UploadId) -> Result<(), Error>;
+
     /// Remembers that an upload's bytes go straight to the store, which calls it so.
     ///
     /// # Errors

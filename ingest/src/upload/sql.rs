@@ -147,6 +147,9 @@ impl Uploads for Sql {
         if changed.rows_affected() == 0 {
             return Ok(false);
         }
+        let sql = "INSERT INTO ingest_leftovers (upload) VALUES ($1) ON CONFLICT DO NOTHING";
+        let values = vec![id.as_str().into()];
+        transaction.execute_raw(statement(sql, values)).await?;
         jobs::sql::add(&transaction, job).await?;
         transaction.commit().await?;
         Ok(true)
@@ -214,6 +217,27 @@ impl Uploads for Sql {
         let values = vec![integer(now.0).into(), limit.into()];
         let rows = self.db.query_all_raw(statement(&sql, values)).await?;
         rows.iter().map(upload).collect()
+    }
+
+    async fn leftovers(&self, limit: u32) -> Result<Vec<UploadId>, Error> {
+        let sql = "SELECT upload FROM ingest_leftovers ORDER BY upload LIMIT $1";
+        let rows = statement(sql, vec![limit.into()]);
+        let rows = self.db.query_all_raw(rows).await?;
+        let corrupt = |_| Error::Corrupt {
+            table: "ingest_leftovers",
+            column: "upload",
+        };
+        let id = |row: &QueryResult| {
+            UploadId::parse(&row.try_get::<String>("", "upload")?).map_err(corrupt)
+        };
+        rows.iter().map(id).collect()
+    }
+
+    async fn cleared(&self, id: &UploadId) -> Result<(), Error> {
+        let sql = "DELETE FROM ingest_leftovers WHERE upload = $1";
+        let values = vec![id.as_str().into()];
+        self.db.execute_raw(statement(sql, values)).await?;
+        Ok(())
     }
 
     async fn go_direct(&self, id: &UploadId, name: &str) -> Result<(), Error> {

@@ -35,6 +35,7 @@ use crate::{
     upload::{State, Upload, Way, abandon::Sweep, quota, sql::Sql, streams},
 };
 
+mod left;
 mod lost;
 mod outages;
 mod subtitles;
@@ -304,6 +305,15 @@ async fn complete_as(app: &Arc<App>, told: Bytes) -> u16 {
     answer.into_response().status().as_u16()
 }
 
+fn sweep(app: &App) -> Sweep {
+    Sweep {
+        uploads: Arc::clone(&app.uploads),
+        publishing: app.publishing.clone(),
+        turns: Arc::clone(&app.turns),
+        metrics: app.metrics.clone(),
+    }
+}
+
 fn whole(film: &[u8]) -> Bytes {
     let told = serde_json::json!({"sha256": Digest::of(film).to_string()});
     told.to_string().into()
@@ -432,12 +442,7 @@ async fn a_cancellation_that_failed_half_way_counts_and_the_sweep_goes_on() {
     let chunk = layout::chunk(&house.upload.id, 0);
     let there = async || house.inner.size(&chunk).await.unwrap().is_some();
     assert!(there().await, "it could not be removed");
-    let sweep = Sweep {
-        uploads: Arc::clone(&app.uploads),
-        publishing: app.publishing.clone(),
-        turns: Arc::clone(&app.turns),
-        metrics: app.metrics.clone(),
-    };
+    let sweep = sweep(&app);
     sweep.run(UnixSeconds(5)).await.unwrap();
     assert!(!there().await);
     let left = house.uploads.expired(UnixSeconds(5), 9).await.unwrap();

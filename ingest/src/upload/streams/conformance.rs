@@ -131,9 +131,10 @@ async fn parts_become_one_whole_with_their_pieces(port: &dyn Streams) {
     whole.upload.expires = UnixSeconds(5000);
     // Whoever does so at once.
     let other = put_together("together-too", &parts);
+    let (film, other_film) = (film_of(&whole), film_of(&other));
     let (one, two) = tokio::join!(
-        port.concatenate(&whole, &film_of(&whole), NOW),
-        port.concatenate(&other, &film_of(&other), NOW)
+        port.concatenate(&whole, &film, NOW),
+        port.concatenate(&other, &other_film, NOW)
     );
     let (made, before) = match (one.unwrap(), two.unwrap()) {
         (Concatenated::Made, before) => (&whole, before),
