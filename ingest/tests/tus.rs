@@ -327,6 +327,12 @@ async fn bytes_that_are_refused_lose_nothing() {
     refused(vec![
         (own(), 415, "not-bytes"),
         (typed("text/plain"), 415, "not-bytes"),
+        // The offset stands twice.
+        (
+            typed("Application/offset+octet-stream; a=b").header("upload-offset", 9),
+            400,
+            "bad-request",
+        ),
         (at("-1"), 400, "bad-request"),
         (at(""), 400, "bad-request"),
         (at("100").header("upload-offset", 100), 400, "bad-request"),
@@ -543,6 +549,24 @@ async fn a_body_with_a_checksum_counts_whole_or_not_at_all() {
     let sum = format!("sha1 {}", STANDARD.encode(Sha1::digest(rest)));
     let last = patch(&house, &url, part.len()).header("upload-checksum", sum);
     assert_eq!(last.body(rest.to_vec()).send().await.unwrap().status(), 204);
+    assert_eq!(original(&house, &video).await.unwrap(), film);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_came_whole_with_its_creation_is_kept_though_it_cannot_be_joined_yet() {
+    let house = quiet().await;
+    let originals = house.folder.path().join("store/originals");
+    std::fs::write(&originals, "in the way").unwrap();
+    let film = bytes(CHUNK);
+    let request = ask(&house, Method::POST, &house.url(TUS))
+        .header("upload-length", film.len())
+        .header("upload-metadata", metadata(&[("filename", "a.mp4")]))
+        .header("content-type", "application/offset+octet-stream");
+    let answer = request.body(film.clone()).send().await.unwrap();
+    assert_eq!(offset(&answer), film.len());
+    let (url, video) = begun(&answer);
+    std::fs::remove_file(&originals).unwrap();
+    send(&house, &url, film.len(), b"").await;
     assert_eq!(original(&house, &video).await.unwrap(), film);
 }
 

@@ -35,7 +35,7 @@ use crate::{
         ("x-chunk-sha256" = Option<String>, Header, description = "the same in hexadecimal")),
     responses((status = 200, body = Stored), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem), (status = 410, body = Problem),
-        (status = 422, body = Problem), (status = 507, body = Problem)))]
+        (status = 422, body = Problem), (status = 503, body = Problem), (status = 507, body = Problem)))]
 pub(super) async fn put(
     State(app): State<Arc<App>>,
     caller: Caller,

@@ -59,12 +59,15 @@ pub(crate) async fn kept<T>(
     loop {
         tokio::select! {
             done = &mut work => return done,
-            _ = beats.tick() => keep(app, id).await?,
+            // One that fails is no reason to begin anew with what may have taken hours.
+            _ = beats.tick() => if let Err(error) = keep(app, id).await {
+                tracing::warn!(upload.id = %id, %error, "cannot have {id} last");
+            },
         }
     }
 }
 
-pub(crate) async fn keep(app: &App, id: &UploadId) -> Result<(), Error> {
+async fn keep(app: &App, id: &UploadId) -> Result<(), Error> {
     let now = app.clock.now();
     app.uploads.keep(id, now, now.plus(KEPT_S)).await
 }

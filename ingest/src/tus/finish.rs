@@ -34,10 +34,10 @@ pub(super) async fn finish(app: &App, id: &UploadId) -> Result<(), Problem> {
     loop {
         tokio::select! {
             joined = &mut joining => return joined,
-            _ = beats.tick() => {
-                app.streams.touch(id, app.clock.now()).await?;
-                whole::keep(app, id).await?;
-            }
+            // One that fails is no reason to begin anew with what may have taken hours.
+            _ = beats.tick() => if let Err(error) = app.streams.touch(id, app.clock.now()).await {
+                tracing::warn!(upload.id = %id, %error, "cannot say that somebody joins {id}");
+            },
         }
     }
 }
@@ -181,7 +181,7 @@ async fn give_up(app: &App, stream: &Stream, reason: &str) -> Result<(), Error> 
 /// How long nobody says so before another one takes it up.
 const LEFT_S: u64 = 60;
 const LOOK: Duration = Duration::from_secs(2);
-const READ_AT_ONCE: u64 = 1 << 20;
+const READ_AT_ONCE: u64 = 4 << 20;
 /// How long after its time an upload is kept whose pieces are all away: as long as films wait for what is.
 const WAITED_S: u64 = 2 * 24 * 3600;
 const LOOKED_AT: usize = 64;

@@ -80,7 +80,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         ("upload-checksum" = Option<String>, Header, description = "sha1 or sha256 and the digest of the body in base64")),
     responses((status = 201, description = "Location says where it goes on, X-Video-Id what it becomes"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem), (status = 410, body = Problem), (status = 412, body = Problem),
-        (status = 413, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem), (status = 460, body = Problem), (status = 507, body = Problem)))]
+        (status = 413, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem), (status = 460, body = Problem), (status = 503, body = Problem), (status = 507, body = Problem)))]
 async fn create(
     With(app): With<Arc<App>>,
     _: Spoken,
@@ -135,11 +135,16 @@ async fn begin(
     let place = app.places.take(&id).await;
     let stream = match take(app, stream, place, (claimed, length), body).await {
         Ok(stream) => stream,
-        Err(refused) => {
-            // Its client was not told of it.
-            cancel(app, &id).await?;
-            return Err(refused);
-        }
+        Err(refused) => match app.streams.find(&id).await? {
+            // There is nothing more to send: it becomes a film as soon as it can.
+            Some(stream) if stream.is_whole() && stream.kind == Kind::Whole => stream,
+            Some(_) => {
+                // Its client was not told of it.
+                cancel(app, &id).await?;
+                return Err(refused);
+            }
+            None => return Err(refused),
+        },
     };
     Ok((StatusCode::CREATED, told(&stream), address).into_response())
 }
@@ -273,7 +278,7 @@ async fn look(app: &App, caller: &Caller, id: &str) -> Result<Response, Problem>
         ("upload-checksum" = Option<String>, Header, description = "sha1 or sha256 and the digest of the body in base64")),
     responses((status = 204, description = "Upload-Offset says where it goes on"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem), (status = 410, body = Problem), (status = 412, body = Problem),
-        (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem), (status = 460, body = Problem), (status = 507, body = Problem)))]
+        (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem), (status = 460, body = Problem), (status = 503, body = Problem), (status = 507, body = Problem)))]
 async fn patch(
     With(app): With<Arc<App>>,
     _: Spoken,
@@ -437,7 +442,8 @@ fn location(app: &App, id: &UploadId) -> String {
 
 fn is_bytes(headers: &HeaderMap) -> bool {
     let told = headers.get(header::CONTENT_TYPE);
-    told.is_some_and(|told| told == words::BYTES)
+    let told = told.and_then(|told| told.to_str().ok()?.split(';').next());
+    told.is_some_and(|kind| kind.trim().eq_ignore_ascii_case(words::BYTES))
 }
 
 /// A client that is still sending would not see a refusal, were the connection closed.
