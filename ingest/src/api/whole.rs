@@ -1,6 +1,6 @@
 //! What every upload ends with, whichever way its bytes came: they are joined, and the film is queued.
 
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 
 use catalog::videos::Event;
 use contracts::id::UploadId;
@@ -54,22 +54,33 @@ pub(crate) async fn kept<T>(
     id: &UploadId,
     work: impl Future<Output = Result<T, Problem>>,
 ) -> Result<T, Problem> {
-    let mut work = pin!(work);
-    let mut beats = tokio::time::interval(BEAT);
-    loop {
-        tokio::select! {
-            done = &mut work => return done,
-            // One that fails is no reason to begin anew with what may have taken hours.
-            _ = beats.tick() => if let Err(error) = keep(app, id).await {
-                tracing::warn!(upload.id = %id, %error, "cannot have {id} last");
-            },
-        }
-    }
+    let keep = || {
+        let now = app.clock.now();
+        app.uploads.keep(id, now, now.plus(KEPT_S))
+    };
+    beside(id, work, keep).await
 }
 
-async fn keep(app: &App, id: &UploadId) -> Result<(), Error> {
-    let now = app.clock.now();
-    app.uploads.keep(id, now, now.plus(KEPT_S)).await
+/// Does something long, and says now and then that somebody is at it. Both go on at once: what is said may have to wait
+/// for the work's own transaction. That it cannot be said is no reason to begin anew with what may have taken hours.
+pub(crate) async fn beside<T, S: Future<Output = Result<(), Error>>>(
+    id: &UploadId,
+    work: impl Future<Output = T>,
+    say: impl Fn() -> S,
+) -> T {
+    let beats = async {
+        let mut beats = tokio::time::interval(BEAT);
+        loop {
+            beats.tick().await;
+            if let Err(error) = say().await {
+                tracing::warn!(upload.id = %id, %error, "cannot say that somebody is at {id}");
+            }
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        never = beats => never,
+    }
 }
 
 /// Refused when what has arrived is known to make another whole than is promised.
@@ -127,6 +138,6 @@ pub(crate) async fn queue(app: &App, upload: &Upload, whole: &Digest) -> Result<
 }
 
 /// How often whoever joins an upload says so.
-pub(crate) const BEAT: Duration = Duration::from_secs(15);
+const BEAT: Duration = Duration::from_secs(15);
 /// How long an upload lasts after that.
 const KEPT_S: u64 = 60;

@@ -29,17 +29,8 @@ pub(super) async fn finish(app: &App, id: &UploadId) -> Result<(), Problem> {
     if stream.upload.state == State::Complete {
         return Ok(());
     }
-    let mut joining = std::pin::pin!(join(app, &stream));
-    let mut beats = tokio::time::interval(whole::BEAT);
-    loop {
-        tokio::select! {
-            joined = &mut joining => return joined,
-            // One that fails is no reason to begin anew with what may have taken hours.
-            _ = beats.tick() => if let Err(error) = app.streams.touch(id, app.clock.now()).await {
-                tracing::warn!(upload.id = %id, %error, "cannot say that somebody joins {id}");
-            },
-        }
-    }
+    let touch = || app.streams.touch(id, app.clock.now());
+    whole::beside(id, join(app, &stream), touch).await
 }
 
 /// Finishes uploads that are whole, and that nobody is at.

@@ -128,11 +128,12 @@ impl Uploads for Sql {
              AND EXISTS (SELECT 1 FROM ingest_uploads WHERE id = $1 AND state = 'receiving'{})",
             self.held()
         );
-        let values = vec![id.as_str().into(), index.into()];
         let transaction = self.db.begin().await?;
-        transaction.execute_raw(statement(sql, values)).await?;
-        let sql = "UPDATE ingest_uploads SET made_sha256 = NULL WHERE id = $1";
+        // First: who holds the row for reading and then changes it waits for whoever does the same.
+        let changed = "UPDATE ingest_uploads SET made_sha256 = NULL WHERE id = $1";
         let values = vec![id.as_str().into()];
+        transaction.execute_raw(statement(changed, values)).await?;
+        let values = vec![id.as_str().into(), index.into()];
         transaction.execute_raw(statement(sql, values)).await?;
         transaction.commit().await?;
         Ok(())
