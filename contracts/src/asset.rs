@@ -22,6 +22,9 @@ pub struct Asset {
     /// The small pictures that a player shows along the time line, where they were made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thumbs: Option<Thumbs>,
+    /// Single pictures of the film, in its order, where they were made: at its start, and after each quarter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stills: Vec<Still>,
     /// Whether the film leaves the origin encrypted only, with the keys that the origin's `keys` know.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protected: bool,
@@ -45,6 +48,84 @@ pub struct Thumbs {
     pub tiles: u32,
     /// Length of each sheet's JPEG file in bytes, in order.
     pub sheet_bytes: Vec<u32>,
+}
+
+/// A picture of a film, in three sizes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Still {
+    /// Which moment it shows, in milliseconds.
+    pub at_ms: u64,
+    /// As [`StillSize::Small`] has it.
+    pub small: Image,
+    /// As [`StillSize::Medium`] has it.
+    pub medium: Image,
+    /// As [`StillSize::Large`] has it.
+    pub large: Image,
+}
+
+impl Still {
+    /// It in a size.
+    #[must_use]
+    pub const fn image(&self, size: StillSize) -> &Image {
+        match size {
+            StillSize::Small => &self.small,
+            StillSize::Medium => &self.medium,
+            StillSize::Large => &self.large,
+        }
+    }
+}
+
+/// A JPEG file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Length in bytes.
+    pub bytes: u32,
+}
+
+/// How large a still is: no larger than the film's picture, whose shape it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StillSize {
+    /// For lists.
+    Small,
+    /// For cards.
+    Medium,
+    /// For pages.
+    Large,
+}
+
+impl StillSize {
+    /// All of them, the smallest first.
+    pub const ALL: [Self; 3] = [Self::Small, Self::Medium, Self::Large];
+
+    /// Its longer side in pixels, where the film's picture is not smaller.
+    #[must_use]
+    pub const fn long_side(self) -> u32 {
+        match self {
+            Self::Small => 320,
+            Self::Medium => 640,
+            Self::Large => 1280,
+        }
+    }
+
+    /// The word used in addresses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Medium => "medium",
+            Self::Large => "large",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|size| size.as_str() == word)
+    }
 }
 
 /// One rendition of a film.

@@ -10,7 +10,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use catalog::users::Role;
 use catalog::videos::{State as Life, Video};
-use contracts::asset::Privacy;
+use contracts::address::{Address, Item, View};
+use contracts::asset::{Image, Privacy, Still, StillSize};
 use contracts::id::{UserId, VideoId};
 use contracts::token::Claims;
 use runtime::problem::{Named, Problem};
@@ -44,6 +45,26 @@ pub(crate) struct Film {
     created_unix_s: u64,
     /// How often it was watched, as far as it is counted.
     views: u64,
+    /// Pictures of it, once it is playable: at its start, and after each quarter.
+    thumbnails: Vec<Thumbnail>,
+}
+
+/// A picture of a film in three sizes, whose addresses are signed for some hours.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Thumbnail {
+    /// Which moment it shows, in seconds.
+    at_s: f64,
+    small: Picture,
+    medium: Picture,
+    large: Picture,
+}
+
+/// An image at an edge.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Picture {
+    url: String,
+    width: u32,
+    height: u32,
 }
 
 /// How far a film is.
@@ -109,8 +130,10 @@ pub(crate) async fn show(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
     caller: Caller,
+    client: Client,
 ) -> Result<Json<Film>, Problem> {
     let video = app.visible(&id, &caller).await?;
+    let thumbnails = app.thumbnails(&video, client.address).await?;
     let views = app.catalog.plays.views(&video.id).await;
     Ok(Json(Film {
         views: views.map_err(catalogue)?,
@@ -122,6 +145,7 @@ pub(crate) async fn show(
         state: video.state.as_str(),
         privacy: video.privacy.as_str(),
         created_unix_s: video.created.0,
+        thumbnails,
     }))
 }
 
@@ -240,21 +264,57 @@ impl App {
 
     /// The same at the first of these places that can be given one.
     pub(crate) fn poster_at(&self, video: &Video, places: &[Place]) -> Option<String> {
+        self.image_at(&format!("/t/{}/default.jpg", video.id), places)
+    }
+
+    fn image_at(&self, path: &str, places: &[Place]) -> Option<String> {
         let now = self.clock.now();
         let expires = now.plus(self.settings.token_margin.as_secs());
-        let path = format!("/t/{}/default.jpg", video.id);
         let mut signed = places
             .iter()
-            .map(|place| self.signer.address(&path, place, now, expires));
+            .map(|place| self.signer.address(path, place, now, expires));
         // A partner's key may be for films alone.
         signed.find_map(|address| address)
     }
+
+    /// The film's stills at its edge; none of one that cannot be watched, or while no edge may carry it.
+    async fn thumbnails(&self, video: &Video, at: IpAddr) -> Result<Vec<Thumbnail>, Problem> {
+        if !video.is_playable() {
+            return Ok(Vec::new());
+        }
+        let contents = self.catalog.encodings.of(&video.id).await;
+        let stills = contents.map_err(catalogue)?.stills;
+        let places = self.pathways(video, Watcher::at(at));
+        let picture = |number: u32, still: &Still, size: StillSize| {
+            let Image { width, height, .. } = *still.image(size);
+            let address = Address {
+                video: video.id.clone(),
+                view: View::default(),
+                item: Item::Still(number, size),
+            };
+            let url = self.image_at(&address.path(), &places)?;
+            Some(Picture { url, width, height })
+        };
+        let told = (1..).zip(&stills).filter_map(|(number, still)| {
+            Some(Thumbnail {
+                at_s: in_seconds(still.at_ms),
+                small: picture(number, still, StillSize::Small)?,
+                medium: picture(number, still, StillSize::Medium)?,
+                large: picture(number, still, StillSize::Large)?,
+            })
+        });
+        Ok(told.collect())
+    }
+}
+
+fn seconds(video: &Video) -> Option<f64> {
+    video.duration_ms.map(in_seconds)
 }
 
 #[expect(
     clippy::cast_precision_loss,
     reason = "a film is far shorter than 2^53 ms"
 )]
-fn seconds(video: &Video) -> Option<f64> {
-    video.duration_ms.map(|ms| ms as f64 / 1000.0)
+const fn in_seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
 }

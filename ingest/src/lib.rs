@@ -7,7 +7,7 @@
 //! 3. a worker takes the job: [`media::probe`] finds out what the file is, [`media::ladder`] which
 //!    renditions it can fill, [`media::transcode`] makes them in one ffmpeg child, and
 //!    [`media::outcome`] looks at what came out;
-//! 4. mezzanines, indexes, sheets of small pictures and poster go to the store under a new
+//! 4. mezzanines, indexes, sheets of small pictures, stills and poster go to the store under a new
 //!    generation; `asset.json` comes last, with the subtitles that [`texts`] knows;
 //! 5. the catalogue learns that the video is ready, or why it cannot be.
 //!

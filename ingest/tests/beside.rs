@@ -12,7 +12,7 @@ mod house;
 
 use std::{io::Cursor, path::Path};
 
-use contracts::asset::{Asset, Thumbs};
+use contracts::asset::{Asset, Image, StillSize, Thumbs};
 use house::{House, ffmpeg, film};
 use mp4_atom::{Any, Mdat, Moof, ReadFrom as _, Sidx};
 use store::layout;
@@ -129,12 +129,17 @@ async fn tiles(house: &House, asset: &Asset) -> (Thumbs, Vec<u8>, Vec<u8>) {
 
 fn assert_shades(greys: &[u8], interval_s: usize) {
     for (at, grey) in greys.iter().enumerate() {
-        let shade = 34 + 18 * (at * interval_s % 10);
-        // From 16..235 to 0..255.
-        let wanted = (shade - 16) * 255 / 219;
-        let off = usize::from(*grey).abs_diff(wanted);
-        assert!(off < 8, "tile {at} is {grey}, not {wanted}");
+        assert_shade(*grey, at * interval_s);
     }
+}
+
+/// As the film shows at the beginning of a second.
+fn assert_shade(grey: u8, second: usize) {
+    let shade = 34 + 18 * (second % 10);
+    // From 16..235 to 0..255.
+    let wanted = (shade - 16) * 255 / 219;
+    let off = usize::from(grey).abs_diff(wanted);
+    assert!(off < 8, "second {second} is {grey}, not {wanted}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,6 +163,72 @@ async fn each_tile_shows_its_moment_in_the_shape_of_the_film() {
         assert_eq!(thumbs.sheet_bytes.len(), 1);
         assert_shades(&greys, 1);
         assert!(rest.iter().all(|grey| *grey < 8), "{rest:?}");
+    }
+}
+
+/// What stands in the store of each still, the smallest first: its size, and the grey at its middle.
+async fn stills(house: &House, asset: &Asset) -> Vec<[(u32, u32, u8); 3]> {
+    let mut seen = Vec::new();
+    for (number, still) in (1..).zip(&asset.stills) {
+        let mut sizes = [(0, 0, 0); 3];
+        for (at, size) in StillSize::ALL.into_iter().enumerate() {
+            let Image {
+                width,
+                height,
+                bytes,
+            } = *still.image(size);
+            let key = layout::still(&asset.video, asset.generation, (number, size));
+            let stored = house.store.size(&key).await.unwrap();
+            assert_eq!(stored, Some(u64::from(bytes)));
+            let image = house.folder.path().join("store").join(key.as_str());
+            let raw = house.folder.path().join("raw");
+            let arguments = format!("-i {} -pix_fmt gray -f rawvideo", image.display());
+            ffmpeg(&arguments, &raw);
+            let raw = std::fs::read(raw).unwrap();
+            assert_eq!(raw.len(), (width * height) as usize, "as large as told");
+            let middle = (width * (height / 2) + width / 2) as usize;
+            sizes[at] = (width, height, raw[middle]);
+        }
+        seen.push(sizes);
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stills_show_the_film_where_its_quarters_begin_in_sizes_that_are_not_enlarged() {
+    let house = House::new().await;
+    let turned = house.folder.path().join("flat.mp4");
+    ffmpeg(&grey("320x180", 25, 4), &turned);
+    let turned = format!("-i {} -c copy -metadata:s:v rotate=90", turned.display());
+    let small = [(64, 36); 3];
+    for (arguments, sizes, seconds) in [
+        (
+            grey("854x480", 5, 8),
+            [(320, 180), (640, 360), (854, 480)],
+            [0, 2, 4, 6],
+        ),
+        (turned, [(180, 320); 3], [0, 1, 2, 3]),
+        (grey("64x36", 5, 4), small, [0, 1, 2, 3]),
+        // One picture is all of its quarters.
+        (
+            format!("{} -frames:v 1", grey("64x36", 5, 1)),
+            small,
+            [0; 4],
+        ),
+    ] {
+        let asset = house.publish(&film(&arguments, "a.mp4")).await;
+        let moments: Vec<u64> = asset.stills.iter().map(|still| still.at_ms).collect();
+        assert_eq!(moments, seconds.map(|second| second * 1000), "{arguments}");
+        let seen = stills(&house, &asset).await;
+        for (pictures, second) in seen.iter().zip(seconds) {
+            let found = pictures.map(|(width, height, _)| (width, height));
+            assert_eq!(found, sizes, "{arguments}");
+            let greys = pictures.map(|(.., grey)| grey);
+            let of = usize::try_from(second).unwrap();
+            greys.iter().for_each(|grey| assert_shade(*grey, of));
+        }
+        let told = house.catalog.encodings.of(&asset.video).await.unwrap();
+        assert_eq!(told.stills, asset.stills);
     }
 }
 

@@ -15,7 +15,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use catalog::videos::{Event, State};
 use config::Span;
 use contracts::{
-    asset::{Asset, Kind},
+    asset::{Asset, Kind, StillSize},
     id::{FeedId, VideoId},
     time::UnixSeconds,
 };
@@ -129,6 +129,15 @@ async fn is_undisturbed(
         let id = rendition.id.as_str();
         assert_eq!(bytes(house, after, id).await, *digest, "{id}");
         assert_eq!(cuts(house, after, id).await, *segments, "{id}");
+    }
+    assert_eq!((after.stills.len(), &after.stills), (4, &before.stills));
+    for number in 1..=4 {
+        let still = |of: &Asset| {
+            let which = (number, StillSize::Large);
+            layout::still(&of.video, of.generation, which)
+        };
+        let was = house.store.read(&still(before)).await.unwrap().unwrap();
+        assert_eq!(house.store.read(&still(after)).await.unwrap(), Some(was));
     }
 }
 

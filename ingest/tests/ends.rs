@@ -125,6 +125,7 @@ async fn show(house: &House, id: &VideoId, generation: u32) -> Asset {
         duration_ms: 1234,
         renditions: Vec::new(),
         thumbs: Some(thumbs),
+        stills: Vec::new(),
         protected: false,
     };
     let json = serde_json::to_vec(&asset).unwrap();

@@ -410,6 +410,7 @@ async fn who_is_overtaken_does_not_take_back_what_a_later_attempt_shows() {
         duration_ms: 1,
         renditions: Vec::new(),
         thumbs: None,
+        stills: Vec::new(),
         protected: false,
     };
     let json = serde_json::to_vec(&later).unwrap();

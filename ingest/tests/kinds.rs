@@ -192,6 +192,9 @@ async fn a_sound_with_a_cover_becomes_a_film_that_shows_it_to_its_end() {
         assert_eq!(told, ["240,240,5/1"], "{name}");
         let pictures: usize = ffprobe(&file, "stream=nb_read_packets")[0].parse().unwrap();
         assert!((25..=26).contains(&pictures), "{name}: {pictures}");
+        let stills = asset.stills.iter().map(|still| still.large);
+        let sizes: Vec<_> = stills.map(|image| (image.width, image.height)).collect();
+        assert_eq!(sizes, [(300, 300); 4], "{name}");
     }
 }
 

@@ -20,7 +20,8 @@ impl Freshness {
             | Item::Segment(..)
             | Item::Iframe(..)
             | Item::Sheet(..)
-            | Item::ThumbnailSheet(_) => Self::Immutable,
+            | Item::ThumbnailSheet(_)
+            | Item::Still(..) => Self::Immutable,
             Item::Key(_) => Self::Secret,
             // Text may be replaced, and playlists name what there is of it.
             Item::Master(_)
@@ -64,7 +65,7 @@ pub(crate) fn content_type(item: &Item) -> &'static str {
         | Item::Captions(_)
         | Item::ThumbnailSprite => "text/vtt; charset=utf-8",
         Item::Key(_) => "application/octet-stream",
-        Item::Sheet(..) | Item::Poster | Item::ThumbnailSheet(_) => "image/jpeg",
+        Item::Sheet(..) | Item::Poster | Item::ThumbnailSheet(_) | Item::Still(..) => "image/jpeg",
     }
 }
 
@@ -111,9 +112,11 @@ impl Kind {
             Item::Init(_) => Self::Init,
             Item::Segment(..) | Item::Iframe(..) => Self::Segment,
             Item::Cues(..) | Item::Subtitles(_) | Item::Captions(_) => Self::Text,
-            Item::Sheet(..) | Item::Sprite(_) | Item::ThumbnailSprite | Item::ThumbnailSheet(_) => {
-                Self::Thumbs
-            }
+            Item::Sheet(..)
+            | Item::Sprite(_)
+            | Item::ThumbnailSprite
+            | Item::ThumbnailSheet(_)
+            | Item::Still(..) => Self::Thumbs,
             Item::Key(_) => Self::Key,
             Item::Poster => Self::Poster,
         }

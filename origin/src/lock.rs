@@ -144,6 +144,7 @@ fn room(item: &Item) -> Room {
         | Item::Poster
         | Item::ThumbnailSprite
         | Item::ThumbnailSheet(_)
+        | Item::Still(..)
         | Item::Captions(_) => Room::Clear,
     }
 }

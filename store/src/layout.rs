@@ -1,6 +1,9 @@
 //! Where each thing lies in the store; the only place that spells these paths.
 
-use contracts::id::{Generation, RenditionId, UploadId, VideoId};
+use contracts::{
+    asset::StillSize,
+    id::{Generation, RenditionId, UploadId, VideoId},
+};
 
 use crate::{Key, key::KeyError};
 
@@ -86,6 +89,16 @@ pub fn sheet(video: &VideoId, generation: Generation, number: u32) -> Key {
     Key::trusted(format!(
         "encoded/{video}/{}/sheet_{number}.jpg",
         generation.0
+    ))
+}
+
+/// One still, counted from 1, in a size: `encoded/{video}/{generation}/thumb_{n}_{size}.jpg`.
+#[must_use]
+pub fn still(video: &VideoId, generation: Generation, (number, size): (u32, StillSize)) -> Key {
+    Key::trusted(format!(
+        "encoded/{video}/{}/thumb_{number}_{}.jpg",
+        generation.0,
+        size.as_str()
     ))
 }
 

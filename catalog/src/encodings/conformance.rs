@@ -1,7 +1,7 @@
 //! What every adapter of [`Encodings`] promises.
 #![expect(clippy::expect_used, reason = "a promise that is broken ends the test")]
 
-use contracts::asset::{Asset, Kind, Privacy, Rendition, Thumbs};
+use contracts::asset::{Asset, Image, Kind, Privacy, Rendition, Still, Thumbs};
 use contracts::id::{Generation, RenditionId, VideoId};
 
 use super::{Contents, Encodings};
@@ -50,14 +50,36 @@ pub async fn all(encodings: &dyn Encodings) {
             tiles: 3,
             sheet_bytes: vec![100],
         }),
+        stills: vec![still(0), still(250)],
         protected: false,
     };
     for thumbs in [true, false] {
         encodings.put(&asset).await.expect("put");
         let renditions = asset.renditions.clone();
-        assert_eq!(of("made").await, Contents { renditions, thumbs });
+        let stills = asset.stills.clone();
+        let told = Contents {
+            renditions,
+            thumbs,
+            stills,
+        };
+        assert_eq!(of("made").await, told);
         asset.renditions.pop();
         asset.thumbs = None;
+        asset.stills.pop();
     }
     assert_eq!(of("other").await, Contents::default());
+}
+
+fn still(at_ms: u64) -> Still {
+    let image = |width: u32| Image {
+        width,
+        height: width / 2,
+        bytes: 100 + width,
+    };
+    Still {
+        at_ms,
+        small: image(320),
+        medium: image(640),
+        large: image(1280),
+    }
 }

@@ -5,7 +5,7 @@ pub mod conformance;
 pub mod sql;
 
 use async_trait::async_trait;
-use contracts::asset::{Asset, Rendition};
+use contracts::asset::{Asset, Rendition, Still};
 use contracts::id::VideoId;
 
 use crate::error::Error;
@@ -18,6 +18,8 @@ pub struct Contents {
     pub renditions: Vec<Rendition>,
     /// Whether there are small pictures along the time line.
     pub thumbs: bool,
+    /// The stills, in the film's order.
+    pub stills: Vec<Still>,
 }
 
 /// The contents of a site's films.

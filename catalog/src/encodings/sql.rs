@@ -1,7 +1,7 @@
 //! Films' contents in the catalogue's database.
 
 use async_trait::async_trait;
-use contracts::asset::{Asset, Kind, Rendition};
+use contracts::asset::{Asset, Image, Kind, Rendition, Still, StillSize};
 use contracts::id::{RenditionId, VideoId};
 use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult};
 
@@ -34,6 +34,7 @@ impl Encodings for Sql {
         Ok(Contents {
             renditions: rows.iter().map(rendition).collect::<Result<_, _>>()?,
             thumbs: thumbs.is_some(),
+            stills: self.stills(video).await?,
         })
     }
 
@@ -45,12 +46,21 @@ impl Encodings for Sql {
     }
 }
 
+impl Sql {
+    async fn stills(&self, video: &VideoId) -> Result<Vec<Still>, Error> {
+        let sql = "SELECT * FROM video_stills WHERE video = $1 ORDER BY number";
+        let rows = statement(sql, vec![video.as_str().into()]);
+        let rows = self.db.query_all_raw(rows).await.map_err(engine)?;
+        rows.iter().map(still).collect()
+    }
+}
+
 /// [`Encodings::put`] within a transaction in which nobody else does so for this film.
 ///
 /// # Errors
 /// [`Error::Engine`] when the engine fails.
 pub async fn put(db: &impl ConnectionTrait, asset: &Asset) -> Result<(), Error> {
-    for table in ["video_encodings", "video_thumbs"] {
+    for table in ["video_encodings", "video_thumbs", "video_stills"] {
         let sql = format!("DELETE FROM {table} WHERE video = $1");
         change(db, &sql, vec![asset.video.as_str().into()]).await?;
     }
@@ -70,6 +80,9 @@ pub async fn put(db: &impl ConnectionTrait, asset: &Asset) -> Result<(), Error> 
         ];
         change(db, sql, values).await?;
     }
+    for (number, still) in (1_i64..).zip(&asset.stills) {
+        put_still(db, &asset.video, number, still).await?;
+    }
     let Some(thumbs) = &asset.thumbs else {
         return Ok(());
     };
@@ -82,6 +95,52 @@ pub async fn put(db: &impl ConnectionTrait, asset: &Asset) -> Result<(), Error> 
         i64::from(thumbs.tiles).into(),
     ];
     change(db, sql, values).await.map(drop)
+}
+
+async fn put_still(
+    db: &impl ConnectionTrait,
+    video: &VideoId,
+    number: i64,
+    still: &Still,
+) -> Result<(), Error> {
+    let sql = "INSERT INTO video_stills (video, number, at_ms, small_width, small_height, small_bytes, \
+               medium_width, medium_height, medium_bytes, large_width, large_height, large_bytes) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    let at_ms = i64::try_from(still.at_ms).unwrap_or(i64::MAX);
+    let mut values = vec![video.as_str().into(), number.into(), at_ms.into()];
+    for Image {
+        width,
+        height,
+        bytes,
+    } in StillSize::ALL.map(|size| *still.image(size))
+    {
+        values.extend([width, height, bytes].map(|value| i64::from(value).into()));
+    }
+    change(db, sql, values).await.map(drop)
+}
+
+fn still(row: &QueryResult) -> Result<Still, Error> {
+    let table = "video_stills";
+    let row = Row { row, table };
+    let image = |size: StillSize| {
+        let told = |what: &str| {
+            let column = format!("{}_{what}", size.as_str());
+            let value: i64 = row.row.try_get("", &column).map_err(engine)?;
+            u32::try_from(value).map_err(|_| row.corrupt(&column))
+        };
+        Ok::<_, Error>(Image {
+            width: told("width")?,
+            height: told("height")?,
+            bytes: told("bytes")?,
+        })
+    };
+    let at_ms: i64 = row.row.try_get("", "at_ms").map_err(engine)?;
+    Ok(Still {
+        at_ms: u64::try_from(at_ms).map_err(|_| row.corrupt("at_ms"))?,
+        small: image(StillSize::Small)?,
+        medium: image(StillSize::Medium)?,
+        large: image(StillSize::Large)?,
+    })
 }
 
 const fn written(kind: Kind) -> &'static str {

@@ -44,6 +44,7 @@ impl MigratorTrait for Migrations {
             ("key_rotation", &keys::ROTATION),
             ("guesses", &people::GUESSES),
             ("errors", &plays::ERRORS),
+            ("stills", &encodings::STILLS),
         ];
         let boxed = |(name, statements)| Box::new(Step::new(name, statements)) as _;
         steps.into_iter().map(boxed).collect()

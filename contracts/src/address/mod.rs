@@ -4,7 +4,10 @@ mod view;
 
 use std::fmt;
 
-use crate::id::{RenditionId, VideoId};
+use crate::{
+    asset::StillSize,
+    id::{RenditionId, VideoId},
+};
 
 pub use view::{KeyFormat, Protection, View};
 
@@ -91,6 +94,8 @@ pub enum Item {
     ThumbnailSprite,
     /// `/t/{video}/sprite_{n}.jpg`: as [`Item::Sheet`].
     ThumbnailSheet(u32),
+    /// `/t/{video}/thumb_{n}_{small|medium|large}.jpg`: a picture of the film at a moment.
+    Still(u32, StillSize),
     /// `/s/{video}/{lang}.vtt`: as [`Item::Subtitles`] of `text-{lang}`, which the field holds.
     Captions(RenditionId),
 }
@@ -162,7 +167,8 @@ impl Item {
             | Self::Manifest
             | Self::Poster
             | Self::ThumbnailSprite
-            | Self::ThumbnailSheet(_) => None,
+            | Self::ThumbnailSheet(_)
+            | Self::Still(..) => None,
         }
     }
 
@@ -217,8 +223,12 @@ fn of_thumbnails(file: &str) -> Option<Item> {
         "default.jpg" => Some(Item::Poster),
         "sprite.vtt" => Some(Item::ThumbnailSprite),
         _ => {
-            let digits = file.strip_prefix("sprite_")?.strip_suffix(".jpg")?;
-            number(digits).map(Item::ThumbnailSheet)
+            let name = file.strip_suffix(".jpg")?;
+            if let Some(digits) = name.strip_prefix("sprite_") {
+                return number(digits).map(Item::ThumbnailSheet);
+            }
+            let (digits, size) = name.strip_prefix("thumb_")?.split_once('_')?;
+            Some(Item::Still(number(digits)?, StillSize::parse(size)?))
         }
     }
 }
@@ -248,6 +258,9 @@ impl fmt::Display for Address {
             Item::Poster => return write!(f, "/t/{video}/default.jpg"),
             Item::ThumbnailSprite => return write!(f, "/t/{video}/sprite.vtt"),
             Item::ThumbnailSheet(n) => return write!(f, "/t/{video}/sprite_{n}.jpg"),
+            Item::Still(n, size) => {
+                return write!(f, "/t/{video}/thumb_{n}_{}.jpg", size.as_str());
+            }
             Item::Captions(text) => {
                 let language = text.as_str().strip_prefix(TEXT).unwrap_or(text.as_str());
                 return write!(f, "/s/{video}/{language}.vtt");
@@ -286,9 +299,11 @@ impl fmt::Display for Name<'_> {
             Item::Sheet(_, n) => write!(f, "sheet_{n}.jpg"),
             Item::Sprite(_) => f.write_str("sprite.vtt"),
             Item::Key(_) => f.write_str("content.key"),
-            Item::Poster | Item::ThumbnailSprite | Item::ThumbnailSheet(_) | Item::Captions(_) => {
-                Ok(())
-            }
+            Item::Poster
+            | Item::ThumbnailSprite
+            | Item::ThumbnailSheet(_)
+            | Item::Still(..)
+            | Item::Captions(_) => Ok(()),
         }
     }
 }
@@ -336,6 +351,8 @@ mod tests {
             "/t/a/default.jpg",
             "/t/a/sprite.vtt",
             "/t/a/sprite_12.jpg",
+            "/t/a/thumb_1_small.jpg",
+            "/t/a/thumb_4_large.jpg",
             "/s/a/pt-br.vtt",
         ] {
             assert_eq!(
@@ -374,6 +391,12 @@ mod tests {
             "/t/a/@2s/default.jpg",
             "/t/a/720p/default.jpg",
             "/t/a/sprite_0.jpg",
+            "/t/a/thumb_0_small.jpg",
+            "/t/a/thumb_01_small.jpg",
+            "/t/a/thumb_1.jpg",
+            "/t/a/thumb_1_huge.jpg",
+            "/t/a/thumb_1_small_2.jpg",
+            "/t/a/thumb_small.jpg",
             "/s/a/.vtt",
             "/s/a/EN.vtt",
             "/s/a/en.srt",

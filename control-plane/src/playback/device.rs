@@ -80,6 +80,7 @@ mod tests {
         Contents {
             renditions,
             thumbs: true,
+            stills: Vec::new(),
         }
     }
 

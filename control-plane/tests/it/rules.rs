@@ -94,6 +94,7 @@ pub(crate) async fn publish(house: &House, film: &str) {
             tiles: 5,
             sheet_bytes: vec![100],
         }),
+        stills: Vec::new(),
         protected: false,
     };
     house.catalog.encodings.put(&asset).await.unwrap();

@@ -1,8 +1,8 @@
 //! Films: one, its state, the list, and the logical addresses.
 
 use catalog::videos::Event;
-use contracts::asset::Privacy;
-use contracts::id::VideoId;
+use contracts::asset::{Asset, Image, Privacy, Still};
+use contracts::id::{Generation, VideoId};
 use reqwest::Method;
 use serde_json::json;
 
@@ -18,7 +18,7 @@ async fn a_film_is_shown_with_its_logical_address() {
         assert_eq!(
             film,
             json!({"video_id": "film1", "title": "Film <film1>", "playlist_url": playlist, "state": "ready", "playable": true,
-                "privacy": "unlisted", "duration_s": 10.001, "created_unix_s": NOW, "views": 0})
+                "privacy": "unlisted", "duration_s": 10.001, "created_unix_s": NOW, "views": 0, "thumbnails": []})
         );
     }
 }
@@ -76,6 +76,68 @@ async fn a_film_is_watched_and_listed_while_its_other_renditions_are_made() {
     assert!(start().await.status().is_success());
     let listed = json(house.get("/v1/videos").await, 200).await;
     assert_eq!(listed["videos"][0]["video_id"], "film1");
+}
+
+#[tokio::test]
+async fn a_film_shows_its_stills_in_three_sizes_as_long_as_it_can_be_watched() {
+    let house = House::start().await;
+    house.upload("film1", Privacy::Unlisted).await;
+    let id = VideoId::parse("film1").unwrap();
+    let image = |width, height| Image {
+        width,
+        height,
+        bytes: 9,
+    };
+    let still = |at_ms| Still {
+        at_ms,
+        small: image(320, 180),
+        medium: image(640, 360),
+        large: image(854, 480),
+    };
+    let asset = Asset {
+        video: id.clone(),
+        generation: Generation(1),
+        title: "Film".to_owned(),
+        privacy: Privacy::Unlisted,
+        duration_ms: 10_000,
+        renditions: Vec::new(),
+        thumbs: None,
+        stills: vec![still(0), still(2500)],
+        protected: false,
+    };
+    house.catalog.encodings.put(&asset).await.unwrap();
+    let videos = &house.catalog.videos;
+    videos.advance(&id, Event::Uploaded).await.unwrap();
+    let film = async || json(house.get("/v1/videos/film1").await, 200).await;
+    assert_eq!(
+        film().await["thumbnails"],
+        json!([]),
+        "nothing is shown yet"
+    );
+    let duration_ms = 10_000;
+    videos
+        .advance(&id, Event::Playable { duration_ms })
+        .await
+        .unwrap();
+    let film = film().await;
+    let told = film["thumbnails"].as_array().unwrap();
+    assert_eq!(told.len(), 2);
+    for (number, (still, at_s)) in (1..).zip(told.iter().zip([0.0, 2.5])) {
+        assert_eq!(still["at_s"], at_s);
+        for (size, width, height) in [
+            ("small", 320, 180),
+            ("medium", 640, 360),
+            ("large", 854, 480),
+        ] {
+            let picture = &still[size];
+            assert_eq!(
+                (&picture["width"], &picture["height"]),
+                (&json!(width), &json!(height))
+            );
+            let admitted = at_the_edge(KEYS, picture["url"].as_str().unwrap(), NOW).unwrap();
+            assert_eq!(admitted.path, format!("/t/film1/thumb_{number}_{size}.jpg"));
+        }
+    }
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ mod refusal;
 pub mod remux;
 pub mod sound;
 pub mod still;
+pub mod stills;
 pub mod subtitles;
 pub mod transcode;
 

@@ -210,7 +210,7 @@ fn interval_s(length: Duration) -> u32 {
 }
 
 /// The size that a JPEG file says it has: the first frame header, ITU-T T.81 §B.2.2.
-fn jpeg_size(bytes: &[u8]) -> Option<(u32, u32)> {
+pub(super) fn jpeg_size(bytes: &[u8]) -> Option<(u32, u32)> {
     let mut rest = bytes.strip_prefix(&[0xff, 0xd8])?;
     loop {
         let [0xff, marker, high, low, body @ ..] = rest else {

@@ -13,7 +13,7 @@ use std::{
 
 use catalog::videos::Video;
 use contracts::{
-    asset::{Asset, Kind, Rendition},
+    asset::{Asset, Kind, Rendition, Still},
     id::Generation,
 };
 use packager::index::{Index, Sample};
@@ -102,10 +102,11 @@ impl Pipeline {
         room: &Room,
     ) -> Result<Option<Asset>, Failure> {
         let why = match self.source_as_it_is(plan, room).await {
-            Ok(Ok((film, poster))) => {
+            Ok(Ok((film, poster, stills))) => {
                 self.keep(&film, job).await?;
                 self.keep_poster(&poster, job).await?;
-                return Ok(Some(film.into_asset(job, video, None)));
+                self.keep_stills(&stills, room, job).await?;
+                return Ok(Some(film.into_asset(job, video, (None, stills))));
             }
             Ok(Err(unfit)) => unfit.to_string(),
             // What is wrong with it, or here, is told when it is made: this need not be.
@@ -116,13 +117,13 @@ impl Pipeline {
         Ok(None)
     }
 
-    /// Puts the source's own picture and sounds into mezzanines, looks at each, and makes the poster. All of it
-    /// in the room: nothing here fails that a film cannot be made without.
+    /// Puts the source's own picture and sounds into mezzanines, looks at each, and makes the poster and
+    /// the stills. All of it in the room: nothing here fails that a film cannot be made without.
     async fn source_as_it_is(
         &self,
         plan: &Plan,
         room: &Room,
-    ) -> Result<Result<(Film, PathBuf), Unfit>, Failure> {
+    ) -> Result<Result<(Film, PathBuf, Vec<Still>), Unfit>, Failure> {
         let (facts, ladder) = (&plan.facts, &plan.ladder);
         if let Err(unfit) = early::is_worth_a_look(facts, ladder) {
             return Ok(Err(unfit));
@@ -160,7 +161,8 @@ impl Pipeline {
         let film = Film::of(finished, plan)?;
         bound.check(film.length)?;
         let poster = self.poster(&film, room).await?;
-        Ok(Ok((film, poster)))
+        let stills = self.stills(&film, room).await?;
+        Ok(Ok((film, poster, stills)))
     }
 
     /// Fetches what is shown of a film already.

@@ -11,24 +11,24 @@ use std::{
 use bytes::Bytes;
 use catalog::videos::{State, Video};
 use contracts::{
-    asset::{Asset, Kind, Thumbs},
+    asset::{Asset, Kind, Still, Thumbs},
     id::Generation,
 };
 use packager::index::{self, Index};
 use store::{Digest, Part, layout};
 
-use super::{ENCODED, Failure, PROBE_TIME, Pipeline, Plan, Room, encoding, generation, tool};
+use super::{ENCODED, Failure, Pipeline, Plan, Room, encoding, generation, tool};
 use crate::{
     Error,
     jobs::{Job, Step},
     media::{
         Refusal,
-        child::Limits,
         codec::Codec,
         loudness,
         outcome::{self, Made},
         remux::SOURCE,
-        still::{self, Sheets},
+        still,
+        stills::Moments,
         subtitles,
         transcode::Mezzanine,
     },
@@ -47,10 +47,10 @@ pub(super) struct Finished {
 pub(super) struct Film {
     finished: Vec<Finished>,
     pub(super) length: Duration,
-    /// Its picture at its largest, in H.264.
-    largest: PathBuf,
+    /// Its picture at its largest, in H.264, and which stills are to be made of it.
+    pub(super) largest: (PathBuf, Moments),
     /// The picture that is cheapest to decode, and what is to be made of it.
-    smallest: (PathBuf, still::Layout),
+    pub(super) smallest: (PathBuf, still::Layout),
 }
 
 impl Film {
@@ -84,16 +84,23 @@ impl Film {
             .or_else(|_| picture(&|of| Some(&of.mezzanine.rendition.id) == largest))?;
         let smallest = picture(&|of| of.mezzanine.rendition.kind == Kind::Video)?;
         let layout = still::Layout::of(&plan.facts.picture, outcome::length(&smallest.index));
+        let pictures = u64::try_from(largest.index.samples().len()).unwrap_or(u64::MAX);
+        let moments = Moments::of(&plan.facts.picture, pictures, plan.ladder.rate);
         Ok(Self {
             length,
-            largest: largest.mezzanine.file.clone(),
+            largest: (largest.mezzanine.file.clone(), moments),
             smallest: (smallest.mezzanine.file.clone(), layout),
             finished,
         })
     }
 
     /// What is published of it.
-    pub(super) fn into_asset(self, job: &Job, video: &Video, thumbs: Option<Thumbs>) -> Asset {
+    pub(super) fn into_asset(
+        self,
+        job: &Job,
+        video: &Video,
+        (thumbs, stills): (Option<Thumbs>, Vec<Still>),
+    ) -> Asset {
         let renditions = self.finished.into_iter();
         Asset {
             video: video.id.clone(),
@@ -105,6 +112,7 @@ impl Film {
                 .map(|finished| finished.mezzanine.rendition)
                 .collect(),
             thumbs,
+            stills,
             protected: video.protected,
         }
     }
@@ -124,12 +132,15 @@ impl Pipeline {
         self.progress(job, ENCODED + 10).await;
         let sheets = self.sheets(&film, room).await?;
         self.progress(job, ENCODED + 20).await;
+        // The store takes the files themselves.
+        let stills = self.take_stills(&film, room, job).await?;
         self.keep(&film, job).await?;
-        self.keep_images(&poster, &sheets, job).await?;
+        self.keep_sheets(&sheets, job).await?;
+        self.keep_poster(&poster, job).await?;
         if !confirm.await? {
             return Err(Failure::Lost);
         }
-        let asset = film.into_asset(job, video, Some(sheets.thumbs));
+        let asset = film.into_asset(job, video, (Some(sheets.thumbs), stills));
         if !self.publishing.reveal(asset).await? {
             return Err(Failure::Lost);
         }
@@ -225,28 +236,6 @@ impl Pipeline {
         Ok(())
     }
 
-    pub(super) async fn poster(&self, film: &Film, room: &Room) -> Result<PathBuf, Failure> {
-        let file = room.folder().join("poster.jpg");
-        let limits = Limits {
-            time: PROBE_TIME,
-            ..self.tools.limits
-        };
-        let ffmpeg = &self.tools.ffmpeg;
-        still::poster(ffmpeg, &film.largest, film.length, &file, limits)
-            .await
-            .map_err(encoding)?;
-        Ok(file)
-    }
-
-    async fn sheets(&self, film: &Film, room: &Room) -> Result<Sheets, Failure> {
-        let (mezzanine, layout) = &film.smallest;
-        let (ffmpeg, limits) = (&self.tools.ffmpeg, self.tools.limits);
-        layout
-            .make(ffmpeg, mezzanine, room.folder(), limits)
-            .await
-            .map_err(encoding)
-    }
-
     /// Stores the mezzanines of a film and their indexes.
     pub(super) async fn keep(&self, film: &Film, job: &Job) -> Result<(), Error> {
         let generation = generation(job);
@@ -274,20 +263,6 @@ impl Pipeline {
             tracing::info!(video.id = %job.video, rendition = %id, "stored rendition {id} of {}", job.video);
         }
         Ok(())
-    }
-
-    async fn keep_images(&self, poster: &Path, sheets: &Sheets, job: &Job) -> Result<(), Error> {
-        let generation = generation(job);
-        for (number, file) in (1..).zip(&sheets.files) {
-            let key = layout::sheet(&job.video, generation, number);
-            self.store.put_file(&key, file).await?;
-        }
-        self.keep_poster(poster, job).await
-    }
-
-    pub(super) async fn keep_poster(&self, poster: &Path, job: &Job) -> Result<(), Error> {
-        let key = layout::poster(&job.video);
-        Ok(self.store.put_file(&key, poster).await?)
     }
 
     /// Removes what other attempts left, and the pieces; but not what was published, which has a time of its own.

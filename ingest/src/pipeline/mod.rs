@@ -36,6 +36,7 @@ use crate::{
 
 mod early;
 mod film;
+mod images;
 mod pieces;
 mod plan;
 mod room;

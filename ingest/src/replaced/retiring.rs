@@ -235,6 +235,7 @@ mod tests {
                 duration_ms: 1000,
                 renditions: Vec::new(),
                 thumbs: None,
+                stills: Vec::new(),
                 protected: false,
             };
             // One generation follows another while the film is being made.

@@ -179,6 +179,7 @@ async fn put(store: &dyn Store, film: &Ready, name: &str, folder: &Path) -> Resu
         duration_ms: u64::try_from(duration_ms).unwrap_or(u64::MAX),
         renditions,
         thumbs: None,
+        stills: Vec::new(),
         protected: name == LOCKED,
     };
     let json = serde_json::to_vec_pretty(&asset)?;

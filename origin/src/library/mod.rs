@@ -432,6 +432,7 @@ mod tests {
                 duration_ms: 0,
                 renditions: Vec::new(),
                 thumbs: None,
+                stills: Vec::new(),
                 protected: false,
             },
             100,

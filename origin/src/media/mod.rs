@@ -83,8 +83,14 @@ impl Media {
                 self.segment(job, parts, number, flavour).await
             }
             Thing::Sheet(number, bytes) => {
-                self.sheet(&job.published.edition.asset, number, bytes)
-                    .await
+                let asset = &job.published.edition.asset;
+                let key = layout::sheet(&asset.video, asset.generation, number);
+                self.image(&key, bytes).await
+            }
+            Thing::Still(which, bytes) => {
+                let asset = &job.published.edition.asset;
+                let key = layout::still(&asset.video, asset.generation, which);
+                self.image(&key, bytes).await
             }
             _ => Err(Fault::not_found()),
         }
@@ -159,18 +165,17 @@ impl Media {
         packed
     }
 
-    /// A sheet of thumbnails, which must be as long as the description says.
-    async fn sheet(&self, asset: &Asset, number: u32, bytes: u32) -> Result<Content, Fault> {
+    /// A picture of a generation, which must be as long as the description says.
+    async fn image(&self, key: &Key, bytes: u32) -> Result<Content, Fault> {
         let claim = self.shelf.memory().take(held(u64::from(bytes))).await?;
-        let key = layout::sheet(&asset.video, asset.generation, number);
-        let sheet = self.shelf.read_claimed(&key, &claim).await?;
-        let sheet = sheet.ok_or_else(|| missing(&key))?;
-        if u32::try_from(sheet.len()).ok() != Some(bytes) {
+        let image = self.shelf.read_claimed(key, &claim).await?;
+        let image = image.ok_or_else(|| missing(key))?;
+        if u32::try_from(image.len()).ok() != Some(bytes) {
             return Err(Fault::corrupt(format!(
                 "{key} is not as long as asset.json says"
             )));
         }
-        Ok(Content::from(sheet).holding(&claim))
+        Ok(Content::from(image).holding(&claim))
     }
 }
 

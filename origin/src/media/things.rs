@@ -5,7 +5,7 @@ use std::{borrow::Cow, ops::Range, time::Duration};
 use bytes::Bytes;
 use contracts::{
     address::{Flavour, Item, THUMBS},
-    asset::Thumbs,
+    asset::{StillSize, Thumbs},
     id::RenditionId,
 };
 use packager::{Presentation, Rendition, dash, fmp4, hls, text, thumbs};
@@ -29,6 +29,8 @@ pub(crate) enum Thing<'a> {
     Subtitles(&'a text::Track),
     /// A sheet and its length in bytes.
     Sheet(u32, u32),
+    /// A still in a size, and its length in bytes.
+    Still((u32, StillSize), u32),
     /// Which tile belongs to which moment, and what the names of sheets begin with.
     Sprite(&'static str),
 }
@@ -45,6 +47,11 @@ impl<'a> Thing<'a> {
             let at = usize::try_from(number).ok()?.checked_sub(1)?;
             let bytes = sheets?.sheet_bytes.get(at)?;
             Some(Self::Sheet(number, *bytes))
+        };
+        let still = |number: u32, size| {
+            let at = usize::try_from(number).ok()?.checked_sub(1)?;
+            let still = published.edition.asset.stills.get(at)?;
+            Some(Self::Still((number, size), still.image(size).bytes))
         };
         match item {
             Item::Master(flavour) => Some(Self::Master(*flavour)),
@@ -71,6 +78,7 @@ impl<'a> Thing<'a> {
             Item::Subtitles(id) | Item::Captions(id) => cut.text(id).map(Self::Subtitles),
             Item::Sheet(id, number) if id.as_str() == THUMBS => sheet(*number),
             Item::ThumbnailSheet(number) => sheet(*number),
+            Item::Still(number, size) => still(*number, *size),
             Item::Sprite(id) if id.as_str() == THUMBS => sheets.map(|_| Self::Sprite("sheet_")),
             Item::ThumbnailSprite => sheets.map(|_| Self::Sprite("sprite_")),
             Item::Key(id) => cut.find(id).map(Self::Key),
@@ -109,7 +117,10 @@ impl<'a> Thing<'a> {
 
     /// Whether it is written of what lies in memory, and small enough to be kept.
     pub(crate) const fn is_written(&self) -> bool {
-        !matches!(self, Self::Segment(..) | Self::Sheet(..) | Self::Key(_))
+        !matches!(
+            self,
+            Self::Segment(..) | Self::Sheet(..) | Self::Still(..) | Self::Key(_)
+        )
     }
 
     /// Writes what is written; none when nothing of the film passes the filter, or the flavour cannot carry it, or the
@@ -138,7 +149,7 @@ impl<'a> Thing<'a> {
                 .thumbs()
                 .map(|sheets| thumbs::vtt(sheets, job.cut.duration(), name)),
             Self::Init(rendition) => return init(job, rendition),
-            Self::Segment(..) | Self::Sheet(..) | Self::Key(_) => None,
+            Self::Segment(..) | Self::Sheet(..) | Self::Still(..) | Self::Key(_) => None,
         };
         // A text grows by doubling: what it may be kept as is as long as it is weighed.
         Ok(text.map(|text| Bytes::from(text.into_boxed_str().into_boxed_bytes())))

@@ -131,6 +131,7 @@ impl House {
             duration_ms: 9300,
             renditions: ["54p", "90p", "audio-en"].map(described).to_vec(),
             thumbs: None,
+            stills: Vec::new(),
             protected: false,
         };
         change(&mut asset);

@@ -1,5 +1,9 @@
 //! Subtitles and thumbnails.
 
+use contracts::{
+    asset::{Image, Still, StillSize},
+    id::Generation,
+};
 use store::layout;
 
 use crate::{
@@ -221,4 +225,50 @@ async fn a_sheet_that_is_missing_or_of_another_length_is_502() {
     house.store.delete(&key).await.unwrap();
     assert_corrupt(&house, "/t/rich/sprite_1.jpg").await;
     assert_eq!(house.get("/t/rich/sprite_2.jpg").await.status(), 200);
+}
+
+#[tokio::test]
+async fn stills_are_served_in_three_sizes_and_of_a_protected_film_too() {
+    let house = House::start().await;
+    let images = [
+        &b"\xff\xd8 small"[..],
+        b"\xff\xd8 medium",
+        b"\xff\xd8 large",
+    ];
+    let mut told = [Image::default(); 3];
+    for ((size, bytes), told) in StillSize::ALL.into_iter().zip(images).zip(&mut told) {
+        let key = layout::still(&video("still"), Generation(1), (1, size));
+        house.store.put(&key, bytes.into()).await.unwrap();
+        told.bytes = u32::try_from(bytes.len()).unwrap();
+    }
+    let [small, medium, large] = told;
+    let still = Still {
+        at_ms: 0,
+        small,
+        medium,
+        large,
+    };
+    house
+        .publish_with("still", 1, |asset| {
+            asset.stills.push(still);
+            asset.protected = true;
+        })
+        .await;
+    for (size, bytes) in StillSize::ALL.into_iter().zip(images) {
+        let path = format!("/t/still/thumb_1_{}.jpg", size.as_str());
+        let response = house.get(&path).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(header(&response, "content-type"), "image/jpeg");
+        assert_eq!(header(&response, "cache-control"), IMMUTABLE);
+        assert_eq!(header(&response, "surrogate-key"), "a:still");
+        assert_eq!(response.bytes().await.unwrap(), bytes);
+    }
+    assert_eq!(house.get("/t/still/thumb_2_small.jpg").await.status(), 404);
+    let key = layout::still(&video("still"), Generation(1), (1, StillSize::Small));
+    house
+        .store
+        .put(&key, "of another length".into())
+        .await
+        .unwrap();
+    assert_corrupt(&house, "/t/still/thumb_1_small.jpg").await;
 }

@@ -99,6 +99,7 @@ async fn publish(house: &House) {
         duration_ms: 1000,
         renditions: Vec::new(),
         thumbs: None,
+        stills: Vec::new(),
         protected: false,
     };
     let json = serde_json::to_vec(&asset).unwrap();
