@@ -14,7 +14,8 @@
 //!    [`members`] — those that have enrolled, and the joins of those that may;
 //! 8. [`entitlements`], [`rules`] — to whom films are granted, and who may watch each, and where;
 //! 9. [`encodings`] — what published films consist of;
-//! 10. [`plays`] — what was played, by hour.
+//! 10. [`plays`] — what was played, by hour;
+//! 11. [`events`] — what became of films, for those who wait for it.
 //!
 //! What always holds: a change of state is atomic; absent is `None`, not an error; a video that is
 //! ready never falls back; progress only rises.
@@ -26,6 +27,7 @@ mod digest;
 pub mod encodings;
 pub mod entitlements;
 mod error;
+pub mod events;
 pub mod feed;
 pub mod guesses;
 pub mod keys;

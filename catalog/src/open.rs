@@ -20,6 +20,7 @@ use crate::channels::{self, Channels};
 use crate::encodings::{self, Encodings};
 use crate::entitlements::{self, Entitlements};
 use crate::error::Error;
+use crate::events::{self, Events};
 use crate::feed::{self, Feed};
 use crate::guesses::{self, Guesses};
 use crate::keys::{self, Keys};
@@ -90,6 +91,8 @@ pub struct Catalog {
     pub members: Arc<dyn Members>,
     /// What published films consist of.
     pub encodings: Arc<dyn Encodings>,
+    /// What became of films.
+    pub events: Arc<dyn Events>,
     /// What was granted to whom.
     pub entitlements: Arc<dyn Entitlements>,
     /// The rules of single films.
@@ -129,6 +132,7 @@ pub async fn open(address: impl AsRef<str>, clock: Arc<dyn Clock>) -> Result<Cat
         nodes: Arc::new(nodes::sql::Sql::new(db.clone())),
         members: Arc::new(members::sql::Sql::new(db.clone())),
         encodings: Arc::new(encodings::sql::Sql::new(db.clone())),
+        events: Arc::new(events::sql::Sql::new(db.clone())),
         entitlements: Arc::new(entitlements::sql::Sql::new(db.clone())),
         rules: Arc::new(rules::sql::Sql::new(db.clone())),
         plays: Arc::new(plays::sql::Sql::new(db.clone())),

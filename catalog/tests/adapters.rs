@@ -58,6 +58,8 @@ async fn promises(catalog: &Catalog) {
     catalog::feed::conformance::all(catalog.feed.as_ref()).await;
     catalog::nodes::conformance::all(catalog.nodes.as_ref()).await;
     catalog::members::conformance::all(Arc::clone(&catalog.members)).await;
+    let (events, films) = (Arc::clone(&catalog.events), Arc::clone(&catalog.videos));
+    catalog::events::conformance::all(events, films, channels).await;
     catalog::plays::conformance::all(Arc::clone(&catalog.plays)).await;
 }
 

@@ -33,7 +33,7 @@ use crate::routing::Routing;
 use crate::signer::Signer;
 use crate::steering::template::Templates;
 use crate::telemetry::{Telemetry, cmcd, events, qoe, stats};
-use crate::{drm, keys, page, playback, problem, status, steering, videos};
+use crate::{drm, keys, notices, page, playback, problem, status, steering, videos};
 
 /// The largest body of a request, in bytes.
 const BODY: usize = 64 * 1024;
@@ -121,6 +121,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(cmcd::take))
         .routes(routes!(stats::show))
         .routes(routes!(qoe::show))
+        .routes(routes!(notices::list))
         .routes(routes!(status::show))
         .routes(routes!(keys::show))
         .routes(routes!(keys::resealing::reseal))

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::drm::config::{Adapter, Drm, DrmConfig, HdcpConfig, PolicyConfig, VendorConfig};
 pub use crate::fleet::config::{Enrolment, FleetConfig, FleetSettings};
+pub use crate::notices::config::{EventsConfig, Webhook};
 pub use crate::people::config::{Accounts, AccountsConfig, Issuer, IssuerConfig, Jwks, SignUp};
 pub use crate::playback::config::{Bound, Playback, PlaybackConfig};
 use crate::routing::config as routing;
@@ -75,6 +76,8 @@ pub struct Config {
     pub fleet: FleetConfig,
     /// What players tell, and what becomes of it.
     pub telemetry: TelemetryConfig,
+    /// Who is told what becomes of films.
+    pub events: EventsConfig,
 }
 
 impl Default for Config {
@@ -101,6 +104,7 @@ impl Default for Config {
             drm: DrmConfig::default(),
             fleet: FleetConfig::default(),
             telemetry: TelemetryConfig::default(),
+            events: EventsConfig::default(),
         }
     }
 }
@@ -150,6 +154,8 @@ pub struct Settings {
     pub fleet: FleetSettings,
     /// What players tell, and what becomes of it.
     pub telemetry: TelemetrySettings,
+    /// Who is told what becomes of films.
+    pub webhook: Option<Webhook>,
 }
 
 impl Settings {
@@ -224,6 +230,7 @@ impl Config {
             drm: self.drm.check(&mut problems),
             fleet,
             telemetry: self.telemetry.check(&mut problems),
+            webhook: self.events.check(&mut problems),
         };
         problems.or(settings)
     }

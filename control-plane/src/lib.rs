@@ -10,8 +10,9 @@
 //! 6. `videos` tells what the site has; `page` serves the watch page;
 //! 7. `fleet` has orders for edges and shields: to purge, and to revoke;
 //! 8. `telemetry` takes what players tell, and says what it comes to;
-//! 9. `caller` finds out who calls; `people` has accounts, logins, API keys, channels and outside
-//!    issuers.
+//! 9. `notices` tells what becomes of films, to those who ask and to the operator's webhook;
+//! 10. `caller` finds out who calls; `people` has accounts, logins, API keys, channels and outside
+//!     issuers.
 //!
 //! What always holds: no video byte passes here; every refusal is an `application/problem+json`;
 //! no token and no key reaches a log.
@@ -27,6 +28,7 @@ mod keeping;
 mod keys;
 mod maxmind;
 mod metrics;
+mod notices;
 mod page;
 mod page_of;
 mod people;

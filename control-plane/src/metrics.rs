@@ -25,6 +25,8 @@ pub(crate) struct Metrics {
     pub(crate) waiting: IntGauge,
     /// Nodes that have enrolled, by how they stand.
     pub(crate) members: IntGaugeVec,
+    /// Events that the webhook was told, by what came of it.
+    pub(crate) told: IntCounterVec,
 }
 
 impl Metrics {
@@ -57,6 +59,10 @@ impl Metrics {
             "millrace_control_enrolled_nodes",
             "Nodes that have enrolled, by state: joining, active, draining, quarantined, dismissed.",
         );
+        let told = Opts::new(
+            "millrace_control_events_told_total",
+            "Events of films and the webhook: taken by it, refused and to be tried again, or passed over because they were too old.",
+        );
         let metrics = Self {
             requests: IntCounterVec::new(requests, &["route", "status"])?,
             refusals: IntCounterVec::new(refusals, &["kind"])?,
@@ -77,6 +83,7 @@ impl Metrics {
                 "Edges and shields that wait for orders at this process.",
             )?,
             members: IntGaugeVec::new(members, &["state"])?,
+            told: IntCounterVec::new(told, &["outcome"])?,
         };
         registry.register(Box::new(metrics.nodes.clone()))?;
         registry.register(Box::new(metrics.lag.clone()))?;
@@ -88,6 +95,7 @@ impl Metrics {
         registry.register(Box::new(metrics.licences.clone()))?;
         registry.register(Box::new(metrics.steered.clone()))?;
         registry.register(Box::new(metrics.edges_well.clone()))?;
+        registry.register(Box::new(metrics.told.clone()))?;
         Ok(metrics)
     }
 }

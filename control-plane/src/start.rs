@@ -25,6 +25,7 @@ use crate::fleet::{self, Fleet, orders::Orders, probing, roster};
 use crate::keeping;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
+use crate::notices::hook::Hook;
 use crate::people::{People, first};
 use crate::playback::geo::Geo;
 use crate::routing::{Routing, file, leases, probe};
@@ -71,6 +72,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let signer = Signer::load(settings.keys.clone())?;
     let keys = Keys::load(&settings.drm)?;
     let geo = Geo::load(settings.playback.geo_file.clone())?;
+    let hook = settings.webhook.as_ref().map(Hook::load).transpose()?;
     let loaded = file::read(settings.prefixes.as_deref())?;
     let stamp = loaded.stamp();
     let routing = Arc::new(Routing::new(settings.edges.clone(), loaded.prefixes));
@@ -119,6 +121,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
         open_door(&mut tasks, &app, listener, &health, &shutdown).map(|()| address)
     });
     tasks.spawn(fleet::attend(Arc::clone(&app), shutdown.clone()));
+    tell_webhook(&mut tasks, hook, &app, &shutdown);
     if let Some(folder) = folder {
         tasks.spawn(folder.run(shutdown.clone()));
     }
@@ -182,6 +185,9 @@ pub fn inspect(settings: &Settings) -> Result<(), Vec<Problem>> {
         problems.take("fleet.parents_ca", door::trust(enrolment));
     }
     Telemetry::inspect(&settings.telemetry, &mut problems);
+    if let Some(webhook) = &settings.webhook {
+        problems.take("events.webhook_secret", Hook::inspect(webhook));
+    }
     problems.or(())
 }
 
@@ -210,6 +216,13 @@ fn tend_routing(
         shutdown.clone(),
     ));
     Ok(())
+}
+
+/// Has the operator's webhook told what becomes of films, where there is one.
+fn tell_webhook(tasks: &mut JoinSet<()>, hook: Option<Hook>, app: &Arc<App>, shutdown: &Shutdown) {
+    if let Some(hook) = hook {
+        tasks.spawn(hook.follow(Arc::clone(app), shutdown.clone()));
+    }
 }
 
 /// Has nodes enrol at a listener, and looks after those that have.

@@ -315,6 +315,6 @@ fn seconds(video: &Video) -> Option<f64> {
     clippy::cast_precision_loss,
     reason = "a film is far shorter than 2^53 ms"
 )]
-const fn in_seconds(ms: u64) -> f64 {
+pub(crate) const fn in_seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
 }

@@ -12,14 +12,17 @@ mod house;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use catalog::videos::{Event, State};
+use catalog::{
+    events,
+    videos::{Event, State},
+};
 use config::Span;
 use contracts::{
     asset::{Asset, Kind, StillSize},
     id::{FeedId, VideoId},
     time::UnixSeconds,
 };
-use house::{House, film, problem, write_program};
+use house::{CHUNK, House, film, problem, write_program};
 use ingest::Config;
 use packager::{Parts, Presentation, Source, index::Index};
 use runtime::clock::System;
@@ -181,6 +184,30 @@ async fn a_source_that_fits_is_watched_while_its_ladder_is_made_and_stays_as_it_
     );
     assert!(whole.thumbs.is_some() && whole.renditions[2].loudness.is_some());
     is_undisturbed(&house, &first, &began, &whole).await;
+    let told = house.catalog.events.after(0, None, 9, UnixSeconds(1)).await;
+    let told: Vec<_> = told.unwrap().iter().map(|event| event.kind).collect();
+    assert_eq!(told, [events::Kind::Playable, events::Kind::Ready]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_protected_film_is_shown_early_and_says_from_the_first_that_it_is_protected() {
+    let (house, _folder) = house(HELD, |_| ()).await;
+    let bytes = source(40, "");
+    let wish =
+        serde_json::json!({"file_name": "a.mp4", "size_bytes": bytes.len(), "protected": true});
+    let begun: serde_json::Value = house.initiate(wish).await.json().await.unwrap();
+    let upload = begun["upload_id"].as_str().unwrap();
+    let id = VideoId::parse(begun["video_id"].as_str().unwrap()).unwrap();
+    for (index, chunk) in (0..).zip(bytes.chunks(CHUNK)) {
+        assert!(house.put(upload, index, chunk).await.status().is_success());
+    }
+    assert!(house.complete(upload).await.status().is_success());
+    // The origin gives nothing of what says so in the clear.
+    assert!(shown(&house, &id).await.protected);
+    go(&house, &[format!("{id}.finish.0.2")]).await;
+    assert_eq!(house.settled(&id).await.state, State::Ready);
+    let whole = house.asset(&id).await.unwrap();
+    assert!(whole.protected && names(&whole) == "144p source audio-und");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@
 mod channels;
 mod encodings;
 mod entitlements;
+mod events;
 mod feed;
 mod keys;
 mod members;
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrations {
             ("guesses", &people::GUESSES),
             ("errors", &plays::ERRORS),
             ("stills", &encodings::STILLS),
+            ("events", &events::TABLES),
         ];
         let boxed = |(name, statements)| Box::new(Step::new(name, statements)) as _;
         steps.into_iter().map(boxed).collect()

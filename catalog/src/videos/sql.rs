@@ -16,7 +16,8 @@ use sea_orm::{
 
 use super::{Event, NewVideo, State, Video, Videos};
 use crate::error::Error;
-use crate::open::engine;
+use crate::events::{self, Kind};
+use crate::open::{begin, engine};
 use crate::words;
 
 mod rows {
@@ -113,7 +114,10 @@ impl Videos for Sql {
     }
 
     async fn advance(&self, id: &VideoId, event: Event) -> Result<Video, Error> {
-        advance(&self.db, id, event, self.clock.now()).await
+        let within = begin(&self.db).await?;
+        let moved = advance(&within, id, event, self.clock.now()).await?;
+        within.commit().await.map_err(engine)?;
+        Ok(moved)
     }
 
     async fn progress(&self, id: &VideoId, percent: u8) -> Result<(), Error> {
@@ -239,8 +243,8 @@ pub async fn create(
     })
 }
 
-/// [`Videos::advance`] on a connection or within the caller's transaction: so a room can move a
-/// film on and queue what follows in one step.
+/// [`Videos::advance`] within the caller's transaction: so a room can move a film on and queue what
+/// follows in one step. What is told of it is written in the same.
 ///
 /// # Errors
 /// As [`Videos::advance`].
@@ -293,10 +297,24 @@ pub async fn advance(
             .await
             .map_err(engine)?;
         if changed.rows_affected == 1 {
+            if let Some(kind) = Kind::of(after.state).filter(|_| is_told(&event)) {
+                events::sql::write(db, kind, &after, now).await?;
+            }
             return Ok(after);
         }
     }
     Err(engine("another writer came between every time"))
+}
+
+/// Whether others are told of an event.
+const fn is_told(event: &Event) -> bool {
+    match event {
+        Event::Playable { .. }
+        | Event::Published { .. }
+        | Event::Left { .. }
+        | Event::Failed { .. } => true,
+        Event::Uploaded | Event::Retried | Event::Deleted => false,
+    }
 }
 
 fn moved(before: Video, next: State, event: &Event, now: UnixSeconds) -> Video {

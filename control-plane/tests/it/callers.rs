@@ -181,6 +181,13 @@ async fn a_publisher_has_channels_and_sees_the_films_in_them() {
     let nothing = nothing.json(&json!({})).bearer_auth(OPERATOR);
     problem(nothing.send().await.unwrap(), 400, "bad-request").await;
     assert!(sees(&ann).await && !sees(&ben).await && !sees(&viewer).await);
+    let told = async |token: &str| {
+        let events = json(ask(&house, Method::GET, "/v1/events", token).await, 200).await;
+        events["events"].as_array().unwrap().len()
+    };
+    assert_eq!((told(&ann).await, told(&ben).await), (1, 0));
+    let refused = ask(&house, Method::GET, "/v1/events", &viewer).await;
+    problem(refused, 403, "forbidden").await;
     let other = json(create(&ben).await, 201).await["channel_id"].clone();
     problem(put(&ann, other.clone()).await, 403, "forbidden").await;
     problem(put(&ben, other).await, 404, "video-not-found").await;

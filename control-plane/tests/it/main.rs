@@ -19,6 +19,7 @@ mod keys;
 mod licences;
 mod log;
 mod members;
+mod notices;
 mod outside;
 mod packagers;
 mod page;
