@@ -215,7 +215,7 @@ async fn a_text_without_a_digest_or_that_is_none_or_too_long_is_502() {
 async fn a_sheet_that_is_missing_or_of_another_length_is_502() {
     let house = House::start().await;
     house.publish_rich("rich").await;
-    let key = layout::sheet(&video("rich"), contracts::id::Generation(1), 1);
+    let key = layout::sheet(&video("rich"), Generation(1), 1);
     house
         .store
         .put(&key, "longer than it should be".into())
