@@ -260,7 +260,7 @@ async fn stills_are_served_in_three_sizes_and_of_a_protected_film_too() {
         assert_eq!(response.status(), 200, "{path}");
         assert_eq!(header(&response, "content-type"), "image/jpeg");
         assert_eq!(header(&response, "cache-control"), IMMUTABLE);
-        assert_eq!(header(&response, "surrogate-key"), "a:still");
+        assert_eq!(header(&response, "surrogate-key"), "a:still g:still/1");
         assert_eq!(response.bytes().await.unwrap(), bytes);
     }
     assert_eq!(house.get("/t/still/thumb_2_small.jpg").await.status(), 404);
