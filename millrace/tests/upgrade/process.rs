@@ -29,19 +29,20 @@ pub(crate) struct Role {
 }
 
 impl Role {
-    /// Starts a role with what stands in `config`, to which the certificate is added.
+    /// Starts a role with what stands in `config`, to which the certificate is added where it listens over TLS.
     pub(crate) async fn start(role: &str, config: impl FnOnce(&Path) -> String) -> Self {
         let files = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let at = |name: &str| files.path().join(name);
         std::fs::write(at("chain.pem"), made.cert.pem()).unwrap();
         std::fs::write(at("key.pem"), made.signing_key.serialize_pem()).unwrap();
-        let toml = format!(
-            "{}\n[tls]\ncertificate = {:?}\nkey = {:?}\n",
-            config(files.path()),
-            at("chain.pem"),
-            at("key.pem")
-        );
+        let mut toml = config(files.path());
+        if toml.contains("https = ") {
+            let (chain, key) = (at("chain.pem"), at("key.pem"));
+            toml.push_str(&format!(
+                "\n[tls]\ncertificate = {chain:?}\nkey = {key:?}\n"
+            ));
+        }
         let config = at("role.toml");
         std::fs::write(&config, toml).unwrap();
         let supervisor = UnixDatagram::bind(at("notify")).unwrap();
