@@ -1,7 +1,7 @@
 //! From a client's address to its site: the longest of the prefixes that hold it.
 //!
-//! Prefixes are nested or apart, so they cut the addresses into runs of which each has one answer ([`runs`]). Those runs
-//! lie sorted: a lookup is one binary search, whatever the lengths of the prefixes. [`reading`] makes them of a file.
+//! Prefixes are nested or apart, so they cut the addresses into runs of which each has one answer (`runs`). Those runs
+//! lie sorted: a lookup is one binary search, whatever the lengths of the prefixes. `reading` makes them of a file.
 
 mod reading;
 mod runs;
