@@ -70,7 +70,7 @@ pub(crate) struct Notices {
 /// What became of films, oldest first: of all of them for operators and API keys with the scope `videos`, for
 /// publishers of those in their channels. `next` may be the `id` of any event: who gives the last one that it knows
 /// is told what came since.
-#[utoipa::path(get, path = "/events", params(Page), responses((status = 200, body = Notices), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem)))]
+#[utoipa::path(get, path = "/events", params(Page), responses((status = 200, body = Notices), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
