@@ -254,11 +254,10 @@ async fn the_store_takes_nothing_more_of_a_film_that_was_taken_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_cannot_begin_at_the_store_leaves_nothing() {
     let server = Server::start();
-    let store = server.store();
-    let house = House::with(|config| {
-        config.store = store.replace("/house?", "-that-is-not-there/house?");
-    })
-    .await;
+    let bucket = server.bucket();
+    let store = server.store_in(&bucket, &server.key());
+    let house = House::with(|config| config.store = store).await;
+    std::fs::remove_dir_all(server.root().join(bucket)).unwrap();
     let body = json!({"file_name": "film.mp4", "size_bytes": 1, "direct": true});
     let answer = house.initiate(body).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);

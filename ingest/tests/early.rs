@@ -193,8 +193,10 @@ async fn a_source_that_fits_is_watched_while_its_ladder_is_made_and_stays_as_it_
 async fn a_protected_film_is_shown_early_and_says_from_the_first_that_it_is_protected() {
     let (house, _folder) = house(HELD, |_| ()).await;
     let bytes = source(40, "");
-    let wish =
-        serde_json::json!({"file_name": "a.mp4", "size_bytes": bytes.len(), "protected": true});
+    let sha256 = Digest::of(&bytes).to_string();
+    let wish = serde_json::json!({
+        "file_name": "a.mp4", "size_bytes": bytes.len(), "sha256": sha256, "protected": true,
+    });
     let begun: serde_json::Value = house.initiate(wish).await.json().await.unwrap();
     let upload = begun["upload_id"].as_str().unwrap();
     let id = VideoId::parse(begun["video_id"].as_str().unwrap()).unwrap();

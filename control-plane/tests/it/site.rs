@@ -30,7 +30,7 @@ async fn the_status_counts_films_and_sessions_and_names_the_edges() {
 }
 
 /// Every route, with its method.
-const ROUTES: [&str; 78] = [
+const ROUTES: [&str; 79] = [
     "delete /v1/api-keys/{id}",
     "delete /v1/fleet/joins/{id}",
     "delete /v1/fleet/nodes/{name}",
@@ -46,6 +46,7 @@ const ROUTES: [&str; 78] = [
     "get /v1/callers/me",
     "get /v1/channels",
     "get /v1/channels/{id}",
+    "get /v1/events",
     "get /v1/fleet/feed",
     "get /v1/fleet/joins",
     "get /v1/fleet/nodes",
