@@ -109,13 +109,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 
 /// An error and its causes, but for causes that an error above them has told already.
 pub(crate) fn told(error: &anyhow::Error) -> String {
-    let mut said = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !said.contains(&cause) {
-            said = format!("{said}: {cause}");
-        }
-    }
-    said
+    store::with_causes(error.as_ref())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use contracts::id::VideoId;
 use contracts::time::UnixSeconds;
 use runtime::clock::Clock;
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::{Expr, IntoCondition, OnConflict};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, EntityTrait, PaginatorTrait,
     QueryFilter, QueryOrder, QuerySelect,
@@ -63,6 +63,25 @@ pub(crate) struct Sql {
 impl Sql {
     pub(crate) fn new(db: DatabaseConnection, clock: Arc<dyn Clock>) -> Self {
         Self { db, clock }
+    }
+
+    /// Films in a state of which something else holds, those that changed first before the others.
+    async fn oldest(
+        &self,
+        state: State,
+        also: impl IntoCondition,
+        limit: u32,
+    ) -> Result<Vec<Video>, Error> {
+        let rows = Entity::find()
+            .filter(Column::State.eq(state.as_str()))
+            .filter(also)
+            .order_by_asc(Column::UpdatedUnixS)
+            .order_by_asc(Column::Id)
+            .limit(u64::from(limit))
+            .all(&self.db)
+            .await
+            .map_err(engine)?;
+        rows.into_iter().map(video).collect()
     }
 }
 
@@ -133,29 +152,13 @@ impl Videos for Sql {
     }
 
     async fn deleted(&self, limit: u32) -> Result<Vec<Video>, Error> {
-        let rows = Entity::find()
-            .filter(Column::State.eq(State::Deleted.as_str()))
-            .filter(Column::ErasedUnixS.is_null())
-            .order_by_asc(Column::UpdatedUnixS)
-            .order_by_asc(Column::Id)
-            .limit(u64::from(limit))
-            .all(&self.db)
-            .await
-            .map_err(engine)?;
-        rows.into_iter().map(video).collect()
+        let still = Column::ErasedUnixS.is_null();
+        self.oldest(State::Deleted, still, limit).await
     }
 
     async fn unfit(&self, limit: u32) -> Result<Vec<Video>, Error> {
-        let rows = Entity::find()
-            .filter(Column::State.eq(State::Failed.as_str()))
-            .filter(Column::DurationMs.is_not_null())
-            .order_by_asc(Column::UpdatedUnixS)
-            .order_by_asc(Column::Id)
-            .limit(u64::from(limit))
-            .all(&self.db)
-            .await
-            .map_err(engine)?;
-        rows.into_iter().map(video).collect()
+        let shown = Column::DurationMs.is_not_null();
+        self.oldest(State::Failed, shown, limit).await
     }
 
     async fn taken_back(&self, id: &VideoId) -> Result<(), Error> {

@@ -9,6 +9,7 @@ use runtime::secret::{Secret, Unusable};
 use serde_json::{Value, json};
 
 use super::config::{Adapter, Vendor};
+use super::cpix::uuid;
 use super::policy::Policy;
 use super::token::Licence;
 
@@ -101,7 +102,7 @@ fn entitlement(key_id: &str, licence: &Licence, now: UnixSeconds) -> Value {
     let keys: Vec<Value> = licence
         .kids
         .iter()
-        .map(|kid| json!({"id": uuid(&kid.to_string()), "usage_policy": POLICY}))
+        .map(|kid| json!({"id": uuid(*kid), "usage_policy": POLICY}))
         .collect();
     let widevine = members([
         ("hdcp", hdcp.map(|hdcp| json!(hdcp.to_string()))),
@@ -153,13 +154,6 @@ fn members<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
 fn communication_key(secret: &Secret) -> Option<Vec<u8>> {
     let key = STANDARD.decode(secret.as_bytes()).ok()?;
     Some(key).filter(|key| key.len() == 32)
-}
-
-/// The text form of RFC 9562 §4.
-fn uuid(digits: &str) -> String {
-    let groups = [0..8, 8..12, 12..16, 16..20, 20..32];
-    let groups = groups.map(|group| digits.get(group).unwrap_or_default());
-    groups.join("-")
 }
 
 /// All but unreserved characters as escapes (RFC 3986 §2.1).

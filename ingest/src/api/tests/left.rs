@@ -6,13 +6,8 @@ use super::*;
 async fn the_parts_of_a_film_that_could_not_be_removed_are_removed_later() {
     let house = House::new().await;
     let mut store = house.store();
-    let tries = AtomicU32::new(0);
     let key = house.upload.original.clone();
-    store.delete = hook(move || {
-        let first = tries.fetch_add(1, Ordering::Relaxed) == 0;
-        let full = store::Error::Full { key: key.clone() };
-        async move { if first { Err(full) } else { Ok(()) } }
-    });
+    store.delete = failing_once(move || store::Error::Full { key: key.clone() });
     let app = house.app(store);
     assert_eq!(put(&app).await, 200);
     assert_eq!(complete(&app).await, 202);

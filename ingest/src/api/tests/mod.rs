@@ -49,6 +49,27 @@ fn hook<F: Future<Output = Result<(), store::Error>> + Send + 'static>(
     Box::new(move || Box::pin(run()))
 }
 
+/// Fails the first time, and never again.
+fn failing_once(fault: impl Fn() -> store::Error + Send + Sync + 'static) -> Hook {
+    let tries = AtomicU32::new(0);
+    hook(move || {
+        let first = tries.fetch_add(1, Ordering::Relaxed) == 0;
+        let outcome = if first { Err(fault()) } else { Ok(()) };
+        async move { outcome }
+    })
+}
+
+/// Does nothing but count how often it came to that.
+fn counting() -> (Hook, Arc<AtomicU32>) {
+    let times = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&times);
+    let count = hook(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { Ok(()) }
+    });
+    (count, times)
+}
+
 /// A store to which something happens before it joins, commits, deletes or reads a text.
 struct Odd {
     inner: Arc<dyn Store>,
@@ -349,13 +370,9 @@ async fn completions_at_once_join_once_and_are_all_accepted() {
 #[tokio::test]
 async fn a_completion_that_nobody_waits_for_any_more_is_not_begun() {
     let house = House::new().await;
-    let joins = Arc::new(AtomicU32::new(0));
-    let counted = Arc::clone(&joins);
+    let (count, joins) = counting();
     let mut store = house.store();
-    store.join = hook(move || {
-        counted.fetch_add(1, Ordering::Relaxed);
-        async { Ok(()) }
-    });
+    store.join = count;
     let app = house.app(store);
     assert_eq!(put(&app).await, 200);
     let turn = app.turns.wait(&house.upload.id).await;
@@ -426,13 +443,8 @@ async fn a_chunk_that_is_stored_after_the_upload_was_completed_is_removed() {
 async fn a_cancellation_that_failed_half_way_counts_and_the_sweep_goes_on() {
     let house = House::new().await;
     let mut store = house.store();
-    let tries = AtomicU32::new(0);
     let key = house.upload.original.clone();
-    store.delete = hook(move || {
-        let first = tries.fetch_add(1, Ordering::Relaxed) == 0;
-        let full = store::Error::Full { key: key.clone() };
-        async move { if first { Err(full) } else { Ok(()) } }
-    });
+    store.delete = failing_once(move || store::Error::Full { key: key.clone() });
     let app = house.app(store);
     assert_eq!(put(&app).await, 200);
     assert_eq!(cancel(Arc::clone(&app)).await, 204);

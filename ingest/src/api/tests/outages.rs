@@ -6,11 +6,7 @@ use super::*;
 async fn while_the_store_is_away_a_chunk_is_wanted_once_more_and_counts_then() {
     let house = House::new().await;
     let mut store = house.store();
-    let tries = AtomicU32::new(0);
-    store.commit = Arc::new(hook(move || {
-        let first = tries.fetch_add(1, Ordering::Relaxed) == 0;
-        async move { if first { Err(away()) } else { Ok(()) } }
-    }));
+    store.commit = Arc::new(failing_once(away));
     let app = house.app(store);
     wants_it_again(&sent(&app).await);
     assert_eq!(sent(&app).await.status(), 200);
