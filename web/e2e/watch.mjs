@@ -48,6 +48,8 @@ process.exit(ok ? 0 : 1)
 /** The whole visit; returns what was seen and what was wrong with it. */
 async function watch() {
   const page = await open()
+  // On a slow machine the end may have been told already when the page goes.
+  const told = page.waitForRequest(tellsTheEnd, { timeout: 0 }).catch(() => null)
   if (options.beat) await answerBeats(page)
   await page.goto(address(), { waitUntil: 'domcontentloaded', timeout: 20_000 })
   if (options.beat?.action === 'stop') return stopped(page)
@@ -64,12 +66,16 @@ async function watch() {
   const verdict = judge(seen)
   if (options.visit) {
     // What the page has not told yet it tells as it goes.
-    const told = page.waitForRequest(/playback\/events/, { timeout: 5000 }).catch(() => null)
     await page.evaluate(() => window.dispatchEvent(new PageTransitionEvent('pagehide')))
-    if ((await told) === null) verdict.fail.push('the page went without a word')
+    if (!(await Promise.race([told, after(5000)]))) verdict.fail.push('the page went without a word')
     await after(500)
   }
   return verdict
+}
+
+/** Whether a request tells the statistics that the film is over. */
+function tellsTheEnd(request) {
+  return /playback\/events/.test(request.url()) && Boolean(request.postData()?.includes('"type":"end"'))
 }
 
 /** Pauses, goes on, and jumps to where nothing was fetched yet, if the film is that long. */
