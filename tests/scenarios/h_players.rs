@@ -1,53 +1,41 @@
-//! Three players in Chromium: what a film offers is chosen, and judged by what is then decoded; and a protected film
+//! Four players in Chromium: what a film offers is chosen, and judged by what is then decoded; and a protected film
 //! plays with its keys in every way that the player knows.
-
-use std::process::Command;
 
 use contracts::keys::ContentKeys;
 use serde_json::Value;
 
-use crate::house::{House, Stage, root};
+use crate::house::{House, Stage};
+use crate::players::{player, seen, together};
 
-/// A film in a house, and a player.
-struct Seat<'a> {
-    house: &'a House,
-    player: &'a str,
-    film: &'a str,
-    /// `KID:KEY` pairs that a licence server of the test gives out.
-    keys: &'a [String],
+/// A film, and the `KID:KEY` pairs that a licence server of the test gives out.
+struct Film {
+    id: String,
+    keys: Vec<String>,
 }
 
-impl Seat<'_> {
-    /// Takes the steps, each of which must hold, and gives what was seen at each.
-    fn take(&self, manifest: &str, steps: &str) -> Value {
-        let Self {
-            house,
-            player,
-            film,
-            keys,
-        } = self;
-        let mut driver = Command::new("node");
-        driver
-            .arg("e2e/players.mjs")
-            .args(["--player", player])
-            .args(["--url", &house.signed(0, &format!("/v/{film}/{manifest}"))])
-            .args(["--spki", house.fact("/spki"), "--steps", steps])
-            .args(["--timeout", "150", "--patience", "25"])
-            .current_dir(root().join("web"));
-        for key in *keys {
-            driver.args(["--clearkey", key]);
-        }
-        let output = driver.output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success(),
-            "{player} with {manifest}: {text}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let mut seen: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-        assert_eq!(seen["ok"], true, "{seen}");
-        seen["steps"].take()
+impl Film {
+    /// For players that fetch keys by themselves, and are told of no licence server.
+    fn without_keys(&self) -> Self {
+        let (id, keys) = (self.id.clone(), vec![]);
+        Self { id, keys }
     }
+}
+
+/// A player, a manifest of a film, and the steps that are taken with it.
+type Wish<'a> = (&'a str, &'a Film, &'a str, &'a str);
+
+/// Takes the steps, each of which must hold, and gives what was seen at each.
+fn take(house: &House, wishes: &[Wish<'_>]) -> Vec<Value> {
+    together(wishes, |(name, film, manifest, steps)| {
+        let url = house.signed(0, &format!("/v/{}/{manifest}", film.id));
+        let mut player = player(house, name, &url, steps);
+        for key in &film.keys {
+            player.args(["--clearkey", key]);
+        }
+        let mut seen = seen(player);
+        assert_eq!(seen["ok"], true, "{name} with {manifest}: {seen}");
+        seen["steps"].take()
+    })
 }
 
 /// What both formats offer, whatever the player: the second tone is heard, and lines come in time.
@@ -66,98 +54,70 @@ fn choices_hold(steps: &Value) {
 }
 
 /// The film with its subtitles, in the clear.
-fn clear(house: &House, stage: &Stage) -> String {
+fn clear(house: &House, stage: &Stage) -> Film {
     let subtitles = format!("en={}", stage.path("lines.srt").display());
-    house.add(&stage.path("film.mp4"), &["--subtitles", &subtitles])
+    let id = house.add(&stage.path("film.mp4"), &["--subtitles", &subtitles]);
+    Film { id, keys: vec![] }
 }
 
 /// The film, protected, with its keys as the origin gets them.
-async fn protected(house: &House, stage: &Stage) -> (String, Vec<String>) {
-    let film = house.add(&stage.path("film.mp4"), &["--protected"]);
-    let keys: ContentKeys = house.content_keys(&film).await;
+async fn protected(house: &House, stage: &Stage) -> Film {
+    let id = house.add(&stage.path("film.mp4"), &["--protected"]);
+    let keys: ContentKeys = house.content_keys(&id).await;
     let pairs = keys.periods.iter().flat_map(|period| &period.keys);
     let pairs = pairs.map(|key| {
         let value: String = key.key.0.iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{}:{value}", key.kid)
     });
-    (film, pairs.collect())
+    let keys = pairs.collect();
+    Film { id, keys }
 }
 
+const HLS_JS: &str =
+    "play,quality,pitch:fr,text:en,sprites:thumbs/sprite.vtt,iframes,seek:21,ended";
+const HLS_JS_TS: &str = "play,quality,text:en,sprites:thumbs/sprite.vtt,iframes,seek:21,ended";
+const SHAKA: &str = "play,quality,pitch:fr,text:en,thumbnails,iframes,seek:21,ended";
 const CHOICES: &str = "play,quality,pitch:fr,text:en,thumbnails,seek:21,ended";
+const VIDEO_JS: &str = "play,quality,pitch:fr,text:en,seek:21,ended";
 /// Without what has nothing to do with keys.
 const LOCKED: &str = "play,quality,pitch:fr,seek:21,ended";
+/// With a key that the player fetches by itself.
+const BRIEF: &str = "play,quality,seek:21,ended";
 
 #[tokio::test]
-async fn hls_js_plays_what_a_film_offers_in_the_clear_and_with_keys() {
-    let stage = Stage::with_choices();
+async fn players_play_what_a_film_offers_in_the_clear_and_with_keys() {
+    let (stage, choices) = (Stage::new(), Stage::with_choices());
     let house = stage.house();
-    let film = clear(&house, &stage);
-    let mut seat = Seat {
-        house: &house,
-        player: "hls.js",
-        film: &film,
-        keys: &[],
-    };
-    let steps = "play,quality,pitch:fr,text:en,sprites:thumbs/sprite.vtt,iframes,seek:21,ended";
-    choices_hold(&seat.take("master.m3u8", steps));
-    let steps = "play,quality,text:en,sprites:thumbs/sprite.vtt,iframes,seek:21,ended";
-    seat.take("master_ts.m3u8", steps);
-    let (film, keys) = protected(&house, &stage).await;
-    seat.film = &film;
-    for manifest in [
-        "master_ts.m3u8",
-        "@sampleaes/master_ts.m3u8",
-        "@aes128/master.m3u8",
-    ] {
-        seat.take(manifest, "play,quality,seek:21,ended");
-    }
-    seat.keys = &keys;
-    for manifest in ["@clearkey/master.m3u8", "@cenc,clearkey/master.m3u8"] {
-        seat.take(manifest, LOCKED);
-    }
-}
-
-#[tokio::test]
-async fn shaka_player_plays_what_a_film_offers_in_the_clear_and_with_keys() {
-    let stage = Stage::with_choices();
-    let house = stage.house();
-    let film = clear(&house, &stage);
-    let mut seat = Seat {
-        house: &house,
-        player: "shaka",
-        film: &film,
-        keys: &[],
-    };
-    let steps = "play,quality,pitch:fr,text:en,thumbnails,iframes,seek:21,ended";
-    choices_hold(&seat.take("master.m3u8", steps));
-    choices_hold(&seat.take("manifest.mpd", CHOICES));
-    let (film, keys) = protected(&house, &stage).await;
-    seat.film = &film;
-    for manifest in ["@identity/master.m3u8", "@cenc,identity/master.m3u8"] {
-        seat.take(manifest, LOCKED);
-    }
-    seat.keys = &keys;
-    for manifest in ["manifest.mpd", "@cenc,2s/manifest.mpd"] {
-        seat.take(manifest, LOCKED);
-    }
-}
-
-#[tokio::test]
-async fn dash_js_plays_what_a_film_offers_in_the_clear_and_with_keys() {
-    let stage = Stage::with_choices();
-    let house = stage.house();
-    let film = clear(&house, &stage);
-    let mut seat = Seat {
-        house: &house,
-        player: "dash.js",
-        film: &film,
-        keys: &[],
-    };
-    choices_hold(&seat.take("manifest.mpd", CHOICES));
-    let (film, keys) = protected(&house, &stage).await;
-    seat.film = &film;
-    seat.keys = &keys;
-    for manifest in ["manifest.mpd", "@cenc,2s/manifest.mpd"] {
-        seat.take(manifest, LOCKED);
+    let clear = clear(&house, &choices);
+    let locked = protected(&house, &choices).await;
+    let bare = locked.without_keys();
+    let wishes = [
+        ("hls.js", &clear, "master.m3u8", HLS_JS),
+        ("shaka", &clear, "master.m3u8", SHAKA),
+        ("shaka", &clear, "manifest.mpd", CHOICES),
+        ("dash.js", &clear, "manifest.mpd", CHOICES),
+        ("video.js", &clear, "master.m3u8", VIDEO_JS),
+        ("hls.js", &clear, "master_ts.m3u8", HLS_JS_TS),
+        ("hls.js", &bare, "master_ts.m3u8", BRIEF),
+        ("hls.js", &bare, "@sampleaes/master_ts.m3u8", BRIEF),
+        ("hls.js", &bare, "@aes128/master.m3u8", BRIEF),
+        ("hls.js", &locked, "@clearkey/master.m3u8", LOCKED),
+        ("hls.js", &locked, "@cenc,clearkey/master.m3u8", LOCKED),
+        (
+            "video.js",
+            &bare,
+            "@aes128/master.m3u8",
+            "play,seek:21,ended",
+        ),
+        ("shaka", &bare, "@identity/master.m3u8", LOCKED),
+        ("shaka", &bare, "@cenc,identity/master.m3u8", LOCKED),
+        ("shaka", &locked, "manifest.mpd", LOCKED),
+        ("shaka", &locked, "@cenc,2s/manifest.mpd", LOCKED),
+        ("dash.js", &locked, "manifest.mpd", LOCKED),
+        ("dash.js", &locked, "@cenc,2s/manifest.mpd", LOCKED),
+    ];
+    let seen = take(&house, &wishes);
+    for steps in &seen[..5] {
+        choices_hold(steps);
     }
 }

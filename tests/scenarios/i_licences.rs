@@ -10,7 +10,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::f_browser::watch;
-use crate::house::{House, Stage, millrace, program, root};
+use crate::house::{House, Stage, millrace, program};
+use crate::players::{player, seen, together};
 
 /// A session of a protected film, as `playback/start` gives it.
 struct Session(Value);
@@ -77,20 +78,24 @@ impl Session {
     }
 
     /// What a player sees of the film when it asks for licences at an address.
-    fn play(&self, house: &House, player: &str, license: &str) -> Value {
-        let manifest = if player == "hls.js" { "hls" } else { "dash" };
+    fn play(&self, house: &House, name: &str, license: &str) -> Value {
+        let manifest = if name == "hls.js" { "hls" } else { "dash" };
         let manifest = self.text(&format!("/manifests/{manifest}"));
-        let driver = Command::new("node")
-            .arg("e2e/players.mjs")
-            .args(["--player", player, "--url", manifest, "--license", license])
-            .args(["--spki", house.fact("/spki"), "--steps", "play,ended"])
-            .args(["--timeout", "90", "--patience", "25"])
-            .current_dir(root().join("web"))
-            .output()
-            .unwrap();
-        let told = String::from_utf8_lossy(&driver.stdout);
-        serde_json::from_str(told.lines().last().unwrap()).unwrap()
+        let mut player = player(house, name, manifest, "play,ended");
+        player.args(["--license", license]);
+        seen(player)
     }
+}
+
+/// Players play a film to the end, each with the licence of a session of its own.
+async fn all_play(house: &House, film: &str, players: &[&str]) {
+    let mut seats = Vec::new();
+    for player in players {
+        seats.push((player, Session::start(house.fact("/api"), film).await));
+    }
+    together(&seats, |(player, session)| {
+        plays(&session.play(house, player, &session.license()));
+    });
 }
 
 /// A client that keeps no connection: while a player plays, nobody here would notice that the other end closed it.
@@ -158,15 +163,21 @@ async fn three_players_play_with_licences_of_their_session_and_without_one_none_
     let film = house.add(&stage.path("film.mp4"), &["--protected"]);
     let other = house.add(&stage.path("film.mp4"), &["--protected"]);
     let api = house.fact("/api");
-    for player in ["hls.js", "shaka", "dash.js"] {
-        let session = Session::start(api, &film).await;
-        plays(&session.play(&house, player, &session.license()));
-    }
+    let hasty = Second::start(&stage, &[("MILLRACE_CONTROL__DRM__LICENSE_TTL", "5s")]);
+    let brief = Session::start(&hasty.api, &film).await;
+    all_play(&house, &film, &["hls.js", "shaka", "dash.js"]).await;
     let session = Session::start(api, &film).await;
-    let bare = session.text("/drm/license_url");
-    is_refused(&session.play(&house, "hls.js", bare), 401);
     let elsewhere = Session::start(api, &other).await;
-    is_refused(&session.play(&house, "dash.js", &elsewhere.license()), 403);
+    brief.expire().await;
+    let bare = session.text("/drm/license_url").to_owned();
+    let refused = [
+        ("hls.js", &session, bare, 401),
+        ("dash.js", &session, elsewhere.license(), 403),
+        ("hls.js", &brief, brief.license(), 403),
+    ];
+    together(&refused, |(player, session, license, status)| {
+        is_refused(&session.play(&house, player, license), *status);
+    });
     session.stop().await;
     // Edges refuse it too, so that no player comes as far as asking.
     assert_eq!(session.reason().await, "session-over");
@@ -179,10 +190,6 @@ async fn three_players_play_with_licences_of_their_session_and_without_one_none_
         house.hides(tokens.map(|token| &token[token.len() / 2..]));
         house.hides(tokens);
     }
-    let hasty = Second::start(&stage, &[("MILLRACE_CONTROL__DRM__LICENSE_TTL", "5s")]);
-    let brief = Session::start(&hasty.api, &film).await;
-    brief.expire().await;
-    is_refused(&brief.play(&house, "hls.js", &brief.license()), 403);
 }
 
 #[tokio::test]
@@ -305,10 +312,7 @@ async fn a_film_whose_keys_are_rotated_plays_anew_with_others_and_nothing_is_mix
     );
     // A player that has its token and not yet its manifest, and one that begins.
     plays(&before.play(&house, "shaka", &before.license()));
-    for player in ["hls.js", "shaka", "dash.js"] {
-        let session = Session::start(house.fact("/api"), &film).await;
-        plays(&session.play(&house, player, &session.license()));
-    }
+    all_play(&house, &film, &["hls.js", "shaka", "dash.js"]).await;
     // Keys that somebody knows end at once, wherever what they opened was kept.
     let newest = rotate(&house, &film, &["--grace", "0"]).await;
     for folder in ["", "@k2/"] {
@@ -316,10 +320,7 @@ async fn a_film_whose_keys_are_rotated_plays_anew_with_others_and_nothing_is_mix
     }
     let (_, named, _) = told(&house, &film, "@k3/").await;
     assert!(named.iter().all(|name| newest.contains(name)), "{named:?}");
-    for player in ["hls.js", "dash.js"] {
-        let session = Session::start(house.fact("/api"), &film).await;
-        plays(&session.play(&house, player, &session.license()));
-    }
+    all_play(&house, &film, &["hls.js", "dash.js"]).await;
 }
 
 #[test]

@@ -1,6 +1,6 @@
-// Plays a manifest in hls.js, Shaka Player or dash.js in Chromium, step by step, and judges each step by what was decoded.
+// Plays a manifest in hls.js, Shaka Player, dash.js or video.js (VHS) in Chromium, step by step, and judges each step by what was decoded.
 //
-// node e2e/players.mjs --player hls.js|shaka|dash.js --url URL --steps play,quality,audio,text,thumbnails,seek:12,iframes,ended
+// node e2e/players.mjs --player hls.js|shaka|dash.js|video.js --url URL --steps play,quality,audio,text,thumbnails,seek:12,iframes,ended
 //   [--clearkey KIDHEX:KEYHEX]… [--license manifest|URL] [--protected] [--spki BASE64[,…]]
 //   [--timeout SECONDS] [--patience SECONDS] [--shot FILE]
 //
@@ -20,6 +20,7 @@ const LIBRARIES = {
   'hls.js': 'hls.js/dist/hls.js',
   shaka: 'shaka-player/dist/shaka-player.compiled.js',
   'dash.js': 'dashjs/dist/modern/umd/dash.all.min.js',
+  'video.js': 'video.js/dist/video.min.js',
 }
 const STEPS = ['play', 'quality', 'audio', 'pitch', 'text', 'thumbnails', 'sprites', 'seek', 'iframes', 'lose', 'kill', 'grow', 'ended']
 /** A picture with less contrast than this shows nothing. */
@@ -226,7 +227,7 @@ function harness() {
     '/': () => ['text/html', '<!doctype html><meta charset=utf-8><title>player</title><link rel=icon href="data:,"><body style="margin:0"><script src="/player.js"></script><script type="module" src="/page.js"></script>'],
     '/player.js': () => ['text/javascript', readFileSync(libraryPath(require))],
   }
-  for (const name of ['page.js', 'hlsjs.js', 'shaka.js', 'dashjs.js', 'tools.js']) {
+  for (const name of ['page.js', 'hlsjs.js', 'shaka.js', 'dashjs.js', 'vhs.js', 'tools.js']) {
     files[`/${name}`] = () => ['text/javascript', readFileSync(new URL(name, here))]
   }
   const listener = createServer(async (request, response) => {

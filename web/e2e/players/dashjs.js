@@ -4,7 +4,7 @@ import { odd, round, until, wrong } from './tools.js'
 export async function dashjsPlayer(film, url, license) {
   const { dashjs } = window
   const player = dashjs.MediaPlayer().create()
-  player.updateSettings({ streaming: { buffer: { fastSwitchEnabled: true, bufferTimeAtTopQuality: 20 } } })
+  player.updateSettings({ streaming: { buffer: { fastSwitchEnabled: true, bufferTimeDefault: 10, bufferTimeAtTopQuality: 10 } } })
   // What the player goes on without. A segment (27, 28) that one location does not give: it takes the next location, or
   // else stalls. A steering manifest, whose loss dash.js 5.2 gives no code: it stays on the pathway that it is on.
   const lost = new Set([27, 28, null])

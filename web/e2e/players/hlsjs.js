@@ -4,7 +4,7 @@ import { frames, odd, round, until, wrong } from './tools.js'
 export async function hlsjsPlayer(film, url, license) {
   const { Hls } = window
   const eme = license ? { emeEnabled: true, drmSystems: { 'org.w3.clearkey': { licenseUrl: license } } } : {}
-  const hls = new Hls({ maxBufferLength: 20, maxMaxBufferLength: 20, ...eme })
+  const hls = new Hls({ maxBufferLength: 10, maxMaxBufferLength: 10, ...eme })
   let parsed = false
   hls.on(Hls.Events.MANIFEST_PARSED, () => (parsed = true))
   hls.on(Hls.Events.ERROR, (_, { fatal, type, details, error }) => {

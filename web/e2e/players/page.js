@@ -3,6 +3,7 @@ import { dashjsPlayer } from './dashjs.js'
 import { hlsjsPlayer } from './hlsjs.js'
 import { shakaPlayer } from './shaka.js'
 import * as tools from './tools.js'
+import { vhsPlayer } from './vhs.js'
 
 const { cues, frames, measure, moreFrames, round, until } = tools
 
@@ -57,7 +58,7 @@ window.millrace = {
   async play({ player: name, url, patience_ms, license }) {
     tools.bePatient(patience_ms)
     ear = tools.listen(film)
-    const make = { 'hls.js': hlsjsPlayer, shaka: shakaPlayer, 'dash.js': dashjsPlayer }[name]
+    const make = { 'hls.js': hlsjsPlayer, shaka: shakaPlayer, 'dash.js': dashjsPlayer, 'video.js': vhsPlayer }[name]
     player = await make(film, url, license)
     film.play().catch((error) => error.name === 'AbortError' || tools.wrong(`play: ${error.message}`))
     await until(() => film.currentTime > 0.5, 'playing')
@@ -178,7 +179,7 @@ window.millrace = {
   },
 
   async ended() {
-    if (film.duration - film.currentTime > 8) await jump(film.duration - 4)
+    if (film.duration - film.currentTime > 4) await jump(film.duration - 2)
     const before = frames(film)
     await until(() => film.ended, 'the end')
     if (frames(film) <= before) throw new Error('no frame was decoded before the end')

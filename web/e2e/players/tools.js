@@ -1,4 +1,4 @@
-// What the page's steps and the three players' adapters share: waiting, frames, cues, pictures, pitch.
+// What the page's steps and the players' adapters share: waiting, frames, cues, pictures, pitch.
 
 /** Problems that the player, or the video element, told of. */
 export const errors = []
