@@ -5,6 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::house::{House, Stage, root};
+use crate::players::together;
 
 /// Plays a film on its watch page to the end, and judges what was seen.
 pub(crate) fn watch(house: &House, page: &str, format: &str, protocol: &str, more: &[&str]) {
@@ -46,24 +47,13 @@ pub(crate) fn watch(house: &House, page: &str, format: &str, protocol: &str, mor
 }
 
 #[test]
-fn hls_plays_to_the_end_over_http3() {
+fn films_play_to_the_end_over_http3_and_http2() {
     let stage = Stage::new();
     let house = stage.house();
-    watch(&house, house.fact("/watch"), "hls", "h3", &[]);
-}
-
-#[test]
-fn hls_with_ts_segments_plays_to_the_end_over_http2() {
-    let stage = Stage::new();
-    let house = stage.house();
-    watch(&house, house.fact("/watch"), "hls-ts", "h2", &[]);
-}
-
-#[test]
-fn dash_plays_to_the_end_over_http3() {
-    let stage = Stage::new();
-    let house = stage.house();
-    watch(&house, house.fact("/watch"), "dash", "h3", &[]);
+    let visits = [("hls", "h3"), ("hls-ts", "h2"), ("dash", "h3")];
+    together(&visits, |(format, protocol)| {
+        watch(&house, house.fact("/watch"), format, protocol, &[]);
+    });
 }
 
 /// A film that is longer than the page fetches ahead, so that it is fetched while it plays.
@@ -111,21 +101,16 @@ async fn what_a_viewer_does_on_the_page_is_told_by_the_film_s_statistics() {
     assert!((10.0..30.0).contains(&watched), "{stats}");
 }
 
-#[tokio::test]
-async fn the_page_stops_when_it_is_told_to_and_says_why() {
+#[test]
+fn the_page_stops_when_it_is_told_to_and_says_why() {
     let stage = Stage::new();
     let house = stage.house();
-    for (reason, format, protocol) in [("lease_lost", "hls", "h2"), ("not_entitled", "dash", "h2")]
-    {
+    let visits = [("lease_lost", "hls"), ("not_entitled", "dash")];
+    together(&visits, |(reason, format)| {
         let beat = format!(r#"{{"action":"stop","reason":"{reason}"}}"#);
-        watch(
-            &house,
-            house.fact("/watch"),
-            format,
-            protocol,
-            &["--beat", &beat],
-        );
-    }
+        let told = ["--beat", &beat];
+        watch(&house, house.fact("/watch"), format, "h2", &told);
+    });
 }
 
 #[tokio::test]

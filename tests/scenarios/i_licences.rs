@@ -329,7 +329,12 @@ fn the_watch_page_plays_a_protected_film_to_the_end() {
     let house = stage.house();
     let film = house.add(&stage.path("film.mp4"), &["--protected"]);
     let page = format!("{}/watch?v={film}", house.fact("/api"));
-    watch(&house, &page, "hls", "h3", &["--protected"]);
-    watch(&house, &page, "dash", "h2", &["--protected"]);
-    watch(&house, &page, "hls-ts", "h2", &[]);
+    let visits: [(_, _, &[_]); 3] = [
+        ("hls", "h3", &["--protected"]),
+        ("dash", "h2", &["--protected"]),
+        ("hls-ts", "h2", &[]),
+    ];
+    together(&visits, |(format, protocol, more)| {
+        watch(&house, &page, format, protocol, more);
+    });
 }
