@@ -2,7 +2,7 @@
 //! configured and killed; on a socket of its own, gone with the process.
 //!
 //! Its programs are those of Debian's package `postgresql`. Where they are absent, a test prints
-//! that it was skipped and ends.
+//! that it was skipped and ends; or fails, where nothing may be skipped (`NO_SKIPS`).
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
@@ -49,11 +49,13 @@ impl Server {
     /// Starts a server of one's own; `None`, with a word on the standard output, where there is no PostgreSQL.
     ///
     /// # Panics
-    /// When PostgreSQL is there and cannot be started.
+    /// When PostgreSQL is there and cannot be started, or is absent and nothing may be skipped.
     #[must_use]
     pub fn start() -> Option<Self> {
         let Some(programs) = programs() else {
             println!("skipped: there is no PostgreSQL; Debian has it as `postgresql`");
+            let may_skip = std::env::var_os("NO_SKIPS").is_none();
+            assert!(may_skip, "nothing may be skipped");
             return None;
         };
         let mut command = unprivileged();
