@@ -19,7 +19,7 @@ use runtime::problem::Problem;
 
 use super::authority::Request;
 use super::door::{Door, Known};
-use super::{fallbacks, feed};
+use super::{fallbacks, feed, shapes};
 use crate::app::App;
 use crate::client::Client;
 use crate::people::limits::Limit;
@@ -30,8 +30,8 @@ use crate::problem::{self, catalogue};
 const NO_STORE: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
 
 /// Makes whoever shows the secret of a join a node. The same secret with the same key gives the same node again.
-#[utoipa::path(post, path = "/fleet/enroll", request_body(content = serde_json::Value, description = "`{\"secret\", \"csr\", \"announce\": {\"base\", \"plain\", \"prefixes\", \"capacity_bps\", \"withholds\", \"version\"}}`"),
-    responses((status = 201, description = "`{\"name\", \"certificate\", \"authority\", \"settings\"}`", body = serde_json::Value),
+#[utoipa::path(post, path = "/fleet/enroll", request_body = shapes::Enrol,
+    responses((status = 201, body = shapes::Enrolled),
         (status = 400, body = Problem, description = "`bad-request`, or `prefixes-refused`, which names them"),
         (status = 403, body = Problem, description = "`join-refused`: unknown, used or expired"),
         (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
@@ -70,8 +70,8 @@ pub(crate) async fn enrol(
 }
 
 /// A node's next certificate, for the key of the one that it shows.
-#[utoipa::path(post, path = "/fleet/certificate", request_body(content = serde_json::Value, description = "`{\"csr\"}`"),
-    responses((status = 200, description = "`{\"certificate\"}`", body = serde_json::Value), (status = 400, body = Problem), (status = 401, body = Problem),
+#[utoipa::path(post, path = "/fleet/certificate", request_body = shapes::Renew,
+    responses((status = 200, body = shapes::Renewed), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem, description = "`node-refused`: dismissed, or replaced by another"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn certify(
     State(app): State<Arc<App>>,
@@ -95,8 +95,8 @@ pub(crate) async fn certify(
 }
 
 /// How a node is, every few seconds; it is told what to do.
-#[utoipa::path(post, path = "/fleet/heartbeat", request_body(content = serde_json::Value, description = "`{\"announce\", \"feed\", \"applied\", \"stops_s\", \"load\", \"cache\", \"fill\", \"draining\"}`, each of which may be absent; `{}` is the least"),
-    responses((status = 200, description = "`{\"every_s\", \"lease_s\", \"drain\", \"settings_version\", \"unreached\"}`; the last where it was not found where it announces to be reached", body = serde_json::Value),
+#[utoipa::path(post, path = "/fleet/heartbeat", request_body = shapes::Heartbeat,
+    responses((status = 200, body = shapes::Orders),
         (status = 400, body = Problem, description = "`bad-request`, or `prefixes-refused`, which names them: the node is heard all the same, and what it announced before counts"),
         (status = 401, body = Problem), (status = 403, body = Problem, description = "`node-refused`"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn heartbeat(
@@ -132,7 +132,7 @@ pub(crate) async fn heartbeat(
 
 /// What a node works by.
 #[utoipa::path(get, path = "/fleet/settings",
-    responses((status = 200, description = "`{\"version\", \"control\", \"parents\", \"parents_trust\", \"zone\", \"keyring\", \"fallbacks\", \"public_without_token\"}`", body = serde_json::Value),
+    responses((status = 200, body = shapes::Settings),
         (status = 401, body = Problem), (status = 403, body = Problem, description = "`node-refused`"), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn settings(
     State(app): State<Arc<App>>,

@@ -30,21 +30,28 @@ const LONGEST_S: u64 = 30 * 86_400;
 #[schema(as = JoinWish)]
 pub(crate) struct Wish {
     /// The site that it stands in: 1 to 64 letters, digits, `.`, `-` and `_`.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
     site: String,
     /// The region of its site.
     #[serde(default)]
+    #[schema(pattern = "^[A-Za-z0-9._-]{0,64}$")]
     region: String,
     /// Its name, 1 to 32 of `a-z 0-9 -`, a letter first; without it one that begins with its site.
+    #[schema(pattern = "^[a-z][a-z0-9-]{0,31}$")]
     name: Option<String>,
     /// `edge`.
+    #[schema(pattern = "^edge$")]
     kind: Option<String>,
     /// The networks that it may announce, or parts of them, such as `192.0.2.0/24`; 1000 at most.
     #[serde(default)]
+    #[schema(max_items = 1000)]
     prefixes: Vec<String>,
     /// Its capacity beside those of others, 1 to 1000000; without it by what it says that it can send.
+    #[schema(minimum = 1, maximum = 1_000_000)]
     weight: Option<u32>,
     /// Smaller comes first, 0 to 1000.
     #[serde(default)]
+    #[schema(maximum = 1000)]
     priority: u32,
     /// Whether a partner runs it, and it serves viewers of its site and region alone. `true` without it.
     partner: Option<bool>,
@@ -54,6 +61,7 @@ pub(crate) struct Wish {
     /// Whether it can be reached from here, and is to be before viewers are sent there. `true` without it.
     probe: Option<bool>,
     /// How long the token counts, in seconds, 60 to 2592000; 86400 without it.
+    #[schema(minimum = 60, maximum = 2_592_000)]
     expires_s: Option<u64>,
 }
 

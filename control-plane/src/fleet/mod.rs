@@ -27,6 +27,11 @@ pub(crate) mod probing;
 pub(crate) mod purges;
 pub(crate) mod removal;
 pub(crate) mod roster;
+#[expect(
+    dead_code,
+    reason = "describes what the types of `contracts::fleet` read and write"
+)]
+mod shapes;
 pub(crate) mod state;
 mod waiting;
 

@@ -99,8 +99,10 @@ pub(crate) struct Wish {
     /// Whether it is to be emptied: viewers that it has may stay, nobody new is sent there.
     drain: Option<bool>,
     /// Its capacity beside those of others, 1 to 1000000.
+    #[schema(minimum = 1, maximum = 1_000_000)]
     weight: Option<u32>,
     /// Smaller comes first, 0 to 1000.
+    #[schema(maximum = 1000)]
     priority: Option<u32>,
 }
 

@@ -144,6 +144,7 @@ pub(crate) async fn run(role: Role, options: &cli::Role) -> anyhow::Result<ExitC
             let at = listen([
                 ("http", Some(running.listen)),
                 ("internal", Some(running.internal)),
+                ("nodes", running.nodes),
             ]);
             if let Some(invitation) = &running.first_operator {
                 tell_first_operator(invitation)?;
