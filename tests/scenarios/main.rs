@@ -11,6 +11,7 @@
 
 mod house;
 mod joinable;
+mod newcomer;
 mod players;
 mod role;
 mod site;

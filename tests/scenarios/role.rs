@@ -46,6 +46,11 @@ impl Role {
         format!("http://{}", self.listen[listener].as_str().unwrap())
     }
 
+    /// The base of a control plane's listener of nodes.
+    pub(crate) fn door(&self) -> String {
+        format!("https://{}", self.listen["nodes"].as_str().unwrap())
+    }
+
     /// Ends it at once (SIGKILL), and returns when it has ended.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();

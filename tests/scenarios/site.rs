@@ -23,6 +23,8 @@ pub(crate) const OPERATOR: &str = "an-operator-key-of-some-length";
 pub(crate) const HOP: &str = "a-credential-of-the-tiers";
 /// What origins show to get content keys.
 pub(crate) const ORIGIN: &str = "a-credential-of-the-origins";
+/// Files with keys under which content keys may be sealed.
+pub(crate) const KEKS: [&str; 2] = ["kek", "next-kek"];
 /// The password of everybody.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
@@ -63,7 +65,8 @@ impl Site {
             ("keys.json", KEYS),
             ("operator.key", OPERATOR),
             ("token.key", TOKENS),
-            ("kek", SEALING),
+            (KEKS[0], SEALING),
+            (KEKS[1], RESEALING),
             ("hop", HOP),
             ("origin", ORIGIN),
         ];
@@ -81,9 +84,15 @@ impl Site {
         self.folder.path().join(name)
     }
 
-    /// Starts a control plane, which logs everything into `control.log`.
-    pub(crate) fn control(&self, more: &str) -> Role {
+    /// Starts the control plane, which logs everything into `control.log`.
+    pub(crate) fn control(&self) -> Role {
+        self.control_as("control", &KEKS[..1])
+    }
+
+    /// Starts a control plane of a name, which seals content keys with the first of these [`KEKS`].
+    pub(crate) fn control_as(&self, name: &str, keks: &[&str]) -> Role {
         let dir = self.folder.path().display();
+        let keks: Vec<String> = keks.iter().map(|kek| format!("{dir}/{kek}")).collect();
         let config = format!(
             r#"
             listen = "127.0.0.1:0"
@@ -103,19 +112,22 @@ impl Site {
             lease = "1h"
             [fleet]
             hop_secrets = ["{dir}/hop"]
+            listen = "127.0.0.1:0"
+            public = "https://127.0.0.1:7300"
+            authority = "{dir}/authority"
+            parents = ["https://127.0.0.1:9"]
             [telemetry]
-            log = "file://{dir}/events"
+            log = "file://{dir}/{name}-events"
             [drm]
-            key_encryption_key = "{dir}/kek"
+            key_encryption_key = {keks:?}
             keys_secret = "{dir}/origin"
             systems = ["clearkey", "widevine"]
             [drm.widevine]
             url = "https://127.0.0.1:9/licences"
-            {more}
             "#,
             catalog = self.catalog,
         );
-        self.role("control", &config)
+        self.role(("control", name), &config)
     }
 
     /// Starts an ingest, which logs everything into `ingest.log`.
@@ -133,17 +145,17 @@ impl Site {
             "#,
             catalog = self.catalog,
         );
-        self.role("ingest", &config)
+        self.role(("ingest", "ingest"), &config)
     }
 
-    fn role(&self, role: &str, config: &str) -> Role {
-        let file = self.path(&format!("{role}.toml"));
+    fn role(&self, (role, name): (&str, &str), config: &str) -> Role {
+        let file = self.path(&format!("{name}.toml"));
         std::fs::write(&file, config).unwrap();
-        Role::logging(role, &file, self.log(role))
+        Role::logging(role, &file, self.log(name))
     }
 
-    fn log(&self, role: &str) -> File {
-        let path = self.path(&format!("{role}.log"));
+    fn log(&self, name: &str) -> File {
+        let path = self.path(&format!("{name}.log"));
         let mut log = OpenOptions::new();
         log.create(true).append(true).open(path).unwrap()
     }
@@ -154,10 +166,28 @@ impl Site {
         catalog::open(&self.catalog, clock).await.unwrap()
     }
 
+    /// What knows a control plane at the listener of nodes, by the fleet's authority.
+    pub(crate) fn at_door(&self) -> reqwest::ClientBuilder {
+        let authority = std::fs::read(self.path("authority/authority.pem")).unwrap();
+        let authority = reqwest::Certificate::from_pem(&authority).unwrap();
+        runtime::http::client().tls_certs_only([authority])
+    }
+
     /// What the API of a process answers to the operator, or whoever `shown` is of: its status and its JSON. None when
     /// it does not answer, or not to the end.
     pub(crate) async fn ask(
         &self,
+        to: (Method, String),
+        shown: &str,
+        body: &Value,
+    ) -> Option<(u16, Value)> {
+        self.ask_by(&self.http, to, shown, body).await
+    }
+
+    /// The same, by another client than the site's own.
+    pub(crate) async fn ask_by(
+        &self,
+        http: &reqwest::Client,
         (method, url): (Method, String),
         shown: &str,
         body: &Value,
@@ -165,7 +195,7 @@ impl Site {
         // Everybody is somebody else, as far as limits go.
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
         let from = Ipv4Addr::from(0x0a00_0000 + number);
-        let request = self.http.request(method, url).bearer_auth(shown);
+        let request = http.request(method, url).bearer_auth(shown);
         let request = request.header("millrace-client-ip", from.to_string());
         let request = if body.is_null() {
             request
@@ -206,7 +236,11 @@ pub(crate) async fn film(catalog: &Catalog, id: &str, privacy: Privacy, protecte
     }
 }
 
-/// The keyring, the key of access tokens, and the key under which content keys are sealed.
-pub(crate) const KEYS: &str = r#"{"keyring":[{"kid":"k1","ver":"m1","key_hex":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f","scope":["/v/","/t/"],"nbf":0,"exp":4102444800}]}"#;
+/// The keyring, with a key by which nodes that enrol verify; the key of access tokens; the keys under which content keys
+/// are sealed.
+pub(crate) const KEYS: &str = r#"{"keyring":[
+    {"kid":"k1","ver":"m1","key_hex":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f","scope":["/v/","/t/"],"nbf":0,"exp":4102444800},
+    {"kid":"k2","ver":"m2","seed_hex":"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60","scope":["/v/","/t/"],"nbf":0,"exp":4102444800}]}"#;
 pub(crate) const TOKENS: &str = "4f1c9a7a50d14b8f8d2f5f0d8a4e6b1cfa3aa0cc61c2d9e7";
 pub(crate) const SEALING: &str = "7d3b1f20c6a94e58b0d1e2f3a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7";
+const RESEALING: &str = "0b6e9d4c2a8f7351e0d9c8b7a6f5e4d3c2b1a09f8e7d6c5b4a39281706f5e4d3";

@@ -3,8 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use contracts::asset::Privacy;
+use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::newcomer::{NETWORK, Newcomer, invited};
 use crate::role::Role;
 use crate::site::{HOP, OPERATOR, ORIGIN, PASSWORD, SEALING, Site, TOKENS, film};
 
@@ -56,12 +58,7 @@ pub(super) async fn made(site: &Site, control: &Role, ingest: &Role) -> Value {
         let wish = json!({"video_id": "locked", "drm": "clearkey"});
         there.push(make("/v1/playback/start", OPERATOR, wish).await);
     }
-    let each = |kind: &str| {
-        spares
-            .iter()
-            .map(|one| one[kind].clone())
-            .collect::<Vec<_>>()
-    };
+    let each = |kind: &str| of_each(&spares, kind);
     let of = |member: &str| {
         there
             .iter()
@@ -69,8 +66,11 @@ pub(super) async fn made(site: &Site, control: &Role, ingest: &Role) -> Value {
             .collect::<Vec<_>>()
     };
     let (kids, sealed) = key_texts(&keys);
+    let nodes = Nodes::made(site, control).await;
     json!({
         "sealed": sealed,
+        "joins": nodes.secrets,
+        "nodes": nodes.there,
         "show": {
             "operator": OPERATOR, "hop": HOP, "origin": ORIGIN, "access": access,
             "license": of("/drm/token"), "renewal": of("/drm/renewal/token"),
@@ -79,13 +79,69 @@ pub(super) async fn made(site: &Site, control: &Role, ingest: &Role) -> Value {
             "film": ["public", "hidden", "locked"], "session": of("/session_id"), "user": [ann["user_id"], "me"],
             "kid": kids, "channel": [channel["channel_id"]], "purge": [purge["seq"].to_string()],
             "upload": [upload["upload_id"]], "tus": over_tus.split_off(SPARE / 2),
+            "node": of_each(&nodes.there, "name"), "base": ["https://127.0.0.1:9"], "network": [NETWORK, "192.0.2.128/25"],
             "grant": [make("/v1/grants", OPERATOR, json!({"viewer": "eve", "site": true})).await["grant_id"]],
         },
         "spare": {
             "film": spare, "session": each("session"), "key": each("key"), "grant": each("grant"),
             "user": each("user"), "refresh": each("refresh"), "tus": over_tus,
+            "node": nodes.spare, "join": of_each(&nodes.joins, "id"), "secret": nodes.unused,
         },
     })
+}
+
+/// Nodes that have enrolled, and joins with which others may.
+#[derive(Default)]
+struct Nodes {
+    /// With what opens the door to them.
+    there: Vec<Value>,
+    /// Those that a request may dismiss, by their names.
+    spare: Vec<String>,
+    /// Joins that a request may take back.
+    joins: Vec<Value>,
+    /// The secrets of others.
+    unused: Vec<String>,
+    /// The secrets of all.
+    secrets: Vec<String>,
+}
+
+impl Nodes {
+    async fn made(site: &Site, control: &Role) -> Self {
+        let mut nodes = Self::default();
+        for number in 0..SPARE {
+            let (node, _) = invited(site, control, &format!("isp-{number}")).await;
+            let enrolled = node.enrol(site, control).await;
+            nodes.there.push(shown(site, &node, &enrolled));
+            let (spare, _) = invited(site, control, &format!("spare-{number}")).await;
+            spare.enrol(site, control).await;
+            nodes.spare.push(format!("spare-{number}"));
+            let (withdrawn, join) = invited(site, control, &format!("join-{number}")).await;
+            nodes.joins.push(join);
+            let (unused, _) = invited(site, control, &format!("new-{number}")).await;
+            nodes.unused.push(unused.secret.clone());
+            let all = [node, spare, withdrawn, unused];
+            nodes.secrets.extend(all.map(|newcomer| newcomer.secret));
+        }
+        // One of those that show a certificate shows that of a node that was dismissed.
+        let gone = text(&nodes.there[0]["name"]);
+        let gone = format!("{}/v1/fleet/nodes/{gone}", control.at("http"));
+        let dismissed = site.ask((Method::DELETE, gone), OPERATOR, &Value::Null);
+        assert_eq!(dismissed.await.unwrap_or_default().0, 200);
+        nodes
+    }
+}
+
+/// A node's name, its request for a certificate, and the files of its certificate and its key.
+fn shown(site: &Site, node: &Newcomer, enrolled: &Value) -> Value {
+    let name = text(&enrolled["name"]);
+    let [certificate, key] = ["pem", "key"].map(|kind| site.path(&format!("{name}.{kind}")));
+    std::fs::write(&certificate, text(&enrolled["certificate"])).unwrap();
+    std::fs::write(&key, &node.key).unwrap();
+    json!({"name": name, "csr": node.csr, "cert": [certificate, key]})
+}
+
+fn of_each(all: &[Value], member: &str) -> Vec<Value> {
+    all.iter().map(|one| one[member].clone()).collect()
 }
 
 /// The names of the keys that origins are told, as players ask for them, and the keys in all ways that they are written.
@@ -110,6 +166,7 @@ pub(super) fn secrets(living: &Value) -> Vec<String> {
         &spare["session"],
         &spare["refresh"],
         &living["sealed"],
+        &living["joins"],
     ];
     let told = told.into_iter().flat_map(|told| match told {
         Value::Array(several) => several.iter().map(text).collect::<Vec<_>>(),

@@ -19,6 +19,8 @@ pub(super) struct Promise {
     pub(super) status: u16,
     /// What stands where in the answer.
     pub(super) says: Option<(&'static str, Value)>,
+    /// Who asks it where nodes are met; none: it is asked at the API.
+    pub(super) node: Option<reqwest::Client>,
 }
 
 impl Promise {
@@ -31,6 +33,22 @@ impl Promise {
             body: Value::Null,
             status,
             says: None,
+            node: None,
+        }
+    }
+
+    /// That whoever asks where nodes are met is answered so.
+    pub(super) fn at_door(
+        (method, path): (Method, &str),
+        node: &reqwest::Client,
+        body: Value,
+        status: u16,
+    ) -> Self {
+        Self {
+            method,
+            body,
+            node: Some(node.clone()),
+            ..Self::get(path, "", status)
         }
     }
 
@@ -68,13 +86,18 @@ impl Promise {
     }
 
     async fn asked(&self, site: &Site, control: &Role) -> (u16, Value) {
-        let url = format!("{}{}", control.at("http"), self.path);
+        let url = |base: String| format!("{base}{}", self.path);
+        let to = |base: String| (self.method.clone(), url(base));
         let told = if self.shown == ORIGIN {
-            let asked = site.http.get(url).header("millrace-hop", ORIGIN).send();
+            let asked = site.http.get(url(control.at("http")));
+            let asked = asked.header("millrace-hop", ORIGIN).send();
             let answer = asked.await.unwrap();
             Some((answer.status().as_u16(), answer.json().await.unwrap()))
+        } else if let Some(node) = &self.node {
+            let to = to(control.door());
+            site.ask_by(node, to, &self.shown, &self.body).await
         } else {
-            let to = (self.method.clone(), url);
+            let to = to(control.at("http"));
             site.ask(to, &self.shown, &self.body).await
         };
         told.unwrap_or_else(|| panic!("no answer to {self:?}"))

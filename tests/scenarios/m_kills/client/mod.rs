@@ -1,5 +1,9 @@
 //! Somebody who writes, and keeps book of what was answered for.
 
+mod nodes;
+mod people;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use reqwest::Method;
@@ -8,7 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::promise::Promise;
 use crate::role::Role;
-use crate::site::{OPERATOR, ORIGIN, PASSWORD, Site};
+use crate::site::{OPERATOR, ORIGIN, Site};
 
 /// What clients were answered for. While a write is under way, what it changes is not in it.
 pub(super) type Book = Arc<Mutex<Vec<Promise>>>;
@@ -16,6 +20,8 @@ pub(super) type Book = Arc<Mutex<Vec<Promise>>>;
 pub(super) struct Client {
     site: Arc<Site>,
     api: String,
+    /// Where nodes are met.
+    door: String,
     name: String,
     random: Random,
     book: Book,
@@ -36,6 +42,7 @@ impl Client {
         Self {
             site: Arc::clone(site),
             api: control.at("http"),
+            door: control.door(),
             name,
             random: Random::new(seed),
             book: Arc::clone(book),
@@ -44,95 +51,32 @@ impl Client {
         }
     }
 
-    /// Writes one thing after the other until one is not answered.
-    pub(super) async fn write(mut self) {
-        while self.something().await.is_some() {}
+    /// Writes one thing after the other until it is over; or until one is not answered, and says so.
+    pub(super) async fn write(mut self, over: Arc<AtomicBool>) -> bool {
+        while !over.load(Ordering::Relaxed) {
+            if self.something().await.is_none() {
+                return false;
+            }
+        }
+        true
     }
 
     async fn something(&mut self) -> Option<()> {
-        match self.random.below(10) {
+        match self.random.below(15) {
             0 => self.account().await,
-            1 => self.api_key().await,
-            2 => self.channel().await,
-            3 => self.rules().await,
-            4 | 5 => self.grant().await,
-            6 => self.keys().await,
-            7 => self.purge().await,
-            8 => self.removal().await,
+            1 => self.invited().await,
+            2 => self.api_key().await,
+            3 => self.channel().await,
+            4 => self.rules().await,
+            5 | 6 => self.grant().await,
+            7 => self.keys().await,
+            8 => self.rotation().await,
+            9 => self.reseal().await,
+            10 | 11 => self.node().await,
+            12 => self.purge().await,
+            13 => self.removal().await,
             _ => self.playback().await,
         }
-    }
-
-    /// An account, its role, its logins, their renewal and their end.
-    async fn account(&mut self) -> Option<()> {
-        let name = self.fresh("account");
-        let email = format!("{name}@example.com");
-        let wish = json!({"email": email, "name": name, "password": PASSWORD});
-        let account = self.post("/v1/users", wish, 201).await?;
-        let id = text(&account, "user_id");
-        let streams = format!("/v1/users/{id}/streams");
-        self.note(Promise::get(&streams, OPERATOR, 200));
-        let role = format!("/v1/users/{id}/role");
-        self.post(&role, json!({"role": "publisher"}), 200).await?;
-        let login = json!({"email": email, "password": PASSWORD});
-        let login = self.post("/v1/auth/login", login, 200).await?;
-        let me = |login: &Value| Promise::get("/v1/users/me", &text(login, "access_token"), 200);
-        let publisher = ("/role", json!("publisher"));
-        self.note(me(&login).with(publisher.0, publisher.1));
-        self.put(&streams, json!({"limit": 7})).await?;
-        self.note(Promise::get(&streams, OPERATOR, 200).with("/own_limit", json!(7)));
-        let refresh = |login: &Value| json!({"refresh_token": login["refresh_token"]});
-        let next = self.post("/v1/auth/refresh", refresh(&login), 200).await?;
-        self.note(me(&next));
-        if self.random.below(2) == 0 {
-            let over = [text(&login, "access_token"), text(&next, "access_token")];
-            self.forget(|promise| over.contains(&promise.shown));
-            self.post("/v1/auth/logout", refresh(&next), 204).await?;
-            self.note(Promise::get("/v1/users/me", &over[1], 401));
-            let again = Promise::post("/v1/auth/refresh", refresh(&next), 401);
-            self.note(again);
-        }
-        Some(())
-    }
-
-    async fn api_key(&mut self) -> Option<()> {
-        let wish = json!({"name": self.name, "scopes": ["status"]});
-        let key = self.post("/v1/api-keys", wish, 201).await?;
-        let secret = text(&key, "secret");
-        self.note(Promise::get("/v1/status", &secret, 200));
-        if self.random.below(2) == 0 {
-            self.forget(|promise| promise.shown == secret);
-            let path = format!("/v1/api-keys/{}", text(&key, "api_key_id"));
-            self.delete(&path, 204).await?;
-            self.note(Promise::get("/v1/status", &secret, 401));
-        }
-        Some(())
-    }
-
-    /// A channel of a publisher's, and a film in it.
-    async fn channel(&mut self) -> Option<()> {
-        let name = self.fresh("publisher");
-        let email = format!("{name}@example.com");
-        let wish = json!({"email": email, "name": name, "password": PASSWORD});
-        let account = self.post("/v1/users", wish, 201).await?;
-        let role = format!("/v1/users/{}/role", text(&account, "user_id"));
-        self.post(&role, json!({"role": "publisher"}), 200).await?;
-        let login = json!({"email": email, "password": PASSWORD});
-        let login = self.post("/v1/auth/login", login, 200).await?;
-        let shown = text(&login, "access_token");
-        let film = format!("/v1/videos/granted-{}", self.name);
-        let to = (Method::POST, "/v1/channels".to_owned());
-        let channel = self.done(to, &shown, json!({"name": name}), 201).await?;
-        let id = text(&channel, "channel_id");
-        let there = Promise::get(format!("/v1/channels/{id}"), OPERATOR, 200);
-        self.note(there.with("/name", json!(name)));
-        // Whoever has the channel sees the private films in it; the film was another's before.
-        self.forget(|promise| promise.path == film && promise.shown != OPERATOR);
-        let place = (Method::PUT, format!("{film}/channel"));
-        let wish = json!({"channel_id": id});
-        self.done(place, OPERATOR, wish, 204).await?;
-        self.note(Promise::get(&film, &shown, 200));
-        Some(())
     }
 
     async fn rules(&mut self) -> Option<()> {
@@ -171,6 +115,27 @@ impl Client {
         let key = keys.pointer(first).unwrap().clone();
         self.forget(|promise| promise.path == path);
         self.note(Promise::get(path, ORIGIN, 200).with(first, key));
+        Some(())
+    }
+
+    /// Other keys for the film.
+    async fn rotation(&mut self) -> Option<()> {
+        let film = format!("locked-{}", self.name);
+        let path = format!("/v1/keys/{film}");
+        self.forget(|promise| promise.path == path);
+        let rotate = format!("/v1/videos/{film}/keys/rotate");
+        let rotated = self.post(&rotate, json!({"grace_s": 600}), 200).await?;
+        let first = ("/periods/0/keys/0/kid", rotated["key_ids"][0].clone());
+        self.note(Promise::get(path, ORIGIN, 200).with(first.0, first.1));
+        let purge = format!("/v1/purge/{}", rotated["purge"]);
+        self.note(Promise::get(purge, OPERATOR, 200));
+        Some(())
+    }
+
+    /// All keys under the key-encryption key that counts now. What is promised of them stays.
+    async fn reseal(&mut self) -> Option<()> {
+        let all = self.post("/v1/vault/reseal", json!({}), 200).await?;
+        assert_eq!(all["shut"], json!([]), "{all}");
         Some(())
     }
 
