@@ -42,6 +42,10 @@ async fn each_change_is_told_once(events: &dyn Events, videos: &dyn Videos, befo
     for _ in 0..2 {
         advance(videos::Event::Published { duration_ms: 1000 }).await;
     }
+    // What it was to have besides could not be made at first.
+    let reason = "no encoder".to_owned();
+    advance(videos::Event::Left { reason }).await;
+    advance(videos::Event::Published { duration_ms: 1000 }).await;
     let told = after(events, before).await;
     let short = |event: &Event| (event.kind, event.duration_ms, event.reason.clone());
     assert_eq!(

@@ -24,6 +24,7 @@ pub async fn all(videos: &dyn Videos) {
     a_failed_film_says_why_and_stays_so_until_it_is_tried_once_more(videos).await;
     a_film_that_failed_after_it_was_shown_is_unfit_until_it_is_taken_back(videos).await;
     a_film_that_was_left_is_tried_once_more_and_watched_meanwhile(videos).await;
+    a_film_that_is_ready_says_why_it_lacks_renditions_until_it_has_them(videos).await;
     only_public_and_ready_films_are_listed_in_pages(videos).await;
     a_deleted_film_is_gone_for_good_and_found_until_its_media_are(videos).await;
     what_is_absent_is_none_or_named(videos).await;
@@ -263,6 +264,29 @@ async fn a_film_that_was_left_is_tried_once_more_and_watched_meanwhile(videos: &
     assert_eq!((whole.state, whole.progress), (State::Ready, 100));
     let needless = videos.advance(&id("left"), Event::Retried).await;
     assert!(matches!(needless, Err(Error::Refused { .. })));
+}
+
+async fn a_film_that_is_ready_says_why_it_lacks_renditions_until_it_has_them(videos: &dyn Videos) {
+    let made = make(videos, "lacks", Privacy::Unlisted).await;
+    let ready = publish(videos, "lacks").await;
+    for reason in ["no encoder", "later"] {
+        let reason = reason.to_owned();
+        let lacks = videos.advance(&made.id, Event::Left { reason }).await;
+        let lacks = lacks.expect("it stays");
+        assert_eq!((lacks.state, lacks.progress), (State::Ready, 100));
+        assert_eq!(lacks.failure.as_deref(), Some("no encoder"));
+        assert!(lacks.is_unmade() && lacks.is_playable());
+    }
+    let published = Event::Published { duration_ms: 4000 };
+    let whole = videos.advance(&made.id, published).await;
+    let whole = whole.expect("they are there");
+    assert_eq!(
+        whole,
+        Video {
+            updated: whole.updated,
+            ..ready
+        }
+    );
 }
 
 async fn a_failed_film_says_why_and_stays_so_until_it_is_tried_once_more(videos: &dyn Videos) {

@@ -86,8 +86,10 @@ pub trait Videos: Send + Sync {
     async fn list(&self, after: Option<&VideoId>, limit: u32) -> Result<Vec<Video>, Error>;
 
     /// Moves a film on. Atomic: of two that move it at once, the second sees what the first did.
-    /// Repeating the event that led to the present state changes nothing and succeeds. [`Event::Left`] is
-    /// refused for a film that cannot be watched, [`Event::Retried`] for one that has all renditions.
+    /// Repeating the event that led to the present state changes nothing and succeeds; but of a film that is
+    /// ready, [`Event::Left`] tells why it lacks renditions, and [`Event::Published`] that it lacks none any
+    /// more. [`Event::Left`] is refused for a film that cannot be watched, [`Event::Retried`] for one that has
+    /// all renditions.
     async fn advance(&self, id: &VideoId, event: Event) -> Result<Video, Error>;
 
     /// Notes progress of a film that is being processed. It only rises; a smaller one, or one of a

@@ -268,7 +268,12 @@ pub async fn advance(
         let Ok(next) = before.state.next(&event) else {
             return Err(refused);
         };
-        let is_news = matches!(event, Event::Playable { .. }) && before.duration_ms.is_none();
+        let is_news = match event {
+            Event::Playable { .. } => before.duration_ms.is_none(),
+            Event::Left { .. } => before.failure.is_none(),
+            Event::Published { .. } => before.failure.is_some(),
+            _ => false,
+        };
         if next == before.state && !is_news {
             return Ok(before);
         }
@@ -300,7 +305,7 @@ pub async fn advance(
             .await
             .map_err(engine)?;
         if changed.rows_affected == 1 {
-            if let Some(kind) = Kind::of(after.state).filter(|_| is_told(&event)) {
+            if let Some(kind) = Kind::of(after.state).filter(|_| is_told(&event, before.state)) {
                 events::sql::write(db, kind, &after, now).await?;
             }
             return Ok(after);
@@ -309,13 +314,11 @@ pub async fn advance(
     Err(engine("another writer came between every time"))
 }
 
-/// Whether others are told of an event.
-const fn is_told(event: &Event) -> bool {
+/// Whether others are told of an event. That a film is ready they are told once, whatever it comes to have besides.
+fn is_told(event: &Event, before: State) -> bool {
     match event {
-        Event::Playable { .. }
-        | Event::Published { .. }
-        | Event::Left { .. }
-        | Event::Failed { .. } => true,
+        Event::Playable { .. } | Event::Failed { .. } => true,
+        Event::Published { .. } | Event::Left { .. } => before != State::Ready,
         Event::Uploaded | Event::Retried | Event::Deleted => false,
     }
 }
@@ -344,6 +347,7 @@ fn moved(before: Video, next: State, event: &Event, now: UnixSeconds) -> Video {
         Event::Published { duration_ms } => {
             after.progress = 100;
             after.duration_ms = Some(*duration_ms);
+            after.failure = None;
         }
         Event::Failed { reason } => after.failure = Some(words(reason)),
     }

@@ -27,12 +27,14 @@ pub enum Event {
         /// Its length in milliseconds.
         duration_ms: u64,
     },
-    /// Its renditions are in the store, and so is the note that names them.
+    /// Its renditions are in the store, and so is the note that names them. Of a film that is *ready*: it has those
+    /// besides that it was to have.
     Published {
         /// Its length in milliseconds.
         duration_ms: u64,
     },
-    /// Nothing is made beside what can be watched already; that stays.
+    /// Nothing is made beside what can be watched already; that stays. Of a film that is *ready*: what it was to have
+    /// besides cannot be made.
     Left {
         /// Why, in words for its publisher.
         reason: String,
@@ -72,7 +74,7 @@ impl State {
             (Self::Uploading | Self::Processing, Event::Uploaded)
             | (Self::Processing, Event::Playable { .. }) => Ok(Self::Processing),
             (Self::Processing | Self::Ready, Event::Published { .. })
-            | (Self::Processing, Event::Left { .. }) => Ok(Self::Ready),
+            | (Self::Processing | Self::Ready, Event::Left { .. }) => Ok(Self::Ready),
             (Self::Uploading | Self::Processing | Self::Failed, Event::Failed { .. }) => {
                 Ok(Self::Failed)
             }
