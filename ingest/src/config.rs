@@ -91,9 +91,10 @@ pub struct Config {
     pub ffmpeg: String,
     /// The program that looks into files. Default `ffprobe`.
     pub ffprobe: String,
-    /// The codecs that films are made in: `h264`, which is always among them, `hevc` and `av1`. Each
-    /// further one has all rungs, and takes about twice the work of H.264 at half its size or more;
-    /// both take as much more room. Default `["h264"]`.
+    /// The codecs that films are made in: `h264`, which is always among them, `hevc` and `av1`. A film is
+    /// ready with H.264; each further one has all rungs and is made behind that, after the H.264 of every
+    /// film. It takes about twice the work of H.264 at half its size or more; both take as much more room.
+    /// Default `["h264"]`.
     pub codecs: Vec<Codec>,
     /// Whether a film can be watched before its ladder is made, where its own picture and sound can be
     /// served as they are: H.264 and AAC-LC in MP4 or Matroska, with key pictures every two seconds. They

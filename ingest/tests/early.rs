@@ -18,13 +18,16 @@ use catalog::{
 };
 use config::Span;
 use contracts::{
-    asset::{Asset, Kind, StillSize},
+    asset::Asset,
     id::{FeedId, VideoId},
     time::UnixSeconds,
 };
-use house::{CHUNK, House, film, problem, write_program};
+use house::{
+    CHUNK, House, film, problem,
+    watching::{self, HELD, bytes, go, held, is_undisturbed, names, seen},
+    write_program,
+};
 use ingest::Config;
-use packager::{Parts, Presentation, Source, index::Index};
 use runtime::clock::System;
 use sea_orm::ConnectionTrait as _;
 use store::{Digest, layout};
@@ -40,24 +43,7 @@ fn source(quality: u32, more: &str) -> Vec<u8> {
 
 /// A house whose encoders do this before anything else when they are to make a ladder.
 async fn house(script: &str, change: impl FnOnce(&mut Config)) -> (House, PathBuf) {
-    let folder = tempfile::tempdir().unwrap().keep();
-    let program = folder.join("ffmpeg");
-    let script =
-        format!("#!/bin/sh\ncase \"$*\" in *libx264*) {script};; esac\nexec ffmpeg \"$@\"\n");
-    write_program(&program, &script);
-    let house = House::with(|config| {
-        config.ffmpeg = program.display().to_string();
-        change(config);
-    });
-    (house.await, folder)
-}
-
-/// Until `go` lies in its room.
-const HELD: &str = ": > begun; while [ ! -e go ]; do sleep 0.02; done";
-
-fn names(asset: &Asset) -> String {
-    let names: Vec<&str> = asset.renditions.iter().map(|r| r.id.as_str()).collect();
-    names.join(" ")
+    watching::house(("*libx264*", script), change).await
 }
 
 /// Waits until the film can be watched; the time limit is the test runner's.
@@ -72,85 +58,6 @@ async fn shown(house: &House, id: &VideoId) -> Asset {
             return house.asset(id).await.unwrap();
         }
     }
-}
-
-/// Waits until an encoder stands and waits in its room.
-async fn held(house: &House, room: &str) -> PathBuf {
-    let mut looks = tokio::time::interval(Duration::from_millis(10));
-    let room = house.folder.path().join("work").join(room).join("room");
-    while !room.join("begun").exists() {
-        looks.tick().await;
-    }
-    room
-}
-
-/// Lets the encoders of these rooms begin.
-async fn go(house: &House, rooms: &[String]) {
-    for room in rooms {
-        let room = held(house, room).await;
-        std::fs::write(room.join("go"), "").unwrap();
-    }
-}
-
-/// What every segment of a rendition is made of, for each length of segments.
-async fn cuts(house: &House, asset: &Asset, id: &str) -> Vec<Vec<packager::Segment>> {
-    let mut parts = Parts::default();
-    for rendition in asset.renditions.iter().filter(|of| of.kind != Kind::Text) {
-        let key = layout::index(&asset.video, asset.generation, &rendition.id);
-        let index = house.store.read(&key).await.unwrap().unwrap();
-        parts.sources.push(Source {
-            id: rendition.id.clone(),
-            language: None,
-            label: None,
-            index: Arc::new(Index::decode(&index).unwrap()),
-        });
-    }
-    let mut cuts = Vec::new();
-    for seconds in 2..=6 {
-        let film = Presentation::new(parts.clone(), Duration::from_secs(seconds)).unwrap();
-        let rendition = film.renditions().iter().find(|of| of.id().as_str() == id);
-        cuts.push(rendition.unwrap().segments().collect());
-    }
-    cuts
-}
-
-/// The mezzanine of a rendition, by its name.
-async fn bytes(house: &House, asset: &Asset, id: &str) -> Digest {
-    let rendition = asset.renditions.iter().find(|of| of.id.as_str() == id);
-    let key = layout::mezzanine(&asset.video, asset.generation, &rendition.unwrap().id);
-    Digest::of(&house.store.read(&key).await.unwrap().unwrap())
-}
-
-/// Whoever began with the first renditions goes on with the very same.
-async fn is_undisturbed(
-    house: &House,
-    before: &Asset,
-    seen: &[(Digest, Vec<Vec<packager::Segment>>)],
-    after: &Asset,
-) {
-    for (rendition, (digest, segments)) in before.renditions.iter().zip(seen) {
-        let id = rendition.id.as_str();
-        assert_eq!(bytes(house, after, id).await, *digest, "{id}");
-        assert_eq!(cuts(house, after, id).await, *segments, "{id}");
-    }
-    assert_eq!((after.stills.len(), &after.stills), (4, &before.stills));
-    for number in 1..=4 {
-        let still = |of: &Asset| {
-            let which = (number, StillSize::Large);
-            layout::still(&of.video, of.generation, which)
-        };
-        let was = house.store.read(&still(before)).await.unwrap().unwrap();
-        assert_eq!(house.store.read(&still(after)).await.unwrap(), Some(was));
-    }
-}
-
-async fn seen(house: &House, asset: &Asset) -> Vec<(Digest, Vec<Vec<packager::Segment>>)> {
-    let mut seen = Vec::new();
-    for rendition in &asset.renditions {
-        let id = rendition.id.as_str();
-        seen.push((bytes(house, asset, id).await, cuts(house, asset, id).await));
-    }
-    seen
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -275,6 +275,7 @@ async fn where_the_operator_asks_every_rung_is_there_in_each_codec_on_the_same_g
         "a.mp4",
     );
     let asset = house.publish(&source).await;
+    let asset = house.comes_to_have(&asset.video, "240p-av1").await;
     let wanted = "144p 240p 144p-hevc 240p-hevc 144p-av1 240p-av1 audio-und";
     assert_eq!(names(&asset), wanted);
     for (at, codec) in ["h264", "h264", "hevc", "hevc", "av1", "av1"]

@@ -17,11 +17,14 @@ use std::{
     time::Duration,
 };
 
-use catalog::videos::{Event, State};
+use catalog::{
+    events,
+    videos::{Event, State},
+};
 use config::Span;
-use contracts::{asset::Asset, id::VideoId};
+use contracts::{asset::Asset, id::VideoId, time::UnixSeconds};
 use house::{House, ffprobe, film, write_program};
-use ingest::Config;
+use ingest::{Config, media::codec::Codec};
 use runtime::clock::System;
 use store::layout;
 
@@ -169,7 +172,7 @@ async fn a_film_that_ends_before_it_says_is_refused_in_stretches_as_in_one_piece
 async fn further_codecs_are_joined_too() {
     let house = House::with(|config| {
         sharing(config);
-        config.codecs = serde_json::from_str(r#"["h264", "hevc", "av1"]"#).unwrap();
+        config.codecs = vec![Codec::H264, Codec::Hevc, Codec::Av1];
     })
     .await;
     let source = film(
@@ -177,8 +180,9 @@ async fn further_codecs_are_joined_too() {
         "a.mp4",
     );
     let asset = house.publish(&source).await;
+    let asset = house.comes_to_have(&asset.video, "144p-av1").await;
     assert_eq!(names(&asset), "144p 144p-hevc 144p-av1");
-    house.counted("how=\"cut\"} 1").await;
+    house.counted("how=\"cut\"} 2").await;
     for at in 0..3 {
         let shown = pictures(&house.mezzanine(&asset, at), 256 * 144);
         assert_eq!(shown.len(), 225, "rendition {at}");
@@ -277,14 +281,15 @@ impl Drop for Worker {
     }
 }
 
-/// A house without workers, in which one died at that step of a film.
-async fn killed_at(pattern: &str, source: &[u8]) -> (House, VideoId) {
+/// A house without workers that makes films in these codecs, in which one died at that step of a film.
+async fn killed_at(pattern: &str, source: &[u8], codecs: &[Codec]) -> (House, VideoId) {
     let folder = tempfile::tempdir().unwrap();
     let program = stalling(folder.path(), &format!("*.{pattern}/room"));
     let house = House::with(|config| {
         sharing(config);
         config.workers = 0;
         config.lease = Span::seconds(3);
+        config.codecs = codecs.to_vec();
     })
     .await;
     let id = house.upload(source).await;
@@ -317,7 +322,7 @@ fn fitting_film() -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_film_that_is_watched_before_it_is_made_stays_so_when_its_workers_are_killed() {
     for pattern in ["chunk.1.2", "finish.0.2"] {
-        let (mut house, id) = killed_at(pattern, &fitting_film()).await;
+        let (mut house, id) = killed_at(pattern, &fitting_film(), &[Codec::H264]).await;
         let video = house.catalog.videos.find(&id).await.unwrap().unwrap();
         assert!(video.is_playable() && video.state == State::Processing);
         let first = house.asset(&id).await.unwrap();
@@ -346,7 +351,7 @@ async fn a_worker_that_is_killed_at_any_step_is_followed_by_another_and_the_film
         "sound.0.2",
         "finish.0.2",
     ] {
-        let (mut house, id) = killed_at(pattern, &test_film()).await;
+        let (mut house, id) = killed_at(pattern, &test_film(), &[Codec::H264]).await;
         let shown = house.asset(&id).await;
         assert!(shown.is_none(), "nothing is shown of {pattern}");
         house.config.workers = 2;
@@ -358,11 +363,43 @@ async fn a_worker_that_is_killed_at_any_step_is_followed_by_another_and_the_film
         let packets = ffprobe(&house.mezzanine(&asset, 0), "stream=nb_read_packets");
         assert_eq!(packets, ["300"], "{pattern}");
         clean(&house, &asset).await;
-        let work = house.folder.path().join("work");
-        let left = || std::fs::read_dir(&work).unwrap().count();
-        let mut looks = tokio::time::interval(Duration::from_millis(20));
-        while left() > 0 {
-            looks.tick().await;
-        }
+        left_nothing(&house).await;
+    }
+}
+
+async fn left_nothing(house: &House) {
+    let work = house.folder.path().join("work");
+    let left = || std::fs::read_dir(&work).unwrap().count();
+    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    while left() > 0 {
+        looks.tick().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_that_is_ready_stays_so_when_workers_are_killed_at_its_further_codecs() {
+    for pattern in ["further.0.3", "further-chunk.1.4"] {
+        let codecs = [Codec::H264, Codec::Hevc];
+        let (mut house, id) = killed_at(pattern, &test_film(), &codecs).await;
+        let video = house.settled(&id).await;
+        assert_eq!((video.state, video.failure), (State::Ready, None));
+        let ladder = house.asset(&id).await.unwrap();
+        assert_eq!(names(&ladder), "144p audio-und", "{pattern}");
+        let picture = std::fs::read(house.mezzanine(&ladder, 0)).unwrap();
+        house.config.workers = 2;
+        house.restart().await;
+        let asset = house.comes_to_have(&id, "144p-hevc").await;
+        assert_eq!(names(&asset), "144p 144p-hevc audio-und", "{pattern}");
+        assert_eq!(
+            std::fs::read(house.mezzanine(&asset, 0)).unwrap(),
+            picture,
+            "{pattern}"
+        );
+        let packets = ffprobe(&house.mezzanine(&asset, 1), "stream=nb_read_packets");
+        assert_eq!(packets, ["300"], "{pattern}");
+        left_nothing(&house).await;
+        let told = house.catalog.events.after(0, None, 9, UnixSeconds(1)).await;
+        let told: Vec<_> = told.unwrap().iter().map(|event| event.kind).collect();
+        assert_eq!(told, [events::Kind::Ready], "{pattern}");
     }
 }

@@ -88,8 +88,7 @@ pub(crate) fn failed() -> Problem {
 }
 
 pub(crate) fn not_failed() -> Problem {
-    let detail =
-        "Only a video that has failed, or was left as it was sent, can be tried once more.";
+    let detail = "Only a video that has failed, or has fewer renditions than it was to have, can be tried once more.";
     Problem::new("not-failed", StatusCode::CONFLICT, "Not failed", detail)
 }
 

@@ -13,7 +13,7 @@ use runtime::problem::{Named, Problem};
 use super::{App, body::Completed, caller::Caller, life::counted, problem, subtitles::find};
 use crate::Error;
 
-/// Tries a film once more that failed or was left as it was sent, from the file that was uploaded.
+/// Tries a film once more that failed, or was left as it was sent or without some codecs, from the file that was uploaded.
 #[utoipa::path(post, path = "/videos/{id}/retry", params(("id" = String, Path)),
     responses((status = 202, body = Completed), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
         (status = 409, body = Problem, description = "it is being made or has all renditions, or its file is not here")))]

@@ -23,9 +23,25 @@ pub enum Step {
     Sound,
     /// Join what chunks made, check it, and publish the film.
     Finish,
+    /// Plan what a film that is ready is to have in further codecs, and cut that work into further jobs.
+    Further,
+    /// Encode the pictures of one stretch of the film in further codecs.
+    FurtherChunk,
+    /// Join what those made, check it, and publish the film with it.
+    FurtherFinish,
 }
 
 impl Step {
+    const ALL: [Self; 7] = [
+        Self::Publish,
+        Self::Chunk,
+        Self::Sound,
+        Self::Finish,
+        Self::Further,
+        Self::FurtherChunk,
+        Self::FurtherFinish,
+    ];
+
     /// The word in the database and in logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -34,14 +50,16 @@ impl Step {
             Self::Chunk => "chunk",
             Self::Sound => "sound",
             Self::Finish => "finish",
+            Self::Further => "further",
+            Self::FurtherChunk => "further-chunk",
+            Self::FurtherFinish => "further-finish",
         }
     }
 
     /// The step of that word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        let all = [Self::Publish, Self::Chunk, Self::Sound, Self::Finish];
-        all.into_iter().find(|step| step.as_str() == word)
+        Self::ALL.into_iter().find(|step| step.as_str() == word)
     }
 
     /// A step is begun when every step of its video with a lower stage is done.
@@ -51,6 +69,24 @@ impl Step {
             Self::Publish => 0,
             Self::Chunk | Self::Sound => 1,
             Self::Finish => 2,
+            Self::Further => 3,
+            Self::FurtherChunk => 4,
+            Self::FurtherFinish => 5,
+        }
+    }
+
+    /// Whether it is about what a film that is ready is to have besides.
+    #[must_use]
+    pub const fn is_further(self) -> bool {
+        self.stage() >= Self::Further.stage()
+    }
+
+    /// The steps that encode a stretch and that join them, of the work that this one belongs to.
+    #[must_use]
+    pub const fn shared(self) -> (Self, Self) {
+        match self.is_further() {
+            true => (Self::FurtherChunk, Self::FurtherFinish),
+            false => (Self::Chunk, Self::Finish),
         }
     }
 }
@@ -225,16 +261,17 @@ pub trait Queue: Send + Sync {
     /// [`Error::Database`], [`Error::Catalog`].
     async fn bury(&self, job: &Job, reason: &str) -> Result<bool, Error>;
 
-    /// The same for a film that can be watched, which stays as it is and is no more to be made. `false` for
-    /// one that cannot, too.
+    /// The same for a film that can be watched, which stays as it is and is no more to be made, or not with what it
+    /// was to have besides. `false` for one that cannot, too.
     ///
     /// # Errors
     /// [`Error::Database`], [`Error::Catalog`].
     async fn leave(&self, job: &Job, reason: &str) -> Result<bool, Error>;
 
     /// Begins the work on a film anew that has failed or was left: its first job is queued as if it had never been
-    /// tried, under numbers that none of its jobs had, and the film is processed, all or none. `false`
-    /// when it is neither, or never had a job.
+    /// tried, under numbers that none of its jobs had, and the film is processed, all or none. Where only what it was
+    /// to have besides was given up, that is begun anew, and the film stays ready. `false` when it is neither, never
+    /// had a job, or is at it.
     ///
     /// # Errors
     /// [`Error::Database`], [`Error::Catalog`].
@@ -294,4 +331,18 @@ pub trait Queue: Send + Sync {
     /// # Errors
     /// [`Error::Database`].
     async fn attend(&self, process: &str, workers: u32, memory: Duration) -> Result<u64, Error>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_reads_back_from_its_word() {
+        for step in Step::ALL {
+            assert_eq!(Step::parse(step.as_str()), Some(step));
+            assert_eq!(step.is_further(), step.as_str().starts_with("further"));
+        }
+        assert_eq!(Step::parse("rest"), None);
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use catalog::{
-    videos::{self, Event},
+    videos::{self, Event, State},
     words,
 };
 use contracts::{id::VideoId, time::UnixSeconds};
@@ -288,28 +288,36 @@ impl Queue for Sql {
 
     async fn retry(&self, video: &VideoId) -> Result<bool, Error> {
         let transaction = self.db.begin().await?;
-        let of = || vec![video.as_str().into()];
+        let Some(first) = first_given_up(&transaction, video).await? else {
+            return Ok(false);
+        };
+        let of = || vec![video.as_str().into(), first.stage().into()];
         // Who still works at one of its jobs has a number that is not given again.
         let sql = format!(
             "UPDATE ingest_jobs SET state = 'queued', progress = 0, failures = 0, outages = 0, \
              cuts = 0, queued_unix_s = {now}, due_unix_s = {now}, \
              attempt = (SELECT MAX(attempt) FROM ingest_jobs WHERE video = $1) \
-             WHERE video = $1 AND stage = 0",
+             WHERE video = $1 AND stage = $2",
             now = self.now
         );
-        let changed = transaction.execute_raw(statement(sql, of())).await?;
-        if changed.rows_affected() == 0 {
-            return Ok(false);
-        }
-        let sql = "DELETE FROM ingest_jobs WHERE video = $1 AND stage > 0";
         transaction.execute_raw(statement(sql, of())).await?;
-        let now = self.now(&transaction).await?;
-        match videos::sql::advance(&transaction, video, Event::Retried, now).await {
-            Ok(_) => transaction.commit().await?,
-            Err(catalog::Error::NoVideo(_) | catalog::Error::Refused { .. }) => return Ok(false),
-            Err(error) => return Err(error.into()),
+        let sql = "DELETE FROM ingest_jobs WHERE video = $1 AND stage > $2";
+        transaction.execute_raw(statement(sql, of())).await?;
+        let is_retried = if first.is_further() {
+            let film = videos::sql::find(&transaction, video).await?;
+            film.is_some_and(|film| film.state == State::Ready)
+        } else {
+            let now = self.now(&transaction).await?;
+            match videos::sql::advance(&transaction, video, Event::Retried, now).await {
+                Ok(_) => true,
+                Err(catalog::Error::NoVideo(_) | catalog::Error::Refused { .. }) => false,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        if is_retried {
+            transaction.commit().await?;
         }
-        Ok(true)
+        Ok(is_retried)
     }
 
     async fn original(&self, video: &VideoId) -> Result<Option<Key>, Error> {
@@ -443,6 +451,22 @@ impl Queue for Sql {
             None => Ok(None),
         }
     }
+}
+
+/// With which step the work on a film begins that was given up: with the first, unless its ladder is there.
+async fn first_given_up(db: &impl ConnectionTrait, video: &VideoId) -> Result<Option<Step>, Error> {
+    let sql = "SELECT MIN(stage) AS stage FROM ingest_jobs WHERE video = $1 AND state = 'dead'";
+    let row = statement(sql, vec![video.as_str().into()]);
+    let row = db.query_one_raw(row).await?;
+    let stage: Option<i64> = row
+        .map(|row| row.try_get("", "stage"))
+        .transpose()?
+        .flatten();
+    let further = i64::from(Step::Further.stage());
+    Ok(stage.map(|stage| match stage >= further {
+        true => Step::Further,
+        false => Step::Publish,
+    }))
 }
 
 fn seconds(lease: Duration) -> i64 {

@@ -131,6 +131,9 @@ impl Worker {
     /// Moves the video to processing; `None` when it is past that already, and then what whoever brought
     /// it there had no more time to remove is removed.
     async fn begin(&self, job: &Job) -> Result<Option<Video>, Error> {
+        if job.step.is_further() {
+            return self.begin_further(job).await;
+        }
         match self.videos.advance(&job.video, Event::Uploaded).await {
             Ok(video) => Ok(Some(video)),
             Err(catalog::Error::Refused { state, .. }) => {
@@ -150,6 +153,16 @@ impl Worker {
             Err(catalog::Error::NoVideo(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The film, if it is ready; `None` when it is no more.
+    async fn begin_further(&self, job: &Job) -> Result<Option<Video>, Error> {
+        let film = self.videos.find(&job.video).await?;
+        let state = film.as_ref().map(|film| film.state);
+        if state == Some(State::Deleted) {
+            self.pipeline.publishing.erase(&job.video).await?;
+        }
+        Ok(film.filter(|film| film.state == State::Ready))
     }
 
     /// Beats until the job is lost.
@@ -176,10 +189,7 @@ impl Worker {
         match outcome {
             Ok(Outcome::Done) => {
                 self.metrics.ended("done");
-                if !self.queue.finish(job).await? && !self.queue.is_open(&job.video).await? {
-                    // Whoever published or gave up the film did not know of what was still being made.
-                    self.pipeline.publishing.sweep(&job.video).await?;
-                }
+                self.finish(job).await?;
                 tracing::info!(video.id = %job.video, step = job.step.as_str(), part = job.part, "{} of {} is done", job.step.as_str(), job.video);
             }
             Ok(Outcome::Cut(jobs)) => {
@@ -189,6 +199,10 @@ impl Worker {
                 self.wake.notify_waiters();
             }
             Err(Failure::Lost) => self.lost(job),
+            // The film was good enough for what can be watched of it.
+            Err(Failure::Refused(refusal)) if job.step.is_further() => {
+                self.retry(job, &Error::Tool(refusal.to_string())).await?;
+            }
             Err(Failure::Refused(refusal)) => {
                 if self.bury(job, &refusal.to_string()).await? {
                     self.metrics.failed(refusal.code());
@@ -201,6 +215,23 @@ impl Worker {
                 tracing::error!(video.id = %job.video, "giving {} up: every worker that took it was cut off", job.video);
                 self.fail(job, INTERNAL).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Says that a job is done, and queues what is to be done behind the last one of a film.
+    async fn finish(&self, job: &Job) -> Result<(), Error> {
+        let held = if let Some(behind) = self.pipeline.behind(job).await? {
+            let held = self.queue.split(job, &[behind]).await?;
+            self.wake.notify_waiters();
+            held
+        } else {
+            self.queue.finish(job).await?
+        };
+        // Whoever published or gave up the film did not know of what was still being made; nor are pieces
+        // removed before, that are put beside what is published.
+        if (!held || job.step.is_further()) && !self.queue.is_open(&job.video).await? {
+            self.pipeline.publishing.sweep(&job.video).await?;
         }
         Ok(())
     }
@@ -253,7 +284,11 @@ impl Worker {
     /// Gives up what is not done of a film that can be watched, which stays as it is; `false` for a film
     /// that cannot, or when the job is held no more.
     async fn leave(&self, job: &Job) -> Result<bool, Error> {
-        if !self.queue.leave(job, LEFT).await? {
+        let reason = match job.step.is_further() {
+            true => LEFT_FURTHER,
+            false => LEFT,
+        };
+        if !self.queue.leave(job, reason).await? {
             return Ok(false);
         }
         self.pipeline.publishing.sweep(&job.video).await?;
@@ -279,6 +314,8 @@ impl Worker {
 
 /// What a publisher is told when the fault is not theirs, and their film can be watched all the same.
 const LEFT: &str = "only the film as it was sent can be watched: processing failed on our side several times; the rest can be tried again; ask the operator to look into the log";
+/// The same where the film has its ladder.
+const LEFT_FURTHER: &str = "the film can be watched in H.264 only: making it in the other codecs failed on our side several times; that can be tried again; ask the operator to look into the log";
 /// How often a job finds that what it needs is not there: with the default delay for more than two days.
 const OUTAGES: u32 = 64;
 /// How often the worker at a job may be cut off. More often than a job may fail: reboots and films beside

@@ -16,7 +16,7 @@ use super::{codec::Codec, rate::Rate};
 pub struct Ladder {
     /// Frames a second of every rung.
     pub rate: Rate,
-    /// By codec, H.264 first, and from the smallest to the largest; at least one.
+    /// By codec, and from the smallest to the largest.
     pub rungs: Vec<Rung>,
 }
 
@@ -63,24 +63,26 @@ impl Ladder {
         Self { rate, rungs }
     }
 
-    /// The ladder in H.264 and these further codecs: each has every rung that its encoder takes, for
-    /// players hardly change between codecs when their network does.
+    /// What stands beside a ladder in H.264 of these codecs: each has every rung that its encoder takes,
+    /// for players hardly change between codecs when their network does. There may be none.
     #[must_use]
-    pub fn with(mut self, codecs: &[Codec]) -> Self {
-        let base = self.rungs.clone();
-        for &codec in codecs.iter().filter(|codec| **codec != Codec::H264) {
-            let fits = |rung: &&Rung| rung.width.min(rung.height) >= codec.least_side();
-            self.rungs
-                .extend(base.iter().filter(fits).filter_map(|rung| {
-                    Some(Rung {
-                        id: RenditionId::parse(&format!("{}{}", rung.id, codec.suffix())).ok()?,
-                        codec,
-                        peak_bits: rung.peak_bits / 100 * codec.percent(),
-                        ..rung.clone()
-                    })
-                }));
+    pub fn further(&self, codecs: &[Codec]) -> Self {
+        let codecs = codecs.iter().filter(|codec| **codec != Codec::H264);
+        let rungs = codecs.flat_map(|&codec| {
+            let fits = move |rung: &&Rung| rung.width.min(rung.height) >= codec.least_side();
+            self.rungs.iter().filter(fits).filter_map(move |rung| {
+                Some(Rung {
+                    id: RenditionId::parse(&format!("{}{}", rung.id, codec.suffix())).ok()?,
+                    codec,
+                    peak_bits: rung.peak_bits / 100 * codec.percent(),
+                    ..rung.clone()
+                })
+            })
+        });
+        Self {
+            rate: self.rate,
+            rungs: rungs.collect(),
         }
-        self
     }
 
     /// The same without that rung.
@@ -90,17 +92,11 @@ impl Ladder {
         self
     }
 
-    /// Whether that rendition is one of its rungs.
-    #[must_use]
-    pub fn holds(&self, id: &RenditionId) -> bool {
-        self.rungs.iter().any(|rung| rung.id == *id)
-    }
-
-    /// The largest rung in H.264.
+    /// The largest rung, in H.264 where there is any.
     #[must_use]
     pub fn largest(&self) -> Option<&Rung> {
-        let mut rungs = self.rungs.iter();
-        rungs.rfind(|rung| rung.codec == Codec::H264)
+        let h264 = self.rungs.iter().rfind(|rung| rung.codec == Codec::H264);
+        h264.or_else(|| self.rungs.last())
     }
 }
 
@@ -230,20 +226,17 @@ mod tests {
     #[test]
     fn further_codecs_have_the_same_rungs_where_their_encoders_take_them() {
         let rate = Rate::new(25, 1).unwrap();
-        let ladder = Ladder::of(426, 240, rate).with(&[Codec::H264, Codec::Hevc, Codec::Av1]);
+        let h264 = Ladder::of(426, 240, rate);
+        let ladder = h264.further(&[Codec::H264, Codec::Hevc, Codec::Av1]);
         let names: Vec<_> = ladder.rungs.iter().map(|rung| rung.id.as_str()).collect();
-        let all = [
-            "144p",
-            "240p",
-            "144p-hevc",
-            "240p-hevc",
-            "144p-av1",
-            "240p-av1",
-        ];
+        let all = ["144p-hevc", "240p-hevc", "144p-av1", "240p-av1"];
         assert_eq!(names, all);
-        assert_eq!(ladder.largest().unwrap().id.as_str(), "240p");
-        let tiny = Ladder::of(64, 48, rate).with(&[Codec::Hevc, Codec::Av1]);
-        assert_eq!(tiny.rungs.len(), 2, "AV1's encoder takes nothing so small");
+        // High dynamic range is brought down at the size of the largest, whichever codec that has.
+        let (one, other) = (h264.largest().unwrap(), ladder.largest().unwrap());
+        assert_eq!((one.width, one.height), (other.width, other.height));
+        assert!(h264.further(&[Codec::H264]).rungs.is_empty());
+        let tiny = Ladder::of(64, 48, rate).further(&[Codec::Hevc, Codec::Av1]);
+        assert_eq!(tiny.rungs.len(), 1, "AV1's encoder takes nothing so small");
     }
 
     #[test]

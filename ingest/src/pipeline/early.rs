@@ -37,7 +37,7 @@ use crate::{
     },
 };
 
-/// What is shown of a film while the rest of it is made.
+/// What is shown of a film while more of it is made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Shown {
     /// Where it lies.
@@ -47,16 +47,21 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// What an asset shows, if the source is all of its pictures.
-    fn of(asset: &Asset) -> Option<Self> {
+    /// What an asset shows.
+    pub(super) fn of(asset: &Asset) -> Self {
         let kept = asset.renditions.iter();
-        let kept: Vec<Rendition> = kept.filter(|of| of.kind != Kind::Text).cloned().collect();
-        let pictures = kept.iter().filter(|of| of.kind == Kind::Video);
-        let pictures: Vec<&str> = pictures.map(|of| of.id.as_str()).collect();
-        (pictures == [SOURCE]).then_some(Self {
+        Self {
             generation: asset.generation,
-            renditions: kept,
-        })
+            renditions: kept.filter(|of| of.kind != Kind::Text).cloned().collect(),
+        }
+    }
+
+    /// Whether the source is all of its pictures.
+    fn is_source(&self) -> bool {
+        let kept = self.renditions.iter();
+        let mut pictures = kept.filter(|of| of.kind == Kind::Video);
+        let is_source = |of: &Rendition| of.id.as_str() == SOURCE;
+        pictures.next().is_some_and(is_source) && pictures.next().is_none()
     }
 }
 
@@ -80,9 +85,10 @@ impl Pipeline {
                 None => return Ok(plan),
             },
         };
-        let Some(shown) = Shown::of(&asset) else {
+        let shown = Shown::of(&asset);
+        if !shown.is_source() {
             return Ok(plan);
-        };
+        }
         if !self.publishing.show(asset).await? {
             return Err(Failure::Lost);
         }
@@ -165,7 +171,7 @@ impl Pipeline {
         Ok(Ok((film, poster, stills)))
     }
 
-    /// Fetches what is shown of a film already.
+    /// Tells what is shown of a film already, and fetches it where there are still images to be made of it.
     pub(super) async fn shown(
         &self,
         plan: &Plan,
@@ -183,8 +189,10 @@ impl Pipeline {
         for (at, rendition) in shown.renditions.iter().enumerate() {
             let index = self.index_of(job, &shown, at).await?;
             let file = room.folder().join(format!("{}.shown", rendition.id));
-            let key = layout::mezzanine(&job.video, shown.generation, &rendition.id);
-            self.fetch_piece(&key, &file).await?;
+            if !job.step.is_further() {
+                let key = layout::mezzanine(&job.video, shown.generation, &rendition.id);
+                self.fetch_piece(&key, &file).await?;
+            }
             finished.push(Finished {
                 mezzanine: Mezzanine {
                     rendition: rendition.clone(),

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use catalog::videos::{State, Video};
 use contracts::{
-    asset::{Asset, Kind, Still, Thumbs},
+    asset::{Asset, Kind, Rendition, Still, Thumbs},
     id::Generation,
 };
 use packager::index::{self, Index};
@@ -101,33 +101,36 @@ impl Film {
         video: &Video,
         (thumbs, stills): (Option<Thumbs>, Vec<Still>),
     ) -> Asset {
-        let renditions = self.finished.into_iter();
         Asset {
             video: video.id.clone(),
             generation: generation(job),
             title: video.title.clone(),
             privacy: video.privacy,
             duration_ms: u64::try_from(self.length.as_millis()).unwrap_or(u64::MAX),
-            renditions: renditions
-                .map(|finished| finished.mezzanine.rendition)
-                .collect(),
+            renditions: self.into_renditions(),
             thumbs,
             stills,
             protected: video.protected,
         }
     }
+
+    pub(super) fn into_renditions(self) -> Vec<Rendition> {
+        let renditions = self.finished.into_iter();
+        renditions.map(|one| one.mezzanine.rendition).collect()
+    }
 }
 
 impl Pipeline {
-    /// Makes a film's images, stores everything, and publishes it last.
+    /// Measures a film's sounds, makes its images, stores everything, and publishes it last.
     pub(super) async fn publish(
         &self,
-        film: Film,
+        (mut film, plan): (Film, &Plan),
         job: &Job,
         video: &Video,
         room: &Room,
         confirm: impl Future<Output = Result<bool, Error>> + Send,
     ) -> Result<(), Failure> {
+        self.measure_all(&mut film.finished, plan).await?;
         let poster = self.poster(&film, room).await?;
         self.progress(job, ENCODED + 10).await;
         let sheets = self.sheets(&film, room).await?;
@@ -141,7 +144,7 @@ impl Pipeline {
             return Err(Failure::Lost);
         }
         let asset = film.into_asset(job, video, (Some(sheets.thumbs), stills));
-        if !self.publishing.reveal(asset).await? {
+        if !self.publishing.reveal(asset, State::Processing).await? {
             return Err(Failure::Lost);
         }
         self.forget_others(job, generation(job)).await;
@@ -154,7 +157,8 @@ impl Pipeline {
         if !matches!(job.step, Step::Publish | Step::Finish) {
             return Ok(false);
         }
-        let Some(generation) = self.publishing.conclude(&job.video).await? else {
+        let processing = State::Processing;
+        let Some(generation) = self.publishing.conclude(&job.video, processing).await? else {
             return Ok(false);
         };
         self.forget_others(job, generation).await;
@@ -184,7 +188,7 @@ impl Pipeline {
             return self.publishing.erase(&job.video).await;
         }
         let own = generation(job);
-        let publishes = matches!(job.step, Step::Publish | Step::Finish);
+        let publishes = matches!(job.step, Step::Publish | Step::Finish | Step::FurtherFinish);
         let mut shown = self.publishing.replacements.of(&job.video).await?;
         shown.extend(self.publishing.current(&job.video).await?);
         if publishes && !shown.contains(&own) {
@@ -194,11 +198,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Measures how loud each sound of a film came out.
-    pub(super) async fn measure(&self, film: &mut Film, plan: &Plan) -> Result<(), Failure> {
-        self.measure_all(&mut film.finished, plan).await
-    }
-
+    /// Measures how loud each sound of a film came out; of those that were made apart, it is known.
     pub(super) async fn measure_all(
         &self,
         finished: &mut [Finished],
@@ -265,9 +265,17 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Removes what other attempts left, and the pieces; but not what was published, which has a time of its own.
-    /// Failing to costs room, not correctness.
+    /// Removes what other attempts left, and the pieces.
     async fn forget_others(&self, job: &Job, kept: Generation) {
+        self.forget_generations(job, kept).await;
+        if let Err(error) = self.publishing.sweep(&job.video).await {
+            tracing::warn!(video.id = %job.video, %error, "cannot remove the pieces of {}", job.video);
+        }
+    }
+
+    /// Removes what other attempts left; but not what was published, which has a time of its own. Failing to costs
+    /// room, not correctness.
+    pub(super) async fn forget_generations(&self, job: &Job, kept: Generation) {
         let published = self.publishing.replacements.of(&job.video).await;
         let published = match published {
             Ok(published) => published,
@@ -280,7 +288,7 @@ impl Pipeline {
             .map(Generation)
             .filter(|generation| *generation != kept && !published.contains(generation))
             .map(|generation| layout::generation(&job.video, generation));
-        for prefix in others.chain([layout::pieces(&job.video)]) {
+        for prefix in others {
             if let Err(error) = self.store.delete_prefix(&prefix).await {
                 tracing::warn!(video.id = %job.video, %error, "cannot remove {prefix}");
             }

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use contracts::asset::{Still, StillSize};
-use store::layout;
+use contracts::asset::{Asset, Still, StillSize};
+use store::{Key, layout};
 
-use super::{Failure, PROBE_TIME, Pipeline, Room, encoding, film::Film, generation};
+use super::{Failure, PROBE_TIME, Pipeline, Room, encoding, film::Film, generation, missing};
 use crate::{
     Error,
     jobs::Job,
@@ -79,28 +79,51 @@ impl Pipeline {
         room: &Room,
         job: &Job,
     ) -> Result<Vec<Still>, Failure> {
-        if let Some(shown) = self.copy_stills(job).await? {
-            return Ok(shown);
+        let shown = self.publishing.published(&job.video).await?;
+        if let Some(shown) = shown.filter(|shown| !shown.stills.is_empty())
+            && self.copy_stills(&shown, job).await?
+        {
+            return Ok(shown.stills);
         }
         let made = self.stills(film, room).await?;
         self.keep_stills(&made, room, job).await?;
         Ok(made)
     }
 
-    /// Copies the stills that are published; `None` where there are none, or not all of them.
-    async fn copy_stills(&self, job: &Job) -> Result<Option<Vec<Still>>, Error> {
-        let Some(asset) = self.publishing.published(&job.video).await? else {
-            return Ok(None);
-        };
-        for which in all(&asset.stills) {
-            let from = layout::still(&job.video, asset.generation, which);
-            let Some(image) = self.store.read(&from).await? else {
-                return Ok(None);
-            };
-            let to = layout::still(&job.video, generation(job), which);
-            self.store.put(&to, image).await?;
+    /// Copies all images of what is published.
+    pub(super) async fn copy_images(&self, shown: &Asset, job: &Job) -> Result<(), Failure> {
+        let sheets = shown.thumbs.iter().flat_map(|thumbs| &thumbs.sheet_bytes);
+        for (number, _) in (1..).zip(sheets) {
+            let sheet = |of| layout::sheet(&job.video, of, number);
+            let (from, to) = (sheet(shown.generation), sheet(generation(job)));
+            if !self.copy(&from, &to).await? {
+                return Err(missing(&from));
+            }
         }
-        Ok((!asset.stills.is_empty()).then_some(asset.stills))
+        if !self.copy_stills(shown, job).await? {
+            return Err(missing(&layout::generation(&job.video, shown.generation)));
+        }
+        Ok(())
+    }
+
+    /// Copies the stills of what is published; `false` where they are not all there.
+    async fn copy_stills(&self, shown: &Asset, job: &Job) -> Result<bool, Error> {
+        for which in all(&shown.stills) {
+            let still = |of| layout::still(&job.video, of, which);
+            let (from, to) = (still(shown.generation), still(generation(job)));
+            if !self.copy(&from, &to).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn copy(&self, from: &Key, to: &Key) -> Result<bool, Error> {
+        let Some(image) = self.store.read(from).await? else {
+            return Ok(false);
+        };
+        self.store.put(to, image).await?;
+        Ok(true)
     }
 
     /// What a child may take that makes one image.

@@ -3,7 +3,8 @@
 //!
 //! A film goes one of two ways, which [`plan`] chooses: one job does it all, or the first job cuts the
 //! work into stretches of pictures and the sounds, whose pieces ([`pieces`]) go to the store, and a last
-//! job joins them. Both end in [`film`]. Every step may be done again: it writes what it wrote before.
+//! job joins them. Both end in [`film`]. What it is to have in further codecs is made behind that, in the same
+//! way, and put beside it ([`further`]). Every step may be done again: it writes what it wrote before.
 
 use std::{
     path::{Path, PathBuf},
@@ -36,6 +37,7 @@ use crate::{
 
 mod early;
 mod film;
+mod further;
 mod images;
 mod pieces;
 mod plan;
@@ -132,9 +134,11 @@ impl Pipeline {
                     self.keep_plan(&plan, job).await?;
                     return Ok(Outcome::Cut(jobs));
                 }
-                self.whole(&plan, job, video, &room, confirm).await?;
+                let film = self.whole(&plan, job, &room).await?;
+                self.publish((film, &plan), job, video, &room, confirm)
+                    .await?;
             }
-            Step::Chunk => {
+            Step::Chunk | Step::FurtherChunk => {
                 let plan = self.read_plan(job).await?;
                 self.chunk(&plan, job, &room).await?;
             }
@@ -144,28 +148,36 @@ impl Pipeline {
             }
             Step::Finish => {
                 let plan = self.read_plan(job).await?;
-                match self.joined(&plan, job, &room).await? {
-                    Some(film) => self.publish(film, job, video, &room, confirm).await?,
-                    // Rather twice the work than a film with a seam.
-                    None => {
-                        self.fetch(&plan.original()?, &room).await?;
-                        self.whole(&plan, job, video, &room, confirm).await?;
-                    }
+                let film = self.put_together(&plan, job, &room).await?;
+                self.publish((film, &plan), job, video, &room, confirm)
+                    .await?;
+            }
+            Step::Further => {
+                if let Some(plan) = self.plan_further(job, &room).await? {
+                    self.keep_plan(&plan, job).await?;
+                    return Ok(Outcome::Cut(plan.jobs(job).unwrap_or_default()));
                 }
+            }
+            Step::FurtherFinish => {
+                let plan = self.read_plan(job).await?;
+                self.put_beside(&plan, job, &room, confirm).await?;
             }
         }
         Ok(Outcome::Done)
     }
 
-    /// Makes and publishes a film in one piece.
-    async fn whole(
-        &self,
-        plan: &Plan,
-        job: &Job,
-        video: &Video,
-        room: &Room,
-        confirm: impl Future<Output = Result<bool, Error>> + Send,
-    ) -> Result<(), Failure> {
+    /// Makes a film of what other steps made, or in one piece.
+    async fn put_together(&self, plan: &Plan, job: &Job, room: &Room) -> Result<Film, Failure> {
+        if let Some(film) = self.joined(plan, job, room).await? {
+            return Ok(film);
+        }
+        // Rather twice the work than a film with a seam.
+        self.fetch(&plan.original()?, room).await?;
+        self.whole(plan, job, room).await
+    }
+
+    /// Makes a film in one piece.
+    async fn whole(&self, plan: &Plan, job: &Job, room: &Room) -> Result<Film, Failure> {
         let bound = self.bound(&plan.facts)?;
         let order = Order {
             source: &room.source(),
@@ -178,13 +190,12 @@ impl Pipeline {
         self.encode(&order, job, ENCODED).await?;
         self.keep_texts(plan, job, room).await?;
         let shown = self.shown(plan, job, room).await?;
-        let mut film = Film::read(order.mezzanines(), shown, plan).await?;
+        let film = Film::read(order.mezzanines(), shown, plan).await?;
         bound.check(film.length)?;
         if plan.stretches.is_empty() {
             self.metrics.encoded(film.length);
         }
-        self.measure(&mut film, plan).await?;
-        self.publish(film, job, video, room, confirm).await
+        Ok(film)
     }
 
     fn bound(&self, facts: &Facts) -> Result<Bound, Refusal> {
@@ -194,9 +205,7 @@ impl Pipeline {
     /// Decides what is to be made of a film, and how its work is shared.
     fn plan(&self, job: &Job, facts: Facts) -> Result<Plan, Failure> {
         self.bound(&facts)?;
-        let picture = &facts.picture;
-        let ladder = Ladder::of(picture.width, picture.height, picture.rate);
-        let ladder = ladder.with(&self.tools.codecs);
+        let ladder = ladder(&facts);
         let workers = self.workers.load(Ordering::Relaxed);
         Ok(Plan::of(job, facts, ladder, self.tools.stretch, workers))
     }
@@ -262,6 +271,12 @@ impl Pipeline {
             ..self.tools.limits
         })
     }
+}
+
+/// What is made of a film in H.264.
+fn ladder(facts: &Facts) -> Ladder {
+    let picture = &facts.picture;
+    Ladder::of(picture.width, picture.height, picture.rate)
 }
 
 /// The generation that an attempt writes.

@@ -148,7 +148,7 @@ impl Pipeline {
         }
         mezzanines.extend(self.fetch_sounds(plan, job, room).await?);
         let shown = self.shown(plan, job, room).await?;
-        let mut film = match Film::read(mezzanines, shown, plan).await {
+        let film = match Film::read(mezzanines, shown, plan).await {
             // It would come to the same however often it was tried.
             Err(Failure::Ours(Error::Tool(fault))) => {
                 unfit(job, &fault);
@@ -157,8 +157,6 @@ impl Pipeline {
             film => film?,
         };
         order.bound.check(film.length)?;
-        // Of those that were made, it is known.
-        self.measure(&mut film, plan).await?;
         Ok(Some(film))
     }
 
@@ -168,7 +166,8 @@ impl Pipeline {
         let mut tracks: Option<Vec<String>> = None;
         let mut is_over = false;
         for (part, stretch) in (0..).zip(&plan.stretches) {
-            let key = layout::piece(&job.video, plan.attempt, Step::Chunk.as_str(), part);
+            let (chunk, _) = job.step.shared();
+            let key = layout::piece(&job.video, plan.attempt, chunk.as_str(), part);
             let made: Option<Made> = self.read_json(&key).await?;
             let made = made.ok_or_else(|| missing(&key))?;
             let Some(count) = made.frames else {
@@ -201,7 +200,8 @@ impl Pipeline {
         let mut pieces = Vec::new();
         for (part, &frames) in (0..).zip(frames) {
             let id = &mezzanine.rendition.id;
-            let step = (Step::Chunk.as_str(), part);
+            let (chunk, _) = job.step.shared();
+            let step = (chunk.as_str(), part);
             let key = layout::piece_of(&job.video, plan.attempt, step, id);
             let file = room.folder().join(format!("{id}.{part}.piece"));
             self.fetch_piece(&key, &file).await?;

@@ -39,10 +39,9 @@ impl Plan {
         stretch: Duration,
         workers: u64,
     ) -> Self {
-        let stretches = if workers > 1 && facts.indexed && !facts.picture.cover {
-            stretches(&facts, &ladder, stretch)
-        } else {
-            Vec::new()
+        let stretches = match workers {
+            0 | 1 => Vec::new(),
+            _ => stretches(&facts, &ladder, stretch),
         };
         Self {
             original: job.input.to_string(),
@@ -52,6 +51,20 @@ impl Plan {
             stretches,
             shown: None,
         }
+    }
+
+    /// Plans what a film is to have beside all that is shown of it, sounds and subtitles among that. One
+    /// worker makes it in stretches, too: it is not waited for, and films that come meanwhile go before it.
+    pub(super) fn further(
+        job: &Job,
+        mut facts: Facts,
+        ladder: Ladder,
+        stretch: Duration,
+        shown: Shown,
+    ) -> Self {
+        facts.texts.clear();
+        let plan = Self::of(job, facts, ladder, stretch, u64::MAX);
+        plan.beside(shown, &Stands::Beside)
     }
 
     /// What is left to be made beside what is shown: its sounds are all that the film will have.
@@ -85,6 +98,7 @@ impl Plan {
             priority: job.priority,
             weight: u32::try_from(weight.max(1)).unwrap_or(u32::MAX),
         };
+        let (chunk, finish) = job.step.shared();
         let rate = self.ladder.rate;
         let announced = self.facts.picture.announced.or(self.facts.announced);
         let all = rate.groups_in(announced.unwrap_or_default()) * u64::from(rate.gop_frames());
@@ -92,7 +106,7 @@ impl Plan {
             .zip(&self.stretches)
             .map(|(part, stretch)| {
                 let rest = all.saturating_sub(stretch.first);
-                new(Step::Chunk, part, stretch.frames.unwrap_or(rest))
+                new(chunk, part, stretch.frames.unwrap_or(rest))
             })
             .collect();
         let beside = !self.facts.sounds.is_empty() || !self.facts.texts.is_empty();
@@ -100,15 +114,16 @@ impl Plan {
             jobs.push(new(Step::Sound, 0, all / 20));
         }
         let last = if in_one_piece { all } else { all / 25 };
-        jobs.push(new(Step::Finish, 0, last));
+        jobs.push(new(finish, 0, last));
         Some(jobs)
     }
 }
 
 /// Cuts a film into stretches of whole groups, all alike but the last, which goes on to the end
-/// wherever that is; none when there would be one only.
+/// wherever that is; none when there would be one only, or reading cannot begin where they do.
 fn stretches(facts: &Facts, ladder: &Ladder, length: Duration) -> Vec<Stretch> {
-    let Some(announced) = facts.picture.announced.or(facts.announced) else {
+    let announced = facts.picture.announced.or(facts.announced);
+    let Some(announced) = announced.filter(|_| facts.indexed && !facts.picture.cover) else {
         return Vec::new();
     };
     let rate = ladder.rate;

@@ -142,7 +142,11 @@ const LOOK_S: u64 = 10;
 
 #[cfg(test)]
 mod tests {
-    use catalog::{Catalog, nodes::Sighting, videos::NewVideo};
+    use catalog::{
+        Catalog,
+        nodes::Sighting,
+        videos::{self, NewVideo},
+    };
     use contracts::{
         asset::{Asset, Privacy},
         fleet::Kind,
@@ -240,7 +244,12 @@ mod tests {
             };
             // One generation follows another while the film is being made.
             replaced::sql::tests::are_made_anew(self.catalog.connection()).await;
-            assert!(publishing.reveal(asset).await.unwrap());
+            assert!(
+                publishing
+                    .reveal(asset, videos::State::Processing)
+                    .await
+                    .unwrap()
+            );
         }
 
         fn file(&self, generation: u32) -> Key {

@@ -54,9 +54,10 @@ type Seen = Vec<(Text, Option<Digest>)>;
 impl Publishing {
     /// Writes the one file that makes a film exist, with the texts that are there, and says that it is
     /// ready. `false` when a later generation, or this one, exists already: who lost the job without
-    /// knowing it must not put an earlier one in its place. Nor is a film revealed that is not being
-    /// processed: it was deleted or given up, or another attempt has published it.
-    pub(crate) async fn reveal(&self, asset: Asset) -> Result<bool, Error> {
+    /// knowing it must not put an earlier one in its place. Nor is a film revealed that is not in this
+    /// state, *processing* or, for what it is to have besides, *ready*: it was deleted or given up, or
+    /// another attempt has published it.
+    pub(crate) async fn reveal(&self, asset: Asset, state: State) -> Result<bool, Error> {
         let seen = self.look(&asset.video).await?;
         loop {
             let there = self.current(&asset.video).await?;
@@ -68,7 +69,7 @@ impl Publishing {
                 self.replacements.note(&asset.video, there).await?;
             }
             let mut change = self.texts.change(&asset.video).await?;
-            if !is_processed(&mut *change).await? {
+            if !is(&mut *change, state).await? {
                 return Ok(false);
             }
             if self.current(&asset.video).await? != there {
@@ -103,15 +104,20 @@ impl Publishing {
     }
 
     /// Says of a film that it is ready whose `asset.json` was written by who then died, and tells of which
-    /// generation it is. `None` when there is none, or it does not name all of the film.
-    pub(crate) async fn conclude(&self, video: &VideoId) -> Result<Option<Generation>, Error> {
+    /// generation it is. `None` when there is none, it does not name all of the film, or that is in another
+    /// state.
+    pub(crate) async fn conclude(
+        &self,
+        video: &VideoId,
+        state: State,
+    ) -> Result<Option<Generation>, Error> {
         let is_whole = |asset: &Asset| asset.thumbs.is_some();
         if !self.published(video).await?.is_some_and(|of| is_whole(&of)) {
             return Ok(None);
         }
         let seen = self.look(video).await?;
         let mut change = self.texts.change(video).await?;
-        if !is_processed(&mut *change).await? {
+        if !is(&mut *change, state).await? {
             return Ok(None);
         }
         let Some(asset) = self.published(video).await?.filter(is_whole) else {
@@ -130,7 +136,7 @@ impl Publishing {
         let mut change = self.texts.change(&asset.video).await?;
         let there = self.current(&asset.video).await?;
         let is_other = there.is_some_and(|there| there != asset.generation);
-        if is_other || !is_processed(&mut *change).await? {
+        if is_other || !is(&mut *change, State::Processing).await? {
             return Ok(false);
         }
         let duration_ms = asset.duration_ms;
@@ -368,9 +374,10 @@ impl Publishing {
     }
 }
 
-async fn is_processed(change: &mut dyn Change) -> Result<bool, Error> {
+/// Whether a film is in this state.
+async fn is(change: &mut dyn Change, state: State) -> Result<bool, Error> {
     let film = change.film().await?;
-    Ok(film.is_some_and(|film| film.state == State::Processing))
+    Ok(film.is_some_and(|film| film.state == state))
 }
 
 /// Whether a film will not be.

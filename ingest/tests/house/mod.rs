@@ -1,6 +1,7 @@
 //! An ingest in process, on free ports and in a folder of its own, and films to feed it.
 
 pub mod paper;
+pub mod watching;
 
 use std::{
     path::{Path, PathBuf},
@@ -190,6 +191,24 @@ impl House {
         let video = self.settled(&id).await;
         assert_eq!(video.state, State::Ready, "{:?}", video.failure);
         self.asset(&id).await.unwrap()
+    }
+
+    /// Waits until what is published of a film that is ready has this rendition; the time limit is the test runner's.
+    pub async fn comes_to_have(&self, id: &VideoId, rendition: &str) -> Asset {
+        let mut looks = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            looks.tick().await;
+            let video = self.catalog.videos.find(id).await.unwrap().unwrap();
+            assert_eq!((video.state, video.progress), (State::Ready, 100));
+            let asset = self.asset(id).await.unwrap();
+            if asset
+                .renditions
+                .iter()
+                .any(|of| of.id.as_str() == rendition)
+            {
+                return asset;
+            }
+        }
     }
 
     /// Uploads a film that cannot be published and returns the reason.
