@@ -11,11 +11,12 @@ const LONGEST: u32 = 100;
 /// Which page.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Page {
     /// Where the page begins: the `next` of the page before.
-    next: Option<String>,
+    pub(crate) next: Option<String>,
     /// Entries a page, 1 to 100; 20 without it.
-    limit: Option<u32>,
+    pub(crate) limit: Option<u32>,
 }
 
 /// How long a page is.
@@ -26,16 +27,25 @@ pub(crate) fn page<T, E: std::fmt::Display>(
     asked: Result<Query<Page>, QueryRejection>,
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> Result<(Limit, Option<T>), Problem> {
-    let Query(page) = asked.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
-    let limit = page.limit.unwrap_or(20);
-    if !(1..=LONGEST).contains(&limit) {
-        return Err(Problem::bad_request(format!(
-            "limit must be 1 to {LONGEST}"
-        )));
+    asked?.0.read(parse)
+}
+
+impl Page {
+    /// Its length, and after what it begins.
+    pub(crate) fn read<T, E: std::fmt::Display>(
+        self,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<(Limit, Option<T>), Problem> {
+        let limit = self.limit.unwrap_or(20);
+        if !(1..=LONGEST).contains(&limit) {
+            return Err(Problem::bad_request(format!(
+                "limit must be 1 to {LONGEST}"
+            )));
+        }
+        let after = self.next.as_deref().map(parse).transpose();
+        let after = after.map_err(|error| Problem::bad_request(format!("next: {error}")))?;
+        Ok((Limit(limit), after))
     }
-    let after = page.next.as_deref().map(parse).transpose();
-    let after = after.map_err(|error| Problem::bad_request(format!("next: {error}")))?;
-    Ok((Limit(limit), after))
 }
 
 impl Limit {

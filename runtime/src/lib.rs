@@ -12,6 +12,7 @@ pub mod listen;
 pub mod log;
 pub mod notify;
 pub mod operator;
+mod plain;
 pub mod problem;
 pub mod secret;
 pub mod shutdown;

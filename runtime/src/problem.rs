@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequestParts, Path};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+use crate::plain;
 
 /// A refusal: what a client is told stands in the members.
 ///
@@ -162,14 +164,20 @@ impl From<JsonRejection> for Problem {
                 let detail = "Send JSON, with Content-Type: application/json.";
                 Self::new("not-json", status, "Not JSON", detail)
             }
-            _ => Self::bad_request(rejection.body_text()),
+            _ => Self::bad_request(plain::body(&rejection)),
         }
     }
 }
 
 impl From<PathRejection> for Problem {
     fn from(rejection: PathRejection) -> Self {
-        Self::bad_request(rejection.body_text())
+        Self::bad_request(plain::path(&rejection))
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::bad_request(plain::query(&rejection))
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) async fn admit(
     headers: &HeaderMap,
     query: Asked,
 ) -> Result<(Licence, Sets), Problem> {
-    let Query(query) = query.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
+    let Query(query) = query?;
     let shown = bearer(headers).or(query.token.as_deref());
     let shown = shown.ok_or_else(problem::no_license_token)?;
     let licence = Licence::verify(&keys.licensing.keyring.current(), shown, app.clock.now());

@@ -25,6 +25,7 @@ use crate::problem;
 /// How the other packager encrypts.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     /// `cbcs` or `cenc`; `cbcs` without it.
     scheme: Option<String>,
@@ -49,7 +50,7 @@ pub(crate) async fn show(
         }
         caller.operator()?;
     }
-    let Query(wanted) = query.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
+    let Query(wanted) = query?;
     let scheme = match wanted.scheme.as_deref() {
         None | Some("cbcs") => Scheme::Cbcs,
         Some("cenc") => Scheme::Cenc,

@@ -151,8 +151,7 @@ pub(crate) async fn orders(
     Known(member): Known,
     question: Result<Query<Question>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(mut question) =
-        question.map_err(|refused| Problem::bad_request(refused.body_text()))?;
+    let Query(mut question) = question?;
     let name = question.node.get_or_insert_with(|| member.name.clone());
     if *name != member.name {
         return Err(problem::node_refused());

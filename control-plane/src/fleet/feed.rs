@@ -77,7 +77,7 @@ pub(crate) async fn show(
     if !app.fleet.admits(&headers) {
         return Err(problem::no_tier());
     }
-    let Query(question) = question.map_err(|refused| Problem::bad_request(refused.body_text()))?;
+    let Query(question) = question?;
     // What a node that has enrolled says, it says with its certificate: others do not speak for it.
     if let Some(name) = &question.node
         && app.fleet.has_enrolled(name)

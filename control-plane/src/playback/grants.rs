@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use super::viewer;
 use crate::app::App;
 use crate::caller::{Caller, Scope};
-use crate::page_of::{Page, page};
+use crate::page_of::Page;
 use crate::people::random;
 use crate::problem::{self, catalogue};
 
@@ -77,6 +77,7 @@ pub(crate) struct Shown {
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Asked {
+#[serde(deny_unknown_fields)]
     /// Those of an account.
     user_id: Option<String>,
     /// Those of a viewer, as backends name them.
@@ -86,6 +87,10 @@ pub(crate) struct Asked {
     /// Those for this channel.
     channel_id: Option<String>,
 }
+    /// Where the page begins: the `next` of the page before.
+    next: Option<String>,
+    /// Entries a page, 1 to 100; 20 without it.
+    limit: Option<u32>,
 
 /// A page of grants.
 #[derive(Serialize, ToSchema)]
@@ -150,23 +155,26 @@ pub(crate) async fn create(
 
 /// Grants, in the order of their ids. For operators and API keys with the scope `grants`; for publishers those for
 /// one film or one channel of their own.
-#[utoipa::path(get, path = "/grants", params(Asked, Page),
+#[utoipa::path(get, path = "/grants", params(Asked),
     responses((status = 200, body = Grants), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
     asked: Result<Query<Asked>, QueryRejection>,
-    paged: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<Grants>, Problem> {
     known(&caller)?;
-    let Query(asked) = asked.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    let Query(asked) = asked?;
     let wanted = Wanted {
         account: account(asked.user_id.as_deref(), asked.viewer.as_deref())?,
         covers: covers(asked.video_id.as_deref(), asked.channel_id.as_deref(), None)?,
     };
     app.may_grant(&caller, wanted.covers.as_ref().unwrap_or(&Covers::Site))
         .await?;
-    let (limit, after) = page(paged, GrantId::parse)?;
+    let page = Page {
+        next: asked.next,
+        limit: asked.limit,
+    };
+    let (limit, after) = page.read(GrantId::parse)?;
     let entitlements = &app.catalog.entitlements;
     let grants = entitlements
         .list(&wanted, after.as_ref(), limit.ask())

@@ -30,14 +30,16 @@ pub(crate) struct Shown {
     countries: Option<Where>,
 }
 
-/// Countries, by the codes of ISO 3166-1; `ZZ` is one that is not known.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub(crate) enum Where {
+/// Countries, by the codes of ISO 3166-1; `ZZ` is one that is not known. One of both members is there.
+#[derive(Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Where {
     /// In these alone.
-    Only(Vec<String>),
+    #[serde(skip_serializing_if = "Option::is_none")]
+    only: Option<Vec<String>>,
     /// In all but these.
-    Except(Vec<String>),
+    #[serde(skip_serializing_if = "Option::is_none")]
+    except: Option<Vec<String>>,
 }
 
 /// A film's rules. For whoever may grant it.
@@ -87,17 +89,26 @@ pub(crate) async fn put(
 
 fn countries(wished: Where) -> Result<Countries, Problem> {
     let sound = |codes: Vec<String>| geo::codes(codes).map_err(Problem::bad_request);
-    Ok(match wished {
-        Where::Only(codes) => Countries::Only(sound(codes)?),
-        Where::Except(codes) => Countries::Except(sound(codes)?),
-    })
+    match (wished.only, wished.except) {
+        (Some(codes), None) => sound(codes).map(Countries::Only),
+        (None, Some(codes)) => sound(codes).map(Countries::Except),
+        _ => Err(Problem::bad_request(
+            "countries must have one of only and except",
+        )),
+    }
 }
 
 impl From<Rules> for Shown {
     fn from(rules: Rules) -> Self {
         let countries = rules.countries.map(|countries| match countries {
-            Countries::Only(codes) => Where::Only(codes),
-            Countries::Except(codes) => Where::Except(codes),
+            Countries::Only(codes) => Where {
+                only: Some(codes),
+                except: None,
+            },
+            Countries::Except(codes) => Where {
+                only: None,
+                except: Some(codes),
+            },
         });
         Self {
             audience: rules.audience.as_str().to_owned(),

@@ -19,6 +19,7 @@ use crate::problem::catalogue;
 /// What is asked for.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
     /// From the hour of this Unix second on; a day before `to` without it.
     from: Option<u64>,
@@ -67,7 +68,7 @@ pub(crate) async fn show(
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<Qoe>, Problem> {
     caller.need(Scope::Status)?;
-    let Query(asked) = asked.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    let Query(asked) = asked?;
     let mut wanted = hours(asked.from, asked.to, app.clock.now())?;
     let by = match asked.by.as_deref() {
         None => By::Nothing,

@@ -18,6 +18,7 @@ use crate::problem::catalogue;
 /// Of which hours.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Within {
     /// From the hour of this Unix second on; a day before `to` without it.
     from: Option<u64>,
@@ -68,7 +69,7 @@ pub(crate) async fn show(
     if !caller.may(Scope::Videos) && !app.owns_to_publish(&caller, &video.id).await? {
         return Err(caller.refused());
     }
-    let Query(within) = within.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    let Query(within) = within?;
     let mut wanted = hours(within.from, within.to, app.clock.now())?;
     wanted.video = Some(video.id.clone());
     let (from, to) = (wanted.from_unix_s, wanted.to_unix_s);

@@ -44,6 +44,64 @@ async fn each_bad_body_has_its_own_answer() {
 }
 
 #[tokio::test]
+async fn a_query_is_read_as_strictly_as_a_body_and_told_in_the_words_of_its_client() {
+    let house = House::start().await;
+    house.film("film1", Privacy::Public).await;
+    for (path, told) in [
+        (
+            "/v1/grants?user=x",
+            "there is no member `user`, expected one of `user_id`",
+        ),
+        ("/v1/grants?limit=1&page=2", "there is no member `page`"),
+        ("/v1/videos?offset=3", "there is no member `offset`"),
+        (
+            "/v1/videos?limit=few",
+            "limit: a whole number belongs there",
+        ),
+        (
+            "/v1/videos/film1/stats?hours=3",
+            "there is no member `hours`",
+        ),
+        ("/v1/qoe?per=edge", "there is no member `per`"),
+        ("/v1/purge/abc", "`abc` in the path must be a whole number"),
+    ] {
+        let refused = problem(house.get(path).await, 400, "bad-request").await;
+        let detail = refused["detail"].as_str().unwrap();
+        assert!(detail.contains(told), "{path}: {detail}");
+    }
+    let paged = house.get("/v1/grants?viewer=ann&limit=1").await;
+    assert_eq!(json(paged, 200).await, json!({"grants": []}));
+    let put = async |body: serde_json::Value| {
+        let rules = house.request(Method::PUT, "/v1/videos/film1/rules");
+        rules.json(&body).send().await.unwrap()
+    };
+    for (body, told) in [
+        (json!([]), "expected an object"),
+        (
+            json!({"audience": 7}),
+            "audience: invalid type: integer `7`, expected a string",
+        ),
+        (json!({}), "it lacks the member `audience`"),
+        (
+            json!({"audience": "everybody", "countries": {"only": ["AT"], "except": ["DE"]}}),
+            "countries must have one of only and except",
+        ),
+        (
+            json!({"audience": "everybody", "countries": {}}),
+            "countries must have one of",
+        ),
+    ] {
+        let refused = problem(put(body.clone()).await, 400, "bad-request").await;
+        let detail = refused["detail"].as_str().unwrap();
+        assert!(detail.contains(told), "{body}: {detail}");
+        assert!(!detail.contains("struct"), "{detail}");
+    }
+    let countries = json!({"only": ["AT"]});
+    let set = put(json!({"audience": "everybody", "countries": countries})).await;
+    assert_eq!(json(set, 200).await["countries"], countries);
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_a_problem_with_its_name() {
     let house = House::start().await;
     house.film("film1", Privacy::Public).await;
