@@ -12,7 +12,6 @@ use catalog::videos::Video;
 use contracts::keys::System;
 use runtime::problem::Problem;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Licensing;
@@ -83,31 +82,26 @@ pub(crate) async fn renew(
 }
 
 /// The system that a player gets licences of: the one that it wishes, the first that it says it has, or, where it
-/// says nothing and is given the keys no other way, the first that is offered. None for a clear film, and for one whose keys the player takes as they are.
+/// says nothing and is given the keys no other way, the first that is offered. None for a clear film, and for one whose
+/// keys the player takes as they are.
 pub(crate) fn choose(
     app: &App,
     video: &Video,
     wished: Option<&str>,
-    device: Option<&Value>,
+    has: &[String],
 ) -> Result<Option<System>, Problem> {
     let (true, Some(keys)) = (video.protected, &app.keys) else {
         return Ok(None);
     };
     let offered: Vec<System> = keys.licensing.offered().collect();
     let Some(wished) = wished else {
-        let said = device.and_then(|device| device.get("drm")?.as_array());
-        let said: Vec<&str> = said
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        let mut known = said.iter().filter_map(|word| System::parse(word));
+        let mut known = has.iter().filter_map(|word| System::parse(word));
         let system = known.find(|system| offered.contains(system));
         if system.is_some() || keys.licensing.drm.systems.contains(&System::Identity) {
             return Ok(system);
         }
         // What it says it has is nothing that gives it these keys; who says nothing may have what is offered.
-        return match said.is_empty() {
+        return match has.is_empty() {
             true => Ok(offered.first().copied()),
             false => Err(problem::no_common_drm(
                 offered.into_iter().map(System::as_str),
@@ -130,13 +124,13 @@ pub(crate) async fn begin(
     app: &App,
     session: &Session,
     system: System,
-    device: Option<&Value>,
+    device: Device,
 ) -> Result<Option<Offer>, Problem> {
     let Some(keys) = &app.keys else {
         return Ok(None);
     };
     let rules = &keys.licensing.drm.rules;
-    let tracks = rules.tracks(Device::read(device));
+    let tracks = rules.tracks(device);
     let grant = Grant {
         session: session.id.clone(),
         video: session.video.clone(),

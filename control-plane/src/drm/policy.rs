@@ -51,17 +51,6 @@ pub(crate) struct Device {
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct Hdcp(u8, u8);
 
-impl Device {
-    /// Reads `device` of a wish; what is not understood counts as not said.
-    pub(crate) fn read(said: Option<&serde_json::Value>) -> Self {
-        let member = |name: &str| said.and_then(|device| device.get(name));
-        Self {
-            hdcp: member("hdcp").and_then(|value| value.as_str()?.parse().ok()),
-            max_height: member("max_height").and_then(serde_json::Value::as_u64),
-        }
-    }
-}
-
 impl Rules {
     /// The classes of tracks that a device gets keys for.
     pub(crate) fn tracks(&self, device: Device) -> Vec<TrackType> {
@@ -183,7 +172,6 @@ const CLASSES: usize = 4;
 #[cfg(test)]
 mod tests {
     use contracts::keys::KeyValue;
-    use serde_json::json;
 
     use super::*;
 
@@ -195,46 +183,36 @@ mod tests {
         }
     }
 
-    fn device(said: serde_json::Value) -> Device {
-        Device::read(Some(&said))
+    fn device(hdcp: &str, max_height: Option<u64>) -> Device {
+        Device {
+            hdcp: hdcp.parse().ok(),
+            max_height,
+        }
     }
 
     use TrackType::{Audio, Hd, Sd, Uhd};
 
     #[test]
     fn a_device_gets_the_classes_that_its_screen_and_its_way_to_it_allow() {
-        for (said, tracks, hdcp) in [
-            (json!({}), vec![Audio, Sd], None),
-            (json!({"hdcp": "1.3"}), vec![Audio, Sd], None),
+        for (device, tracks, hdcp) in [
+            (device("", None), vec![Audio, Sd], None),
+            (device("1.3", None), vec![Audio, Sd], None),
+            (device("1.4", None), vec![Audio, Sd, Hd], Some(Hdcp(1, 4))),
             (
-                json!({"hdcp": "1.4"}),
-                vec![Audio, Sd, Hd],
-                Some(Hdcp(1, 4)),
-            ),
-            (
-                json!({"hdcp": "2.3"}),
+                device("2.3", None),
                 vec![Audio, Sd, Hd, Uhd],
                 Some(Hdcp(2, 2)),
             ),
             (
-                json!({"hdcp": "2.3", "max_height": 1080}),
+                device("2.3", Some(1080)),
                 vec![Audio, Sd, Hd],
                 Some(Hdcp(1, 4)),
             ),
-            (
-                json!({"hdcp": "2.3", "max_height": 576}),
-                vec![Audio, Sd],
-                None,
-            ),
-            (
-                json!({"hdcp": 2.3, "max_height": "tall"}),
-                vec![Audio, Sd],
-                None,
-            ),
+            (device("2.3", Some(576)), vec![Audio, Sd], None),
         ] {
-            let allowed = rules().tracks(device(said.clone()));
-            assert_eq!(allowed, tracks, "{said}");
-            assert_eq!(rules().policy(&allowed).hdcp, hdcp, "{said}");
+            let allowed = rules().tracks(device);
+            assert_eq!(allowed, tracks, "{device:?}");
+            assert_eq!(rules().policy(&allowed).hdcp, hdcp, "{device:?}");
         }
         assert_eq!(
             Rules::default().tracks(Device::default()),

@@ -16,6 +16,7 @@ mod ending;
 mod entitlement;
 pub(crate) mod geo;
 pub(crate) mod grants;
+pub(crate) mod player;
 pub(crate) mod rules;
 mod shapes;
 pub(crate) mod streams;
@@ -41,6 +42,7 @@ use runtime::problem::{Named, Problem};
 use sha2::{Digest as _, Sha256};
 
 use self::entitlement::Verdict;
+use self::player::Player;
 use self::shapes::{Answer, Beat, Manifests, Playback, Wish};
 use self::terms::Terms;
 use self::viewer::Viewer;
@@ -49,6 +51,7 @@ use crate::app::App;
 use crate::caller::{Caller, Scope};
 use crate::client::Client;
 use crate::drm::offer;
+use crate::drm::policy::Device;
 use crate::problem::{self, catalogue};
 use crate::routing::{Place, Watcher};
 use crate::videos::no_edge;
@@ -58,8 +61,6 @@ const LONGEST_KEY: usize = 128;
 
 /// How many heartbeats before its token's end a session gets another one.
 const RENEWED_BEATS: u64 = 3;
-/// How much of a device's name is kept, in characters.
-const LONGEST_DEVICE: usize = 100;
 
 /// Begins a session and gives the addresses of the film's manifests, signed.
 #[utoipa::path(post, path = "/playback/start", request_body = Wish,
@@ -75,6 +76,7 @@ pub(crate) async fn start(
     let Json(wish) = wish?;
     app.people.count_start(&caller, client, app.clock.now())?;
     let position_ms = milliseconds(wish.position_s)?;
+    let player = Player::read(wish.device.as_ref())?;
     let repeat = repeat(&headers, viewer::owner(&caller, client), &wish)?;
     let viewer = Viewer::of(&caller, client, wish.viewer.as_deref(), wish.viewer_ip)?;
     let admitted = app.admitted(&wish.video_id, &caller, &viewer).await?;
@@ -84,15 +86,15 @@ pub(crate) async fn start(
     if places.is_empty() {
         return Err(no_edge());
     }
-    let device = wish.device.as_ref();
-    let system = offer::choose(&app, video, wish.drm.as_deref(), device)?;
+    let system = offer::choose(&app, video, wish.drm.as_deref(), &player.drm)?;
+    let device = player.device;
     let terms = app.terms(&admitted, &viewer, device, system).await?;
     let now = app.clock.now();
     let new = NewSession {
         id: fresh_id()?,
         video: video.id.clone(),
         seat: viewer.seat(&app),
-        device: label(device),
+        device: player.name,
         started: now,
         expires: sooner(app.expiry(video, now), admitted.until),
         lease: now.plus(app.settings.playback.lease.as_secs()),
@@ -115,7 +117,7 @@ async fn told_to_play(
     app: &App,
     session: &Session,
     admitted: &Admitted,
-    (system, device): (Option<System>, Option<&serde_json::Value>),
+    (system, device): (Option<System>, Device),
     (places, at): (&[Place], IpAddr),
 ) -> Result<Playback, Problem> {
     // What was taken back since it was looked at did not find this session.
@@ -307,16 +309,6 @@ impl App {
 
 fn sooner(instant: UnixSeconds, limit: Option<UnixSeconds>) -> UnixSeconds {
     limit.map_or(instant, |limit| limit.min(instant))
-}
-
-/// What a device is called where an account's streams are listed.
-fn label(device: Option<&serde_json::Value>) -> Option<String> {
-    let said = |name| device?.get(name)?.as_str().filter(|text| !text.is_empty());
-    let text = said("name")
-        .or_else(|| said("type"))
-        .or_else(|| said("id"))?;
-    let shown = text.chars().filter(|one| !one.is_control());
-    Some(shown.take(LONGEST_DEVICE).collect())
 }
 
 /// By what a repeated wish is known: whose it is, the client's key, and a digest of what was wished.

@@ -13,11 +13,9 @@ use crate::drm::offer::Offer;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wish {
     pub(super) video_id: String,
-    /// What the player runs on. `hdcp` and `max_height` decide which keys of a protected film it gets, and the
-    /// first of `drm` that is offered gives them where `drm` wishes none. Lists of streams show its `name`, else its
-    /// `type`, else its `id`; other members are not looked at.
+    /// What the player runs on; members that are not known are not looked at.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<super::player::Described>)]
     pub(super) device: Option<serde_json::Value>,
     /// The DRM system whose licences are wished: `clearkey`, `widevine`, `playready`, `fairplay`; `identity` for
     /// none. It does not count for films that are not protected.

@@ -6,10 +6,9 @@ use contracts::keys::System;
 use contracts::token::{Claims, Countries};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::config::Bound;
-use super::device;
+use super::device::renditions;
 use super::geo;
 use super::viewer::Viewer;
 use super::watching::Admitted;
@@ -82,20 +81,19 @@ impl App {
         &self,
         admitted: &Admitted,
         viewer: &Viewer,
-        device: Option<&Value>,
+        device: Device,
         system: Option<System>,
     ) -> Result<Terms, Problem> {
         let country = self.here(&admitted.rules, viewer)?;
         let video = &admitted.video;
-        let said = Device::read(device);
         let keys = self.keys.as_ref().filter(|_| video.protected);
         let classes = match (keys, system) {
-            (Some(keys), Some(_)) => Some(keys.licensing.tracks(said)),
+            (Some(keys), Some(_)) => Some(keys.licensing.tracks(device)),
             _ => None,
         };
         let contents = self.catalog.encodings.of(&video.id).await;
         let contents = contents.map_err(catalogue)?;
-        let renditions = device::renditions(&contents, classes.as_deref(), said.max_height);
+        let renditions = renditions(&contents, classes.as_deref(), device.max_height);
         let renditions = renditions.map_err(|_| problem::no_picture())?;
         let bind = &self.settings.playback.bind;
         let country = country.unwrap_or_else(|| "ZZ".to_owned());

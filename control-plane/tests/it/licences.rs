@@ -326,7 +326,7 @@ async fn a_wish_is_met_where_its_system_is_offered() {
     for wish in [
         json!({"video_id": "film"}),
         json!({"video_id": "film", "drm": "identity"}),
-        json!({"video_id": "film", "device": {"drm": ["widevine", 7]}}),
+        json!({"video_id": "film", "device": {"drm": ["widevine", "seven"]}}),
     ] {
         let playback = start(&house, wish).await;
         assert_eq!(playback["drm"], Value::Null);

@@ -230,6 +230,11 @@ async fn a_token_is_for_the_renditions_that_the_device_shows() {
     );
     let smallest = claims(&on(json!({"max_height": 1})).await);
     assert_eq!(smallest.renditions[0].as_str(), "360p");
+    // A bound that is not understood is none that may be passed over.
+    let slip = json!({"device": {"max_height": "1080"}});
+    let slip = problem(start(&house, &secret, slip).await, 400, "bad-request").await;
+    let detail = slip["detail"].as_str().unwrap();
+    assert!(detail.starts_with("device.max_height "), "{detail}");
 }
 
 #[tokio::test]
