@@ -46,7 +46,7 @@ pub(crate) enum Caller {
 pub(crate) struct Person {
     pub(crate) id: UserId,
     pub(crate) role: Role,
-    /// The outside issuer who vouches for them; none with an account here.
+    /// The outside issuer who vouches for them, by its entry's name; none with an account here.
     pub(crate) issuer: Option<String>,
 }
 

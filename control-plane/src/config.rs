@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 pub use crate::drm::config::{Adapter, Drm, DrmConfig, HdcpConfig, PolicyConfig, VendorConfig};
 pub use crate::fleet::config::{Enrolment, FleetConfig, FleetSettings};
 pub use crate::notices::config::{EventsConfig, Webhook};
-pub use crate::people::config::{Accounts, AccountsConfig, Issuer, IssuerConfig, Jwks, SignUp};
+pub use crate::people::config::{
+    Accounts, AccountsConfig, Issuer, IssuerConfig, Jwks, Publishers, SignUp,
+};
 pub use crate::playback::config::{Bound, Playback, PlaybackConfig};
 use crate::routing::config as routing;
 pub use crate::routing::config::Edge;

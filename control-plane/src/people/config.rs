@@ -61,6 +61,13 @@ pub struct IssuerConfig {
 fn viewer() -> String {
     Role::Viewer.as_str().to_owned()
 }
+    /// The claim that tells which of its users are publishers: its name, or a JSON pointer (RFC 6901) to it, such as
+    /// `/realm_access/roles`. What it says is a word, words with blanks between them, or a list of words. Default none.
+    #[serde(default)]
+    pub role_claim: String,
+    /// The words in `role_claim` any of which makes a user a publisher whose `role` is less. Default none.
+    #[serde(default)]
+    pub publishers: Vec<String>,
 
 impl Default for AccountsConfig {
     fn default() -> Self {
@@ -114,6 +121,25 @@ pub enum Jwks {
     /// In a file.
     File(PathBuf),
     /// Behind a URL.
+    /// Who of them are publishers, where their tokens tell that.
+    pub publishers: Option<Publishers>,
+}
+
+impl Issuer {
+    /// What tells it from all others: the same `iss` may have several audiences, with a role each. No `iss` has blanks.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{} {}", self.issuer, self.audience)
+    }
+}
+
+/// By what a token tells that its user is a publisher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publishers {
+    /// The claim: a JSON pointer.
+    pub claim: String,
+    /// The words in it that do.
+    pub words: Vec<String>,
     Url(String),
 }
 
@@ -146,6 +172,16 @@ impl AccountsConfig {
         }
     }
 }
+        let issuers: Vec<Issuer> = issuers.filter_map(|one| one.check(problems)).collect();
+        let mut names: Vec<String> = issuers.iter().map(Issuer::name).collect();
+        names.sort_unstable();
+        if names
+            .windows(2)
+            .any(|two| matches!(two, [one, next] if one == next))
+        {
+            let twice = "two entries have the same issuer and audience: only one could count";
+            problems.add("accounts.issuers", twice);
+        }
 
 impl IssuerConfig {
     fn check(self, problems: &mut Problems) -> Option<Issuer> {
@@ -167,6 +203,17 @@ impl IssuerConfig {
             role: role?,
         })
     }
+        if self.issuer.contains(char::is_whitespace) {
+            problems.add("accounts.issuers.issuer", "must not contain blanks");
+        }
+        if self.role_claim.is_empty() != self.publishers.is_empty() {
+            let half = "role_claim and publishers are given together, or neither";
+            problems.add("accounts.issuers.role_claim", half);
+        }
+        let publishers = (!self.role_claim.is_empty()).then(|| Publishers {
+            claim: pointer(&self.role_claim),
+            words: self.publishers,
+        });
 }
 
 fn jwks(text: &str) -> Option<Jwks> {
@@ -177,10 +224,19 @@ fn jwks(text: &str) -> Option<Jwks> {
     let host = url.host_str()?.trim_matches(['[', ']']);
     let near = host
         .parse::<IpAddr>()
+            publishers,
         .is_ok_and(|address| address.is_loopback());
     let usable = match url.scheme() {
         "https" => true,
         "http" => near,
+/// The JSON pointer (RFC 6901) to a claim that is named, or pointed at already.
+fn pointer(claim: &str) -> String {
+    match claim.starts_with('/') {
+        true => claim.to_owned(),
+        false => format!("/{}", claim.replace('~', "~0").replace('/', "~1")),
+    }
+}
+
         _ => false,
     };
     usable.then(|| Jwks::Url(text.to_owned()))

@@ -13,6 +13,7 @@ use contracts::time::UnixSeconds;
 use jsonwebtoken::{Header, Validation};
 use runtime::secret::Unusable;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::config::{Issuer as Settings, Jwks};
@@ -65,7 +66,7 @@ pub(crate) struct Vouched {
     /// The same for the same `iss` and `sub`, and nobody else's.
     pub(crate) id: UserId,
     pub(crate) role: Role,
-    /// Who vouches: the `iss` of the token.
+    /// Who vouches: the name of its entry in the configuration.
     pub(crate) issuer: String,
 }
 
@@ -74,11 +75,32 @@ struct Claims {
     sub: String,
     exp: f64,
     nbf: Option<f64>,
+    /// The others.
+    #[serde(flatten)]
+    more: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
 struct Said {
     iss: String,
+    aud: Audience,
+}
+
+/// RFC 7519 §4.1.3: one, or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Audience {
+    fn has(&self, audience: &String) -> bool {
+        match self {
+            Self::One(one) => one == audience,
+            Self::Several(several) => several.contains(audience),
+        }
+    }
 }
 
 impl Issuers {
@@ -112,16 +134,19 @@ impl Issuers {
         }
         // Only names whose keys are asked; what the token says counts once its signature is right.
         let said: Said = jsonwebtoken::dangerous::insecure_decode_claims(token).ok()?;
-        let issuer = self.0.iter().find(|one| one.settings.issuer == said.iss)?;
+        let meant =
+            |one: &&Issuer| one.settings.issuer == said.iss && said.aud.has(&one.settings.audience);
+        let issuer = self.0.iter().find(meant)?;
         let key = issuer.key(&header, now).await?;
         issuer.check(token, &header, &key, now)
     }
 }
 
 impl Issuers {
-    /// What an issuer's users may do; none where its tokens do not count.
+    /// What all users of an issuer may do, by what it is called in [`Vouched::issuer`]; none where its tokens do not
+    /// count.
     pub(crate) fn role(&self, issuer: &str) -> Option<Role> {
-        let issuer = self.0.iter().find(|one| one.settings.issuer == issuer)?;
+        let issuer = self.0.iter().find(|one| one.settings.name() == issuer)?;
         Some(issuer.settings.role)
     }
 }
@@ -147,9 +172,28 @@ impl Issuer {
         }
         Some(Vouched {
             id: outside(&self.settings.issuer, &claims.sub)?,
-            role: self.settings.role,
-            issuer: self.settings.issuer.clone(),
+            role: self.role(&Value::Object(claims.more)),
+            issuer: self.settings.name(),
         })
+    }
+
+    /// What the user with these claims may do.
+    fn role(&self, claims: &Value) -> Role {
+        let all = self.settings.role;
+        let publishers = self.settings.publishers.as_ref();
+        let said = publishers.and_then(|publishers| {
+            let words = &publishers.words;
+            let is = |said: &str| words.iter().any(|word| word == said);
+            Some(match claims.pointer(&publishers.claim)? {
+                Value::String(said) => is(said) || said.split_whitespace().any(is),
+                Value::Array(said) => said.iter().filter_map(Value::as_str).any(is),
+                _ => false,
+            })
+        });
+        match said {
+            Some(true) => all.max(Role::Publisher),
+            _ => all,
+        }
     }
 
     /// The key that a token names, or the only one when it names none.

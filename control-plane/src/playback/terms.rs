@@ -33,7 +33,7 @@ pub(crate) struct Terms {
     /// The network that its tokens are bound to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) network: Option<String>,
-    /// The outside issuer that vouched for whoever began it: of its users nothing else is kept here.
+    /// The outside issuer that vouched for whoever began it, by its entry's name: of its users nothing else is kept here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) issuer: Option<String>,
 }

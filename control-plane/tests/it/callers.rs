@@ -241,16 +241,27 @@ impl Issuer {
     }
 
     pub(crate) async fn house(&self, role: &str) -> House {
+        self.trusted(vec![self.entry("millrace", role)]).await
+    }
+
+    /// What a configuration says of it.
+    pub(crate) fn entry(&self, audience: &str, role: &str) -> IssuerConfig {
+        IssuerConfig {
+            issuer: "https://id.example".into(),
+            audience: audience.into(),
+            jwks: self.url.clone(),
+            role: role.into(),
+            role_claim: String::new(),
+            publishers: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn trusted(&self, entries: Vec<IssuerConfig>) -> House {
         House::with(|config, dir| {
             let key = dir.path().join("operator.key");
             std::fs::write(&key, OPERATOR).unwrap();
             config.operator_key = key.display().to_string();
-            config.accounts.issuers = vec![IssuerConfig {
-                issuer: "https://id.example".into(),
-                audience: "millrace".into(),
-                jwks: self.url.clone(),
-                role: role.into(),
-            }];
+            config.accounts.issuers = entries;
         })
         .await
     }
@@ -409,6 +420,8 @@ async fn an_issuer_s_keys_may_be_in_a_file_which_is_looked_at_at_the_start() {
             audience: "millrace".into(),
             jwks: format!("file://{}", file.display()),
             role: "publisher".into(),
+            role_claim: String::new(),
+            publishers: Vec::new(),
         }];
         checked = control_plane::inspect(&config.clone().check().unwrap()).err();
         std::fs::write(file, set).unwrap();
