@@ -31,7 +31,7 @@ pub(crate) struct Wish {
     tag: Option<String>,
     /// What is below a path that ends in `/`; in front of a site `//host/path/`.
     prefix: Option<String>,
-    /// All of a film.
+    /// All of a film that is, or was, in the catalogue.
     video: Option<String>,
     /// `true`: everything.
     all: Option<bool>,
@@ -87,7 +87,7 @@ pub(crate) struct Waiting {
 /// Orders every cache to forget something. For operators, API keys with the scope `purge`, and, as `video`, publishers
 /// for films of their channels.
 #[utoipa::path(post, path = "/purge", request_body = Wish,
-    responses((status = 202, body = Given, description = "it is ordered, and survives a restart; Location says where to ask"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 202, body = Given, description = "it is ordered, and survives a restart; Location says where to ask"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem, description = "`video-not-found`"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn order(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -105,6 +105,11 @@ pub(crate) async fn order(
         // Each is an order to every edge and shield. Backends have their rate.
         let (of, now) = (caller.person()?.id.as_str(), app.clock.now());
         app.people.count(Limit::PurgesOf, of, now)?;
+    }
+    if let Wanted::Video(video) = &wanted {
+        // One that was deleted may still be in caches.
+        let video = app.catalog.videos.find(video).await.map_err(catalogue)?;
+        video.ok_or_else(Problem::no_video)?;
     }
     let purge = Purge {
         scope: wanted.scope()?,

@@ -23,6 +23,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::client::Client;
 use crate::page_of::{Page, page};
+use crate::playback::viewer::is_elsewhere;
 use crate::problem::{self, catalogue};
 
 /// What invitations begin with.
@@ -292,6 +293,17 @@ pub(crate) async fn invite(
     };
     let no_store = [(header::CACHE_CONTROL, "no-store")];
     Ok((StatusCode::CREATED, no_store, Json(invitation)).into_response())
+}
+
+impl App {
+    /// Refuses an account that is not there, unless it is kept elsewhere: whose it is may come later.
+    pub(crate) async fn may_come(&self, id: &UserId) -> Result<(), Problem> {
+        if is_elsewhere(id) {
+            return Ok(());
+        }
+        let user = self.catalog.users.find(id).await.map_err(catalogue)?;
+        user.map(drop).ok_or_else(problem::no_user)
+    }
 }
 
 fn role(word: &str) -> Result<Role, Problem> {

@@ -8,6 +8,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use catalog::entitlements::{Covers, Grant, Granted, Wanted};
 use catalog::users::Role;
+use catalog::videos::State as Life;
 use contracts::id::{ChannelId, GrantId, UserId, VideoId};
 use contracts::time::UnixSeconds;
 use runtime::problem::{Named, Problem};
@@ -76,8 +77,8 @@ pub(crate) struct Shown {
 /// Which grants are asked for.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Asked {
 #[serde(deny_unknown_fields)]
+pub(crate) struct Asked {
     /// Those of an account.
     user_id: Option<String>,
     /// Those of a viewer, as backends name them.
@@ -86,11 +87,11 @@ pub(crate) struct Asked {
     video_id: Option<String>,
     /// Those for this channel.
     channel_id: Option<String>,
-}
     /// Where the page begins: the `next` of the page before.
     next: Option<String>,
     /// Entries a page, 1 to 100; 20 without it.
     limit: Option<u32>,
+}
 
 /// A page of grants.
 #[derive(Serialize, ToSchema)]
@@ -102,9 +103,10 @@ pub(crate) struct Grants {
 }
 
 /// Grants somebody a film, a channel or everything. For operators, API keys with the scope `grants`, and publishers
-/// for what is in channels of their own.
+/// for what is in channels of their own. What it names must be there; users of outside issuers and viewers whom
+/// backends name may come later.
 #[utoipa::path(post, path = "/grants", request_body = Wish,
-    responses((status = 201, body = Shown), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem, description = "`grant-exists`: the id stands for something else"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 201, body = Shown), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem, description = "`video-not-found`, `channel-not-found`, `user-not-found`"), (status = 409, body = Problem, description = "`grant-exists`: the id stands for something else"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -143,6 +145,7 @@ pub(crate) async fn create(
         until: wish.until.map(UnixSeconds),
         created: now,
     };
+    app.may_be_granted(&grant).await?;
     let granted = app.catalog.entitlements.grant(&grant).await;
     let grant = match granted.map_err(catalogue)? {
         Granted::New => grant,
@@ -223,6 +226,30 @@ impl App {
         let may = self.may_grant(caller, &grant.covers).await;
         may.map_err(|_| problem::no_grant())?;
         Ok(grant)
+    }
+
+    /// Refuses what would be for nothing that is there, or for nobody. A grant that was made stays what it is when it
+    /// is sent again.
+    async fn may_be_granted(&self, grant: &Grant) -> Result<(), Problem> {
+        let made = self.catalog.entitlements.find(&grant.id).await;
+        if made.map_err(catalogue)?.is_some() {
+            return Ok(());
+        }
+        match &grant.covers {
+            Covers::Video(video) => {
+                let video = self.catalog.videos.find(video).await.map_err(catalogue)?;
+                let there = video.is_some_and(|video| video.state != Life::Deleted);
+                there.then_some(()).ok_or_else(Problem::no_video)?;
+            }
+            Covers::Channel(channel) => {
+                let channel = self.catalog.channels.find(channel).await;
+                channel
+                    .map_err(catalogue)?
+                    .ok_or_else(problem::no_channel)?;
+            }
+            Covers::Site => {}
+        }
+        self.may_come(&grant.account).await
     }
 
     /// Refuses who may not grant this.

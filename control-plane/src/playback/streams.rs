@@ -63,7 +63,9 @@ pub(crate) async fn show(
         (id, Ok(own)) if own.id.as_str() == id => own.id.clone(),
         (id, _) => {
             caller.operator()?;
-            parse(id)?
+            let id = parse(id)?;
+            app.may_come(&id).await?;
+            id
         }
     };
     app.streams(&account).await.map(Json)
@@ -86,6 +88,7 @@ pub(crate) async fn put(
             "limit must be 0 to {MOST_STREAMS}, or null"
         )));
     }
+    app.may_come(&account).await?;
     let set = app.catalog.sessions.set_limit(&account, limit).await;
     set.map_err(catalogue)?;
     app.streams(&account).await.map(Json)

@@ -88,6 +88,12 @@ pub(crate) fn is_named(account: &UserId) -> bool {
     account.as_str().starts_with("v-")
 }
 
+/// Whether an account is of a user of an outside issuer, or of a viewer whom a backend named: nothing is kept of either
+/// before they come.
+pub(crate) fn is_elsewhere(account: &UserId) -> bool {
+    is_named(account) || account.as_str().starts_with("x-")
+}
+
 /// Whose an `Idempotency-Key` is: two callers may have the same. Of whom nothing is shown, a network tells.
 pub(crate) fn owner(caller: &Caller, client: Client) -> String {
     match caller {

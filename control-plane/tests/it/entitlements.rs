@@ -404,3 +404,40 @@ async fn a_grant_is_wished_with_words_that_mean_something() {
     let listed = json(ask(&house, Method::GET, "/v1/grants", OPERATOR).await, 200).await;
     assert_eq!(listed, json!({"grants": []}));
 }
+
+#[tokio::test]
+async fn a_grant_is_for_what_is_there() {
+    let house = house().await;
+    house.film("film", Privacy::Private).await;
+    house.film("gone", Privacy::Private).await;
+    let gone = ask(&house, Method::DELETE, "/v1/videos/gone", OPERATOR).await;
+    json(gone, 200).await;
+    for (covers, kind) in [
+        (
+            json!({"user_id": "ann", "video_id": "film"}),
+            "user-not-found",
+        ),
+        (
+            json!({"user_id": "x-ann", "video_id": "absent"}),
+            "video-not-found",
+        ),
+        (
+            json!({"viewer": "ann", "video_id": "gone"}),
+            "video-not-found",
+        ),
+        (
+            json!({"viewer": "ann", "channel_id": "absent"}),
+            "channel-not-found",
+        ),
+        (json!({"user_id": "ann", "site": true}), "user-not-found"),
+    ] {
+        let refused = send(&house, Method::POST, "/v1/grants", OPERATOR, covers).await;
+        problem(refused, 404, kind).await;
+    }
+    let wish = json!({"grant_id": "order-1", "viewer": "ann", "video_id": "film"});
+    let made = grant(&house, OPERATOR, wish.clone()).await;
+    let gone = ask(&house, Method::DELETE, "/v1/videos/film", OPERATOR).await;
+    json(gone, 200).await;
+    // Who sends it again is told that it was made.
+    assert_eq!(grant(&house, OPERATOR, wish).await, made);
+}

@@ -305,10 +305,25 @@ async fn operators_purge_anything_and_publishers_their_own_films() {
     for wish in [
         json!({"url": "//site.example/a?b"}),
         json!({"prefix": "/v/a/"}),
-        json!({"video": "absent"}),
+        json!({"tag": "a:absent"}),
     ] {
         json(purge(&house, wish, backend).await, 202).await;
     }
+}
+
+#[tokio::test]
+async fn a_slip_is_not_taken_for_a_purge_and_a_film_that_is_gone_may_still_be_in_caches() {
+    let house = house(9).await;
+    house.film("film1", Privacy::Public).await;
+    let slip = purge(&house, json!({"video": "absent"}), OPERATOR).await;
+    problem(slip, 404, "video-not-found").await;
+    let gone = house.request(Method::DELETE, "/v1/videos/film1");
+    json(gone.bearer_auth(OPERATOR).send().await.unwrap(), 200).await;
+    json(
+        purge(&house, json!({"video": "film1"}), OPERATOR).await,
+        202,
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -238,6 +238,14 @@ async fn an_account_may_have_a_limit_of_its_own() {
     );
     refused(&house, &ann).await;
     problem(set(OPERATOR, json!(1001)).await, 400, "bad-request").await;
+    for (id, status) in [("nobody", 404), ("x-later", 200), ("v-later", 200)] {
+        let path = format!("/v1/users/{id}/streams");
+        let put = house.request(Method::PUT, &path).json(&json!({"limit": 3}));
+        let put = put.bearer_auth(OPERATOR).send().await.unwrap();
+        assert_eq!(put.status(), status, "{id}");
+        let asked = house.request(Method::GET, &path).bearer_auth(OPERATOR);
+        assert_eq!(asked.send().await.unwrap().status(), status, "{id}");
+    }
     let ben = somebody(&house, "ben", "viewer").await;
     for (token, wanted) in [(&ann, 200), (&ben, 403)] {
         let show = house.request(Method::GET, &path).bearer_auth(token);
