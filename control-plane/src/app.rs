@@ -33,7 +33,7 @@ use crate::routing::Routing;
 use crate::signer::Signer;
 use crate::steering::template::Templates;
 use crate::telemetry::{Telemetry, cmcd, events, qoe, stats};
-use crate::{drm, keys, notices, page, playback, problem, status, steering, videos};
+use crate::{drm, keys, notices, page, playback, problem, reading, status, steering, videos};
 
 /// The largest body of a request, in bytes.
 const BODY: usize = 64 * 1024;
@@ -181,6 +181,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(async || Problem::method())
         .fallback(async || Problem::no_route())
         .layer(DefaultBodyLimit::max(BODY))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            reading::counted,
+        ))
         .layer(cors(&app.settings.allowed_origins))
         .with_state(Arc::clone(&app));
     let aliased = version_1.clone();

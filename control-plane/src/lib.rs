@@ -34,6 +34,7 @@ mod page_of;
 mod people;
 mod playback;
 mod problem;
+mod reading;
 pub mod routing;
 mod signer;
 mod start;

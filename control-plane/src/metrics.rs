@@ -11,6 +11,8 @@ pub(crate) struct Metrics {
     pub(crate) refusals: IntCounterVec,
     /// Playback sessions begun.
     pub(crate) sessions: IntCounter,
+    /// Passwords hashed, to be kept or to be compared.
+    pub(crate) hashed: IntCounter,
     /// Licences given, by system.
     pub(crate) licences: IntCounterVec,
     /// Answers to players that ask where to go, by kind of player and whether they may stay.
@@ -70,6 +72,10 @@ impl Metrics {
                 "millrace_control_sessions_total",
                 "Playback sessions begun.",
             )?,
+            hashed: IntCounter::new(
+                "millrace_control_passwords_hashed_total",
+                "Passwords hashed, to be kept or to be compared: of strangers too.",
+            )?,
             licences: IntCounterVec::new(licences, &["system"])?,
             steered: IntCounterVec::new(steered, &["format", "action"])?,
             edges_well: IntGaugeVec::new(edges_well, &["edge"])?,
@@ -92,6 +98,7 @@ impl Metrics {
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.refusals.clone()))?;
         registry.register(Box::new(metrics.sessions.clone()))?;
+        registry.register(Box::new(metrics.hashed.clone()))?;
         registry.register(Box::new(metrics.licences.clone()))?;
         registry.register(Box::new(metrics.steered.clone()))?;
         registry.register(Box::new(metrics.edges_well.clone()))?;

@@ -68,7 +68,7 @@ pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Running,
     let registry = Registry::new();
     let metrics = Metrics::new(&registry)?;
     let operator = operator(&settings)?;
-    let people = People::load(&settings.accounts)?;
+    let people = People::load(&settings.accounts, metrics.hashed.clone())?;
     let signer = Signer::load(settings.keys.clone())?;
     let keys = Keys::load(&settings.drm)?;
     let geo = Geo::load(settings.playback.geo_file.clone())?;

@@ -103,7 +103,7 @@ pub(crate) struct Listed {
 }
 
 /// The films that everybody may see, newest first.
-#[utoipa::path(get, path = "/videos", params(Page), responses((status = 200, body = Films), (status = 400, body = Problem)))]
+#[utoipa::path(get, path = "/videos", params(Page), responses((status = 200, body = Films), (status = 400, body = Problem), (status = 429, body = Problem)))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     client: Client,

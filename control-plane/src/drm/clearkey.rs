@@ -65,7 +65,7 @@ struct Jwk {
     request_body(content = Request, description = "as the content decryption module says it; the content type does not count"),
     responses((status = 200, body = Answer, description = "never to be stored: `Cache-Control: no-store`"), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem, description = "`license-refused`; `reason` is `expired`, `invalid`, `system`, `session-over`, `keys`, `persistence` or `used-up`"),
-        (status = 404, body = Problem), (status = 413, body = Problem), (status = 503, body = Problem)))]
+        (status = 404, body = Problem), (status = 413, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn license(
     State(app): State<Arc<App>>,
     query: Asked,

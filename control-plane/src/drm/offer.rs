@@ -62,7 +62,7 @@ pub(crate) struct Place {
     params(("Authorization" = String, Header, description = "`Bearer` and `drm.renewal.token` of the session")),
     responses((status = 200, body = Offer), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem, description = "`license-refused`, with `reason`"),
-        (status = 404, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)))]
+        (status = 404, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn renew(
     State(app): State<Arc<App>>,
     headers: HeaderMap,

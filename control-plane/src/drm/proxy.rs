@@ -20,7 +20,7 @@ use crate::problem;
 /// Passes a Widevine challenge on.
 #[utoipa::path(post, path = "/drm/widevine/license", params(Shown, ("Authorization" = Option<String>, Header, description = "`Bearer` and the licence token")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "as the content decryption module says it"),
-    responses((status = 200, description = "what the vendor says, with its status: any is passed on", content_type = "application/octet-stream"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 413, body = Problem), (status = 502, body = Problem), (status = 503, body = Problem), (status = 504, body = Problem)))]
+    responses((status = 200, description = "what the vendor says, with its status: any is passed on", content_type = "application/octet-stream"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 413, body = Problem), (status = 502, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem), (status = 504, body = Problem)))]
 pub(crate) async fn widevine(
     State(app): State<Arc<App>>,
     query: Asked,
@@ -33,7 +33,7 @@ pub(crate) async fn widevine(
 /// Passes a PlayReady challenge on.
 #[utoipa::path(post, path = "/drm/playready/license", params(Shown, ("Authorization" = Option<String>, Header, description = "`Bearer` and the licence token")),
     request_body(content = String, content_type = "text/xml", description = "as the content decryption module says it"),
-    responses((status = 200, description = "what the vendor says, with its status: any is passed on", content_type = "text/xml"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 413, body = Problem), (status = 502, body = Problem), (status = 503, body = Problem), (status = 504, body = Problem)))]
+    responses((status = 200, description = "what the vendor says, with its status: any is passed on", content_type = "text/xml"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 413, body = Problem), (status = 502, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem), (status = 504, body = Problem)))]
 pub(crate) async fn playready(
     State(app): State<Arc<App>>,
     query: Asked,
@@ -46,7 +46,7 @@ pub(crate) async fn playready(
 /// Passes a FairPlay message on. It does not say in the clear which keys it is for: the token's film counts.
 #[utoipa::path(post, path = "/drm/fairplay/license", params(Shown, ("Authorization" = Option<String>, Header, description = "`Bearer` and the licence token")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "as the player sends it"),
-    responses((status = 200, description = "what the vendor says, with its status: any is passed on", content_type = "application/octet-stream"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 413, body = Problem), (status = 502, body = Problem), (status = 503, body = Problem), (status = 504, body = Problem)))]
+    responses((status = 200, description = "what the vendor says, with its status: any is passed on", content_type = "application/octet-stream"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 413, body = Problem), (status = 502, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem), (status = 504, body = Problem)))]
 pub(crate) async fn fairplay(
     State(app): State<Arc<App>>,
     query: Asked,

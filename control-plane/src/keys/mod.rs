@@ -366,6 +366,7 @@ mod tests {
         let its = (&catalog, &routing);
         let telemetry = Telemetry::open(&settings, its, Arc::<Fixed>::clone(&clock), &registry);
         let (telemetry, _) = telemetry.await.unwrap();
+        let metrics = Metrics::new(&registry).unwrap();
         let app = App {
             public_base: String::new(),
             telemetry,
@@ -379,9 +380,9 @@ mod tests {
             routing,
             templates: Templates::new().unwrap(),
             operator: Operator::anybody(),
-            people: People::load(&settings.accounts).unwrap(),
+            people: People::load(&settings.accounts, metrics.hashed.clone()).unwrap(),
             keys: Keys::load(&settings.drm).unwrap(),
-            metrics: Metrics::new(&registry).unwrap(),
+            metrics,
             request_ids: RequestIds::new(String::new()),
             settings,
         };

@@ -28,7 +28,12 @@ pub struct AccountsConfig {
     pub hashers: u8,
     /// Requests with one API key a second, 1 to 100000. Default 100.
     pub key_rate: u32,
-    /// Outside issuers whose tokens count. Default none.
+    /// Requests a second from one address (of an IPv6 address its /64) that shows no credentials, for films, their
+    /// logical addresses, steering and licences, 1 to 100000; ten seconds' worth may come at once. More lets more
+    /// viewers be behind one address, and one that floods cost more. Default 500.
+    pub address_rate: u32,
+    /// Outside issuers whose tokens count; of two entries with one `issuer` the `audience` tells them apart. Default
+    /// none.
     pub issuers: Vec<IssuerConfig>,
 }
 
@@ -56,11 +61,6 @@ pub struct IssuerConfig {
     /// What its users may do: `viewer`, `publisher` or `operator`. Default `viewer`.
     #[serde(default = "viewer")]
     pub role: String,
-}
-
-fn viewer() -> String {
-    Role::Viewer.as_str().to_owned()
-}
     /// The claim that tells which of its users are publishers: its name, or a JSON pointer (RFC 6901) to it, such as
     /// `/realm_access/roles`. What it says is a word, words with blanks between them, or a list of words. Default none.
     #[serde(default)]
@@ -68,6 +68,11 @@ fn viewer() -> String {
     /// The words in `role_claim` any of which makes a user a publisher whose `role` is less. Default none.
     #[serde(default)]
     pub publishers: Vec<String>,
+}
+
+fn viewer() -> String {
+    Role::Viewer.as_str().to_owned()
+}
 
 impl Default for AccountsConfig {
     fn default() -> Self {
@@ -78,6 +83,7 @@ impl Default for AccountsConfig {
             refresh_ttl: Span::seconds(30 * 86_400),
             hashers: 2,
             key_rate: 100,
+            address_rate: 500,
             issuers: Vec::new(),
         }
     }
@@ -98,6 +104,8 @@ pub struct Accounts {
     pub hashers: u8,
     /// Requests with one API key a second.
     pub key_rate: u32,
+    /// Requests without credentials from one address a second.
+    pub address_rate: u32,
     /// Outside issuers.
     pub issuers: Vec<Issuer>,
 }
@@ -113,14 +121,6 @@ pub struct Issuer {
     pub jwks: Jwks,
     /// What its users may do.
     pub role: Role,
-}
-
-/// Where an issuer's keys are.
-#[derive(Clone, Debug)]
-pub enum Jwks {
-    /// In a file.
-    File(PathBuf),
-    /// Behind a URL.
     /// Who of them are publishers, where their tokens tell that.
     pub publishers: Option<Publishers>,
 }
@@ -140,6 +140,14 @@ pub struct Publishers {
     pub claim: String,
     /// The words in it that do.
     pub words: Vec<String>,
+}
+
+/// Where an issuer's keys are.
+#[derive(Clone, Debug)]
+pub enum Jwks {
+    /// In a file.
+    File(PathBuf),
+    /// Behind a URL.
     Url(String),
 }
 
@@ -160,18 +168,10 @@ impl AccountsConfig {
         if !(1..=100_000).contains(&self.key_rate) {
             problems.add("accounts.key_rate", "must be 1 to 100000");
         }
-        let issuers = self.issuers.into_iter();
-        Accounts {
-            token_keys: self.token_keys.into_iter().map(PathBuf::from).collect(),
-            sign_up: self.sign_up,
-            access_ttl,
-            refresh_ttl,
-            hashers: self.hashers,
-            key_rate: self.key_rate,
-            issuers: issuers.filter_map(|one| one.check(problems)).collect(),
+        if !(1..=100_000).contains(&self.address_rate) {
+            problems.add("accounts.address_rate", "must be 1 to 100000");
         }
-    }
-}
+        let issuers = self.issuers.into_iter();
         let issuers: Vec<Issuer> = issuers.filter_map(|one| one.check(problems)).collect();
         let mut names: Vec<String> = issuers.iter().map(Issuer::name).collect();
         names.sort_unstable();
@@ -182,6 +182,18 @@ impl AccountsConfig {
             let twice = "two entries have the same issuer and audience: only one could count";
             problems.add("accounts.issuers", twice);
         }
+        Accounts {
+            token_keys: self.token_keys.into_iter().map(PathBuf::from).collect(),
+            sign_up: self.sign_up,
+            access_ttl,
+            refresh_ttl,
+            hashers: self.hashers,
+            key_rate: self.key_rate,
+            address_rate: self.address_rate,
+            issuers,
+        }
+    }
+}
 
 impl IssuerConfig {
     fn check(self, problems: &mut Problems) -> Option<Issuer> {
@@ -191,18 +203,6 @@ impl IssuerConfig {
         if self.audience.is_empty() {
             problems.add("accounts.issuers.audience", "must not be empty");
         }
-        let role = Role::parse(&self.role).ok_or("must be viewer, publisher or operator");
-        let role = problems.take("accounts.issuers.role", role);
-        let jwks = jwks(&self.jwks)
-            .ok_or("must be https://…, http:// with a loopback address, or file:///absolute/path");
-        let jwks = problems.take("accounts.issuers.jwks", jwks);
-        Some(Issuer {
-            issuer: self.issuer,
-            audience: self.audience,
-            jwks: jwks?,
-            role: role?,
-        })
-    }
         if self.issuer.contains(char::is_whitespace) {
             problems.add("accounts.issuers.issuer", "must not contain blanks");
         }
@@ -214,6 +214,27 @@ impl IssuerConfig {
             claim: pointer(&self.role_claim),
             words: self.publishers,
         });
+        let role = Role::parse(&self.role).ok_or("must be viewer, publisher or operator");
+        let role = problems.take("accounts.issuers.role", role);
+        let jwks = jwks(&self.jwks)
+            .ok_or("must be https://…, http:// with a loopback address, or file:///absolute/path");
+        let jwks = problems.take("accounts.issuers.jwks", jwks);
+        Some(Issuer {
+            issuer: self.issuer,
+            audience: self.audience,
+            jwks: jwks?,
+            role: role?,
+            publishers,
+        })
+    }
+}
+
+/// The JSON pointer (RFC 6901) to a claim that is named, or pointed at already.
+fn pointer(claim: &str) -> String {
+    match claim.starts_with('/') {
+        true => claim.to_owned(),
+        false => format!("/{}", claim.replace('~', "~0").replace('/', "~1")),
+    }
 }
 
 fn jwks(text: &str) -> Option<Jwks> {
@@ -224,19 +245,10 @@ fn jwks(text: &str) -> Option<Jwks> {
     let host = url.host_str()?.trim_matches(['[', ']']);
     let near = host
         .parse::<IpAddr>()
-            publishers,
         .is_ok_and(|address| address.is_loopback());
     let usable = match url.scheme() {
         "https" => true,
         "http" => near,
-/// The JSON pointer (RFC 6901) to a claim that is named, or pointed at already.
-fn pointer(claim: &str) -> String {
-    match claim.starts_with('/') {
-        true => claim.to_owned(),
-        false => format!("/{}", claim.replace('~', "~0").replace('/', "~1")),
-    }
-}
-
         _ => false,
     };
     usable.then(|| Jwks::Url(text.to_owned()))

@@ -26,6 +26,8 @@ pub(crate) enum Limit {
     StartsOf,
     /// Sessions that nobody in particular begins, from a network.
     StartsFrom,
+    /// Questions without credentials from a network, for films and what plays them.
+    ReadsFrom,
     /// Heartbeats of a session.
     BeatsOf,
     /// Requests with events from a network.
@@ -51,9 +53,18 @@ struct Rule {
 /// The most buckets; each takes some 50 bytes.
 const BUCKETS: usize = 16_384;
 
+/// How often somebody may ask a second, where the operator says it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rates {
+    /// With one API key.
+    pub(crate) key: u32,
+    /// From one address, without credentials.
+    pub(crate) address: u32,
+}
+
 /// The buckets. They are this process's own.
 pub(crate) struct Limits {
-    key_rate: f64,
+    rates: Rates,
     hasher: RandomState,
     table: Mutex<Table>,
 }
@@ -71,9 +82,9 @@ struct Bucket {
 }
 
 impl Limits {
-    pub(crate) fn new(key_rate: u32) -> Self {
+    pub(crate) fn new(rates: Rates) -> Self {
         Self {
-            key_rate: f64::from(key_rate),
+            rates,
             hasher: RandomState::new(),
             table: Mutex::default(),
         }
@@ -131,9 +142,10 @@ impl Limits {
             Limit::PurgesOf => (60.0, 60.0),
             Limit::Refresh => (120.0, 60.0),
             Limit::Refused => (60.0, 60.0),
-            Limit::ApiKey => (self.key_rate * 2.0, 2.0),
+            Limit::ApiKey => (f64::from(self.rates.key) * 2.0, 2.0),
             Limit::StartsOf => (120.0, 60.0),
             Limit::StartsFrom => (6000.0, 60.0),
+            Limit::ReadsFrom => (f64::from(self.rates.address) * 10.0, 10.0),
             Limit::BeatsOf => (60.0, 60.0),
             Limit::EventsFrom => (6000.0, 60.0),
             Limit::EventsOf => (60.0, 60.0),
@@ -158,13 +170,17 @@ impl Rule {
 mod tests {
     use super::*;
 
+    fn limits(key: u32) -> Limits {
+        Limits::new(Rates { key, address: 1 })
+    }
+
     fn taken(limits: &Limits, of: u32, now: u64) -> bool {
         limits.take(Limit::LoginFrom, of, UnixSeconds(now)).is_ok()
     }
 
     #[test]
     fn so_many_come_at_once_and_then_as_many_as_time_gives() {
-        let limits = Limits::new(1);
+        let limits = limits(1);
         assert!((0..30).all(|_| taken(&limits, 1, 1000)));
         let wait = limits.take(Limit::LoginFrom, 1, UnixSeconds(1000));
         assert_eq!(wait, Err(Duration::from_secs(10)));
@@ -179,7 +195,7 @@ mod tests {
 
     #[test]
     fn many_who_come_once_neither_fill_the_table_nor_free_who_came_often() {
-        let limits = Limits::new(1);
+        let limits = limits(1);
         while taken(&limits, 0, 1000) {}
         for of in 1..100_000 {
             assert!(taken(&limits, of, 1000), "{of}");
@@ -190,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_table_of_those_who_came_too_often_takes_more() {
-        let limits = Limits::new(1);
+        let limits = limits(1);
         for of in 0..40_000 {
             while taken(&limits, of, 1000) {}
         }
@@ -199,7 +215,7 @@ mod tests {
 
     #[test]
     fn an_api_key_has_its_rate() {
-        let limits = Limits::new(5);
+        let limits = limits(5);
         let take = |now| limits.take(Limit::ApiKey, "key", UnixSeconds(now)).is_ok();
         assert_eq!((0..100).filter(|_| take(1000)).count(), 10);
         assert_eq!((0..100).filter(|_| take(1001)).count(), 5);

@@ -31,12 +31,13 @@ use std::time::Duration;
 use ::config::Problems;
 use contracts::id::SessionId;
 use contracts::time::UnixSeconds;
+use prometheus::IntCounter;
 pub(crate) use runtime::listen::network;
 use runtime::problem::Problem;
 
 use self::config::{Accounts, SignUp};
 use self::issuers::Issuers;
-use self::limits::{Limit, Limits};
+use self::limits::{Limit, Limits, Rates};
 use self::passwords::Passwords;
 use self::tokens::Tokens;
 use crate::caller::Caller;
@@ -58,14 +59,18 @@ pub(crate) struct People {
 }
 
 impl People {
-    /// Reads the keys that the settings name.
-    pub(crate) fn load(settings: &Accounts) -> Result<Self, Error> {
+    /// Reads the keys that the settings name; passwords that are hashed are counted.
+    pub(crate) fn load(settings: &Accounts, hashed: IntCounter) -> Result<Self, Error> {
+        let rates = Rates {
+            key: settings.key_rate,
+            address: settings.address_rate,
+        };
         Ok(Self {
             tokens: Tokens::load(&settings.token_keys, settings.access_ttl)?,
             issuers: Issuers::load(&settings.issuers)?,
-            passwords: Passwords::new(settings.hashers)?,
-            limits: Limits::new(settings.key_rate),
-            viewers: Limits::new(settings.key_rate),
+            passwords: Passwords::new(settings.hashers, hashed)?,
+            limits: Limits::new(rates),
+            viewers: Limits::new(rates),
             sign_up: settings.sign_up,
             refresh_ttl: settings.refresh_ttl,
         })
@@ -114,6 +119,13 @@ impl People {
             }
             Caller::Backend(_) | Caller::Operator => Ok(()),
         };
+        taken.map_err(problem::too_many)
+    }
+
+    /// Counts a question that shows no credentials, and refuses it when there were too many.
+    pub(crate) fn count_read(&self, client: Client, now: UnixSeconds) -> Result<(), Problem> {
+        let from = network(client.address);
+        let taken = self.viewers.take(Limit::ReadsFrom, from, now);
         taken.map_err(problem::too_many)
     }
 

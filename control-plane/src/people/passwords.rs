@@ -6,6 +6,7 @@ use std::time::Duration;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
+use prometheus::IntCounter;
 use runtime::problem::Problem;
 use tokio::sync::Semaphore;
 
@@ -31,10 +32,12 @@ pub(crate) struct Passwords {
     patience: Duration,
     /// A hash that no password has, for accounts that are not there.
     nobodys: Arc<str>,
+    /// Passwords that were hashed, to be kept or to be compared.
+    hashed: IntCounter,
 }
 
 impl Passwords {
-    pub(crate) fn new(threads: u8) -> Result<Self, Error> {
+    pub(crate) fn new(threads: u8, hashed: IntCounter) -> Result<Self, Error> {
         let threads = usize::from(threads);
         let mut salt = [0; 16];
         getrandom::fill(&mut salt)?;
@@ -46,6 +49,7 @@ impl Passwords {
             places: Arc::new(Semaphore::new(threads + QUEUE)),
             patience: PATIENCE,
             nobodys: nobodys.into(),
+            hashed,
         })
     }
 
@@ -93,6 +97,7 @@ impl Passwords {
         let thread = Arc::clone(&self.threads).acquire_owned();
         let thread = tokio::time::timeout(self.patience, thread).await;
         let thread = thread.map_err(|_| busy())?.map_err(|_| busy())?;
+        self.hashed.inc();
         // The thread goes on when whoever asked has gone: it is given back when the work is done.
         let done = tokio::task::spawn_blocking(move || {
             let outcome = work();
@@ -117,9 +122,13 @@ fn hash(password: &[u8], salt: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn passwords() -> Passwords {
+        Passwords::new(1, IntCounter::new("hashed", "hashed").unwrap()).unwrap()
+    }
+
     #[tokio::test]
     async fn a_password_is_known_again_by_its_hash_and_no_other_is() {
-        let passwords = Passwords::new(1).unwrap();
+        let passwords = passwords();
         let hash = passwords.hash("correct horse".to_owned()).await.unwrap();
         assert!(
             hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
@@ -139,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_comes_when_too_many_wait_is_sent_away_at_once() {
-        let passwords = Passwords::new(1).unwrap();
+        let passwords = passwords();
         let _all = Arc::clone(&passwords.places)
             .acquire_many_owned(65)
             .await
@@ -150,7 +159,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_too_long_is_sent_away() {
-        let mut passwords = Passwords::new(1).unwrap();
+        let mut passwords = passwords();
         passwords.patience = Duration::ZERO;
         let _thread = Arc::clone(&passwords.threads).acquire_owned().await;
         let refused = passwords.hash("x".to_owned()).await.unwrap_err();

@@ -70,7 +70,7 @@ pub(crate) struct Steering {
 /// The order of a session's pathways now. A player that says its own keeps it while none is nearer or freer.
 #[utoipa::path(get, path = "/steering/{session}",
     params(("session" = String, Path), ("_HLS_pathway" = Option<String>, Query, description = "the pathway that an HLS player has; what is not a name does not count"), ("_HLS_throughput" = Option<String>, Query, description = "what it measured, in bits a second"), ("_DASH_pathway" = Option<String>, Query, description = "the same of a DASH player, in quotes or without"), ("_DASH_throughput" = Option<String>, Query)),
-    responses((status = 200, body = Steering), (status = 404, body = Problem), (status = 410, body = Problem, description = "the session is over: do not ask again"), (status = 503, body = Problem)))]
+    responses((status = 200, body = Steering), (status = 404, body = Problem), (status = 410, body = Problem, description = "the session is over: do not ask again"), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
@@ -104,7 +104,7 @@ pub(crate) async fn show(
 /// A session's top-level manifest: the film's, with a pathway for each edge.
 #[utoipa::path(get, path = "/steering/{session}/{file}",
     params(("session" = String, Path), ("file" = String, Path, description = "`master.m3u8`, `master_ts.m3u8` or `manifest.mpd`")),
-    responses((status = 200, description = "the manifest, for this session alone", content_type = "application/vnd.apple.mpegurl"), (status = 404, body = Problem), (status = 410, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, description = "the manifest, for this session alone", content_type = "application/vnd.apple.mpegurl"), (status = 404, body = Problem), (status = 410, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn manifest(
     State(app): State<Arc<App>>,
     Named((id, file)): Named<(String, String)>,
@@ -116,7 +116,7 @@ pub(crate) async fn manifest(
 /// The same of a film packed another way.
 #[utoipa::path(get, path = "/steering/{session}/{view}/{file}",
     params(("session" = String, Path), ("view" = String, Path, description = "such as `@clearkey`"), ("file" = String, Path)),
-    responses((status = 200, description = "the manifest, for this session alone", content_type = "application/vnd.apple.mpegurl"), (status = 404, body = Problem), (status = 410, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, description = "the manifest, for this session alone", content_type = "application/vnd.apple.mpegurl"), (status = 404, body = Problem), (status = 410, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn manifest_of_view(
     State(app): State<Arc<App>>,
     Named((id, view, file)): Named<(String, String, String)>,

@@ -35,7 +35,7 @@ use crate::app::App;
 use crate::client::Client;
 use crate::config::Settings;
 use crate::error::Error;
-use crate::people::limits::{Limit, Limits};
+use crate::people::limits::{Limit, Limits, Rates};
 use crate::people::network;
 use crate::problem::{self, catalogue};
 use crate::routing::Routing;
@@ -63,7 +63,7 @@ impl Telemetry {
         let mut telemetry = Self {
             collector: None,
             networks: Networks::load(its.networks.clone())?,
-            limits: Limits::new(1),
+            limits: Limits::new(Rates { key: 1, address: 1 }),
         };
         let Some(address) = &its.log else {
             return Ok((telemetry, None));

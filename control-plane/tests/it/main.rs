@@ -25,6 +25,7 @@ mod packagers;
 mod page;
 mod people;
 mod playback;
+mod reading;
 mod rotation;
 mod routing;
 mod rules;

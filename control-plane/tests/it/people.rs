@@ -158,6 +158,25 @@ async fn wrong_passwords_and_unknown_addresses_are_answered_alike() {
 }
 
 #[tokio::test]
+async fn a_password_costs_as_much_for_an_address_that_nobody_has() {
+    let house = house().await;
+    json(sign_up(&house, "ann").await, 201).await;
+    let hashed = async || {
+        let counter = "millrace_control_passwords_hashed_total";
+        house.counter(counter).await
+    };
+    for (name, status) in [("ann", 401), ("ben", 401), ("nobody", 401)] {
+        let before = hashed().await;
+        let answer = try_login(&house, name, "another password").await;
+        assert_eq!(answer.status(), status);
+        assert_eq!(hashed().await, before + 1, "{name}");
+    }
+    let before = hashed().await;
+    login(&house, "ann").await;
+    assert_eq!(hashed().await, before + 1, "who has one");
+}
+
+#[tokio::test]
 async fn who_guesses_a_password_is_stopped_and_others_are_not() {
     let house = house().await;
     for name in ["ann", "ben"] {

@@ -1,0 +1,64 @@
+//! How often one address may ask for what is given without credentials: films, their addresses, steering, licences.
+//!
+//! Each such answer costs reads of the catalogue and signatures, and nothing else bounds them: who starts sessions, tells
+//! events or shows credentials is counted where that is done.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts as _, Request, State};
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use crate::app::App;
+use crate::client::Client;
+
+/// Counts a request that is such a question, and refuses it when there were too many.
+pub(crate) async fn counted(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if !is_counted(request.method(), request.uri().path(), request.headers()) {
+        return next.run(request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    let Ok(client) = Client::from_request_parts(&mut parts, &app).await;
+    match app.people.count_read(client, app.clock.now()) {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(refused) => refused.into_response(),
+    }
+}
+
+/// Whether a request is such a question. What is shown for a licence is no credential of who asks for a film.
+fn is_counted(method: &Method, path: &str, headers: &HeaderMap) -> bool {
+    let below = |rooms: &[&str]| rooms.iter().any(|room| path.starts_with(room));
+    let is_read = matches!(*method, Method::GET | Method::HEAD);
+    let is_shown = headers.contains_key(header::AUTHORIZATION);
+    below(&["/v/", "/v1/steering/", "/v1/drm/"]) || (is_read && !is_shown && below(&["/v1/videos"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_costs_and_is_given_to_anybody_is_counted() {
+        let bare = HeaderMap::new();
+        let shown = HeaderMap::from_iter([(header::AUTHORIZATION, "Bearer x".parse().unwrap())]);
+        for (method, path, headers, wanted) in [
+            (Method::GET, "/v/film/master.m3u8", &bare, true),
+            (Method::GET, "/v/film/master.m3u8", &shown, true),
+            (Method::GET, "/v1/steering/session", &bare, true),
+            (Method::POST, "/v1/drm/clearkey/license", &shown, true),
+            (Method::GET, "/v1/videos", &bare, true),
+            (Method::HEAD, "/v1/videos/film/status", &bare, true),
+            (Method::GET, "/v1/videos/film", &shown, false),
+            (Method::PUT, "/v1/videos/film/rules", &bare, false),
+            (Method::POST, "/v1/playback/start", &bare, false),
+            (Method::GET, "/v1/fleet/feed", &bare, false),
+        ] {
+            assert_eq!(
+                is_counted(&method, path, headers),
+                wanted,
+                "{method} {path}"
+            );
+        }
+    }
+}
