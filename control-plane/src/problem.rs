@@ -268,6 +268,13 @@ pub(crate) fn node_refused() -> Problem {
     Problem::new("node-refused", status, "Node refused", detail)
 }
 
+/// 403: a certificate of the fleet's authority for a node that the catalogue has never heard of.
+pub(crate) fn node_unknown() -> Problem {
+    let detail = "The catalogue knows no node of this certificate's name; it may have been put back to a backup from before that node joined.";
+    let status = StatusCode::FORBIDDEN;
+    Problem::new("node-unknown", status, "Node unknown", detail)
+}
+
 /// 409: a film that is in the clear has no keys.
 pub(crate) fn not_protected() -> Problem {
     let detail = "This film is not protected: it has no keys that could be replaced.";

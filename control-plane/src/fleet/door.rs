@@ -132,8 +132,10 @@ impl FromRequestParts<Arc<App>> for Known {
             return Err(problem::node_refused());
         }
         let found = app.catalog.members.find(&name).await.map_err(catalogue)?;
-        let counts = |member: &Member| member.dismissed.is_none() && member.key == key;
-        let member = found.filter(counts).ok_or_else(problem::node_refused)?;
+        let member = found.ok_or_else(problem::node_unknown)?;
+        if member.dismissed.is_some() || member.key != key {
+            return Err(problem::node_refused());
+        }
         Ok(Self(member))
     }
 }

@@ -72,7 +72,7 @@ pub(crate) async fn enrol(
 /// A node's next certificate, for the key of the one that it shows.
 #[utoipa::path(post, path = "/fleet/certificate", request_body = shapes::Renew,
     responses((status = 200, body = shapes::Renewed), (status = 400, body = Problem), (status = 401, body = Problem),
-        (status = 403, body = Problem, description = "`node-refused`: dismissed, or replaced by another"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+        (status = 403, body = Problem, description = "`node-unknown`, or `node-refused`: dismissed, or replaced by another"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn certify(
     State(app): State<Arc<App>>,
     Known(member): Known,
@@ -98,7 +98,7 @@ pub(crate) async fn certify(
 #[utoipa::path(post, path = "/fleet/heartbeat", request_body = shapes::Heartbeat,
     responses((status = 200, body = shapes::Orders),
         (status = 400, body = Problem, description = "`bad-request`, or `prefixes-refused`, which names them: the node is heard all the same, and what it announced before counts"),
-        (status = 401, body = Problem), (status = 403, body = Problem, description = "`node-refused`"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
+        (status = 401, body = Problem), (status = 403, body = Problem, description = "`node-refused`, `node-unknown`"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn heartbeat(
     State(app): State<Arc<App>>,
     Known(member): Known,
@@ -133,7 +133,7 @@ pub(crate) async fn heartbeat(
 /// What a node works by.
 #[utoipa::path(get, path = "/fleet/settings",
     responses((status = 200, body = shapes::Settings),
-        (status = 401, body = Problem), (status = 403, body = Problem, description = "`node-refused`"), (status = 429, body = Problem), (status = 503, body = Problem)))]
+        (status = 401, body = Problem), (status = 403, body = Problem, description = "`node-refused`, `node-unknown`"), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn settings(
     State(app): State<Arc<App>>,
     Known(member): Known,
@@ -145,7 +145,7 @@ pub(crate) async fn settings(
 /// As `GET /fleet/feed` at the API, for nodes that show a certificate; a name in the query must be the certificate's.
 #[utoipa::path(get, path = "/fleet/feed", params(feed::Parameters),
     responses((status = 200, body = feed::Document), (status = 400, body = Problem), (status = 401, body = Problem),
-        (status = 403, body = Problem, description = "`node-refused`: dismissed, or another's name"), (status = 429, body = Problem), (status = 503, body = Problem)))]
+        (status = 403, body = Problem, description = "`node-unknown`, or `node-refused`: dismissed, or another's name"), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn orders(
     State(app): State<Arc<App>>,
     Known(member): Known,

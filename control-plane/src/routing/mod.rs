@@ -12,6 +12,7 @@ pub mod prefixes;
 pub(crate) mod probe;
 pub mod rank;
 pub(crate) mod reach;
+mod said;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -23,6 +24,7 @@ use contracts::time::UnixSeconds;
 use self::config::Edge;
 use self::prefixes::Prefixes;
 use self::rank::{Ask, Condition, Fleet, Node};
+use self::said::Said;
 
 /// A place from which a film can be played.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,8 +86,7 @@ struct Table {
     fleet: Arc<Fleet>,
     /// In the order of the targets.
     conditions: Vec<Condition>,
-    /// Edges by their names, and by the hosts at which they are reached.
-    said: Arc<HashMap<String, String>>,
+    said: Arc<Said>,
 }
 
 impl Routing {
@@ -97,7 +98,7 @@ impl Routing {
             announced: Arc::default(),
             fleet: Arc::new(Fleet::new(nodes(&targets))),
             conditions: vec![Condition::default(); targets.len()],
-            said: Arc::new(said(HashMap::new(), &targets)),
+            said: Arc::new(Said::of(&targets, edges.len(), &Said::default())),
             targets,
         };
         Self {
@@ -147,15 +148,14 @@ impl Routing {
                 conditions: names(&targets).map(condition).collect(),
                 targets: Arc::clone(&targets),
                 fleet: Arc::clone(&fleet),
-                // Players go on to tell of nodes that have left.
-                said: Arc::new(said(HashMap::clone(&table.said), &targets)),
+                said: Arc::new(Said::of(&targets, self.edges.len(), &table.said)),
             }
         });
     }
 
     /// The name of the edge that somebody names by it, or by the host of its addresses.
     pub(crate) fn edge_of(&self, said: &str) -> Option<String> {
-        self.table.load().said.get(said).cloned()
+        self.table.load().said.edge_of(said).map(str::to_owned)
     }
 
     /// Notes how an edge is; of one that is not known nothing is noted.
@@ -261,20 +261,6 @@ impl Edge {
 
 fn nodes(targets: &[Target]) -> Vec<Node> {
     targets.iter().map(|target| target.node.clone()).collect()
-}
-
-/// What was said of edges, and what is said of these: where that differs, it counts.
-fn said(mut said: HashMap<String, String>, targets: &[Target]) -> HashMap<String, String> {
-    for target in targets {
-        for base in [&target.base, &target.plain] {
-            if let Some((_, host)) = base.split_once("://") {
-                said.insert(host.to_owned(), target.node.name.clone());
-            }
-        }
-    }
-    // A name comes before a host that is spelt alike.
-    said.extend(names(targets).map(|name| (name.to_owned(), name.to_owned())));
-    said
 }
 
 fn names(targets: &[Target]) -> impl Iterator<Item = &str> {

@@ -182,7 +182,9 @@ impl Member {
         if announce.is_some() {
             let refused = match &answer {
                 Ok(_) => None,
-                Err(Fault::Refused { status: 400, said }) => Some(said.clone()),
+                Err(Fault::Refused {
+                    status: 400, said, ..
+                }) => Some(said.clone()),
                 // It was not heard, and is said again.
                 Err(_) => return self.heard(answer, health),
             };
@@ -212,10 +214,9 @@ impl Member {
             }
             Err(fault) => {
                 let why = match &fault {
-                    Fault::Refused {
-                        status: 401 | 403,
-                        said,
-                    } => {
+                    // Any other refusal may be of something on the way, or of a control plane that has forgotten the
+                    // whole fleet: nobody is better off when all of it stops at once.
+                    Fault::Refused { kind, said, .. } if kind == DISMISSED => {
                         // Nobody is sent to it, and no parent is to answer it: whoever asks is better told elsewhere.
                         let name = &self.name;
                         let out = format!("{name} is no node of the house any more");
@@ -306,6 +307,8 @@ impl Member {
     }
 }
 
+/// The refusal of a node that was dismissed, or whose place another has taken.
+const DISMISSED: &str = "node-refused";
 /// How often a heartbeat is sent where nobody says.
 const EVERY: Duration = Duration::from_secs(5);
 

@@ -38,6 +38,8 @@ pub enum Fault {
     Refused {
         /// The status.
         status: u16,
+        /// What kind of refusal it says that it is: the problem's type without `urn:millrace:`.
+        kind: String,
         /// What it says of it.
         said: String,
     },
@@ -138,10 +140,7 @@ impl Control {
         }
         let status = answer.status();
         if !status.is_success() {
-            return Err(Fault::Refused {
-                status: status.as_u16(),
-                said: said(&json),
-            });
+            return Err(refused(status.as_u16(), &json));
         }
         serde_json::from_slice(&json).map_err(|_| Fault::Answer)
     }
@@ -154,14 +153,20 @@ pub(super) fn is_authority(pem: &str, token: &JoinToken) -> bool {
 }
 
 /// What a problem (RFC 9457) says, no more of it than stands in a line.
-fn said(json: &[u8]) -> String {
+fn refused(status: u16, json: &[u8]) -> Fault {
     let problem: serde_json::Value = serde_json::from_slice(json).unwrap_or_default();
-    let text = ["detail", "title"]
-        .iter()
-        .find_map(|name| problem.get(name)?.as_str());
-    let plain = |letter: &char| !letter.is_control();
-    let text = text.unwrap_or("it does not say why");
-    text.chars().filter(plain).take(LINE).collect()
+    let member = |name: &str| problem.get(name)?.as_str();
+    let line = |text: &str| {
+        let plain = |letter: &char| !letter.is_control();
+        text.chars().filter(plain).take(LINE).collect()
+    };
+    let kind = member("type").and_then(|kind| kind.strip_prefix("urn:millrace:"));
+    let said = member("detail").or_else(|| member("title"));
+    Fault::Refused {
+        status,
+        kind: line(kind.unwrap_or_default()),
+        said: line(said.unwrap_or("it does not say why")),
+    }
 }
 
 fn unreachable(at: &Origin, known_by: &str, error: reqwest::Error) -> Fault {

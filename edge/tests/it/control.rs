@@ -45,8 +45,8 @@ pub struct Script {
     pub settings: Mutex<Settings>,
     /// How long certificates last, for how long they have lasted when they are given.
     pub life: Mutex<(Duration, Duration)>,
-    /// What a heartbeat is refused with.
-    pub refusal: Mutex<Option<(u16, &'static str)>>,
+    /// What a heartbeat is refused with: status, kind, why.
+    pub refusal: Mutex<Option<(u16, &'static str, &'static str)>>,
     pub drain: Mutex<bool>,
     /// Why nobody is sent to the node.
     pub unreached: Mutex<Option<String>>,
@@ -215,11 +215,13 @@ async fn beat(
     let shown = shown.expect("a node shows its certificate");
     let is_news = beat.announce.is_some();
     script.beats.send_modify(|beats| beats.push((beat, shown)));
-    if let Some((status, why)) = *script.refusal.lock()
+    if let Some((status, kind, why)) = *script.refusal.lock()
         && (status != 400 || is_news)
     {
         let status = StatusCode::from_u16(status).unwrap();
-        return Err((status, Json(json!({"title": "no", "detail": why}))));
+        let kind = format!("urn:millrace:{kind}");
+        let problem = json!({"type": kind, "title": "no", "detail": why});
+        return Err((status, Json(problem)));
     }
     Ok(Json(Orders {
         every_s: 1,

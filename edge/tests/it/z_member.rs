@@ -292,7 +292,8 @@ async fn refusals_and_wishes_are_told_in_the_nodes_health_and_it_serves_on() {
     let control = Control::start(|_| {}).await;
     let node = Node::new();
     node.join(Some(&control.token())).await.unwrap();
-    *control.script.refusal.lock() = Some((400, "192.0.2.0/24 is not of this join"));
+    *control.script.refusal.lock() =
+        Some((400, "prefixes-refused", "192.0.2.0/24 is not of this join"));
     let (running, member) = node.serve().await;
     let health = running.serving.health.clone();
     let says = |what: &str| health.report().1.contains(what);
@@ -313,7 +314,11 @@ async fn refusals_and_wishes_are_told_in_the_nodes_health_and_it_serves_on() {
         .await;
     until(async || !says("announcement")).await;
     assert!(health.report().0, "so far it has work to do");
-    *control.script.refusal.lock() = Some((403, "dismissed"));
+    // Whoever has forgotten all nodes, or stands between, does not take the fleet out of service.
+    *control.script.refusal.lock() = Some((403, "node-unknown", "a backup knows nobody"));
+    until(async || says("degraded: control plane: the control plane answers 403: a backup")).await;
+    assert!(health.report().0, "it serves on");
+    *control.script.refusal.lock() = Some((403, "node-refused", "dismissed"));
     until(async || says("degraded: control plane: it refuses isp-1")).await;
     let (well, said) = health.report();
     assert!(!well, "{said}");
