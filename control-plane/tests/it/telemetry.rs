@@ -228,6 +228,62 @@ async fn what_players_report_as_client_data_counts_alike_and_by_network() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn figures_are_put_together_by_film_by_hour_and_of_one_network() {
+    let house = house().await;
+    house.film("other", Privacy::Public).await;
+    let watch = async |film: &str, from: &str| {
+        let start = house.post("/v1/playback/start", &json!({ "video_id": film }));
+        let playback = json(start.send().await.unwrap(), 201).await;
+        let begin = json!([{"seq": 0, "t_ms": 0, "type": "start", "startup_ms": 1}]);
+        let told = json!({"session_id": playback["session_id"], "events": begin});
+        let told = house.post(EVENTS, &told).header("millrace-client-ip", from);
+        assert_eq!(
+            json(told.send().await.unwrap(), 202).await["accepted"],
+            json!(1)
+        );
+    };
+    watch("film", "198.51.100.7").await;
+    house.clock.advance(3600);
+    watch("film", "192.0.2.7").await;
+    watch("other", "198.51.100.7").await;
+    let sessions = |qoe: &Value| {
+        let groups = qoe["groups"].as_array().unwrap().iter();
+        let one = |group: &Value| {
+            let name = group["name"].as_str().unwrap().to_owned();
+            (name, group["sessions"].as_u64().unwrap())
+        };
+        groups.map(one).collect::<Vec<_>>()
+    };
+    let all = |qoe: &Value| sessions(qoe).iter().map(|(_, many)| many).sum::<u64>() == 3;
+    let (first, second) = (NOW.to_string(), (NOW + 3600).to_string());
+    for (asked, wanted) in [
+        ("by=video", vec![("film", 2), ("other", 1)]),
+        ("by=hour", vec![(second.as_str(), 2), (first.as_str(), 1)]),
+        ("by=isp", vec![("AS64500", 2), ("AS64502", 1)]),
+    ] {
+        let qoe = once_folded(&house, &format!("/v1/qoe?{asked}"), all).await;
+        let wanted = wanted
+            .into_iter()
+            .map(|(name, many)| (name.to_owned(), many));
+        assert_eq!(sessions(&qoe), wanted.collect::<Vec<_>>(), "{asked}");
+    }
+    for (asked, wanted) in [
+        ("by=video&isp=AS64500", vec![("film", 1), ("other", 1)]),
+        ("by=hour&isp=AS64502", vec![(second.as_str(), 1)]),
+        ("by=isp&video=other", vec![("AS64500", 1)]),
+        ("by=hour&video=film&isp=AS64500", vec![(first.as_str(), 1)]),
+        ("by=video&limit=1", vec![("film", 2)]),
+        ("by=video&isp=AS1", vec![]),
+    ] {
+        let qoe = json(house.get(&format!("/v1/qoe?{asked}")).await, 200).await;
+        let wanted = wanted
+            .into_iter()
+            .map(|(name, many)| (name.to_owned(), many));
+        assert_eq!(sessions(&qoe), wanted.collect::<Vec<_>>(), "{asked}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_is_counted_after_a_restart() {
     let house = house().await;
     let id = session(&house).await;

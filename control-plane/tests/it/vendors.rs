@@ -272,9 +272,14 @@ async fn each_vendor_is_told_in_its_own_way() {
             "\"http://schemas.microsoft.com/DRM/2007/03/protocols/AcquireLicense\"",
         )
         .header("cookie", "private=1");
-    let answer = request.body(playready(kids[0])).send().await.unwrap();
+    // Bytes that a reader of XML would write otherwise.
+    let mut challenge = b"<?xml version='1.0'?>\r\n<!-- signed -->\t".to_vec();
+    challenge.extend(playready(kids[0]));
+    let answer = request.body(challenge.clone()).send().await.unwrap();
     assert_eq!(answer.status(), 200);
-    let (_, headers, _) = asked.last();
+    assert_eq!(answer.bytes().await.unwrap(), &b"\x00licence\xff"[..]);
+    let (_, headers, body) = asked.last();
+    assert_eq!(body, challenge);
     assert_eq!(headers["x-key"], "a secret");
     assert_eq!(headers["content-type"], "text/xml; charset=utf-8");
     assert!(
