@@ -230,6 +230,7 @@ impl Reading {
                 },
                 start: span.exact.then(|| span.start as f64 / timescale),
                 discontinuity: false,
+                seal: None,
             });
         }
         if segments.is_empty() {

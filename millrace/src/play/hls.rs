@@ -1,12 +1,15 @@
 //! HLS playlists read into promises, RFC 8216; the playlist library is not the one that writes ours.
 
-use m3u8_rs::{AlternativeMedia, AlternativeMediaType, MediaPlaylist, Playlist, VariantStream};
+use m3u8_rs::{
+    AlternativeMedia, AlternativeMediaType, Key, MediaPlaylist, Playlist, VariantStream,
+};
 use reqwest::Url;
 
 use super::manifest::{
     Bandwidth, Container, Kind, MAX_RENDITIONS, MAX_SEGMENTS, Rendition, Segment,
 };
 use super::report::shown;
+use super::seal::Seal;
 
 /// What a playlist turned out to be.
 pub(super) enum Parsed {
@@ -200,6 +203,7 @@ fn fill(playlist: &MediaPlaylist, url: &Url, rendition: &mut Rendition, faults: 
     check_tags(playlist, faults);
     rendition.target = Some(seconds(playlist.target_duration));
     let mut map: Option<&str> = None;
+    let mut key: Option<&Key> = None;
     for (index, segment) in playlist.segments.iter().enumerate() {
         if let Some(next) = segment.map.as_ref() {
             if next.byte_range.is_some() || map.is_some_and(|map| map != next.uri) {
@@ -211,6 +215,15 @@ fn fill(playlist: &MediaPlaylist, url: &Url, rendition: &mut Rendition, faults: 
             faults.push("cuts its segments by EXT-X-BYTERANGE, which this player does not follow: give every segment a file".to_owned());
             return;
         }
+        key = segment.key.as_ref().or(key);
+        let sequence = (playlist.media_sequence).saturating_add(index as u64);
+        let seal = match key.map_or(Ok(None), |key| Seal::of(key, url, sequence)) {
+            Ok(seal) => seal,
+            Err(fault) => {
+                faults.push(fault.to_owned());
+                return;
+            }
+        };
         let Some(url) = join(url, &segment.uri, faults) else {
             continue;
         };
@@ -220,6 +233,7 @@ fn fill(playlist: &MediaPlaylist, url: &Url, rendition: &mut Rendition, faults: 
             tolerance: EXTINF_TOLERANCE,
             start: None,
             discontinuity: segment.discontinuity,
+            seal,
         });
     }
     rendition.init = map.and_then(|uri| join(url, uri, faults));
@@ -255,17 +269,6 @@ fn check_tags(playlist: &MediaPlaylist, faults: &mut Vec<String>) {
         }
         if segment.duration <= 0.0 {
             faults.push(format!("gives segment {} no length", index + 1));
-        }
-        let sealed = segment
-            .key
-            .as_ref()
-            .is_some_and(|key| matches!(key.method, m3u8_rs::KeyMethod::AES128));
-        if sealed {
-            faults.push(
-                "encrypts whole segments (AES-128), so that nothing inside them can be checked"
-                    .to_owned(),
-            );
-            return;
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use reqwest::Url;
 
+use super::seal::Seal;
+
 /// Which manifest an address turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum UrlKind {
@@ -72,6 +74,8 @@ pub(super) struct Segment {
     pub(super) start: Option<f64>,
     /// Whether the timeline may break before it.
     pub(super) discontinuity: bool,
+    /// What it is opened with, where it is encrypted whole.
+    pub(super) seal: Option<Seal>,
 }
 
 /// One promised rendition.

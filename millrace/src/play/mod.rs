@@ -2,7 +2,7 @@
 //!
 //! 1. [`client`] gets an address over HTTP/1.1, HTTP/2 or HTTP/3 ([`h3`]), trusting whom [`trust`] says.
 //! 2. [`hls`] and [`dash`] turn a manifest into promises ([`manifest`]).
-//! 3. [`session`] fetches every init and every segment, some at once.
+//! 3. [`session`] fetches every init, key and segment, some at once, and opens what is encrypted whole ([`seal`]).
 //! 4. [`check`] looks into them; it shares no code with the packager, whose witness it is.
 //! 5. [`report`] says what was found.
 
@@ -13,6 +13,7 @@ mod h3;
 mod hls;
 mod manifest;
 mod report;
+mod seal;
 mod session;
 mod trust;
 

@@ -1,5 +1,6 @@
 //! One play: manifest, playlists, inits, segments, and what is made of them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use super::check::ts;
 use super::client::{Answer, Client};
 use super::manifest::{Container, Rendition, UrlKind};
 use super::report::{Exchange, Report, Row, shown};
+use super::seal::{Keys, Seal};
 use super::{Options, Protocol, dash, hls};
 
 /// A play that has not begun.
@@ -41,6 +43,7 @@ struct Job {
     url: Url,
     container: Container,
     init: Option<Arc<Init>>,
+    seal: Option<Seal>,
 }
 
 /// One segment fetched and looked into.
@@ -77,7 +80,8 @@ impl Session {
         let (mut renditions, seconds) = self.manifest().await;
         self.playlists(&mut renditions).await;
         let inits = self.inits(&renditions).await;
-        let fetched = self.segments(&renditions, &inits).await;
+        let keys = self.keys(&renditions).await;
+        let fetched = self.segments(&renditions, &inits, keys).await;
         self.judge(&renditions, &fetched, seconds);
         if let Some(client) = Arc::into_inner(self.client) {
             client.close().await;
@@ -161,16 +165,48 @@ impl Session {
         inits
     }
 
+    /// Fetches the keys of segments that are encrypted whole, each once.
+    async fn keys(&mut self, renditions: &[Rendition]) -> Keys {
+        let mut jobs: Vec<(usize, Url)> = Vec::new();
+        let mut known = HashSet::new();
+        for (index, rendition) in renditions.iter().enumerate() {
+            let seals = rendition
+                .segments
+                .iter()
+                .filter_map(|one| one.seal.as_ref());
+            let new = seals.filter(|seal| known.insert(&seal.key));
+            jobs.extend(new.map(|seal| (index, seal.key.clone())));
+        }
+        let mut keys = Keys::new();
+        for (index, url, got) in self.fetch_all(jobs, What::Key).await {
+            let noun = What::Key.noun();
+            let Some(answer) = self.note(Some(index), noun, &url, got) else {
+                continue;
+            };
+            match <[u8; 16]>::try_from(answer.body.as_ref()) {
+                Ok(key) => drop(keys.insert(url, key)),
+                Err(_) => {
+                    let length = answer.body.len();
+                    let fault = format!("has {length} bytes, where a key of AES-128 has 16");
+                    self.report.fault_all(Some(index), noun, &url, vec![fault]);
+                }
+            }
+        }
+        keys
+    }
+
     async fn segments(
         &mut self,
         renditions: &[Rendition],
         inits: &[Option<Arc<Init>>],
+        keys: Keys,
     ) -> Vec<Vec<Fetched>> {
         let jobs = list_jobs(renditions, inits);
         let progress = progress(jobs.len());
         let (client, wanted, started) = (Arc::clone(&self.client), self.wanted, self.started);
+        let with = (client, Arc::new(keys));
         let mut answers = stream::iter(jobs)
-            .map(move |job| run_job(Arc::clone(&client), job, wanted, started))
+            .map(move |job| run_job(with.clone(), job, wanted, started))
             .buffer_unordered(AT_ONCE);
         let (mut done, mut failed_in_a_row) = (Vec::new(), 0);
         while let Some(one) = answers.next().await {
@@ -322,6 +358,7 @@ fn list_jobs(renditions: &[Rendition], inits: &[Option<Arc<Init>>]) -> Vec<Job> 
                 url: segment.url.clone(),
                 container: rendition.container,
                 init: init.clone(),
+                seal: segment.seal.clone(),
             });
         }
     }
@@ -329,7 +366,7 @@ fn list_jobs(renditions: &[Rendition], inits: &[Option<Arc<Init>>]) -> Vec<Job> 
 }
 
 async fn run_job(
-    client: Arc<Client>,
+    (client, keys): (Arc<Client>, Arc<Keys>),
     job: Job,
     wanted: Option<Protocol>,
     started: Instant,
@@ -345,11 +382,15 @@ async fn run_job(
     let mut fetched = Fetched::default();
     if let Some(answer) = got.answer {
         fetched.bytes = answer.body.len() as u64;
-        fetched.facts = match (job.container, &job.init) {
-            (Container::Fmp4, Some(init)) => fmp4::segment(&answer.body, init, &mut faults),
-            (Container::Ts, _) => ts::segment(&answer.body, &mut faults),
-            (Container::Fmp4, None) | (Container::Text, _) => None,
+        let body = match &job.seal {
+            Some(seal) => seal.open(&keys, &answer.body, &mut faults),
+            None => Some(answer.body),
         };
+        fetched.facts = body.and_then(|body| match (job.container, &job.init) {
+            (Container::Fmp4, Some(init)) => fmp4::segment(&body, init, &mut faults),
+            (Container::Ts, _) => ts::segment(&body, &mut faults),
+            (Container::Fmp4, None) | (Container::Text, _) => None,
+        });
     }
     Done {
         rendition: job.rendition,

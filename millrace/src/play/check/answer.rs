@@ -11,6 +11,7 @@ pub(crate) enum What {
     Playlist,
     Mpd,
     Init,
+    Key,
     Fmp4,
     Ts,
     Text,
@@ -23,6 +24,7 @@ impl What {
             Self::Playlist => "The playlist",
             Self::Mpd => "The MPD",
             Self::Init => "The init segment",
+            Self::Key => "The key",
             Self::Fmp4 | Self::Ts | Self::Text => "The segment",
         }
     }
@@ -43,6 +45,7 @@ impl What {
                 "video/iso.segment",
                 "audio/iso.segment",
             ],
+            Self::Key => &["application/octet-stream"],
             Self::Ts => &["video/mp2t"],
             Self::Text => &["text/vtt", "application/ttml+xml", "application/mp4"],
         }

@@ -18,6 +18,7 @@ async fn whole_films_pass_in_every_format() {
     for (site, path, kind, renditions) in [
         (Site::ts(), "/master.m3u8", "hls-multivariant", 1),
         (Site::ts(), "/playlist.m3u8", "hls-media", 1),
+        (Site::sealed(), "/master.m3u8", "hls-multivariant", 1),
         (Site::fmp4(), "/master.m3u8", "hls-multivariant", 2),
         (Site::dash(), "/manifest.mpd", "dash", 2),
     ] {
@@ -104,6 +105,41 @@ async fn defects_of_transport_streams_are_found() {
         "follows from the segment before it",
     )
     .await;
+}
+
+#[tokio::test]
+async fn defects_of_what_is_encrypted_whole_are_found() {
+    let whole = Site::sealed();
+    let key = "/master.m3u8.key";
+    let spoilt = |path: &str, edit: fn(&mut Vec<u8>)| {
+        let mut site = whole.clone();
+        site.edit(path, edit);
+        site
+    };
+    let mut keyless = whole.clone();
+    keyless.remove(key);
+    for (site, text) in [
+        (
+            keyless,
+            "The key /master.m3u8.key was answered with status 404",
+        ),
+        (
+            spoilt(key, |key| key.truncate(15)),
+            "has 15 bytes, where a key",
+        ),
+        (spoilt(key, |key| key[0] ^= 1), "does not open with its key"),
+        (
+            spoilt("/segment_1.ts", |ts| ts.truncate(ts.len() - 1)),
+            "The segment /segment_1.ts does not open with its key",
+        ),
+        // A bit spoils its block, and the same bit of the next one: the padding is right, the sync byte is not.
+        (
+            spoilt("/segment_1.ts", |ts| ts[188 - 16] ^= 1),
+            "no sync byte at packet 1",
+        ),
+    ] {
+        finds(site, "/playlist.m3u8", text).await;
+    }
 }
 
 /// Drops the second half of a segment.

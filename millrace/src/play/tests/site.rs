@@ -28,6 +28,17 @@ impl Site {
         site
     }
 
+    /// The same, each segment encrypted whole (AES-128) with a key beside the playlist.
+    pub(super) fn sealed() -> Self {
+        let mut site = Self::make(
+            "-map 0:v -map 1:a -f hls -hls_time 1 -hls_playlist_type vod \
+             -hls_enc 1 -hls_enc_key 000102030405060708090a0b0c0d0e0f \
+             -hls_segment_filename segment_%d.ts -master_pl_name master.m3u8 playlist.m3u8",
+        );
+        site.replace("/master.m3u8", "BANDWIDTH=", "BANDWIDTH=1");
+        site
+    }
+
     /// HLS with fragmented MP4 of two picture renditions.
     pub(super) fn fmp4() -> Self {
         let mut site = Self::make(
