@@ -3,8 +3,11 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use ::config::Span;
 use anyhow::Context as _;
+use contracts::time::UnixSeconds;
 use reqwest::Method;
+use runtime::clock::{Clock as _, System};
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -25,7 +28,7 @@ pub(crate) async fn run(options: &cli::Purge) -> anyhow::Result<ExitCode> {
     let seq = given.get("seq").context("the house names no number")?;
     let path = format!("/v1/purge/{seq}");
     let begun = Instant::now();
-    let mut told = String::new();
+    let mut told = None;
     loop {
         let state = api.json(api.request(Method::GET, &path)).await?;
         if state.get("state").and_then(Value::as_str) != Some("pending") {
@@ -39,26 +42,50 @@ pub(crate) async fn run(options: &cli::Purge) -> anyhow::Result<ExitCode> {
             say!("{state}");
             return Ok(ExitCode::FAILURE);
         }
-        let awaited = awaited(&state);
-        if awaited != told {
-            eprintln!("waits for {awaited}");
-            told = awaited;
+        let awaited = Awaited::of(&state);
+        if told.as_ref() != Some(&awaited) {
+            eprintln!("waits for {}", awaited.text(System.now()));
+            told = Some(awaited);
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-/// The nodes that have not said that they have applied it, by name, and when the last of them stops serving it.
-fn awaited(state: &Value) -> String {
-    let nodes = state.get("pending").and_then(Value::as_array);
-    let names = nodes.into_iter().flatten().map(|node| {
-        let name = node.get("name").and_then(Value::as_str);
-        name.unwrap_or("?")
-    });
-    let names = names.collect::<Vec<_>>().join(", ");
-    match state.get("bounded_at").and_then(Value::as_u64) {
-        Some(at) => format!("{names}; should they not be heard of, until {at} (Unix seconds)"),
-        None => names,
+/// The nodes that have not said that they have applied it, and when the last of them stops serving it.
+#[derive(Debug, PartialEq, Eq)]
+struct Awaited {
+    names: String,
+    until: Option<UnixSeconds>,
+}
+
+impl Awaited {
+    fn of(state: &Value) -> Self {
+        let nodes = state.get("pending").and_then(Value::as_array);
+        let names = nodes.into_iter().flatten().map(|node| {
+            let name = node.get("name").and_then(Value::as_str);
+            name.unwrap_or("?")
+        });
+        let until = state.get("bounded_at").and_then(Value::as_u64);
+        Self {
+            names: names.collect::<Vec<_>>().join(", "),
+            until: until.map(UnixSeconds),
+        }
+    }
+
+    fn text(&self, now: UnixSeconds) -> String {
+        let names = &self.names;
+        let Some(until) = self.until else {
+            return names.clone();
+        };
+        // As exact as somebody who waits wants to know it.
+        let left = until.0.saturating_sub(now.0);
+        let unit = match left {
+            0..=120 => 1,
+            121..=7200 => 60,
+            _ => 3600,
+        };
+        let left = Span::seconds(left.div_ceil(unit) * unit);
+        format!("{names}; should they not be heard of, for {left} at most")
     }
 }
 
@@ -75,5 +102,29 @@ fn wish(options: &cli::Purge) -> Value {
     match named {
         Some((name, value)) => json!({ name: value, "mode": mode, "tenant": tenant }),
         None => json!({ "all": options.all, "mode": mode, "tenant": tenant }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_is_told_for_how_long() {
+        let state =
+            json!({"pending": [{"name": "edge-1"}, {"name": "isp-1"}], "bounded_at": 100_000});
+        let awaited = Awaited::of(&state);
+        for (now, left) in [
+            (99_910, "90s"),
+            (99_000, "17m"),
+            (100_000 - 86_401, "25h"),
+            (100_000 - 86_400, "1d"),
+        ] {
+            let text = awaited.text(UnixSeconds(now));
+            let wanted = format!("edge-1, isp-1; should they not be heard of, for {left} at most");
+            assert_eq!(text, wanted);
+        }
+        let never = Awaited::of(&json!({"pending": [{"name": "edge-1"}]}));
+        assert_eq!(never.text(UnixSeconds(1)), "edge-1");
     }
 }

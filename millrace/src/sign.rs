@@ -18,7 +18,7 @@ pub(crate) fn run(options: &cli::Sign) -> anyhow::Result<ExitCode> {
     let now = System.now();
     let expires = options
         .expires
-        .map_or_else(|| now.plus(options.expires_in), UnixSeconds);
+        .map_or_else(|| now.plus(options.expires_in.0.as_secs()), UnixSeconds);
     let key = match &options.kid {
         Some(kid) => ring
             .find(kid)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Api, span};
+use super::{Api, span, span_or_seconds};
 use crate::play;
 
 /// Options of `millrace add`.
@@ -173,13 +173,6 @@ pub(crate) struct Rotate {
     pub(crate) grace: Option<::config::Span>,
     #[command(flatten)]
     pub(crate) api: Api,
-}
-
-fn span_or_seconds(text: &str) -> Result<::config::Span, String> {
-    match text.parse() {
-        Ok(seconds) => Ok(::config::Span::seconds(seconds)),
-        Err(_) => span(text),
-    }
 }
 
 #[cfg(test)]

@@ -162,6 +162,14 @@ pub(crate) struct Status {
     pub(crate) api: Api,
 }
 
+/// A span; a number alone is seconds.
+fn span_or_seconds(text: &str) -> Result<::config::Span, String> {
+    match text.parse() {
+        Ok(seconds) => Ok(::config::Span::seconds(seconds)),
+        Err(_) => span(text),
+    }
+}
+
 fn span(text: &str) -> Result<::config::Span, String> {
     let value = serde_json::Value::from(text);
     serde_json::from_value(value).map_err(|error| error.to_string())

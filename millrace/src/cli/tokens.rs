@@ -16,14 +16,15 @@ pub(crate) struct Sign {
     /// The key to sign with; without it the youngest that may
     #[arg(long)]
     pub(crate) kid: Option<String>,
-    /// Seconds until it expires
+    /// How long until it expires, as 4h or 90s; a number alone is seconds
     #[arg(
         long,
-        value_name = "SECONDS",
-        default_value_t = 14_400,
+        value_name = "SPAN",
+        default_value = "4h",
+        value_parser = super::span_or_seconds,
         conflicts_with = "expires"
     )]
-    pub(crate) expires_in: u64,
+    pub(crate) expires_in: ::config::Span,
     /// When it expires, in Unix seconds
     #[arg(long, value_name = "UNIX")]
     pub(crate) expires: Option<u64>,

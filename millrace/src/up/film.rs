@@ -61,6 +61,16 @@ pub(crate) async fn published(
     Ok(video)
 }
 
+/// Whether there is such a file: asked before anything is made for it.
+pub(crate) fn look(path: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("cannot read the film {}", path.display());
+    let file = std::fs::File::open(path).with_context(cannot)?;
+    if !file.metadata().with_context(cannot)?.is_file() {
+        bail!("{} is no file", path.display());
+    }
+    Ok(())
+}
+
 fn is(status: &Value, state: &str) -> bool {
     status.get("state").and_then(Value::as_str) == Some(state)
 }

@@ -21,7 +21,11 @@ use crate::api::Api;
 use crate::cli;
 
 pub(crate) async fn run(options: cli::Up) -> anyhow::Result<ExitCode> {
+    if let Some(media) = &options.media {
+        film::look(media)?;
+    }
     let state = state::State::open(&options.dir)?;
+    state.is_store(options.store.as_deref())?;
     let mut house = house::start(&state, &options).await?;
     let addresses = house.addresses().clone();
     // Whatever happens from here on, the roles are stopped before the answer is given.
@@ -43,6 +47,7 @@ async fn live(
     addresses: &addresses::Addresses,
 ) -> anyhow::Result<ExitCode> {
     addresses.note(state)?;
+    state.keep_store(options.store.as_deref())?;
     let api = Api::new(&addresses.api, None)?;
     let video = film::published(&api, state, options.media.as_deref()).await?;
     let stage = addresses::Stage::open(&api, addresses, state, &video).await?;

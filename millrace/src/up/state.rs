@@ -18,6 +18,11 @@ const SCOPE: [&str; 3] = ["/v/", "/t/", "/s/"];
 /// What it signed when there were no subtitles.
 const EARLIER_SCOPE: [&str; 2] = ["/v/", "/t/"];
 
+/// Where the address of the house's store is noted.
+const STORE: &str = "store.address";
+/// What is noted where that is in the folder itself.
+const HERE: &str = "its own folder";
+
 /// An opened folder. The lock in it is held as long as this lives.
 pub(crate) struct State {
     dir: PathBuf,
@@ -116,6 +121,32 @@ impl State {
         Ok(())
     }
 
+    /// Refuses another store than the one that the house's films lie in: all of them would be listed, and none play.
+    pub(crate) fn is_store(&self, wished: Option<&str>) -> anyhow::Result<()> {
+        let note = self.path(STORE);
+        let Ok(before) = fs::read_to_string(&note) else {
+            return Ok(());
+        };
+        let (before, now) = (before.trim(), place(wished));
+        if before == now {
+            return Ok(());
+        }
+        let again = match before {
+            HERE => "without --store".to_owned(),
+            before => format!("with --store {before}"),
+        };
+        bail!(
+            "the films of this house lie in {before}, and are not in {now}: start it {again}, or choose another --dir; \
+             where the store itself has moved, remove {} first",
+            note.display()
+        )
+    }
+
+    /// Notes where the house's films lie, for the next run.
+    pub(crate) fn keep_store(&self, wished: Option<&str>) -> anyhow::Result<()> {
+        fs::write(self.path(STORE), place(wished)).context("cannot note the store")
+    }
+
     /// The ports of the last run, by listener name.
     pub(crate) fn ports(&self) -> BTreeMap<String, u16> {
         let text = fs::read_to_string(self.path("ports.json")).unwrap_or_default();
@@ -130,6 +161,23 @@ impl State {
             serde_json::to_string_pretty(ports)?,
         )
         .context("cannot note the ports")
+    }
+}
+
+/// Where a store is, whatever it is reached with: its address without the file of its credentials.
+fn place(wished: Option<&str>) -> String {
+    let Some(address) = wished else {
+        return HERE.to_owned();
+    };
+    let Some((place, query)) = address.split_once('?') else {
+        return address.to_owned();
+    };
+    let mut rest: Vec<&str> = query.split('&').collect();
+    rest.retain(|pair| !pair.starts_with("credentials="));
+    rest.sort_unstable();
+    match rest.is_empty() {
+        true => place.to_owned(),
+        false => format!("{place}?{}", rest.join("&")),
     }
 }
 
@@ -238,6 +286,39 @@ mod tests {
             assert!(error.contains("keys.json"), "{error}");
             assert!(!error.contains("0f0f"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_house_is_not_started_with_another_store_than_its_films_lie_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).unwrap();
+        let bucket = "s3://films/h?endpoint=http://127.0.0.1:9000&credentials=/etc/s3";
+        let moved = "s3://films/h?credentials=/run/s3&endpoint=http://127.0.0.1:9000";
+        state.is_store(Some(bucket)).unwrap();
+        state.keep_store(Some(bucket)).unwrap();
+        for same in [bucket, moved] {
+            state.is_store(Some(same)).unwrap();
+        }
+        for (other, named) in [
+            (
+                None,
+                "not in its own folder: start it with --store s3://films/h?endpoint=",
+            ),
+            (
+                Some("s3://films/other"),
+                "not in s3://films/other: start it with",
+            ),
+        ] {
+            let refused = state.is_store(other).unwrap_err().to_string();
+            assert!(refused.contains(named), "{refused}");
+            assert!(refused.contains("store.address first"), "{refused}");
+            assert!(!refused.contains("/etc/s3"), "{refused}");
+        }
+        fs::remove_file(folder.path().join("store.address")).unwrap();
+        state.is_store(None).unwrap();
+        state.keep_store(None).unwrap();
+        let refused = state.is_store(Some(bucket)).unwrap_err().to_string();
+        assert!(refused.contains("start it without --store"), "{refused}");
     }
 
     #[test]
