@@ -19,6 +19,15 @@ pub enum Error {
     /// The folder of the catalogue's file cannot be used.
     #[error("the catalogue's file cannot be used: {0}")]
     Folder(String),
+    /// It could not be opened.
+    #[error("the catalogue at {address} does not open")]
+    Opening {
+        /// The address, without what may be a secret.
+        address: String,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// There is such a thing already.
     #[error("{what} exists already")]
     Exists {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use runtime::clock::Clock;
 use sea_orm::{
     ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction,
-    DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+    DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
 };
 use sea_orm_migration::MigratorTrait;
 use sqlx::ConnectOptions as _;
@@ -37,6 +37,8 @@ use crate::videos::{self, Videos};
 
 /// How long a writer waits for another process's transaction, and for a free connection.
 const BUSY: Duration = Duration::from_secs(10);
+/// How long a server that was not reached is asked once more why.
+const LOOK: Duration = Duration::from_secs(3);
 /// Connections of one process. Writers queue in `SQLite` anyway; readers do not.
 const CONNECTIONS: u32 = 8;
 /// The same for a server, where a writer waits for those only who change the same.
@@ -108,10 +110,21 @@ pub struct Catalog {
 /// same at once.
 ///
 /// # Errors
-/// [`Error::Address`] for another address, [`Error::Engine`] when the file or the server cannot be
+/// [`Error::Address`] for another address, [`Error::Opening`] when the file or the server cannot be
 /// used.
 pub async fn open(address: impl AsRef<str>, clock: Arc<dyn Clock>) -> Result<Catalog, Error> {
-    let to = Engine::parse(address.as_ref())?;
+    let opened = opened(address.as_ref(), clock).await;
+    opened.map_err(|error| match error {
+        Error::Engine(source) => Error::Opening {
+            address: shown(address.as_ref()),
+            source,
+        },
+        other => other,
+    })
+}
+
+async fn opened(address: &str, clock: Arc<dyn Clock>) -> Result<Catalog, Error> {
+    let to = Engine::parse(address)?;
     let lock = match &to {
         Engine::File(path) => Some(path.with_extension("lock")),
         Engine::Memory | Engine::Server(_) => None,
@@ -229,6 +242,7 @@ async fn connect(to: Engine) -> Result<DatabaseConnection, Error> {
         Engine::Server(_) => "postgres://localhost".to_owned(),
     });
     options.sqlx_logging(false);
+    let mut server_of = None;
     match to {
         Engine::File(_) => {
             options.max_connections(CONNECTIONS);
@@ -242,6 +256,7 @@ async fn connect(to: Engine) -> Result<DatabaseConnection, Error> {
         Engine::Server(server) => {
             options.max_connections(SERVER_CONNECTIONS);
             options.acquire_timeout(BUSY);
+            server_of = Some(server.clone());
             options.map_sqlx_postgres_opts(move |_| (*server).clone());
         }
     }
@@ -252,7 +267,19 @@ async fn connect(to: Engine) -> Result<DatabaseConnection, Error> {
             .pragma("journal_mode", "WAL")
             .pragma("synchronous", "FULL")
     });
-    Database::connect(options).await.map_err(engine)
+    match (Database::connect(options).await, server_of) {
+        (Ok(db), _) => Ok(db),
+        (Err(error), None) => Err(engine(error)),
+        (Err(gave_up), Some(server)) => Err(cause(&server, gave_up).await),
+    }
+}
+
+/// Why a server is not reached: of its attempts the pool says only that it gave up.
+async fn cause(server: &PgConnectOptions, gave_up: DbErr) -> Error {
+    match tokio::time::timeout(LOOK, server.connect()).await {
+        Ok(Err(error)) => engine(error),
+        Ok(Ok(_)) | Err(_) => engine(gave_up),
+    }
 }
 
 impl Catalog {
@@ -366,4 +393,35 @@ async fn lock_file(path: Option<PathBuf>) -> Result<Option<File>, Error> {
 /// An engine's own error, as the catalogue's.
 pub(crate) fn engine(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::Engine(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use runtime::clock::System;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_does_not_open_is_named_with_the_cause() {
+        let address = "sqlite:///nowhere/at/all/catalog.db";
+        let error = open(address, Arc::new(System)).await.err().unwrap();
+        let said = error.to_string();
+        assert_eq!(said, format!("the catalogue at {address} does not open"));
+        let cause = error.source().unwrap().to_string();
+        assert!(cause.contains("No such file"), "{cause}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_refuses_and_keeps_its_password() {
+        let Ok(Engine::Server(server)) = server("postgres://me:s3cret@127.0.0.1:1/films") else {
+            unreachable!("it is a server's address");
+        };
+        let gave_up = DbErr::Custom("gave up".to_owned());
+        let cause = cause(&server, gave_up).await;
+        let cause = cause.source().unwrap().to_string();
+        assert!(cause.contains("refused"), "{cause}");
+        assert!(!cause.contains("s3cret"), "{cause}");
+    }
 }
