@@ -2,6 +2,7 @@
 
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 use utoipa::openapi::response::Response;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr};
 
 /// Where the shape of refusals stands in a description.
@@ -10,15 +11,39 @@ const PROBLEM: &str = "#/components/schemas/Problem";
 const MEDIA_TYPE: &str = "application/problem+json";
 
 /// Gives refusals their media type, and each route those that any route may answer: 400 where a path names something,
-/// 500 and 503.
+/// 500 and 503. Says of routes that answer 401 that `Authorization: Bearer` may be sent to them.
 #[must_use]
-pub fn completed(mut api: OpenApi) -> OpenApi {
+pub fn completed(api: OpenApi) -> OpenApi {
+    let mut bearer = Http::new(HttpAuthScheme::Bearer);
+    bearer.description = Some(BEARER.to_owned());
+    with(api, "bearer", SecurityScheme::Http(bearer))
+}
+
+/// The same for routes that want a client's certificate.
+#[must_use]
+pub fn completed_for_certificates(api: OpenApi) -> OpenApi {
+    let scheme = SecurityScheme::MutualTls {
+        description: Some(CERTIFICATE.to_owned()),
+        deprecated: None,
+        extensions: None,
+    };
+    with(api, "certificate", scheme)
+}
+
+fn with(mut api: OpenApi, name: &str, scheme: SecurityScheme) -> OpenApi {
+    let components = api.components.get_or_insert_default();
+    components.add_security_scheme(name, scheme);
     for operation in api.paths.paths.values_mut().flat_map(operations) {
         let named = operation.parameters.iter().flatten().any(|parameter| {
             matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path)
         });
         let any: &[(&str, &str)] = if named { &ANY_NAMED } else { &ANY };
         let responses = &mut operation.responses.responses;
+        // Many of them answer who shows nothing, too.
+        if responses.contains_key("401") {
+            let shown = SecurityRequirement::new(name, [""; 0]);
+            operation.security = Some(vec![shown, SecurityRequirement::default()]);
+        }
         for (status, description) in any {
             let missing = || RefOr::T(refusal(description));
             responses
@@ -34,6 +59,9 @@ pub fn completed(mut api: OpenApi) -> OpenApi {
     api
 }
 
+/// What `Authorization: Bearer` may hold.
+const BEARER: &str = "An access token of a login, a token of an outside issuer, an API key, or the operator key; for licences the token of `drm`.";
+const CERTIFICATE: &str = "The certificate that enrolment gave.";
 /// What any route may answer, and what any that names something in its path.
 const ANY: [(&str, &str); 2] = [
     ("500", "a fault of this process, which its log tells"),
@@ -88,9 +116,10 @@ mod tests {
             json!({"name": "id", "in": "path", "required": true, "schema": {"type": "string"}});
         let api = json!({"openapi": "3.1.0", "info": {"title": "", "version": "1"}, "paths": {
             "/films": {"get": {"responses": {"200": film, "503": problem}}},
-            "/films/{id}": {"delete": {"parameters": [path], "responses": {"404": problem}}},
+            "/films/{id}": {"delete": {"parameters": [path], "responses": {"401": problem, "404": problem}}},
         }});
-        let told = serde_json::to_value(completed(serde_json::from_value(api).unwrap())).unwrap();
+        let api = serde_json::from_value::<OpenApi>(api).unwrap();
+        let told = serde_json::to_value(completed(api.clone())).unwrap();
         let types = |path: &str, method: &str| {
             let responses = told["paths"][path][method]["responses"].as_object();
             let one = |(status, response): (&String, &Value)| {
@@ -110,7 +139,18 @@ mod tests {
         );
         assert_eq!(
             types("/films/{id}", "delete"),
-            [400, 404, 500, 503].map(refused)
+            [400, 401, 404, 500, 503].map(refused)
         );
+        let shown = &told["paths"]["/films/{id}"]["delete"]["security"];
+        assert_eq!(*shown, json!([{"bearer": []}, {}]));
+        assert!(told["paths"]["/films"]["get"].get("security").is_none());
+        let scheme = &told["components"]["securitySchemes"]["bearer"];
+        assert_eq!(
+            (&scheme["type"], &scheme["scheme"]),
+            (&json!("http"), &json!("bearer"))
+        );
+        let told = serde_json::to_value(completed_for_certificates(api)).unwrap();
+        let scheme = &told["components"]["securitySchemes"]["certificate"];
+        assert_eq!(scheme["type"], "mutualTLS");
     }
 }
