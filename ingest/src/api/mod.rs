@@ -11,6 +11,7 @@ use axum::{
     routing::get,
 };
 use catalog::{channels::Channels, videos::Videos};
+use reqwest::Url;
 use runtime::{clock::Clock, problem::Problem};
 use store::Store;
 use tokio::sync::{Notify, Semaphore};
@@ -135,10 +136,8 @@ async fn description(Extension(document): Extension<Arc<str>>) -> Response {
 
 /// Lets pages of these origins, and the control plane's own pages, upload.
 fn cors(origins: &[String], control_base: &str) -> CorsLayer {
-    let origins = origins.iter().map(String::as_str);
-    let origins = origins
-        .chain([origin_of(control_base)])
-        .filter_map(|origin| HeaderValue::from_str(origin).ok());
+    let origins = origins.iter().cloned().chain(origin_of(control_base));
+    let origins = origins.filter_map(|origin| HeaderValue::from_str(&origin).ok());
     let sent = [
         header::AUTHORIZATION,
         header::CONTENT_TYPE,
@@ -163,12 +162,11 @@ fn cors(origins: &[String], control_base: &str) -> CorsLayer {
         .max_age(Duration::from_secs(3600))
 }
 
-/// The origin of what is below an address: scheme, host and port (RFC 6454 §4).
-fn origin_of(base: &str) -> &str {
-    let host = base.find("://").map_or(0, |colon| colon + 3);
-    let path = base.get(host..).and_then(|rest| rest.find('/'));
-    base.get(..path.map_or(base.len(), |path| host + path))
-        .unwrap_or_default()
+/// The origin of what is below an address, as browsers write it: scheme, host in lower case, and a port that is not the
+/// scheme's own (RFC 6454 §6).
+fn origin_of(base: &str) -> Option<String> {
+    let origin = Url::parse(base).ok()?.origin();
+    origin.is_tuple().then(|| origin.ascii_serialization())
 }
 
 /// Files of subtitles that may come at once: each is read and parsed in memory, at most 2 MiB.
@@ -179,3 +177,26 @@ const JSON_BYTES: usize = 64 * 1024;
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 /// The same in hexadecimal, for those who have no base64 at hand.
 const CHUNK_SHA256: HeaderName = HeaderName::from_static("x-chunk-sha256");
+
+#[cfg(test)]
+mod origins {
+    use super::origin_of;
+
+    #[test]
+    fn an_origin_is_written_as_browsers_write_it() {
+        for (base, origin) in [
+            ("https://Site.Example", Some("https://site.example")),
+            ("https://site.example:443/", Some("https://site.example")),
+            (
+                "https://site.example:8443/api",
+                Some("https://site.example:8443"),
+            ),
+            ("http://127.0.0.1:8080", Some("http://127.0.0.1:8080")),
+            ("http://[::1]:80/x", Some("http://[::1]")),
+            ("site.example", None),
+            ("", None),
+        ] {
+            assert_eq!(origin_of(base).as_deref(), origin, "{base}");
+        }
+    }
+}

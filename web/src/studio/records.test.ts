@@ -23,6 +23,8 @@ test('an upload is found by its file until it has arrived', () => {
   expect(records.all().map(({ video }) => video)).toEqual(['v2', 'v1'])
   records.forget(upload(1))
   expect(records.all()).toHaveLength(1)
+  records.forgetAll()
+  expect(records.all()).toEqual([])
 })
 
 test('what somebody else wrote there is passed over', () => {

@@ -42,6 +42,11 @@ export class Records {
     this.write(this.all().filter(({ url }) => url !== upload.url))
   }
 
+  /** Forgets all of them: whoever signs in next in this browser is somebody else. */
+  forgetAll(): void {
+    this.write([])
+  }
+
   /** The upload of this file that is not complete, if there is one. */
   of(file: FileFacts): Upload | null {
     return this.all().find((upload) => !upload.sent && isOf(upload, file)) ?? null
