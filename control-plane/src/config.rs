@@ -169,6 +169,10 @@ impl Settings {
     }
 }
 
+/// What tells operators from others.
+const OPERATORS: &str =
+    "name a file with a key, or one in `accounts.token_keys`, so that operators have accounts";
+
 impl Config {
     /// Checks every key.
     ///
@@ -180,11 +184,15 @@ impl Config {
         let internal = address(&mut problems, "internal", &self.internal);
         // Where there are accounts, operators are among them.
         if self.accounts.token_keys.is_empty() {
-            problems.need_secret("operator_key", self.operator_key.as_ref(), "listen", listen);
+            if self.operator_key.is_empty() && !listen.ip().is_loopback() {
+                let rule = format!("needed unless `listen` is a loopback address: {OPERATORS}");
+                problems.add("operator_key", rule);
+            }
             let elsewhere = !self.public_base.is_empty() && !is_here(&self.public_base);
             if elsewhere && listen.ip().is_loopback() && self.operator_key.is_empty() {
-                let rule =
-                    "needed where `public_base` is not this machine's: others come through a proxy";
+                let rule = format!(
+                    "needed where `public_base` is not this machine's, as others come through a proxy: {OPERATORS}"
+                );
                 problems.add("operator_key", rule);
             }
         }

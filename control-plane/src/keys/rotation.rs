@@ -12,6 +12,7 @@ use catalog::keys::Sealed;
 use catalog::videos::State as Life;
 use contracts::feed::{Folder, Mode, Purge, Scope};
 use contracts::id::VideoId;
+use contracts::keys::KeySet;
 use contracts::time::UnixSeconds;
 use runtime::problem::{Named, Problem};
 use serde::{Deserialize, Serialize};
@@ -40,7 +41,8 @@ pub(crate) struct Wish {
 pub(crate) struct Rotated {
     video_id: String,
     /// The number of the new set of keys: `@k{set}` in addresses.
-    set: String,
+    #[schema(value_type = u32)]
+    set: KeySet,
     /// The names of its keys, 32 hexadecimal digits each.
     key_ids: Vec<String>,
     /// Those that were replaced and still count.
@@ -56,7 +58,8 @@ pub(crate) struct Rotated {
 #[schema(as = RetiredSet)]
 struct Retired {
     /// Its number.
-    set: String,
+    #[schema(value_type = u32)]
+    set: KeySet,
     /// When it ends, in Unix seconds.
     until: u64,
 }
@@ -91,12 +94,12 @@ pub(crate) async fn rotate(
     tracing::info!(video.id = %video, %set, purge, "the keys of {video} are rotated: set {set} counts");
     let new = sets.periods().iter().flat_map(|period| &period.keys);
     let retired = sets.retired().map(|(set, until)| Retired {
-        set: set.to_string(),
+        set,
         until: until.0,
     });
     Ok(Json(Rotated {
         video_id: video.to_string(),
-        set: set.to_string(),
+        set,
         key_ids: new.map(|key| key.kid.to_string()).collect(),
         retired: retired.collect(),
         purge,
