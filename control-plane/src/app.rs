@@ -207,7 +207,7 @@ pub(crate) fn door(app: Arc<App>) -> Router {
         .routes(routes!(enrolling::orders));
     let described = OpenApiRouter::with_openapi(Door::openapi()).nest("/v1", version_1);
     let (routes, document) = described.split_for_parts();
-    let document = runtime::description::completed(document);
+    let document = runtime::description::completed_for_certificates(document);
     let document: Arc<str> = document.to_json().unwrap_or_default().into();
     routes
         .route("/v1/openapi.json", get(description))
