@@ -16,6 +16,8 @@ use contracts::fleet::{
 };
 use contracts::time::UnixSeconds;
 use runtime::problem::Problem;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::authority::Request;
 use super::door::{Door, Known};
@@ -38,12 +40,12 @@ const NO_STORE: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-s
 pub(crate) async fn enrol(
     State(app): State<Arc<App>>,
     client: Client,
-    wish: Result<Json<Enrol>, JsonRejection>,
+    wish: Result<Json<Value>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let now = app.clock.now();
     app.people
         .count(Limit::Enrol, network(client.address), now)?;
-    let Json(wish) = wish?;
+    let wish: Enrol = object(wish)?;
     let door = app.door()?;
     let secret = SecretDigest::of(&wish.secret.text());
     let join = app.catalog.members.join(&secret, now).await;
@@ -76,9 +78,9 @@ pub(crate) async fn enrol(
 pub(crate) async fn certify(
     State(app): State<Arc<App>>,
     Known(member): Known,
-    wish: Result<Json<Renew>, JsonRejection>,
+    wish: Result<Json<Value>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let Json(wish) = wish?;
+    let wish: Renew = object(wish)?;
     let request = read(&wish.csr)?;
     if request.key() != member.key {
         let detail = "csr must be for the key of the certificate that is shown";
@@ -102,9 +104,9 @@ pub(crate) async fn certify(
 pub(crate) async fn heartbeat(
     State(app): State<Arc<App>>,
     Known(member): Known,
-    heard: Result<Json<Heartbeat>, JsonRejection>,
+    heard: Result<Json<Value>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let Json(mut heard) = heard?;
+    let mut heard: Heartbeat = object(heard)?;
     let (door, now) = (app.door()?, app.clock.now());
     app.people.count(Limit::NodeBeats, &member.key, now)?;
     let announce = heard.announce.take();
@@ -204,6 +206,20 @@ impl Door {
     }
 }
 
+/// Reads a body that is an object, and so are its parts: what is derived takes a list for either.
+fn object<T: DeserializeOwned>(body: Result<Json<Value>, JsonRejection>) -> Result<T, Problem> {
+    let Json(body) = body?;
+    let is_list = |part: &&&str| body.get(**part).is_some_and(Value::is_array);
+    let part = PARTS.iter().find(is_list);
+    if let Some(part) = part {
+        return Err(Problem::bad_request(format!("{part} must be an object")));
+    }
+    if !body.is_object() {
+        return Err(Problem::bad_request("the body must be an object"));
+    }
+    serde_json::from_value(body).map_err(|error| Problem::bad_request(error.to_string()))
+}
+
 fn read(csr: &str) -> Result<Request, Problem> {
     Request::read(csr).map_err(|bad| Problem::bad_request(bad.to_string()))
 }
@@ -217,4 +233,29 @@ fn within(terms: &Terms, announce: &Announce) -> Result<(), Problem> {
         return Ok(());
     }
     Err(problem::prefixes_refused(beyond))
+}
+
+/// What is an object within what nodes say.
+const PARTS: [&str; 4] = ["announce", "load", "cache", "fill"];
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_list_is_no_object() {
+        let read = |body: &Value| object::<Heartbeat>(Ok(Json(body.clone())));
+        assert_eq!(read(&json!({})).unwrap(), Heartbeat::default());
+        let announce = json!({"announce": ["https://edge.example"]});
+        for list in [
+            json!([]),
+            json!([null, null]),
+            json!({"load": []}),
+            announce,
+        ] {
+            assert!(read(&list).is_err(), "{list}");
+        }
+    }
 }
