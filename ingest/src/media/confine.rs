@@ -10,6 +10,7 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd,
     Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
 };
+use rustix::process::Pid;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, TargetArch,
@@ -25,7 +26,7 @@ pub(super) struct Room<'a> {
     /// Files and folders that are only read.
     pub(super) reads: &'a [&'a Path],
     /// The group of processes that may be joined, and not left.
-    pub(super) group: u32,
+    pub(super) group: Pid,
 }
 
 /// How much of a confinement the kernel provides.
@@ -121,7 +122,7 @@ fn allow(
     ruleset.add_rule(PathBeneath::new(file, access))
 }
 
-fn calls(group: u32) -> Result<BpfProgram, seccompiler::BackendError> {
+fn calls(group: Pid) -> Result<BpfProgram, seccompiler::BackendError> {
     let mut denied: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     // The same call under the numbers of 32-bit pointers.
     let numbers = |call: i64| [call, call | X32];
@@ -132,6 +133,7 @@ fn calls(group: u32) -> Result<BpfProgram, seccompiler::BackendError> {
         let rule = unless(argument, 0)?;
         denied.extend(numbers(call).map(|call| (call, vec![rule.clone()])));
     }
+    let group = group.as_raw_nonzero().get().unsigned_abs();
     let another_group = vec![unless(0, 0)?, unless(1, group.into())?];
     denied.extend(numbers(libc::SYS_setpgid).map(|call| (call, another_group.clone())));
     SeccompFilter::new(

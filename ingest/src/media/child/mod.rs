@@ -79,7 +79,7 @@ pub struct Task<'a> {
 /// which does not outlive it either.
 ///
 /// # Errors
-/// When the program cannot be started or waited for.
+/// When the program cannot be started or waited for, or does not end though it was killed.
 ///
 /// # Cancel safety
 /// Dropping the future kills the child and what it started.
@@ -89,7 +89,7 @@ pub async fn run(
     mut on_output: impl FnMut(&[u8]) + Send,
 ) -> io::Result<End> {
     let mut started = start(task, limits).await?;
-    let child = &mut started.child;
+    let Started { child, group, .. } = &mut started;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let mut tail = Vec::new();
     let work = async {
@@ -99,7 +99,7 @@ pub async fn run(
             async {
                 let status = child.wait().await;
                 // What it started besides itself may hold its output open.
-                started.stay = None;
+                group.kill();
                 status
             }
         );
@@ -108,14 +108,10 @@ pub async fn run(
     let worked = tokio::time::timeout(limits.time, work).await;
     let end = match worked {
         Ok(status) => end(status?, &tail),
-        Err(_) => {
-            started.child.kill().await?;
-            End::TimedOut
-        }
+        Err(_) => End::TimedOut,
     };
-    started.stay = None;
     // Nobody writes any more into what it leaves.
-    let _ = started.ended.await;
+    started.end().await?;
     Ok(end)
 }
 
@@ -124,19 +120,36 @@ pub async fn run(
 /// # Errors
 /// When the program cannot be started.
 pub async fn strength(task: Task<'_>, limits: Limits) -> io::Result<Strength> {
-    let mut started = start(task, limits).await?;
-    started.child.kill().await?;
-    Ok(started.strength)
+    let started = start(task, limits).await?;
+    let strength = started.strength;
+    started.end().await?;
+    Ok(strength)
 }
 
 /// A child that runs.
 struct Started {
     child: Child,
     strength: Strength,
-    /// Keeps the thread that the child dies with, and its group.
-    stay: Option<mpsc::Sender<()>>,
-    /// Told when the group has been killed.
-    ended: oneshot::Receiver<()>,
+    /// What it started is in it, too.
+    group: Group,
+    /// Keeps the thread that the child dies with.
+    _stay: mpsc::Sender<()>,
+}
+
+impl Started {
+    /// Kills the child and all that it started.
+    async fn end(mut self) -> io::Result<()> {
+        self.group.kill();
+        let ended = async { tokio::try_join!(self.child.wait(), self.group.ended()) };
+        match tokio::time::timeout(DYING, ended).await {
+            Ok(ended) => ended.map(drop),
+            // It waits in the kernel for what does not answer, such as a file system whose server is away.
+            Err(_) => {
+                let told = "what was killed does not end";
+                Err(io::Error::new(io::ErrorKind::TimedOut, told))
+            }
+        }
+    }
 }
 
 /// Starts a child from a thread of its own: a confinement holds for a thread and what it starts.
@@ -146,7 +159,6 @@ async fn start(task: Task<'_>, limits: Limits) -> io::Result<Started> {
     let reads: Vec<PathBuf> = task.reads.iter().map(|path| (*path).to_owned()).collect();
     let (told, started) = oneshot::channel();
     let (stay, gone) = mpsc::channel::<()>();
-    let (killed, ended) = oneshot::channel();
     let runtime = Handle::current();
     let thread = std::thread::Builder::new().name("encoder".to_owned());
     thread.spawn(move || {
@@ -154,33 +166,29 @@ async fn start(task: Task<'_>, limits: Limits) -> io::Result<Started> {
         let reads: Vec<&Path> = reads.iter().map(PathBuf::as_path).collect();
         // Confinement does not hold for what is open: not for what whoever started this process left open either.
         close_fds::set_fds_cloexec_threadsafe(FIRST_OF_OTHERS, &[]);
-        let mut group = None;
-        let begun = Group::new().and_then(|begun| {
-            let id = group.insert(begun).id();
+        let begun = Group::new().and_then(|group| {
             let room = Room {
                 program: &program,
                 folder: &folder,
                 reads: &reads,
-                group: id,
+                group: group.id(),
             };
             let strength = confine::enter(room)?;
-            command.process_group(i32::try_from(id).map_err(io::Error::other)?);
-            Ok((command.spawn()?, strength))
+            command.process_group(group.id().as_raw_pid());
+            Ok((command.spawn()?, strength, group))
         });
         let _ = told.send(begun);
         // Until the other end is dropped; the child is not to outlive whoever waits for it.
         let _ = gone.recv();
-        drop(group);
-        let _ = killed.send(());
     })?;
-    let (child, strength) = started
+    let (child, strength, group) = started
         .await
         .map_err(|_| io::Error::other("the thread of a child ended"))??;
     Ok(Started {
         child,
         strength,
-        stay: Some(stay),
-        ended,
+        group,
+        _stay: stay,
     })
 }
 
@@ -236,9 +244,13 @@ fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
     tail.drain(..surplus);
 }
 
+/// What is told of a program that ended with an error and said nothing.
+pub const SILENT: &str = "ended with an error, and said nothing";
 /// `SIGXFSZ`: the child wrote more to a file than [`Limits::file_bytes`].
 pub const TOO_LARGE: i32 = 25;
 const TAIL: usize = 8192;
+/// How long what was killed may take to end; what it had in memory has to be given back.
+const DYING: Duration = Duration::from_secs(60);
 /// Below are a child's standard input, output and error.
 const FIRST_OF_OTHERS: i32 = 3;
 /// Where the system's own programs are; a role's own environment is not handed on.

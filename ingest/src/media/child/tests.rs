@@ -1,5 +1,7 @@
 //! What children may and may not do, tried by shells.
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::*;
 
 async fn shell(script: &str, limits: Limits) -> (End, Vec<u8>) {
@@ -203,6 +205,32 @@ async fn what_a_child_started_ends_when_nobody_waits_for_it_any_more() {
     };
     assert!(pid.trim().parse::<u32>().is_ok(), "{pid}");
     gone(pid.trim()).await;
+}
+
+#[tokio::test]
+async fn a_child_ends_with_all_it_started_though_what_guards_it_was_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    // As a child does it itself where the kernel does not confine signals: its group has the number of its guard.
+    let script =
+        "sleep 1000 & perl -e 'print getpgrp, \" $ARGV[0]\\n\"' $!; until [ -e on ]; do :; done";
+    let arguments = ["-c".into(), script.into()];
+    let task = Task {
+        program: Path::new("/bin/sh"),
+        arguments: &arguments,
+        folder: folder.path(),
+        reads: &[],
+    };
+    let mut started = String::new();
+    let end = run(task, WIDE, |bytes| {
+        let told = std::str::from_utf8(bytes).unwrap().trim();
+        let (guard, pid) = told.split_once(' ').unwrap();
+        let guard = Pid::from_raw(guard.parse().unwrap()).unwrap();
+        kill_process(guard, Signal::STOP).unwrap();
+        pid.clone_into(&mut started);
+        std::fs::write(folder.path().join("on"), "").unwrap();
+    });
+    assert!(matches!(end.await.unwrap(), End::Done(_)));
+    gone(&started).await;
 }
 
 #[tokio::test]
