@@ -124,8 +124,8 @@ pub trait Uploads: Send + Sync {
     async fn made(&self, id: &UploadId) -> Result<Option<Digest>, Error>;
 
     /// Gives up an upload that receives, and its film fails, all or none, and what it was put together of is as it was
-    /// before; from then on it is listed among the
-    /// [`expired`](Self::expired) only, until it is removed. `false` when it does not receive (any more).
+    /// before; from then on it is listed among the [`expired`](Self::expired) only, until it is removed. `false` when
+    /// it does not receive (any more), or is a part of another that does.
     ///
     /// # Errors
     /// [`Error::Database`], [`Error::Catalog`].

@@ -197,6 +197,11 @@ impl Uploads for Sql {
         if changed.rows_affected() == 0 {
             return Ok(false);
         }
+        // Looked at once the row is held: whoever puts it together with others changes that first.
+        if is_part(&transaction, &upload.id).await? {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
         free(&transaction, &upload.id).await?;
         let reason = words(reason);
         match videos::sql::advance(&transaction, &upload.video, Event::Failed { reason }, now).await
@@ -295,6 +300,15 @@ async fn free(db: &impl ConnectionTrait, id: &UploadId) -> Result<(), Error> {
     let values = vec![id.as_str().into()];
     db.execute_raw(statement(sql, values)).await?;
     Ok(())
+}
+
+/// Whether an upload is a part of another that still receives, which has its bytes.
+async fn is_part(db: &impl ConnectionTrait, id: &UploadId) -> Result<bool, Error> {
+    let sql = "SELECT 1 AS one FROM ingest_streams AS part \
+               JOIN ingest_uploads AS whole ON whole.id = part.became \
+               WHERE part.upload = $1 AND whole.state = 'receiving'";
+    let values = vec![id.as_str().into()];
+    Ok(db.query_one_raw(statement(sql, values)).await?.is_some())
 }
 
 /// Of what has arrived whole nobody sends anything more: it only waits to be joined, and what it is put together of does.

@@ -33,6 +33,7 @@ pub async fn all(port: &dyn Streams, uploads: &dyn Uploads) {
     no_part_is_used_up_without_a_film(port).await;
     whole_ones_that_nobody_is_at_are_taken_up_once(port, uploads).await;
     what_has_arrived_whole_does_not_expire(port, uploads).await;
+    a_part_is_not_given_up_while_the_whole_waits(port, uploads).await;
 }
 
 async fn a_stream_is_found_as_it_was_made(port: &dyn Streams, uploads: &dyn Uploads) {
@@ -303,6 +304,33 @@ async fn what_has_arrived_whole_does_not_expire(port: &dyn Streams, uploads: &dy
         [one, two, alone, short],
         "they are a film by now"
     );
+}
+
+async fn a_part_is_not_given_up_while_the_whole_waits(port: &dyn Streams, uploads: &dyn Uploads) {
+    let give_up = async |id: &UploadId| {
+        let upload = uploads.find(id).await.unwrap().unwrap();
+        uploads.give_up(&upload, "cancelled", NOW).await.unwrap()
+    };
+    let parts = [
+        part(port, "waits-1", 100).await,
+        part(port, "waits-2", 100).await,
+    ];
+    let whole = put_together("waits", &parts);
+    let film = film_of(&whole);
+    let made = port.concatenate(&whole, &film, NOW).await;
+    assert_eq!(made.unwrap(), Concatenated::Made);
+    let [one, two] = &parts;
+    assert!(!give_up(one).await, "its bytes are another's");
+    assert_eq!(port.pieces(one).await.unwrap().len(), 2);
+    assert!(give_up(&whole.upload.id).await);
+    assert!(give_up(one).await, "it is its own again");
+
+    let parts = [two.clone(), part(port, "waits-3", 100).await];
+    let whole = put_together("waits-race", &parts);
+    let film = film_of(&whole);
+    let (made, gone) = tokio::join!(port.concatenate(&whole, &film, NOW), give_up(two));
+    let made = made.unwrap() == Concatenated::Made;
+    assert_ne!(made, gone, "whichever came first");
 }
 
 async fn begun(port: &dyn Streams, name: &str, kind: Kind) -> UploadId {
