@@ -78,7 +78,8 @@ pub(crate) struct Status {
     /// Whether it can be watched. A film of which some renditions are there, and the others are being made, is
     /// `processing` and playable.
     playable: bool,
-    /// Why it failed, for its publisher; or, of a film that is ready, why it has fewer renditions than it was to have.
+    /// Why it failed, for its publisher; of a film that is processing, what it waits for; or, of one that is ready, why it
+    /// has fewer renditions than it was to have.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }

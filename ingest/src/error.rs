@@ -99,6 +99,16 @@ impl Error {
         )
     }
 
+    /// What its publisher is told of a film that waits because of it.
+    pub(crate) const fn awaited(&self) -> &'static str {
+        match self {
+            Self::Store(store::Error::Full { .. }) | Self::Lacks(_) => {
+                "there is no room for it now; it goes on by itself once there is"
+            }
+            _ => "what it needs does not answer now; it goes on by itself once that does",
+        }
+    }
+
     /// Whether it is about what ingest stands on, which others look after and which comes back: nothing
     /// that a film could bring about.
     pub(crate) const fn is_outage(&self) -> bool {

@@ -19,6 +19,7 @@ pub async fn all(videos: &dyn Videos) {
     a_new_film_is_uploading_and_its_id_is_taken(videos).await;
     a_film_is_moved_on_once_and_repeating_changes_nothing(videos).await;
     progress_only_rises_and_only_while_processing(videos).await;
+    a_film_says_what_it_waits_for_until_it_is_published(videos).await;
     of_two_changes_at_once_one_wins(videos).await;
     a_film_may_be_watched_while_it_is_processed(videos).await;
     a_failed_film_says_why_and_stays_so_until_it_is_tried_once_more(videos).await;
@@ -155,6 +156,27 @@ async fn progress_only_rises_and_only_while_processing(videos: &dyn Videos) {
     assert_eq!(seen(40).await, 40);
     assert_eq!(seen(30).await, 40);
     assert_eq!(seen(100).await, 99, "only a published film is done");
+}
+
+async fn a_film_says_what_it_waits_for_until_it_is_published(videos: &dyn Videos) {
+    make(videos, "waiting", Privacy::Unlisted).await;
+    let said = async |reason| {
+        videos.waits(&id("waiting"), reason).await.expect("waits");
+        let found = videos.find(&id("waiting")).await.expect("find");
+        found.expect("it is there").failure
+    };
+    assert_eq!(said(Some("no room")).await, None, "not while uploading");
+    let moved = async |event| {
+        let moved = videos.advance(&id("waiting"), event).await;
+        moved.expect("it moves on").failure
+    };
+    moved(Event::Uploaded).await;
+    assert_eq!(said(Some("no room")).await.as_deref(), Some("no room"));
+    assert_eq!(said(None).await, None);
+    said(Some("no room")).await;
+    let duration_ms = 7;
+    assert_eq!(moved(Event::Published { duration_ms }).await, None);
+    assert_eq!(said(Some("no room")).await, None, "it is ready");
 }
 
 async fn a_film_may_be_watched_while_it_is_processed(videos: &dyn Videos) {

@@ -28,7 +28,8 @@ pub struct Video {
     pub state: State,
     /// How much of its making is done, 0 to 100.
     pub progress: u8,
-    /// Why it failed, or why it has fewer renditions than it was to have, in words for its publisher.
+    /// Why it failed, what it waits for to be processed further, or why it has fewer renditions than it was to have,
+    /// in words for its publisher.
     pub failure: Option<String>,
     /// Its length in milliseconds, once it is playable, and until it is so no more to anybody.
     pub duration_ms: Option<u64>,
@@ -95,6 +96,10 @@ pub trait Videos: Send + Sync {
     /// Notes progress of a film that is being processed. It only rises; a smaller one, or one of a
     /// film in another state, changes nothing.
     async fn progress(&self, id: &VideoId, percent: u8) -> Result<(), Error>;
+
+    /// Notes what a film that is being processed waits for, or that it waits no longer. Of a film in another state
+    /// nothing changes.
+    async fn waits(&self, id: &VideoId, reason: Option<&str>) -> Result<(), Error>;
 
     /// Films that were deleted and whose media may still be there, at most `limit`, those that were
     /// deleted first before the others.

@@ -151,6 +151,17 @@ impl Videos for Sql {
             .map_err(engine)
     }
 
+    async fn waits(&self, id: &VideoId, reason: Option<&str>) -> Result<(), Error> {
+        Entity::update_many()
+            .col_expr(Column::Failure, Expr::value(reason.map(words)))
+            .filter(Column::Id.eq(id.as_str()))
+            .filter(Column::State.eq(State::Processing.as_str()))
+            .exec(&self.db)
+            .await
+            .map(drop)
+            .map_err(engine)
+    }
+
     async fn deleted(&self, limit: u32) -> Result<Vec<Video>, Error> {
         let still = Column::ErasedUnixS.is_null();
         self.oldest(State::Deleted, still, limit).await
@@ -339,7 +350,10 @@ fn moved(before: Video, next: State, event: &Event, now: UnixSeconds) -> Video {
             after.failure = None;
         }
         Event::Deleted => {}
-        Event::Playable { duration_ms } => after.duration_ms = Some(*duration_ms),
+        Event::Playable { duration_ms } => {
+            after.duration_ms = Some(*duration_ms);
+            after.failure = None;
+        }
         Event::Left { reason } => {
             after.progress = 100;
             after.failure = Some(words(reason));
@@ -347,6 +361,7 @@ fn moved(before: Video, next: State, event: &Event, now: UnixSeconds) -> Video {
         Event::Published { duration_ms } => {
             after.progress = 100;
             after.duration_ms = Some(*duration_ms);
+            // What it may have waited for.
             after.failure = None;
         }
         Event::Failed { reason } => after.failure = Some(words(reason)),

@@ -135,7 +135,12 @@ impl Worker {
             return self.begin_further(job).await;
         }
         match self.videos.advance(&job.video, Event::Uploaded).await {
-            Ok(video) => Ok(Some(video)),
+            Ok(video) => {
+                if video.failure.is_some() {
+                    self.videos.waits(&job.video, None).await?;
+                }
+                Ok(Some(video))
+            }
             Err(catalog::Error::Refused { state, .. }) => {
                 match state {
                     State::Ready => self.pipeline.clear(job).await?,
@@ -249,6 +254,13 @@ impl Worker {
             };
             return self.fail(job, told).await;
         };
+        if why == Setback::Outage {
+            // As long as it is held: whoever takes it next says that it waits no longer.
+            let reason = Some(error.awaited());
+            if let Err(error) = self.videos.waits(&job.video, reason).await {
+                tracing::warn!(video.id = %job.video, %error, "cannot say what {} waits for", job.video);
+            }
+        }
         self.metrics.ended("retried");
         let delay_s = delay.as_secs();
         tracing::warn!(video.id = %job.video, error = error as &dyn std::error::Error, delay_s, "{} will be tried again", job.video);
