@@ -36,6 +36,7 @@ use crate::{
     jobs::{self, Queue, worker::Worker},
     media::{
         child::{self, End, Task},
+        codec::Codec,
         confine::Strength,
         program,
     },
@@ -364,39 +365,51 @@ async fn sweep_rooms(work: PathBuf, clock: Arc<dyn Clock>, mut shutdown: Shutdow
     }
 }
 
-/// A missing ffmpeg is told at the start, not by the first film.
+/// What is missing of ffmpeg is told at the start, not by the first film.
 async fn look_for_tools(settings: &Settings) -> Result<(), Error> {
-    for program in [&settings.tools.ffmpeg, &settings.tools.ffprobe] {
+    let tools = &settings.tools;
+    for (program, codecs) in [(&tools.ffmpeg, &*tools.codecs), (&tools.ffprobe, &[][..])] {
         let limits = child::Limits {
             time: Duration::from_secs(30),
-            ..settings.tools.limits
+            ..tools.limits
         };
         let task = Task {
             program,
-            arguments: &["-version".into()],
+            arguments: &["-hide_banner".into(), "-version".into()],
             folder: &settings.work,
             reads: &[],
         };
-        let mut said = Vec::new();
-        let asked = child::run(task, limits, |bytes| said.extend_from_slice(bytes)).await;
-        let fault = match asked {
-            Ok(End::Done(_)) => match program::judge(&String::from_utf8_lossy(&said)) {
-                Ok(()) => {
-                    tell_of_confinement(task, limits).await;
-                    continue;
-                }
-                Err(why) => io::Error::other(why),
-            },
-            Ok(End::Failed(why)) => io::Error::other(why),
-            Ok(end) => io::Error::other(format!("{end:?}")),
-            Err(source) => source,
-        };
-        return Err(Error::Program {
+        let looked = look_at(task, limits, codecs).await;
+        looked.map_err(|source| Error::Program {
             program: program.clone(),
-            source: fault,
-        });
+            source,
+        })?;
+        tell_of_confinement(task, limits).await;
     }
     Ok(())
+}
+
+/// Whether a program that tells its version by this task is of use, and encodes what is asked for, where anything is.
+async fn look_at(task: Task<'_>, limits: child::Limits, codecs: &[Codec]) -> io::Result<()> {
+    program::judge(&told(task, limits).await?).map_err(io::Error::other)?;
+    if codecs.is_empty() {
+        return Ok(());
+    }
+    let arguments = &["-hide_banner".into(), "-encoders".into()];
+    let encoders = told(Task { arguments, ..task }, limits).await?;
+    program::encodes(&encoders, codecs).map_err(io::Error::other)
+}
+
+/// What a program says when it is run.
+async fn told(task: Task<'_>, limits: child::Limits) -> io::Result<String> {
+    let mut said = Vec::new();
+    let end = child::run(task, limits, |bytes| said.extend_from_slice(bytes)).await?;
+    match end {
+        End::Done(_) => Ok(String::from_utf8_lossy(&said).into_owned()),
+        End::Failed(why) if why.is_empty() => Err(io::Error::other(child::SILENT)),
+        End::Failed(why) => Err(io::Error::other(why)),
+        end => Err(io::Error::other(format!("{end:?}"))),
+    }
 }
 
 /// What is missing of the confinement is said loudly, once for each program.
@@ -431,6 +444,8 @@ const REMEMBERED: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use runtime::clock::System;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -441,9 +456,22 @@ mod tests {
     use crate::Config;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn who_never_ends_a_request_header_is_closed() {
+    async fn an_ffmpeg_that_lacks_an_encoder_is_told_of_before_the_first_film() {
         let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name).display().to_string();
+        let program = folder.path().join("ffmpeg");
+        let script = "#!/bin/sh\ncase \"$2\" in -version) echo 'ffmpeg version 7.1 Copyright';; \
+                      *) echo ' A....D aac AAC';; esac\n";
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut settings = settings(folder.path());
+        settings.tools.ffmpeg = program;
+        let refused = start(settings, Arc::new(System)).await.err().unwrap();
+        let told = refused.to_string();
+        assert!(told.contains("was built without libx264"), "{told}");
+    }
+
+    fn settings(folder: &Path) -> Settings {
+        let at = |name: &str| folder.join(name).display().to_string();
         let config = Config {
             listen: "127.0.0.1:0".to_owned(),
             internal: "127.0.0.1:0".to_owned(),
@@ -453,7 +481,13 @@ mod tests {
             workers: 0,
             ..Config::default()
         };
-        let mut settings = config.check().unwrap();
+        config.check().unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_never_ends_a_request_header_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = settings(folder.path());
         assert!(settings.port.header <= Duration::from_secs(60));
         assert!(settings.port.write <= Duration::from_secs(60));
         settings.port.header = Duration::from_millis(50);

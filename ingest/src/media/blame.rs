@@ -10,6 +10,8 @@ use super::{
 pub(super) fn settle(end: End, limits: Limits) -> Result<(), Fault> {
     match end {
         End::Done(_) => Ok(()),
+        // Of a film that it cannot read it says so.
+        End::Failed(why) if why.is_empty() => Err(Fault::Tool(child::SILENT.to_owned())),
         End::Failed(why) if why.lines().any(lacks) => Err(Fault::Lacks(shown(&why))),
         End::Failed(why) if says(&why, &MEMORY) => Err(Fault::Strained(shown(&why), TOO_HEAVY)),
         End::Failed(why) if says(&why, &OURS) => Err(Fault::Tool(shown(&why))),
@@ -102,15 +104,18 @@ mod tests {
 
     use super::*;
 
-    fn settled(why: &str) -> Result<(), Fault> {
-        let limits = Limits {
+    fn limits() -> Limits {
+        Limits {
             time: Duration::ZERO,
             memory_bytes: 0,
             file_bytes: 7,
-        };
+        }
+    }
+
+    fn settled(why: &str) -> Result<(), Fault> {
         match why {
-            "" => settle(End::Killed(child::TOO_LARGE), limits),
-            why => settle(End::Failed(why.to_owned()), limits),
+            "" => settle(End::Killed(child::TOO_LARGE), limits()),
+            why => settle(End::Failed(why.to_owned()), limits()),
         }
     }
 
@@ -135,6 +140,8 @@ mod tests {
         ] {
             assert!(matches!(settled(ours), Err(Fault::Lacks(_))), "{ours}");
         }
+        let silent = settle(End::Failed(String::new()), limits());
+        assert!(matches!(silent, Err(Fault::Tool(_))), "{silent:?}");
         let never = "[vost#0:0 @ 0x1] Unknown encoder 'libx264'\nError opening output file a.mp4.";
         assert!(matches!(settled(never), Err(Fault::Tool(_))));
         // As ffmpeg 4.4 said under `prlimit --as`, with 300 MB to 900 MB.

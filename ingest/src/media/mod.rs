@@ -6,6 +6,7 @@ pub mod codec;
 pub mod colour;
 pub mod confine;
 pub mod early;
+pub(crate) mod formats;
 mod group;
 pub mod join;
 pub mod ladder;

@@ -36,6 +36,11 @@ pub(crate) fn inspect(program: &Path, codecs: &[Codec]) -> Result<(), String> {
         return Ok(());
     }
     let encoders = told(program, "-encoders").map_err(|error| cannot_run(program, &error))?;
+    encodes(&encoders, codecs)
+}
+
+/// Says which encoders are missing in what a program lists of them (`-encoders`).
+pub(crate) fn encodes(encoders: &str, codecs: &[Codec]) -> Result<(), String> {
     let has = |name: &str| {
         encoders
             .lines()

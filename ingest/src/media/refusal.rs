@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::formats;
+
 /// The publisher's file is at fault; trying again would end the same way.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -10,7 +12,7 @@ pub enum Refusal {
     #[error("the file is empty")]
     Empty,
     /// Its bytes are of no kind of film that is known here.
-    #[error("the file is not a video file; use MP4, MOV, MKV, WebM, MPEG-TS, AVI or FLV")]
+    #[error("the file is not a video file; use {}", formats::names())]
     NotVideo,
     /// It begins like a film, but the part without which nothing can be read is missing.
     #[error("the file is truncated or damaged: its index is missing; export or copy it again")]

@@ -1,6 +1,7 @@
 //! What is admitted: films by their size, name and type, and how they are cut into chunks.
 
 use super::Refused;
+use crate::media::formats;
 
 /// What an operator allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +64,7 @@ impl Plan {
             .file_name
             .rsplit_once('.')
             .map(|(_, extension)| extension.to_ascii_lowercase())
-            .filter(|extension| EXTENSIONS.contains(&extension.as_str()))
+            .filter(|extension| formats::endings().any(|ending| ending == extension))
             .ok_or(Refused::Format)?;
         if !request.content_type.as_deref().is_none_or(is_film) {
             return Err(Refused::Format);
@@ -107,11 +108,6 @@ fn is_film(content_type: &str) -> bool {
 
 /// So many chunks that a list of them stays small.
 const MAX_CHUNKS: u64 = 10_000;
-/// How the names of films end.
-pub(super) const EXTENSIONS: [&str; 24] = [
-    "mp4", "m4v", "mov", "qt", "mkv", "webm", "ts", "m2ts", "mts", "mpg", "mpeg", "avi", "flv",
-    "wmv", "asf", "ogv", "mxf", "3gp", "3g2", "m4a", "mka", "mp3", "flac", "ogg",
-];
 
 #[cfg(test)]
 mod tests {

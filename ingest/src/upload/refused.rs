@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::plan::EXTENSIONS;
+use crate::media::formats;
 
 /// Why a publisher's wish is not granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl fmt::Display for Refused {
             Self::Format => write!(
                 f,
                 "The file's name must end in one of {}, and its content_type, if given, be a video's.",
-                EXTENSIONS.join(", ")
+                formats::endings().collect::<Vec<_>>().join(", ")
             ),
             Self::WrongIndex { chunk_count } => {
                 write!(f, "The upload has the chunks 0 to {}.", chunk_count.saturating_sub(1))
@@ -84,7 +84,7 @@ impl fmt::Display for Refused {
             ),
             Self::TwoDigests => f.write_str("The sha256 differs from the one given before, at initiate or at complete."),
             Self::WrongWhole => f.write_str(
-                "All chunks arrived whole, but together they do not have the file's SHA-256: the file changed while it was sent, or the digest is of another. Start another upload.",
+                "All chunks arrived whole, but together they do not have the file's SHA-256: the digest is of another, and then completing again with the right one helps, unless this one was given at initiate; or the file changed while it was sent, and then another upload is to be started.",
             ),
             Self::Direct => f.write_str(
                 "The chunks of this upload go to the addresses in parts, which its status tells too.",

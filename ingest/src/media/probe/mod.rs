@@ -151,6 +151,8 @@ async fn ask(
             "had too little memory".to_owned(),
             TOO_HEAVY,
         )),
+        // Of a file that it cannot read it says so.
+        End::Failed(why) if why.is_empty() => Err(Fault::Tool(child::SILENT.to_owned())),
         End::Failed(_) => Ok(None),
         End::Killed(signal) => Err(Fault::Tool(format!("was killed by signal {signal}"))),
         End::TimedOut => {
