@@ -11,6 +11,7 @@ use store::{Arrived, Digest, Direct, objects::direct};
 use super::{
     App,
     body::PartUrl,
+    problem,
     whole::{self, is_complete, queue},
 };
 use crate::{
@@ -124,17 +125,22 @@ impl<'a> Going<'a> {
         if is_complete(app, upload, &promised).await? {
             return Ok(());
         }
-        if let Some(whole) = whole {
-            app.uploads.makes(&upload.id, 0, &whole).await?;
+        // What was read once may have been read wrongly.
+        let again = whole::kept(app, &upload.id, self.digest()).await?;
+        match again {
+            Some(again) if again == promised => queue(app, upload, &promised).await,
+            Some(again) if whole == Some(again) => {
+                app.uploads.makes(&upload.id, 0, &again).await?;
+                Err(Refused::WrongWhole.into())
+            }
+            _ => Err(problem::misread(upload)),
         }
-        Err(Refused::WrongWhole.into())
     }
 
     /// Puts the parts together, and tells the digest of what they make.
     async fn whole(&self, joined: bool, arrived: &[Arrived]) -> Result<Option<Digest>, Problem> {
-        let (app, upload) = (self.app, self.upload);
         if !joined {
-            let key = &upload.original;
+            let key = &self.upload.original;
             let done = self.store.complete(key, &self.name, arrived).await;
             // Another process may have done so just now.
             if let Err(error) = done
@@ -143,7 +149,12 @@ impl<'a> Going<'a> {
                 return Err(Error::from(error).into());
             }
         }
-        let whole = app.store.digest(&upload.original).await;
+        self.digest().await
+    }
+
+    /// The digest of what lies where the original should.
+    async fn digest(&self) -> Result<Option<Digest>, Problem> {
+        let whole = self.app.store.digest(&self.upload.original).await;
         Ok(whole.map_err(Error::from)?.map(|whole| whole.sha256))
     }
 

@@ -14,7 +14,7 @@ use axum::{
 use bytes::Bytes;
 use contracts::id::UploadId;
 use runtime::problem::{Named, Problem};
-use store::{Digest, layout};
+use store::{Digest, Part};
 
 use super::{
     App,
@@ -27,7 +27,9 @@ use super::{
 };
 use crate::{
     Error,
-    upload::{self, Completion, Refused, Request, Upload, Way, abandon::abandon},
+    upload::{
+        self, Chunk, Completion, Refused, Request, Upload, Way, abandon::abandon, streams::Running,
+    },
 };
 
 /// Begins an upload: checks what is announced, and tells how to cut the file.
@@ -229,32 +231,34 @@ async fn join(app: &App, upload: &Upload, sha256: Option<Digest>) -> Result<(), 
     let joining = async {
         match whole::join(app, upload, &parts, &promised).await? {
             Joined::Queued => Ok(()),
-            Joined::Damaged(made) => blame(app, upload, &promised, made).await,
-            Joined::Missing => blame(app, upload, &promised, None).await,
+            Joined::Damaged(made) => blame(app, upload, (&parts, &promised), made).await,
+            Joined::Missing => blame(app, upload, (&parts, &promised), None).await,
         }
     };
     whole::kept(app, &upload.id, joining).await
 }
 
 /// Finds out why chunks that arrived whole do not make the whole: those that the store has lost or
-/// spoilt are forgotten, so that they can be sent again; if there is none, the promise was wrong.
+/// spoilt are forgotten, so that they can be sent again; if there is none, the promise was wrong, or what was read.
 async fn blame(
     app: &App,
     upload: &Upload,
-    promised: &Digest,
+    (parts, promised): (&[Part], &Digest),
     made: Option<Digest>,
 ) -> Result<(), Problem> {
-    let mut missing = Vec::new();
-    for chunk in app.uploads.chunks(&upload.id).await? {
-        // However long it is.
-        let key = layout::chunk(&upload.id, chunk.index);
-        let sound = match app.store.digest(&key).await {
-            Ok(there) => there.is_some_and(|there| there.sha256 == chunk.sha256),
-            Err(store::Error::Corrupt { .. }) => false,
-            Err(error) => return Err(Error::from(error).into()),
+    // A store that is away has lost nothing.
+    store::look(&*app.store).await.map_err(Error::from)?;
+    let chunks = app.uploads.chunks(&upload.id).await?;
+    let (mut missing, mut whole) = (Vec::new(), Running::default());
+    for (index, part) in (0..).zip(parts) {
+        let at = chunks.binary_search_by_key(&index, |chunk| chunk.index);
+        let sound = match at.ok().and_then(|at| chunks.get(at)) {
+            Some(chunk) => is_sound(app, chunk, part, &mut whole).await?,
+            // Another process has found out before.
+            None => false,
         };
         if !sound {
-            missing.push(chunk.index);
+            missing.push(index);
         }
     }
     if whole::is_complete(app, upload, promised).await? {
@@ -267,12 +271,46 @@ async fn blame(
     if !missing.is_empty() {
         return Err(Refused::Missing { missing }.into());
     }
-    if let Some(made) = made {
-        // Who asks again, with whatever digest, is answered by this.
-        let chunks = upload.chunk_count();
-        app.uploads.makes(&upload.id, chunks, &made).await?;
+    let found = whole.digest();
+    if found == *promised {
+        // Of two readings one was wrong, and not this one.
+        return match whole::join(app, upload, parts, promised).await? {
+            Joined::Queued => Ok(()),
+            Joined::Damaged(_) | Joined::Missing => Err(problem::misread(upload)),
+        };
     }
-    Err(Refused::WrongWhole.into())
+    match made {
+        Some(made) if made == found => {
+            // Who asks again, with whatever digest, is answered by this.
+            let chunks = upload.chunk_count();
+            app.uploads.makes(&upload.id, chunks, &made).await?;
+            Err(Refused::WrongWhole.into())
+        }
+        Some(_) => Err(problem::misread(upload)),
+        None => Err(Refused::WrongWhole.into()),
+    }
+}
+
+/// Whether a chunk is in the store as it came; its bytes are added to the whole.
+async fn is_sound(
+    app: &App,
+    chunk: &Chunk,
+    part: &Part,
+    whole: &mut Running,
+) -> Result<bool, Error> {
+    if app.store.size(&part.key).await? != Some(part.size_bytes) {
+        return Ok(false);
+    }
+    let mut own = Running::default();
+    let read = whole::read(app, part, |bytes| {
+        own.add(bytes);
+        whole.add(bytes);
+    });
+    match read.await {
+        Ok(there) => Ok(there && own.digest() == chunk.sha256),
+        Err(store::Error::Corrupt { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Cancels an upload and removes what has arrived.

@@ -8,7 +8,7 @@ use runtime::problem::Problem;
 use crate::{
     Error,
     upload::{
-        Refused,
+        Refused, Upload,
         quota::{Kind, Over},
     },
 };
@@ -162,6 +162,14 @@ pub(crate) fn bad_index(text: &str) -> Problem {
         "Wrong index",
         detail,
     )
+}
+
+/// 503: read twice, the store gave other bytes.
+pub(super) fn misread(upload: &Upload) -> Problem {
+    tracing::error!(upload.id = %upload.id, "the store does not give the same bytes of {} twice", upload.id);
+    let detail = "The store does not give the same bytes each time; what arrived is kept. Complete again in a moment.";
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Problem::new("unavailable", status, "Unavailable", detail).retry_after(AWAY)
 }
 
 pub(crate) fn cut_off() -> Problem {

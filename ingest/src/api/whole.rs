@@ -48,6 +48,24 @@ pub(crate) async fn join(
     }
 }
 
+/// Reads an object of which that many bytes are known through, a piece at a time; `false` when there is none.
+pub(crate) async fn read(
+    app: &App,
+    part: &Part,
+    mut take: impl FnMut(&[u8]) + Send,
+) -> Result<bool, store::Error> {
+    let mut at = 0;
+    while at < part.size_bytes {
+        let until = part.size_bytes.min(at + READ_AT_ONCE);
+        let Some(bytes) = app.store.read_range(&part.key, at..until).await? else {
+            return Ok(false);
+        };
+        take(&bytes);
+        at = until;
+    }
+    Ok(true)
+}
+
 /// Has an upload last while something is done with its bytes: other processes give up those whose time is over.
 pub(crate) async fn kept<T>(
     app: &App,
@@ -137,6 +155,7 @@ pub(crate) async fn queue(app: &App, upload: &Upload, whole: &Digest) -> Result<
     Ok(())
 }
 
+const READ_AT_ONCE: u64 = 4 << 20;
 /// How often whoever joins an upload says so.
 const BEAT: Duration = Duration::from_secs(15);
 /// How long an upload lasts after that.

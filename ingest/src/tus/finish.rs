@@ -16,7 +16,7 @@ use crate::{
         whole::{self, Joined},
     },
     upload::{
-        Refused, State,
+        State,
         abandon::abandon,
         streams::{Piece, Running, Stream},
     },
@@ -74,25 +74,21 @@ pub(crate) async fn take_up(app: &App) {
 }
 
 async fn join(app: &App, stream: &Stream) -> Result<(), Problem> {
-    let upload = &stream.upload;
-    let pieces = app.streams.pieces(&upload.id).await?;
+    let pieces = app.streams.pieces(&stream.upload.id).await?;
     let parts: Vec<Part> = pieces.into_iter().map(Piece::part).collect();
-    let digest = match &stream.running {
-        Some(running) => Ok(running.digest()),
-        None => digest(app, &parts).await?,
-    };
-    let joined = match digest {
-        Ok(digest) if upload.whole(Some(digest)).is_err() => {
+    let mut found = put_together(app, stream, &parts).await?;
+    if found.is_doubtful(stream) {
+        // What was read once may have been read wrongly, and nobody sends it again.
+        found = put_together(app, stream, &parts).await?;
+    }
+    match found {
+        Found::Joined(Joined::Queued) => {}
+        Found::Joined(Joined::Missing) => return missing(app, stream, &parts).await,
+        Found::Joined(Joined::Damaged(_)) => return damaged(app, stream).await,
+        Found::Another => {
             give_up(app, stream, WRONG_WHOLE).await?;
-            return Err(Refused::WrongWhole.into());
+            return Err(problem::wrong_whole());
         }
-        Ok(digest) => whole::join(app, upload, &parts, &digest).await?,
-        Err(joined) => joined,
-    };
-    match joined {
-        Joined::Queued => {}
-        Joined::Missing => return missing(app, stream, &parts).await,
-        Joined::Damaged(_) => return damaged(app, stream).await,
     }
     for part in &stream.parts {
         // What cannot be removed now goes when the part expires.
@@ -103,20 +99,48 @@ async fn join(app: &App, stream: &Stream) -> Result<(), Problem> {
     Ok(())
 }
 
+/// What the pieces of an upload were found to make.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// What joining them came to, or would have.
+    Joined(Joined),
+    /// Another whole than was promised.
+    Another,
+}
+
+impl Found {
+    /// Whether reading again may find something else.
+    const fn is_doubtful(self, stream: &Stream) -> bool {
+        match self {
+            Self::Joined(joined) => matches!(joined, Joined::Damaged(_)),
+            // What came was hashed on its way here, but for what was put together.
+            Self::Another => stream.running.is_none(),
+        }
+    }
+}
+
+async fn put_together(app: &App, stream: &Stream, parts: &[Part]) -> Result<Found, Problem> {
+    let upload = &stream.upload;
+    let digest = match &stream.running {
+        Some(running) => Ok(running.digest()),
+        None => digest(app, parts).await?,
+    };
+    Ok(match digest {
+        Ok(digest) if upload.whole(Some(digest)).is_err() => Found::Another,
+        Ok(digest) => Found::Joined(whole::join(app, upload, parts, &digest).await?),
+        Err(joined) => Found::Joined(joined),
+    })
+}
+
 /// The digest of what was put together, of which nobody saw all bytes; or why some cannot be had.
 async fn digest(app: &App, parts: &[Part]) -> Result<Result<Digest, Joined>, Error> {
     let mut running = Running::default();
     for part in parts {
-        let mut at = 0;
-        while at < part.size_bytes {
-            let until = part.size_bytes.min(at + READ_AT_ONCE);
-            match app.store.read_range(&part.key, at..until).await {
-                Ok(Some(bytes)) => running.add(&bytes),
-                Ok(None) => return Ok(Err(Joined::Missing)),
-                Err(store::Error::Corrupt { .. }) => return Ok(Err(Joined::Damaged(None))),
-                Err(error) => return Err(error.into()),
-            }
-            at = until;
+        match whole::read(app, part, |bytes| running.add(bytes)).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(Err(Joined::Missing)),
+            Err(store::Error::Corrupt { .. }) => return Ok(Err(Joined::Damaged(None))),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(Ok(running.digest()))
@@ -152,6 +176,8 @@ async fn has_some(app: &App, parts: &[Part]) -> Result<bool, Error> {
 /// Nobody sends again what has arrived, and so ends the upload; unless another process has finished it, and removed what
 /// was looked for here.
 async fn damaged(app: &App, stream: &Stream) -> Result<(), Problem> {
+    // A store that is away has lost nothing.
+    store::look(&*app.store).await.map_err(Error::from)?;
     let id = &stream.upload.id;
     let found = app.uploads.find(id).await?.ok_or_else(no_upload)?;
     if found.state == State::Complete {
@@ -172,7 +198,6 @@ async fn give_up(app: &App, stream: &Stream, reason: &str) -> Result<(), Error> 
 /// How long nobody says so before another one takes it up.
 const LEFT_S: u64 = 60;
 const LOOK: Duration = Duration::from_secs(2);
-const READ_AT_ONCE: u64 = 4 << 20;
 /// How long after its time an upload is kept whose pieces are all away: as long as films wait for what is.
 const WAITED_S: u64 = 2 * 24 * 3600;
 const LOOKED_AT: usize = 64;

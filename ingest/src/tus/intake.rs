@@ -196,7 +196,7 @@ impl<'a> Intake<'a> {
         let promised = self.stream.upload.sha256;
         let whole = self.at == self.stream.upload.size_bytes && self.stream.kind == Kind::Whole;
         match promised.is_some_and(|promised| whole && promised != self.running.digest()) {
-            true => Err(Refused::WrongWhole.into()),
+            true => Err(problem::wrong_whole()),
             false => Ok(()),
         }
     }

@@ -73,6 +73,13 @@ pub(super) fn damaged() -> Problem {
     Problem::new("upload-damaged", status, "Upload damaged", detail)
 }
 
+pub(super) fn wrong_whole() -> Problem {
+    let detail = "All bytes arrived, but together they do not have the SHA-256 that was promised: the file changed while it was sent, or the digest is of another. Start another upload.";
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    let title = "Wrong whole digest";
+    Problem::new("wrong-whole-digest", status, title, detail)
+}
+
 pub(super) fn away() -> Problem {
     let detail = "The store has none of this upload's bytes now. The upload is kept, and becomes a film once the store is back; there is nothing more to do.";
     let status = StatusCode::SERVICE_UNAVAILABLE;

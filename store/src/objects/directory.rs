@@ -59,6 +59,27 @@ impl Directory {
         }
     }
 
+    fn put_together(&self, parts: &[Part], into: &Key, promised: Digest) -> Result<u64, Error> {
+        let mut temporary = Temporary::new(&self.root).map_err(failed(into, "joining"))?;
+        let mut hasher = Sha256::new();
+        let mut total = 0;
+        for part in parts {
+            let path = self.path(&part.key);
+            append_part(&path, part, &mut temporary.file, &mut hasher)?;
+            total += part.size_bytes;
+        }
+        let found = Digest::of_hasher(hasher);
+        if found != promised {
+            return Err(Error::DigestMismatch {
+                key: into.clone(),
+                promised,
+                found,
+            });
+        }
+        temporary.publish(&self.root, into)?;
+        Ok(total)
+    }
+
     /// Asked where an object is absent, lest all are taken for absent where the store is.
     fn there(&self) -> Result<(), Error> {
         let is_folder = |path: &Path| match fs::metadata(path) {
@@ -223,28 +244,9 @@ impl Store for Directory {
     async fn join(&self, parts: &[Part], into: &Key, promised: &Digest) -> Result<u64, Error> {
         let (parts, promised) = (parts.to_vec(), *promised);
         self.blocking(into, "joining", move |this, into| {
-            let mut temporary = Temporary::new(&this.root).map_err(failed(into, "joining"))?;
-            let mut hasher = Sha256::new();
-            let mut total = 0;
-            for part in &parts {
-                append_part(
-                    &this.path(&part.key),
-                    part,
-                    &mut temporary.file,
-                    &mut hasher,
-                )?;
-                total += part.size_bytes;
-            }
-            let found = Digest::of_hasher(hasher);
-            if found != promised {
-                return Err(Error::DigestMismatch {
-                    key: into.clone(),
-                    promised,
-                    found,
-                });
-            }
-            temporary.publish(&this.root, into)?;
-            Ok(total)
+            let joined = this.put_together(&parts, into, promised);
+            // It may have gone away meanwhile, and not a part of it.
+            joined.or_else(|fault| this.there().and(Err(fault)))
         })
         .await
     }
@@ -571,6 +573,10 @@ mod tests {
         let reader = Directory::at(&root);
         store.put(&key("a/b"), Bytes::new()).await.unwrap();
         assert_eq!(reader.read(&key("a/c")).await.unwrap(), None);
+        let part = Part {
+            key: key("a/b"),
+            size_bytes: 0,
+        };
         fs::rename(&root, &away).unwrap();
         // What is under a mount point when nothing is mounted there.
         for left in [false, true] {
@@ -589,6 +595,10 @@ mod tests {
                     .await
                     .map(drop),
                 store.put_file(&key("a/c"), &local).await,
+                store
+                    .join(std::slice::from_ref(&part), &key("a/c"), &Digest::of(b""))
+                    .await
+                    .map(drop),
                 store.delete(&key("a/b")).await,
                 store.delete_prefix(&key("a")).await,
             ];

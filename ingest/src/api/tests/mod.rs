@@ -1,12 +1,7 @@
 //! What the API does when another process meddles, the store fails, or the client goes.
 
-use std::{
-    ops::Range,
-    path::Path as FilePath,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use async_trait::async_trait;
 use axum::{
     body::Body,
     extract::{Query, State as With},
@@ -19,13 +14,13 @@ use contracts::{
     id::{UploadId, VideoId},
     time::UnixSeconds,
 };
-use futures_util::future::BoxFuture;
 use prometheus::Registry;
 use runtime::{clock::Fixed, operator::Operator, problem::Named};
-use store::{Digest, Key, Part, Writer, Written, layout};
+use store::{Digest, layout};
 use tempfile::TempDir;
 use tokio::sync::Barrier;
 
+use self::odd::{Hook, Odd, counting, failing_once, hook};
 use super::{caller::Caller, *};
 use crate::{
     jobs::{self, NewJob, Queue},
@@ -37,106 +32,10 @@ use crate::{
 
 mod left;
 mod lost;
+mod odd;
 mod outages;
 mod subtitles;
 mod tus;
-
-type Hook = Box<dyn Fn() -> BoxFuture<'static, Result<(), store::Error>> + Send + Sync>;
-
-fn hook<F: Future<Output = Result<(), store::Error>> + Send + 'static>(
-    run: impl Fn() -> F + Send + Sync + 'static,
-) -> Hook {
-    Box::new(move || Box::pin(run()))
-}
-
-/// Fails the first time, and never again.
-fn failing_once(fault: impl Fn() -> store::Error + Send + Sync + 'static) -> Hook {
-    let tries = AtomicU32::new(0);
-    hook(move || {
-        let first = tries.fetch_add(1, Ordering::Relaxed) == 0;
-        let outcome = if first { Err(fault()) } else { Ok(()) };
-        async move { outcome }
-    })
-}
-
-/// Does nothing but count how often it came to that.
-fn counting() -> (Hook, Arc<AtomicU32>) {
-    let times = Arc::new(AtomicU32::new(0));
-    let counted = Arc::clone(&times);
-    let count = hook(move || {
-        counted.fetch_add(1, Ordering::Relaxed);
-        async { Ok(()) }
-    });
-    (count, times)
-}
-
-/// A store to which something happens before it joins, commits, deletes or reads a text.
-struct Odd {
-    inner: Arc<dyn Store>,
-    join: Hook,
-    commit: Arc<Hook>,
-    delete: Hook,
-    read: Hook,
-}
-
-struct OddWriter(Box<dyn Writer>, Arc<Hook>);
-
-#[async_trait]
-impl Store for Odd {
-    async fn ping(&self) -> Result<(), store::Error> {
-        self.inner.ping().await
-    }
-    async fn read(&self, key: &Key) -> Result<Option<Bytes>, store::Error> {
-        if key.as_str().starts_with("subtitles/") {
-            (self.read)().await?;
-        }
-        self.inner.read(key).await
-    }
-    async fn read_range(&self, key: &Key, at: Range<u64>) -> Result<Option<Bytes>, store::Error> {
-        self.inner.read_range(key, at).await
-    }
-    async fn size(&self, key: &Key) -> Result<Option<u64>, store::Error> {
-        self.inner.size(key).await
-    }
-    async fn put(&self, key: &Key, bytes: Bytes) -> Result<(), store::Error> {
-        self.inner.put(key, bytes).await
-    }
-    async fn put_file(&self, key: &Key, local: &FilePath) -> Result<(), store::Error> {
-        self.inner.put_file(key, local).await
-    }
-    async fn writer(&self, key: &Key) -> Result<Box<dyn Writer>, store::Error> {
-        let writer = self.inner.writer(key).await?;
-        Ok(Box::new(OddWriter(writer, Arc::clone(&self.commit))))
-    }
-    async fn join(&self, parts: &[Part], into: &Key, whole: &Digest) -> Result<u64, store::Error> {
-        (self.join)().await?;
-        self.inner.join(parts, into, whole).await
-    }
-    async fn fetch(&self, key: &Key, local: &FilePath) -> Result<bool, store::Error> {
-        self.inner.fetch(key, local).await
-    }
-    async fn delete(&self, key: &Key) -> Result<(), store::Error> {
-        self.inner.delete(key).await
-    }
-    async fn delete_prefix(&self, prefix: &Key) -> Result<(), store::Error> {
-        (self.delete)().await?;
-        self.inner.delete_prefix(prefix).await
-    }
-}
-
-#[async_trait]
-impl Writer for OddWriter {
-    async fn write(&mut self, bytes: Bytes) -> Result<(), store::Error> {
-        self.0.write(bytes).await
-    }
-    fn written(&self) -> Written {
-        self.0.written()
-    }
-    async fn commit(self: Box<Self>) -> Result<(), store::Error> {
-        (self.1)().await?;
-        self.0.commit().await
-    }
-}
 
 /// One upload of one chunk, and another process's hands on the same database and store.
 struct House {
@@ -221,14 +120,7 @@ impl House {
     }
 
     fn store(&self) -> Odd {
-        let nothing = || hook(async || Ok(()));
-        Odd {
-            inner: Arc::clone(&self.inner),
-            join: nothing(),
-            commit: Arc::new(nothing()),
-            delete: nothing(),
-            read: nothing(),
-        }
+        Odd::of(Arc::clone(&self.inner))
     }
 
     fn app(&self, store: Odd) -> Arc<App> {

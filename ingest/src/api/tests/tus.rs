@@ -154,4 +154,36 @@ async fn an_upload_of_which_the_store_has_some_pieces_and_not_others_ends_at_onc
     assert_eq!(state(&house).await, None);
 }
 
+#[tokio::test]
+async fn an_upload_that_was_read_wrongly_once_becomes_a_film() {
+    let house = House::new().await;
+    let upload = left(&house).await;
+    let mut store = house.store();
+    let (key, promised) = (upload.original, Digest::of(FILM));
+    store.join = failing_once(move || store::Error::DigestMismatch {
+        key: key.clone(),
+        promised,
+        found: Digest::of(b"misread"),
+    });
+    tus::take_up(&house.app(store)).await;
+    assert_eq!(state(&house).await, Some(State::Complete));
+}
+
+#[tokio::test]
+async fn an_upload_is_not_given_up_because_the_store_is_away() {
+    let house = House::new().await;
+    let upload = left_in(&house, &[4, 2]).await;
+    let last = layout::piece_from(&upload.id, 4, [0; 8]);
+    house.inner.delete(&last).await.unwrap();
+    let mut store = house.store();
+    store.ping = hook(async || {
+        Err(store::Error::Absent {
+            place: "the bucket films".to_owned(),
+            hint: "make it",
+        })
+    });
+    tus::take_up(&house.app(store)).await;
+    assert_eq!(state(&house).await, Some(State::Receiving));
+}
+
 const LONG_AGO: UnixSeconds = UnixSeconds(0);
