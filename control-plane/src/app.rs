@@ -376,6 +376,7 @@ fn family(path: &str) -> &'static str {
         ["v1", "playback", "cmcd"] => "/v1/playback/cmcd",
         ["v1", "videos", _, "stats"] => "/v1/videos/{id}/stats",
         ["v1", "qoe"] => "/v1/qoe",
+        ["v1", "events"] => "/v1/events",
         ["v1", "playback", _, "heartbeat"] => "/v1/playback/{session}/heartbeat",
         ["v1", "playback", _] => "/v1/playback/{session}",
         ["v1", "playback", _, "stop"] => "/v1/playback/{session}/stop",

@@ -82,7 +82,7 @@ pub(crate) fn no_common_drm<'a>(offered: impl Iterator<Item = &'a str>) -> Probl
 /// 403: a logical address gives no session, and one is needed.
 pub(crate) fn session_needed() -> Problem {
     let detail =
-        "What this account watches is counted or granted; begin a session with playback/start.";
+        "What is watched here is counted, granted or renewed; begin a session with playback/start.";
     let status = StatusCode::FORBIDDEN;
     Problem::new("session-needed", status, "Session needed", detail)
 }

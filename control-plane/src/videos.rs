@@ -104,7 +104,7 @@ pub(crate) struct Listed {
 }
 
 /// The films that everybody may see, newest first.
-#[utoipa::path(get, path = "/videos", params(Page), responses((status = 200, body = Films), (status = 400, body = Problem), (status = 429, body = Problem)))]
+#[utoipa::path(get, path = "/videos", params(Page), responses((status = 200, body = Films), (status = 400, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     client: Client,
@@ -193,8 +193,13 @@ pub(crate) async fn logical(
     let now = app.clock.now();
     let places = app.places(&video, Watcher::at(viewer.address));
     let place = places.first().ok_or_else(no_edge)?;
-    app.here(&admitted.rules, &viewer)?;
-    let claims = Claims::new(format!("/v/{}/", video.id), app.whole(&video, now));
+    let bounds = app.bounds(&admitted.rules, &viewer)?;
+    let expires = app.whole(&video, now);
+    // Nobody renews it.
+    if app.expiry(&video, now) < expires {
+        return Err(problem::session_needed());
+    }
+    let claims = bounds.bounded(Claims::new(format!("/v/{}/", video.id), expires));
     let token = app.signer.token(&claims, place, now)?;
     let to = format!("{}/~{token}/v/{}/{file}", place.base, video.id);
     Ok((

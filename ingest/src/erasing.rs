@@ -7,13 +7,16 @@ use catalog::videos::{Video, Videos};
 use contracts::feed::{Mode, Order, Purge, Scope, Text};
 use contracts::id::VideoId;
 use contracts::time::UnixSeconds;
-use store::layout;
 
 use crate::{
     Error,
     jobs::Queue,
+    resting::Resting,
     texts::Publishing,
-    upload::{Uploads, abandon::close},
+    upload::{
+        Uploads,
+        abandon::{close, tidy},
+    },
 };
 
 /// Erases deleted films, and takes back those that failed after they were shown.
@@ -25,18 +28,26 @@ pub(crate) struct Eraser {
     pub(crate) uploads: Arc<dyn Uploads>,
     /// How long a job may be worked on after it was given up.
     pub(crate) notice: Duration,
+    pub(crate) resting: Resting,
 }
 
 impl Eraser {
     /// Erases some films, and takes some back; the next time goes on.
     pub(crate) async fn run(&self, now: UnixSeconds) -> Result<(), Error> {
-        for film in self.videos.unfit(AT_ONCE).await? {
-            if let Err(error) = self.take_back(&film, now).await {
+        let resting = &self.resting;
+        let unfit = self.videos.unfit(resting.and(AT_ONCE)).await?;
+        for film in resting.up(AT_ONCE, now, unfit, |film| film.id.as_str()) {
+            let outcome = self.take_back(&film, now).await;
+            resting.note(film.id.as_str(), &outcome, now);
+            if let Err(error) = outcome {
                 tracing::warn!(video.id = %film.id, %error, "cannot take {} back, which failed; trying again", film.id);
             }
         }
-        for film in self.videos.deleted(AT_ONCE).await? {
-            if let Err(error) = self.erase(&film, now).await {
+        let deleted = self.videos.deleted(resting.and(AT_ONCE)).await?;
+        for film in resting.up(AT_ONCE, now, deleted, |film| film.id.as_str()) {
+            let outcome = self.erase(&film, now).await;
+            resting.note(film.id.as_str(), &outcome, now);
+            if let Err(error) = outcome {
                 tracing::warn!(video.id = %film.id, %error, "cannot remove the media of {}; trying again", film.id);
             }
         }
@@ -56,7 +67,8 @@ impl Eraser {
             // First: what is forgotten cannot be closed any more.
             close(uploads, store, &upload).await?;
             uploads.release(&film.id).await?;
-            store.delete_prefix(&layout::upload(&upload.id)).await?;
+            // Should this fail, or the process die, a sweep goes on.
+            tidy(uploads, store, &upload.id).await?;
         }
         if self.is_settled(film, now).await? {
             self.purge(&film.id, now).await?;
@@ -119,7 +131,7 @@ mod tests {
     use contracts::asset::Privacy;
     use contracts::id::{FeedId, UploadId, UserId};
     use runtime::clock::{Clock as _, Fixed};
-    use store::Store;
+    use store::{Store, layout};
 
     use super::*;
     use crate::{
@@ -305,6 +317,7 @@ mod tests {
             )),
             uploads: Arc::new(crate::upload::sql::Sql::new(catalog.connection().clone())),
             notice: Duration::from_secs(20),
+            resting: Resting::default(),
         }
     }
 

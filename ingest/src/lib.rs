@@ -30,6 +30,7 @@ pub mod media;
 mod metrics;
 mod pipeline;
 pub mod replaced;
+mod resting;
 mod schema;
 mod start;
 pub mod texts;

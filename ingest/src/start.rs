@@ -26,6 +26,7 @@ use tokio::{
     net::TcpListener,
     sync::{Notify, Semaphore},
     task::JoinSet,
+    time::MissedTickBehavior,
 };
 
 use crate::{
@@ -43,6 +44,7 @@ use crate::{
     metrics::Metrics,
     pipeline::{self, Pipeline},
     replaced::{self, retiring::Retirer},
+    resting::Resting,
     schema::Migrations,
     texts::{self, Publishing},
     tus::{self, Places},
@@ -282,6 +284,7 @@ impl Parts {
             publishing: self.publishing.clone(),
             turns: Arc::clone(&self.turns),
             metrics: self.metrics.clone(),
+            resting: Resting::default(),
         }
     }
 
@@ -322,8 +325,10 @@ impl Parts {
             uploads: Arc::clone(&self.uploads),
             // A worker learns of it with its next beat.
             notice: lease / 3,
+            resting: Resting::default(),
         };
         let mut ticks = tokio::time::interval(PULSE);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = shutdown.requested() => return,

@@ -199,6 +199,48 @@ async fn a_sound_with_a_cover_becomes_a_film_that_shows_it_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_ends_first_is_filled_up_until_the_other_ends() {
+    let house = House::new().await;
+    for (picture_s, sound_s, wanted_s) in [(6.0, 1.0, 6.0), (1.0, 6.0, 6.0), (0.04, 9.0, 9.0)] {
+        for name in ["a.mp4", "a.mkv"] {
+            let source = film(
+                &format!(
+                    "-f lavfi -i testsrc2=s=64x48:r=25:d={picture_s} \
+                     -f lavfi -i sine=440:d={sound_s}:r=48000 -c:a aac -preset ultrafast"
+                ),
+                name,
+            );
+            let asset = house.publish(&source).await;
+            for at in 0..2 {
+                let told = ffprobe(&house.mezzanine(&asset, at), "format=duration");
+                let lasts: f64 = told[0].parse().unwrap();
+                let what = format!("{name} of {picture_s} and {sound_s} s: {at} lasts {lasts} s");
+                assert!((lasts - wanted_s).abs() < 0.1, "{what}");
+            }
+            assert_eq!(asset.stills.len(), 4);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subtitle_that_stays_after_the_last_picture_is_no_sign_that_something_is_missing() {
+    let house = House::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("text.srt");
+    std::fs::write(&text, "1\n00:00:01,000 --> 00:00:09,000\nThe end\n").unwrap();
+    let made = "-f lavfi -i testsrc2=s=64x48:r=25:d=2 -f lavfi -i sine=440:d=2:r=48000";
+    for (name, codec) in [("a.mkv", "srt"), ("a.mp4", "mov_text")] {
+        let inputs = format!("{made} -i {} -map 0 -map 1 -map 2", text.display());
+        let source = film(
+            &format!("{inputs} -c:a aac -c:s {codec} -preset ultrafast"),
+            name,
+        );
+        let asset = house.publish(&source).await;
+        assert!((2000..2100).contains(&asset.duration_ms), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_film_may_be_one_picture_long_or_hours() {
     let house = House::new().await;
     let one = film(

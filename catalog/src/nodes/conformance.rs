@@ -6,6 +6,7 @@ use contracts::id::{FeedId, NodeId};
 use contracts::time::UnixSeconds;
 
 use super::{Node, Nodes, Sighting};
+use crate::members::AHEAD_S;
 
 /// Every promise, on a catalogue without nodes.
 ///
@@ -14,6 +15,7 @@ use super::{Node, Nodes, Sighting};
 pub async fn all(nodes: &dyn Nodes) {
     what_a_node_said_last_is_what_is_known_of_it(nodes).await;
     a_node_that_nobody_heard_of_for_long_is_forgotten(nodes).await;
+    what_was_said_by_a_clock_that_was_wrong_does_not_last(nodes).await;
 }
 
 fn seen(name: &str, at: u64, applied: u64) -> Sighting {
@@ -64,4 +66,16 @@ async fn a_node_that_nobody_heard_of_for_long_is_forgotten(nodes: &dyn Nodes) {
         .map(|node| node.last.name.to_string())
         .collect();
     assert_eq!(left, ["late", "one"]);
+}
+
+async fn what_was_said_by_a_clock_that_was_wrong_does_not_last(nodes: &dyn Nodes) {
+    let said = async |at, applied| {
+        nodes.note(&[seen("one", at, applied)]).await.expect("note");
+        let listed = list(nodes).await;
+        let one = listed.iter().find(|node| node.last.name.as_str() == "one");
+        one.expect("it is listed").last.applied
+    };
+    assert_eq!(said(5000, 1).await, 1);
+    assert_eq!(said(5000 - AHEAD_S, 2).await, 1, "it came late");
+    assert_eq!(said(5000 - AHEAD_S - 1, 3).await, 3);
 }

@@ -8,6 +8,7 @@ use sea_orm::{ConnectionTrait as _, DatabaseConnection, QueryResult};
 
 use super::{Node, Nodes, Sighting};
 use crate::error::Error;
+use crate::members::AHEAD_S;
 use crate::open::{begin, engine};
 use crate::sql::{Row, change, number, seconds, statement};
 
@@ -35,7 +36,7 @@ impl Nodes for Sql {
                        VALUES ($1, $2, $3, $3, $4, $5, $6) ON CONFLICT (name) DO UPDATE SET \
                        kind = excluded.kind, last_unix_s = excluded.last_unix_s, \
                        feed = excluded.feed, applied = excluded.applied, stops_s = excluded.stops_s \
-                       WHERE excluded.last_unix_s >= nodes.last_unix_s";
+                       WHERE excluded.last_unix_s >= nodes.last_unix_s OR nodes.last_unix_s > $7";
             let stops = one
                 .stops_s
                 .map(|span| i64::try_from(span).unwrap_or(i64::MAX));
@@ -46,6 +47,7 @@ impl Nodes for Sql {
                 one.feed.as_ref().map(FeedId::as_str).into(),
                 number(one.applied),
                 stops.into(),
+                seconds(one.at.plus(AHEAD_S)),
             ];
             change(&within, sql, values).await?;
         }

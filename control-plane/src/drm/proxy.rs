@@ -73,10 +73,14 @@ async fn pass(
     })?;
     let (licence, _) = admission::admit(app, keys, system, headers, query).await?;
     let body = body.map_err(problem::too_large)?;
-    match read(system, &body).map_err(|what| Problem::bad_request(what.to_string()))? {
-        Some(Challenge::Certificate) => {}
-        Some(Challenge::Keys(kids)) => admission::take(app, keys, &licence, Some(&kids))?,
-        None => admission::take(app, keys, &licence, None)?,
+    let asks = read(system, &body).map_err(|what| Problem::bad_request(what.to_string()))?;
+    let asked = match &asks {
+        Some(Challenge::Certificate) => None,
+        Some(Challenge::Keys(kids)) => Some(Some(kids.as_slice())),
+        None => Some(None),
+    };
+    if let Some(kids) = asked {
+        admission::take(app, keys, &licence, kids)?;
     }
     let dressed = service.dress(&licence, app.clock.now()).ok_or_else(|| {
         tracing::error!("the message to the licence service cannot be made");
@@ -84,7 +88,15 @@ async fn pass(
     })?;
     let request = forward(client.post(&dressed.url), dressed.header, headers, body)?;
     let answered = tokio::time::timeout(PATIENCE, answer(request)).await;
-    answered.unwrap_or_else(|_| Err(problem::slow_vendor()))
+    let answered = answered.unwrap_or_else(|_| Err(problem::slow_vendor()));
+    let fell_short = |response: &Response| response.status().is_server_error();
+    if let Some(kids) = asked
+        && answered.as_ref().map_or(true, fell_short)
+    {
+        // The player may repeat what was not its fault.
+        keys.licensing.uses.give_back(&licence, kids);
+    }
+    answered
 }
 
 /// What the body asks for, where it can be read.

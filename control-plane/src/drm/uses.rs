@@ -60,6 +60,23 @@ impl Uses {
             }
         }
     }
+
+    /// Takes back what [`take`](Self::take) counted: no licence came of it.
+    pub(crate) fn give_back(&self, token: &Licence, kids: Option<&[KeyId]>) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(count) = table.counts.get_mut(&token.jti) else {
+            return;
+        };
+        let Some(kids) = kids else {
+            count.opaque = count.opaque.saturating_sub(1);
+            return;
+        };
+        for kid in kids {
+            if let Some(used) = count.keys.get_mut(kid) {
+                *used = used.saturating_sub(1);
+            }
+        }
+    }
 }
 
 impl Table {
@@ -136,6 +153,21 @@ mod tests {
         assert!(uses.take(&token, Some(&[kid(2)]), NOW));
         assert!(uses.take(&token, Some(&[kid(2)]), NOW));
         assert!(!uses.take(&token, Some(&[kid(2)]), NOW));
+    }
+
+    #[test]
+    fn what_no_licence_came_of_is_no_use() {
+        let uses = Uses::new(10);
+        let token = token(1, NOW);
+        for kids in [None, Some(&[kid(1)][..])] {
+            for _ in 0..20 {
+                assert!(uses.take(&token, kids, NOW));
+                uses.give_back(&token, kids);
+            }
+        }
+        assert!((0..3).all(|_| uses.take(&token, Some(&[kid(1)]), NOW)));
+        assert!(!uses.take(&token, Some(&[kid(1)]), NOW));
+        uses.give_back(&self::token(2, NOW), None);
     }
 
     #[test]

@@ -50,31 +50,43 @@ impl Beats {
         }
     }
 
-    /// Writes down what was said.
+    /// Writes down what was said. What was not written is written by the next who comes.
     pub(crate) async fn write(&self) -> Result<(), catalog::Error> {
         let _writing = self.writing.lock().await;
-        let said = std::mem::take(&mut *self.said());
-        if said.is_empty() {
+        let mut taken = Taken {
+            of: self,
+            beats: self.said().drain().map(|(_, beat)| beat).collect(),
+        };
+        if taken.beats.is_empty() {
             return Ok(());
         }
-        let beats: Vec<Beat> = said.into_values().collect();
-        let noted = self.members.note(&beats, self.silence_s).await;
-        if noted.is_err() {
-            let mut said = self.said();
-            for beat in beats {
-                let name = beat.name.clone();
-                let whole = match said.remove(&name) {
-                    Some(later) => joined(Some(beat), later, self.silence_s),
-                    None => beat,
-                };
-                said.insert(name, whole);
-            }
-        }
-        noted
+        self.members.note(&taken.beats, self.silence_s).await?;
+        taken.beats.clear();
+        Ok(())
     }
 
     fn said(&self) -> MutexGuard<'_, HashMap<NodeId, Beat>> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is being written, and goes back where that fails or is given up.
+struct Taken<'a> {
+    of: &'a Beats,
+    beats: Vec<Beat>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut said = self.of.said();
+        for beat in self.beats.drain(..) {
+            let name = beat.name.clone();
+            let whole = match said.remove(&name) {
+                Some(later) => joined(Some(beat), later, self.of.silence_s),
+                None => beat,
+            };
+            said.insert(name, whole);
+        }
     }
 }
 

@@ -239,7 +239,7 @@ pub(crate) async fn set_role(
     let user = app.catalog.users.set_role(&id, role).await;
     let user = user.map_err(catalogue)?.ok_or_else(problem::no_user)?;
     tracing::info!(user.id = %id, role = role.as_str(), "{id} is a {} now", role.as_str());
-    app.end_not_entitled(&id).await?;
+    app.end_not_entitled(&id, None).await?;
     Ok(Json(user.into()))
 }
 
@@ -256,10 +256,16 @@ pub(crate) async fn remove(
         caller.operator()?;
     }
     let id = UserId::parse(&id).map_err(|_| problem::no_user())?;
-    let removed = app.catalog.users.remove(&id).await.map_err(catalogue)?;
-    if !removed {
+    let users = &app.catalog.users;
+    if users.find(&id).await.map_err(catalogue)?.is_none() {
         return Err(problem::no_user());
     }
+    // First: should this end half way, the account is there, and is removed the next time.
+    app.end_sessions_of(&id).await?;
+    if !users.remove(&id).await.map_err(catalogue)? {
+        return Err(problem::no_user());
+    }
+    // Those that began meanwhile.
     tracing::info!(user.id = %id, "the account of {id} is removed");
     app.end_sessions_of(&id).await?;
     Ok(StatusCode::NO_CONTENT)

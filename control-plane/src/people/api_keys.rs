@@ -31,7 +31,7 @@ pub(crate) const API_KEY: &str = "mk_";
 pub(crate) struct Wish {
     /// What it is for, 1 to 100 characters.
     name: String,
-    /// What it may be used for: `playback`, `videos`, `status`, `grants`, `purge`; at least one.
+    /// What it may be used for: `playback`, `videos`, `status`, `grants`, `purge`, `remove`, `upload`; at least one.
     scopes: Vec<String>,
     /// When it ends, in Unix seconds; never without it.
     #[serde(default)]
@@ -119,7 +119,8 @@ pub(crate) async fn list(
     }))
 }
 
-/// Removes an API key: nothing can be done with it from the next request on. For operators.
+/// Removes an API key: nothing can be done with it from the next request on, at ingest from ten seconds later on. For
+/// operators.
 #[utoipa::path(delete, path = "/api-keys/{id}", params(("id" = String, Path)),
     responses((status = 204, description = "it is gone"), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn remove(

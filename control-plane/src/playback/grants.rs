@@ -209,9 +209,14 @@ pub(crate) async fn remove(
     caller: Caller,
 ) -> Result<StatusCode, Problem> {
     let grant = app.grant(&id, &caller).await?;
+    // First: should this end half way, the grant is there, and is taken back the next time.
+    let mut ended = app
+        .end_not_entitled(&grant.account, Some(&grant.id))
+        .await?;
     let gone = app.catalog.entitlements.take_back(&grant.id).await;
     let gone = gone.map_err(catalogue)?.ok_or_else(problem::no_grant)?;
-    let ended = app.end_not_entitled(&gone.account).await?;
+    // Those that began meanwhile.
+    ended += app.end_not_entitled(&gone.account, None).await?;
     tracing::info!(grant.id = %gone.id, ended, "grant {} is taken back, {ended} sessions end", gone.id);
     Ok(StatusCode::NO_CONTENT)
 }

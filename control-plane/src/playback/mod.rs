@@ -289,7 +289,7 @@ impl App {
     }
 
     /// When a session's token that is made now ends, unless it is renewed.
-    fn expiry(&self, video: &Video, now: UnixSeconds) -> UnixSeconds {
+    pub(crate) fn expiry(&self, video: &Video, now: UnixSeconds) -> UnixSeconds {
         let whole = self.whole(video, now);
         let ttl = self.settings.playback.token_ttl;
         ttl.map_or(whole, |ttl| now.plus(ttl.as_secs()))

@@ -57,8 +57,8 @@ pub(crate) async fn show(
     Ok(Json(rules.into()))
 }
 
-/// Gives a film rules. They count from the next start on, and for sessions when their tokens are renewed. For whoever
-/// may grant it.
+/// Gives a film rules. They count from the next start on; the audience also for sessions when their tokens are renewed.
+/// For whoever may grant it.
 #[utoipa::path(put, path = "/videos/{id}/rules", params(("id" = String, Path)), request_body = Shown,
     responses((status = 200, body = Shown), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem, description = "`film-is-public`: it is given to whoever asks"), (status = 413, body = Problem), (status = 415, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn put(

@@ -36,6 +36,10 @@ pub(crate) struct Terms {
     /// The outside issuer that vouched for whoever began it, by its entry's name: of its users nothing else is kept here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) issuer: Option<String>,
+    /// Whether whoever began it may watch every film, where nobody is known who watches; untold of sessions from
+    /// before that was kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) house: Option<bool>,
 }
 
 impl Terms {
@@ -50,9 +54,15 @@ impl Terms {
         serde_json::to_string(self).ok()
     }
 
-    /// The claims of a token for a path.
-    pub(crate) fn claims(&self, mut claims: Claims, session: &SessionId) -> Claims {
+    /// The claims of a session's token for a path.
+    pub(crate) fn claims(&self, claims: Claims, session: &SessionId) -> Claims {
+        let mut claims = self.bounded(claims);
         claims.session = Some(session.mark());
+        claims
+    }
+
+    /// The claims of a token for a path, without a session.
+    pub(crate) fn bounded(&self, mut claims: Claims) -> Claims {
         claims.renditions.clone_from(&self.renditions);
         claims.countries = self
             .country
@@ -76,6 +86,21 @@ impl App {
         }
     }
 
+    /// What a token for a film that somebody may watch is bound to, wherever the film may be watched.
+    pub(crate) fn bounds(&self, rules: &Rules, viewer: &Viewer) -> Result<Terms, Problem> {
+        let country = self.here(rules, viewer)?;
+        let bind = &self.settings.playback.bind;
+        let country = country.unwrap_or_else(|| "ZZ".to_owned());
+        Ok(Terms {
+            country: bind.contains(&Bound::Country).then_some(country),
+            network: bind
+                .contains(&Bound::Network)
+                .then(|| network(viewer))
+                .flatten(),
+            ..Terms::default()
+        })
+    }
+
     /// The terms of a session for a film that somebody may watch, on this device.
     pub(super) async fn terms(
         &self,
@@ -84,7 +109,7 @@ impl App {
         device: Device,
         system: Option<System>,
     ) -> Result<Terms, Problem> {
-        let country = self.here(&admitted.rules, viewer)?;
+        let bounds = self.bounds(&admitted.rules, viewer)?;
         let video = &admitted.video;
         let keys = self.keys.as_ref().filter(|_| video.protected);
         let classes = match (keys, system) {
@@ -95,17 +120,12 @@ impl App {
         let contents = contents.map_err(catalogue)?;
         let renditions = renditions(&contents, classes.as_deref(), device.max_height);
         let renditions = renditions.map_err(|_| problem::no_picture())?;
-        let bind = &self.settings.playback.bind;
-        let country = country.unwrap_or_else(|| "ZZ".to_owned());
         Ok(Terms {
             system,
             renditions,
-            country: bind.contains(&Bound::Country).then_some(country),
-            network: bind
-                .contains(&Bound::Network)
-                .then(|| network(viewer))
-                .flatten(),
             issuer: viewer.issuer.clone(),
+            house: viewer.account.is_none().then_some(admitted.is_house),
+            ..bounds
         })
     }
 }

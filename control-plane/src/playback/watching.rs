@@ -5,7 +5,7 @@ use catalog::sessions::{Cut, Ending, Session, Watched};
 use catalog::users::Role;
 use catalog::videos::Video;
 use contracts::asset::Privacy;
-use contracts::id::{UserId, VideoId};
+use contracts::id::{GrantId, UserId, VideoId};
 use contracts::time::UnixSeconds;
 use runtime::problem::Problem;
 
@@ -24,6 +24,8 @@ pub(crate) struct Admitted {
     pub(crate) until: Option<UnixSeconds>,
     /// Whether a grant lets them: it may be taken back.
     pub(crate) by_grant: bool,
+    /// Whether whoever asks may watch every film.
+    pub(crate) is_house: bool,
 }
 
 impl App {
@@ -43,7 +45,7 @@ impl App {
             _ => Standing::Viewer,
         };
         let verdict = self
-            .judge(&video, &rules, standing, viewer.account.as_ref())
+            .judge(&video, &rules, standing, viewer.account.as_ref(), None)
             .await?;
         let (until, by_grant) = match verdict {
             Verdict::Free => (None, false),
@@ -60,6 +62,7 @@ impl App {
             rules,
             until,
             by_grant,
+            is_house: standing == Standing::House,
         })
     }
 
@@ -76,24 +79,33 @@ impl App {
         }
     }
 
-    /// Whether a session's account may watch its film still. Who is nobody that is known began by what does not
-    /// change.
+    /// Whether whoever a session is of may watch its film still.
     pub(super) async fn still(&self, session: &Session) -> Result<Verdict, Problem> {
-        let Some(account) = &session.account else {
-            return Ok(Verdict::Free);
+        let terms = Terms::read(session.terms.as_deref());
+        let standing = match (&session.account, terms.house) {
+            (Some(account), _) => {
+                self.standing_of(account, std::slice::from_ref(&terms))
+                    .await?
+            }
+            (None, Some(true)) => Standing::House,
+            (None, Some(false)) => Standing::Viewer,
+            (None, None) => return Ok(Verdict::Free),
         };
         let video = self.catalog.videos.find(&session.video).await;
         let Some(video) = video.map_err(catalogue)? else {
             return Ok(Verdict::Hidden);
         };
         let rules = self.catalog.rules.of(&video.id).await.map_err(catalogue)?;
-        let terms = [Terms::read(session.terms.as_deref())];
-        let standing = self.standing_of(account, &terms).await?;
-        self.judge(&video, &rules, standing, Some(account)).await
+        let account = session.account.as_ref();
+        self.judge(&video, &rules, standing, account, None).await
     }
 
-    /// Ends an account's sessions of films that it may watch no more; tells how many.
-    pub(crate) async fn end_not_entitled(&self, account: &UserId) -> Result<u64, Problem> {
+    /// Ends an account's sessions of films that it may watch no more, or could not without a grant; tells how many.
+    pub(crate) async fn end_not_entitled(
+        &self,
+        account: &UserId,
+        without: Option<&GrantId>,
+    ) -> Result<u64, Problem> {
         let now = self.clock.now();
         let watched = self.catalog.sessions.watched(account, now).await;
         let watched = watched.map_err(catalogue)?;
@@ -106,7 +118,9 @@ impl App {
                 continue;
             };
             let rules = self.catalog.rules.of(&id).await.map_err(catalogue)?;
-            let verdict = self.judge(&video, &rules, standing, Some(account)).await?;
+            let verdict = self
+                .judge(&video, &rules, standing, Some(account), without)
+                .await?;
             if matches!(verdict, Verdict::NotEntitled(_) | Verdict::Hidden) {
                 videos.push(id);
             }
@@ -162,6 +176,7 @@ impl App {
         rules: &Rules,
         standing: Standing,
         account: Option<&UserId>,
+        without: Option<&GrantId>,
     ) -> Result<Verdict, Problem> {
         let (privacy, audience) = (video.privacy, rules.audience);
         let now = self.clock.now();
@@ -175,6 +190,7 @@ impl App {
             }
             let of = self.catalog.entitlements.of(account, &video.id, now).await;
             grants = of.map_err(catalogue)?;
+            grants.retain(|grant| Some(&grant.id) != without);
         }
         Ok(entitlement::decide(&Case {
             privacy,

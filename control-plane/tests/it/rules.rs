@@ -344,6 +344,59 @@ async fn a_grant_that_ends_is_the_end_whatever_the_heartbeats() {
 }
 
 #[tokio::test]
+async fn who_is_nobody_goes_on_only_while_the_film_is_for_everybody() {
+    let (house, secret, _folder) = house(|config| {
+        config.playback.token_ttl = Span::seconds(300);
+    })
+    .await;
+    let nobody = json(start(&house, "", json!({})).await, 201).await;
+    let backend = json(start(&house, &secret, json!({})).await, 201).await;
+    let beat = async |playback: &Value| {
+        let url = playback["heartbeat"]["url"].as_str().unwrap();
+        let answer = house.post(url, &json!({})).send().await.unwrap();
+        json(answer, 200).await["action"].clone()
+    };
+    house.clock.advance(250);
+    assert_eq!(beat(&nobody).await, "continue");
+    let rules = json!({"audience": "granted"});
+    let put = house
+        .request(Method::PUT, "/v1/videos/film/rules")
+        .json(&rules);
+    json(put.bearer_auth(OPERATOR).send().await.unwrap(), 200).await;
+    house.clock.advance(40);
+    assert_eq!(beat(&nobody).await, "continue", "its token lasts");
+    house.clock.advance(210);
+    assert_eq!(beat(&nobody).await, "stop");
+    let over = house.get("/v/film/master.m3u8").await;
+    problem(over, 403, "not_entitled").await;
+    // A backend answers for whom it lets watch.
+    let again = json(start(&house, &secret, json!({})).await, 201).await;
+    assert_eq!(beat(&again).await, "continue");
+    drop(backend);
+}
+
+#[tokio::test]
+async fn a_logical_address_gives_no_more_than_a_session_does() {
+    let (house, _secret, _folder) = house(|config| {
+        config.playback.bind = vec![Bound::Country, Bound::Network];
+    })
+    .await;
+    let to = house.get("/v/film/master.m3u8").await;
+    let to = to.headers()["location"].to_str().unwrap();
+    let bound = claims(&json!({"manifest_url": to}));
+    let networks: Vec<String> = bound.networks.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["127.0.0.0/24"]);
+    assert!(bound.admits_country(Some("ZZ")) && !bound.admits_country(Some("FR")));
+    assert_eq!(bound.session, None);
+    let (house, _secret, _folder) = self::house(|config| {
+        config.playback.token_ttl = Span::seconds(300);
+    })
+    .await;
+    let unrenewed = house.get("/v/film/master.m3u8").await;
+    problem(unrenewed, 403, "session-needed").await;
+}
+
+#[tokio::test]
 async fn a_partner_s_edge_gets_tokens_that_it_cannot_make() {
     const BOTH: &str = r#"{"keyring":[
         {"kid":"k1","ver":"m1","key_hex":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f","scope":["/v/","/t/"],"nbf":0,"exp":4102444800},

@@ -124,14 +124,13 @@ fn title(film: &Film) -> Result<String, Problem> {
         .filter(|title| !title.is_empty());
     let file_name = &film.request.file_name;
     let title = title.map_or_else(|| upload::title_of(file_name), str::to_owned);
-    let faulty = title.chars().count() > MAX_TITLE || title.chars().any(char::is_control);
+    let faulty = title.chars().count() > upload::MAX_TITLE || title.chars().any(char::is_control);
     if faulty {
         return Err(Problem::bad_request(
-            "title, or the file's name in its place, has at most 200 characters and no control characters.",
+            "title has at most 200 characters, and neither it nor the file's name in its place control characters.",
         ));
     }
     Ok(title)
 }
 
-const MAX_TITLE: usize = 200;
 const NOT_BEGUN: &str = "the upload could not be begun";

@@ -67,10 +67,9 @@ pub fn check(made: &[Made<'_>], ladder: &Ladder, facts: &Facts) -> Result<Durati
         .map(|made| length(made.index))
         .max()
         .unwrap_or(picture);
-    // A container tells the length of its longest stream only.
     let readable = [
         (facts.picture.announced, picture),
-        (facts.announced, longest),
+        (facts.expected(), longest),
     ];
     for (announced, readable) in readable {
         let announced = announced.unwrap_or_default();

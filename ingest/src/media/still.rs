@@ -16,7 +16,7 @@ use super::{
     transcode::{Fault, words},
 };
 
-/// Makes the still image of a film of this length from its largest mezzanine: what is seen after a
+/// Makes the still image of a film whose picture has this length from its largest mezzanine: what is seen after a
 /// quarter of it, and of less than a second its first picture.
 ///
 /// # Errors
@@ -52,7 +52,11 @@ pub async fn poster(
         folder,
         reads: &[mezzanine],
     };
-    settle_glance(child::run(task, limits, |_| ()).await?, limits)
+    settle_glance(child::run(task, limits, |_| ()).await?, limits)?;
+    // Behind the last picture there is none, and nobody complains.
+    let made = into.exists();
+    made.then_some(())
+        .ok_or_else(|| Fault::Tool("made no poster".to_owned()))
 }
 
 /// How the small pictures of a film are laid out.

@@ -216,7 +216,8 @@ impl Order<'_> {
     }
 
     /// Picture and sound are put on one clock that starts at 0: a late start is filled with the
-    /// first picture or with silence, and gaps likewise. Sound beyond the end is dropped before:
+    /// first picture or with silence, and gaps likewise. What ends before the other is filled up with silence, or with
+    /// its last picture: players stand still where one of them is missing. Sound beyond the end is dropped before:
     /// the silence that leads to it is kept in memory.
     fn graph(&self) -> String {
         let rungs = self.rungs();
@@ -233,12 +234,14 @@ impl Order<'_> {
             );
         }
         let end = self.bound.output().as_secs_f64();
+        let seen = self.facts.picture.announced.unwrap_or_default();
+        let seen = seen.min(self.bound.output()).as_secs_f64();
         for (at, sound) in self.sounds().iter().enumerate() {
             if !graph.is_empty() {
                 graph += ";";
             }
             graph += &format!(
-                "[0:{}]atrim=end={end:.3},aresample=48000:async=1:first_pts=0,{}[a{at}]",
+                "[0:{}]atrim=end={end:.3},aresample=48000:async=1:first_pts=0,{},apad=whole_dur={seen:.3}[a{at}]",
                 sound.stream,
                 sound.filters()
             );
@@ -270,7 +273,7 @@ impl Order<'_> {
     fn grid(&self) -> String {
         let rate = self.ladder.rate;
         let Part::Pictures(Stretch { first, frames }) = self.part else {
-            return format!("fps=fps={rate}:start_time=0,");
+            return format!("fps=fps={rate}:start_time=0,{}", self.hold());
         };
         // The grid is entered at a whole second that a picture falls on, where no clock rounds.
         let (second, skipped) = rate.whole_seconds_before(first);
@@ -278,8 +281,19 @@ impl Order<'_> {
             format!(":end_frame={}", skipped + frames)
         });
         format!(
-            "fps=fps={rate}:start_time={second},trim=start_frame={skipped}{end},setpts=PTS-STARTPTS,"
+            "fps=fps={rate}:start_time={second},{}trim=start_frame={skipped}{end},setpts=PTS-STARTPTS,",
+            self.hold()
         )
+    }
+
+    /// Shows the last picture until the sound ends.
+    fn hold(&self) -> String {
+        let after = self.facts.heard_after();
+        if after < self.ladder.rate.time_of(1) {
+            return String::new();
+        }
+        let after = after.as_secs_f64();
+        format!("tpad=stop_mode=clone:stop_duration={after:.3},")
     }
 
     fn picture_arguments(&self, at: usize, rung: &Rung) -> Vec<OsString> {

@@ -47,6 +47,8 @@ pub(super) struct Finished {
 pub(super) struct Film {
     finished: Vec<Finished>,
     pub(super) length: Duration,
+    /// How long its picture is.
+    pub(super) seen: Duration,
     /// Its picture at its largest, in H.264, and which stills are to be made of it.
     pub(super) largest: (PathBuf, Moments),
     /// The picture that is cheapest to decode, and what is to be made of it.
@@ -88,6 +90,7 @@ impl Film {
         let moments = Moments::of(&plan.facts.picture, pictures, plan.ladder.rate);
         Ok(Self {
             length,
+            seen: outcome::length(&largest.index),
             largest: (largest.mezzanine.file.clone(), moments),
             smallest: (smallest.mezzanine.file.clone(), layout),
             finished,

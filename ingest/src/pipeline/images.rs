@@ -20,7 +20,7 @@ impl Pipeline {
     pub(super) async fn poster(&self, film: &Film, room: &Room) -> Result<PathBuf, Failure> {
         let file = room.folder().join("poster.jpg");
         let (ffmpeg, limits) = (&self.tools.ffmpeg, self.glance());
-        still::poster(ffmpeg, &film.largest.0, film.length, &file, limits)
+        still::poster(ffmpeg, &film.largest.0, film.seen, &file, limits)
             .await
             .map_err(encoding)?;
         Ok(file)

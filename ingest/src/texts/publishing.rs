@@ -9,7 +9,7 @@
 //! - files are read and hashed before the right to write is taken, not while others wait for it; but
 //!   one that is not what was put, which a failure leaves behind.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use catalog::{
@@ -237,13 +237,29 @@ impl Publishing {
     /// Removes what was made of a film that will not be. Its texts and keys stay, for it may be tried
     /// once more. Nothing, of a film that may be.
     pub(crate) async fn unmake(&self, video: &VideoId) -> Result<(), Error> {
-        let mut change = self.texts.change(video).await?;
-        if !is_over(&mut *change).await? {
-            return Ok(());
+        let hidden = self.soon(async {
+            let mut change = self.texts.change(video).await?;
+            let over = is_over(&mut *change).await?;
+            if over {
+                self.store.delete(&layout::asset(video)).await?;
+            }
+            Ok(over)
+        });
+        if hidden.await? {
+            self.remove_made(video).await?;
         }
-        self.store.delete(&layout::asset(video)).await?;
-        drop(change);
-        self.remove_made(video).await
+        Ok(())
+    }
+
+    /// Removes something from the store with the right to change its film, and so soon that nobody who waits for
+    /// theirs gives up; otherwise it is tried again. What a store does late then takes nothing that it should not:
+    /// the film is over.
+    async fn soon<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        // Whether it answers at all is learnt while nobody waits.
+        store::look(&*self.store).await?;
+        let late = || Error::Lacks("the store is too slow to remove a film now".to_owned());
+        let done = tokio::time::timeout(HELD, work).await;
+        done.unwrap_or_else(|_| Err(late()))
     }
 
     async fn remove_made(&self, video: &VideoId) -> Result<(), Error> {
@@ -260,20 +276,25 @@ impl Publishing {
     /// Removes all that was made of a film that will not be, every text of it, and the keys that were drawn
     /// for it. Its original stays. Nothing, of a film that may be.
     pub(crate) async fn forget(&self, video: &VideoId) -> Result<(), Error> {
-        let mut change = self.texts.change(video).await?;
-        if !is_over(&mut *change).await? {
-            return Ok(());
+        let hidden = self.soon(async {
+            let mut change = self.texts.change(video).await?;
+            if !is_over(&mut *change).await? {
+                return Ok(false);
+            }
+            self.store.delete(&layout::asset(video)).await?;
+            for text in change.list().await? {
+                change.remove(&text.language).await?;
+            }
+            let texts = layout::all_subtitles(video);
+            self.store.delete_prefix(&texts).await?;
+            change.commit().await?;
+            Ok(true)
+        });
+        if hidden.await? {
+            self.remove_made(video).await?;
+            self.keys.forget(video).await?;
         }
-        self.store.delete(&layout::asset(video)).await?;
-        for text in change.list().await? {
-            change.remove(&text.language).await?;
-        }
-        self.store
-            .delete_prefix(&layout::all_subtitles(video))
-            .await?;
-        change.commit().await?;
-        self.remove_made(video).await?;
-        Ok(self.keys.forget(video).await?)
+        Ok(())
     }
 
     /// Removes all that is kept of a film that was deleted, first the file that makes it exist.
@@ -388,3 +409,7 @@ async fn is_over(change: &mut dyn Change) -> Result<bool, Error> {
 
 /// Texts of one film, at most: before every change all are read.
 const MOST_TEXTS: usize = 64;
+
+/// For how long a film's right is held at most while the store removes something: others wait up to 10 s for the one
+/// writer that `SQLite` has.
+const HELD: Duration = Duration::from_secs(4);

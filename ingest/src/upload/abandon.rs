@@ -6,7 +6,7 @@ use contracts::{id::UploadId, time::UnixSeconds};
 use store::{Store, layout};
 
 use super::{State, Upload, Uploads, turn::Turns};
-use crate::{Error, metrics::Metrics, texts::Publishing};
+use crate::{Error, metrics::Metrics, resting::Resting, texts::Publishing};
 
 /// Gives up an upload that receives; the caller has its turn. `false` when another process completed
 /// or removed it in the meantime.
@@ -48,7 +48,7 @@ async fn clear(
     Ok(())
 }
 
-/// Removes the parts of an upload that is complete: they are in the original now.
+/// Removes the parts of an upload that is complete, for they are in the original now, or whose film was deleted.
 pub(crate) async fn tidy(
     uploads: &dyn Uploads,
     store: &dyn Store,
@@ -77,23 +77,31 @@ pub(crate) struct Sweep {
     pub(crate) publishing: Publishing,
     pub(crate) turns: Arc<Turns>,
     pub(crate) metrics: Metrics,
+    pub(crate) resting: Resting,
 }
 
 impl Sweep {
     /// Gives up some of the uploads whose time has been over for [`GRACE_S`]; the next sweep goes on.
     pub(crate) async fn run(&self, now: UnixSeconds) -> Result<(), Error> {
         let over = UnixSeconds(now.0.saturating_sub(GRACE_S));
-        for upload in self.uploads.expired(over, AT_ONCE).await? {
-            if let Err(error) = self.end(&upload, over, now).await {
+        let resting = &self.resting;
+        let expired = self.uploads.expired(over, resting.and(AT_ONCE)).await?;
+        for upload in resting.up(AT_ONCE, now, expired, |upload| upload.id.as_str()) {
+            let outcome = self.end(&upload, over, now).await;
+            resting.note(upload.id.as_str(), &outcome, now);
+            if let Err(error) = outcome {
                 tracing::warn!(upload.id = %upload.id, %error, "cannot give up {}; trying again", upload.id);
             }
         }
-        for id in self.uploads.leftovers(AT_ONCE).await? {
+        let leftovers = self.uploads.leftovers(resting.and(AT_ONCE)).await?;
+        for id in resting.up(AT_ONCE, now, leftovers, UploadId::as_str) {
             // Whoever completes it removes them just now.
             let Some(_turn) = self.turns.now(&id) else {
                 continue;
             };
-            if let Err(error) = tidy(&*self.uploads, &*self.publishing.store, &id).await {
+            let outcome = tidy(&*self.uploads, &*self.publishing.store, &id).await;
+            resting.note(id.as_str(), &outcome, now);
+            if let Err(error) = outcome {
                 tracing::warn!(upload.id = %id, %error, "cannot remove the parts of {id}; trying again");
             }
         }
@@ -159,6 +167,7 @@ mod tests {
             },
             turns: Arc::default(),
             metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),
+            resting: Resting::default(),
         };
         for at in 0..=AT_ONCE {
             let video = VideoId::parse(&format!("v{at:02}")).unwrap();

@@ -21,6 +21,7 @@ pub(crate) mod sql;
 pub mod streams;
 pub(crate) mod turn;
 
+pub(crate) use plan::MAX_TITLE;
 pub use plan::{Limits, Plan, Request, title_of};
 pub use refused::Refused;
 pub use session::{
@@ -140,13 +141,13 @@ pub trait Uploads: Send + Sync {
     /// [`Error::Database`].
     async fn expired(&self, now: UnixSeconds, limit: u32) -> Result<Vec<Upload>, Error>;
 
-    /// Lists complete uploads whose parts nobody has said are removed, at most `limit`.
+    /// Lists uploads that are complete, or forgotten, and whose parts nobody has said are removed, at most `limit`.
     ///
     /// # Errors
     /// [`Error::Database`].
     async fn leftovers(&self, limit: u32) -> Result<Vec<UploadId>, Error>;
 
-    /// Says that the parts of a complete upload are removed.
+    /// Says that the parts of an upload that is complete, or forgotten, are removed.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -177,7 +178,8 @@ pub trait Uploads: Send + Sync {
     async fn of(&self, video: &VideoId) -> Result<Option<Upload>, Error>;
 
     /// Forgets the upload that a film came by, or is coming by, and tells which it was: the film was taken away. What
-    /// one that still receives was put together of is as it was before.
+    /// one that still receives was put together of is as it was before. Its own parts are
+    /// [`leftovers`](Self::leftovers) from then on.
     ///
     /// # Errors
     /// [`Error::Database`].

@@ -77,7 +77,7 @@ impl Plan {
     }
 }
 
-/// A title from a file's name: without folders and ending.
+/// A title from a file's name: without folders and ending, and no longer than one may be.
 #[must_use]
 pub fn title_of(file_name: &str) -> String {
     let name = file_name.rsplit(['/', '\\']).next().unwrap_or(file_name);
@@ -85,7 +85,7 @@ pub fn title_of(file_name: &str) -> String {
     if name.is_empty() {
         "Untitled".to_owned()
     } else {
-        name.to_owned()
+        name.chars().take(MAX_TITLE).collect()
     }
 }
 
@@ -96,8 +96,12 @@ fn is_film(content_type: &str) -> bool {
         .unwrap_or_default()
         .trim()
         .to_ascii_lowercase();
-    essence.starts_with("video/")
+    // What browsers say of files that they do not know is nothing.
+    essence.is_empty()
+        || essence.starts_with("video/")
+        || essence.starts_with("audio/")
         || [
+            "application/x-matroska",
             "application/octet-stream",
             "application/mxf",
             "application/mp4",
@@ -106,6 +110,8 @@ fn is_film(content_type: &str) -> bool {
         .contains(&essence.as_str())
 }
 
+/// The longest title of a film, in characters.
+pub(crate) const MAX_TITLE: usize = 200;
 /// So many chunks that a list of them stays small.
 const MAX_CHUNKS: u64 = 10_000;
 
@@ -153,7 +159,8 @@ mod tests {
             .is_ok()
         };
         assert!(typed("video/mp4; codecs=avc1") && typed("Application/Octet-Stream"));
-        assert!(!typed("text/plain") && !typed("image/png") && !typed(""));
+        assert!(typed("audio/mpeg") && typed("") && typed("application/x-matroska"));
+        assert!(!typed("text/plain") && !typed("image/png"));
         assert!(
             plan("a.mp4", 1 << 40)
                 .unwrap()
@@ -167,6 +174,10 @@ mod tests {
     fn a_title_is_made_of_a_file_name() {
         assert_eq!(title_of("C:\\films\\My film.v2.mp4"), "My film.v2");
         assert_eq!(title_of("/x/.mp4"), "Untitled");
+        assert_eq!(
+            title_of(&format!("{}.mp4", "ä".repeat(240))),
+            "ä".repeat(MAX_TITLE)
+        );
     }
 
     proptest! {

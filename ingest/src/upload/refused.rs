@@ -61,7 +61,7 @@ impl fmt::Display for Refused {
             }
             Self::Format => write!(
                 f,
-                "The file's name must end in one of {}, and its content_type, if given, be a video's.",
+                "The file's name must end in one of {}, and its content_type, if given, be a video's or a sound's.",
                 formats::endings().collect::<Vec<_>>().join(", ")
             ),
             Self::WrongIndex { chunk_count } => {

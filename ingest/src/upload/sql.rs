@@ -148,9 +148,7 @@ impl Uploads for Sql {
         if changed.rows_affected() == 0 {
             return Ok(false);
         }
-        let sql = "INSERT INTO ingest_leftovers (upload) VALUES ($1) ON CONFLICT DO NOTHING";
-        let values = vec![id.as_str().into()];
-        transaction.execute_raw(statement(sql, values)).await?;
+        leave(&transaction, id).await?;
         jobs::sql::add(&transaction, job).await?;
         transaction.commit().await?;
         Ok(true)
@@ -289,6 +287,7 @@ impl Uploads for Sql {
         if row.try_get::<String>("", "state")? != State::Complete.as_str() {
             free(&transaction, &id).await?;
         }
+        leave(&transaction, &id).await?;
         transaction.commit().await?;
         Ok(Some(id))
     }
@@ -309,6 +308,14 @@ async fn is_part(db: &impl ConnectionTrait, id: &UploadId) -> Result<bool, Error
                WHERE part.upload = $1 AND whole.state = 'receiving'";
     let values = vec![id.as_str().into()];
     Ok(db.query_one_raw(statement(sql, values)).await?.is_some())
+}
+
+/// Remembers that the parts of an upload are to be removed.
+async fn leave(db: &impl ConnectionTrait, id: &UploadId) -> Result<(), Error> {
+    let sql = "INSERT INTO ingest_leftovers (upload) VALUES ($1) ON CONFLICT DO NOTHING";
+    let values = vec![id.as_str().into()];
+    db.execute_raw(statement(sql, values)).await?;
+    Ok(())
 }
 
 /// Of what has arrived whole nobody sends anything more: it only waits to be joined, and what it is put together of does.

@@ -21,3 +21,15 @@ async fn the_parts_of_a_film_that_could_not_be_removed_are_removed_later() {
     let original = house.inner.read(&house.upload.original).await.unwrap();
     assert_eq!(original.as_deref(), Some(FILM));
 }
+
+#[tokio::test]
+async fn a_store_that_hangs_while_a_film_is_removed_keeps_nobody_waiting_for_the_catalogue() {
+    let house = House::new().await;
+    let mut store = house.store();
+    store.delete = hook(std::future::pending);
+    let app = house.app(store);
+    assert_eq!(put(&app).await, 200);
+    assert_eq!(cancel(Arc::clone(&app)).await, 204, "it is given up");
+    let change = app.publishing.texts.change(&house.upload.video).await;
+    assert!(change.is_ok(), "others have their turn");
+}

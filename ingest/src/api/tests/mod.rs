@@ -25,6 +25,7 @@ use super::{caller::Caller, *};
 use crate::{
     jobs::{self, NewJob, Queue},
     replaced::{self, Replacements},
+    resting::Resting,
     schema::Migrations,
     texts::{self, Texts},
     upload::{State, Upload, Way, abandon::Sweep, quota, sql::Sql, streams},
@@ -224,6 +225,7 @@ fn sweep(app: &App) -> Sweep {
         publishing: app.publishing.clone(),
         turns: Arc::clone(&app.turns),
         metrics: app.metrics.clone(),
+        resting: Resting::default(),
     }
 }
 

@@ -42,6 +42,11 @@ pub fn is_worth_a_look(facts: &Facts, ladder: &Ladder) -> Result<(), Unfit> {
         picture.as_is,
         "its picture is not one that every player takes",
     )?;
+    let heard = facts.heard.unwrap_or(announced);
+    so(
+        heard.abs_diff(announced) <= APART,
+        "its picture and its sound end apart",
+    )?;
     let sounds = facts.sounds.iter().all(|sound| sound.as_is);
     so(sounds, "its sound is not one that every player takes")
 }
@@ -184,6 +189,8 @@ fn bits_per_second(index: &Index, rate: Rate) -> (u64, u64) {
     (average, peak.unwrap_or(average))
 }
 
+/// So far picture and sound may end apart: what is served as it is is not filled up.
+const APART: Duration = Duration::from_millis(100);
 /// A shorter film has its ladder within moments.
 const SHORTEST: Duration = Duration::from_secs(10);
 /// How many times the bits of the largest rung a source may have to be served beside it.

@@ -26,6 +26,9 @@ pub struct Facts {
     pub texts: Vec<Inside>,
     /// The length that the file as a whole announces.
     pub announced: Option<Duration>,
+    /// The length that its longest sound announces, where all of them do.
+    #[serde(default)]
+    pub heard: Option<Duration>,
     /// Whether its container tells where each key picture lies.
     pub indexed: bool,
 }
@@ -197,6 +200,9 @@ fn facts(json: &[u8]) -> Result<Facts, Refusal> {
         streams
     };
     let sounds = sound::choose(&of("audio", 0));
+    let heard = of("audio", 0).into_iter();
+    let heard = heard.filter(|stream| sounds.iter().any(|sound| sound.stream == stream.index));
+    let heard: Option<Vec<Duration>> = heard.map(Stream::announced).collect();
     let announced = seconds(report.format.duration.as_deref());
     let picture = match (of("video", 0).first(), of("video", 1).first(), announced) {
         (Some(stream), _, _) => picture(stream)?,
@@ -214,6 +220,7 @@ fn facts(json: &[u8]) -> Result<Facts, Refusal> {
         sounds,
         texts: subtitles::choose(&of("subtitle", 0)),
         announced,
+        heard: heard.and_then(|lengths| lengths.into_iter().max()),
         indexed: INDEXED
             .iter()
             .any(|name| report.format.format_name.split(',').any(|of| of == *name)),
@@ -254,8 +261,7 @@ fn picture(stream: &Stream) -> Result<Picture, Refusal> {
         width,
         height,
         rate: Rate::served(rate(&stream.r_frame_rate), rate(&stream.avg_frame_rate)),
-        announced: seconds(stream.duration.as_deref())
-            .or_else(|| clock(stream.tags.duration.as_deref())),
+        announced: stream.announced(),
         interlaced: matches!(
             stream.field_order.as_deref(),
             Some("tt" | "bb" | "tb" | "bt")
@@ -370,6 +376,28 @@ pub(super) struct Stream {
     side_data_list: Vec<SideData>,
 }
 
+impl Facts {
+    /// How long its picture and sounds should be together. What else is in a container, such as a subtitle that stays,
+    /// counts only where they do not tell.
+    #[must_use]
+    pub fn expected(&self) -> Option<Duration> {
+        let picture = self.picture.announced;
+        match (picture, self.heard) {
+            (Some(picture), Some(heard)) => Some(picture.max(heard)),
+            (Some(picture), None) if self.sounds.is_empty() => Some(picture),
+            _ => self.announced,
+        }
+    }
+
+    /// For how long sound goes on after the last picture, as far as the file tells.
+    #[must_use]
+    pub fn heard_after(&self) -> Duration {
+        let both = self.heard.zip(self.picture.announced);
+        let after = both.map(|(heard, seen)| heard.saturating_sub(seen));
+        after.filter(|_| !self.picture.cover).unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 impl Facts {
     /// A film without sound of which nothing special is to be told.
@@ -389,12 +417,23 @@ impl Facts {
             sounds: Vec::new(),
             texts: Vec::new(),
             announced: None,
+            heard: None,
             indexed: false,
         }
     }
 }
 
 impl Stream {
+    /// How long it is. Of a stream of Matroska that does not tell itself, the length is guessed from that of the file.
+    fn announced(&self) -> Option<Duration> {
+        let told = clock(self.tags.duration.as_deref());
+        let guessed = seconds(self.duration.as_deref());
+        told.zip(guessed)
+            .map(|(told, guessed)| told.min(guessed))
+            .or(told)
+            .or(guessed)
+    }
+
     fn rotation(&self) -> i64 {
         let matrix = self.side_data_list.iter().find_map(|data| data.rotation);
         let tag = || {

@@ -119,7 +119,17 @@ async fn what_ends_is_given_back(port: &dyn Quotas, uploads: &dyn Uploads) {
     assert_eq!(usage().await, (500, 0, 5));
     let next = begin("8").await.unwrap();
     let released = uploads.release(&next.video).await.unwrap();
-    assert_eq!(released, Some(next.id), "also one that still receives");
+    let next = next.id;
+    assert_eq!(
+        released.as_ref(),
+        Some(&next),
+        "also one that still receives"
+    );
+    let left = uploads.leftovers(99).await.unwrap();
+    assert!(left.contains(&next), "its parts are there");
+    for id in left {
+        uploads.cleared(&id).await.unwrap();
+    }
     assert_eq!(usage().await, (500, 0, 5));
 }
 
