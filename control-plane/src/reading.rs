@@ -26,12 +26,16 @@ pub(crate) async fn counted(State(app): State<Arc<App>>, request: Request, next:
     }
 }
 
-/// Whether a request is such a question. What is shown for a licence is no credential of who asks for a film.
+/// Whether a request is such a question. What is shown for a licence is no credential of who asks for a film, and at
+/// the list of films nobody looks at any.
 fn is_counted(method: &Method, path: &str, headers: &HeaderMap) -> bool {
     let below = |rooms: &[&str]| rooms.iter().any(|room| path.starts_with(room));
     let is_read = matches!(*method, Method::GET | Method::HEAD);
     let is_shown = headers.contains_key(header::AUTHORIZATION);
-    below(&["/v/", "/v1/steering/", "/v1/drm/"]) || (is_read && !is_shown && below(&["/v1/videos"]))
+    let is_of_a_film = below(&["/v/"]) || (is_read && below(&["/v1/videos/"]));
+    below(&["/v1/steering/", "/v1/drm/"])
+        || (is_read && path == "/v1/videos")
+        || (!is_shown && is_of_a_film)
 }
 
 #[cfg(test)]
@@ -44,10 +48,11 @@ mod tests {
         let shown = HeaderMap::from_iter([(header::AUTHORIZATION, "Bearer x".parse().unwrap())]);
         for (method, path, headers, wanted) in [
             (Method::GET, "/v/film/master.m3u8", &bare, true),
-            (Method::GET, "/v/film/master.m3u8", &shown, true),
+            (Method::GET, "/v/film/master.m3u8", &shown, false),
             (Method::GET, "/v1/steering/session", &bare, true),
             (Method::POST, "/v1/drm/clearkey/license", &shown, true),
             (Method::GET, "/v1/videos", &bare, true),
+            (Method::GET, "/v1/videos", &shown, true),
             (Method::HEAD, "/v1/videos/film/status", &bare, true),
             (Method::GET, "/v1/videos/film", &shown, false),
             (Method::PUT, "/v1/videos/film/rules", &bare, false),

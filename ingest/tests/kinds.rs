@@ -223,6 +223,36 @@ async fn what_ends_first_is_filled_up_until_the_other_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_picture_that_begins_late_ends_with_its_sound_all_the_same() {
+    let house = House::new().await;
+    for name in ["a.mp4", "a.ts", "a.mkv"] {
+        let source = film(
+            "-f lavfi -i sine=440:d=6:r=48000 -itsoffset 2 -f lavfi -i testsrc2=s=64x48:r=25:d=4 \
+             -c:a aac -preset ultrafast",
+            name,
+        );
+        let asset = house.publish(&source).await;
+        for at in 0..2 {
+            let told = ffprobe(&house.mezzanine(&asset, at), "format=duration");
+            let lasts: f64 = told[0].parse().unwrap();
+            assert!((lasts - 6.0).abs() < 0.1, "{name}: {at} lasts {lasts} s");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_of_a_sound_is_not_made_up_for_by_its_last_picture() {
+    let house = House::new().await;
+    let source = film(
+        "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=440:d=20:r=48000 -c:a aac \
+         -preset ultrafast -movflags +faststart",
+        "a.mp4",
+    );
+    let why = house.fail(&source[..source.len() * 2 / 3]).await;
+    assert!(why.contains("truncated: it announces 20.0 s"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_subtitle_that_stays_after_the_last_picture_is_no_sign_that_something_is_missing() {
     let house = House::new().await;
     let folder = tempfile::tempdir().unwrap();

@@ -129,7 +129,7 @@ impl FromRequestParts<Arc<App>> for Known {
         app.people.count(Limit::NodeAsks, &key, now)?;
         // A connection may outlive the certificate that it began with.
         if Life::of(&shown.0).is_none_or(|life| life.until() <= now) {
-            return Err(problem::node_refused());
+            return Err(problem::certificate_needed());
         }
         let found = app.catalog.members.find(&name).await.map_err(catalogue)?;
         let member = found.ok_or_else(problem::node_unknown)?;

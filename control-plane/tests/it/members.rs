@@ -55,7 +55,7 @@ async fn a_connection_counts_for_as_long_as_the_certificate_that_it_began_with()
     let renewed = node.post("/v1/fleet/certificate", json!({"csr": node.csr()}));
     let renewed = json(renewed.await, 200).await;
     house.clock.advance(4 * 86_400);
-    problem(beat().await, 403, "node-refused").await;
+    problem(beat().await, 401, "unauthorized").await;
     node.takes(&renewed);
     json(node.beat(json!({})).await, 200).await;
 }

@@ -62,13 +62,17 @@ pub fn check(made: &[Made<'_>], ladder: &Ladder, facts: &Facts) -> Result<Durati
         }
     }
     let picture = length(first);
-    let longest = made
+    let sounds = made
         .iter()
-        .map(|made| length(made.index))
-        .max()
-        .unwrap_or(picture);
+        .filter(|made| made.rendition.kind == Kind::Audio);
+    let sound = sounds.map(|made| length(made.index)).max();
+    let sound = sound.unwrap_or_default();
+    let longest = picture.max(sound);
+    let held = facts.heard_after();
+    // What a picture or a sound was filled up with was not read.
     let readable = [
-        (facts.picture.announced, picture),
+        (facts.picture.announced, picture.saturating_sub(held)),
+        (facts.heard.filter(|_| !held.is_zero()), sound),
         (facts.expected(), longest),
     ];
     for (announced, readable) in readable {

@@ -234,7 +234,8 @@ impl Order<'_> {
             );
         }
         let end = self.bound.output().as_secs_f64();
-        let seen = self.facts.picture.announced.unwrap_or_default();
+        let seen = self.facts.heard.and(self.facts.picture.announced);
+        let seen = seen.unwrap_or_default();
         let seen = seen.min(self.bound.output()).as_secs_f64();
         for (at, sound) in self.sounds().iter().enumerate() {
             if !graph.is_empty() {
@@ -288,11 +289,10 @@ impl Order<'_> {
 
     /// Shows the last picture until the sound ends.
     fn hold(&self) -> String {
-        let after = self.facts.heard_after();
-        if after < self.ladder.rate.time_of(1) {
+        let after = self.facts.heard_after().as_secs_f64();
+        if after <= 0.0 {
             return String::new();
         }
-        let after = after.as_secs_f64();
         format!("tpad=stop_mode=clone:stop_duration={after:.3},")
     }
 

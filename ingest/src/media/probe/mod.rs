@@ -26,7 +26,7 @@ pub struct Facts {
     pub texts: Vec<Inside>,
     /// The length that the file as a whole announces.
     pub announced: Option<Duration>,
-    /// The length that its longest sound announces, where all of them do.
+    /// The length that its longest sound announces, where all of them do and begin with the picture.
     #[serde(default)]
     pub heard: Option<Duration>,
     /// Whether its container tells where each key picture lies.
@@ -202,7 +202,13 @@ fn facts(json: &[u8]) -> Result<Facts, Refusal> {
     let sounds = sound::choose(&of("audio", 0));
     let heard = of("audio", 0).into_iter();
     let heard = heard.filter(|stream| sounds.iter().any(|sound| sound.stream == stream.index));
-    let heard: Option<Vec<Duration>> = heard.map(Stream::announced).collect();
+    let begun = of("video", 0).first().map_or(0.0, |stream| stream.start());
+    let heard: Option<Vec<Duration>> = heard
+        .map(|stream| {
+            let together = (stream.start() - begun).abs() <= TOGETHER_S;
+            stream.announced().filter(|_| together)
+        })
+        .collect();
     let announced = seconds(report.format.duration.as_deref());
     let picture = match (of("video", 0).first(), of("video", 1).first(), announced) {
         (Some(stream), _, _) => picture(stream)?,
@@ -365,6 +371,7 @@ pub(super) struct Stream {
     sample_aspect_ratio: Option<String>,
     r_frame_rate: Option<String>,
     avg_frame_rate: Option<String>,
+    start_time: Option<String>,
     duration: Option<String>,
     #[serde(default)]
     pub(super) channels: u32,
@@ -389,12 +396,15 @@ impl Facts {
         }
     }
 
-    /// For how long sound goes on after the last picture, as far as the file tells.
+    /// For how long sound goes on after the last picture, as far as the file tells. The picture is shown so much longer.
     #[must_use]
     pub fn heard_after(&self) -> Duration {
         let both = self.heard.zip(self.picture.announced);
-        let after = both.map(|(heard, seen)| heard.saturating_sub(seen));
-        after.filter(|_| !self.picture.cover).unwrap_or_default()
+        let after = both.map_or(Duration::ZERO, |(heard, seen)| heard.saturating_sub(seen));
+        if self.picture.cover || after < self.picture.rate.time_of(1) {
+            return Duration::ZERO;
+        }
+        after
     }
 }
 
@@ -424,6 +434,12 @@ impl Facts {
 }
 
 impl Stream {
+    /// When it begins, in seconds.
+    fn start(&self) -> f64 {
+        let told = self.start_time.as_deref();
+        told.and_then(|told| told.parse().ok()).unwrap_or_default()
+    }
+
     /// How long it is. Of a stream of Matroska that does not tell itself, the length is guessed from that of the file.
     fn announced(&self) -> Option<Duration> {
         let told = clock(self.tags.duration.as_deref());
@@ -500,6 +516,8 @@ const INDEXED: [&str; 2] = ["mp4", "matroska"];
 const MAX_ANSWER: usize = 4 << 20;
 /// H.264's level 5.2: 2160p at 60.
 const MAX_LEVEL: i64 = 52;
+/// By how much streams that begin together may differ.
+const TOGETHER_S: f64 = 0.1;
 const MAX_SIDE: u32 = 16_384;
 /// Twice as many as the largest pictures of televisions: each takes 4 bytes and more, several times over,
 /// whatever the few bytes are of which it is made.
