@@ -20,7 +20,11 @@ use runtime::clock::{Clock as _, Fixed};
 use serde_json::{Value, json};
 use store::{Digest, layout};
 use test_s3::Server;
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    process::Command,
+};
 
 const PART: usize = 8 << 20;
 
@@ -59,6 +63,24 @@ async fn put(house: &House, part: &Value, bytes: &[u8]) -> StatusCode {
     let url = part["url"].as_str().unwrap();
     let sent = house.client.put(url).body(bytes.to_vec());
     sent.send().await.unwrap().status()
+}
+
+/// PUTs the first chunk to ingest, as clients do that look for an answer when all is sent and not before; returns it.
+async fn put_through(house: &House, id: &str, bytes: &[u8]) -> String {
+    let url = reqwest::Url::parse(&house.upload_url(id, "/chunk?index=0")).unwrap();
+    let address = url.socket_addrs(|| None).unwrap()[0];
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "PUT {}?index=0 HTTP/1.1\r\nhost: {address}\r\ncontent-length: {}\r\nx-chunk-sha256: {}\r\nconnection: close\r\n\r\n",
+        url.path(),
+        bytes.len(),
+        Digest::of(bytes),
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 async fn complete(house: &House, upload: &Value, film: &[u8]) -> (StatusCode, Value) {
@@ -106,10 +128,12 @@ async fn parts_that_went_straight_to_the_store_become_a_film() {
     );
     // The bytes of such an upload do not go through ingest.
     let id = upload["upload_id"].as_str().unwrap();
-    let through = house.put(id, 0, &film[..PART]).await;
-    assert_eq!(through.status(), StatusCode::CONFLICT);
-    let problem: Value = through.json().await.unwrap();
-    assert_eq!(problem["type"], "urn:millrace:parts-go-to-the-store");
+    let through = put_through(&house, id, &film[..PART]).await;
+    assert!(through.starts_with("HTTP/1.1 409 "), "{through}");
+    assert!(
+        through.contains("urn:millrace:parts-go-to-the-store"),
+        "{through}"
+    );
     // Whoever comes back later finds where to go on.
     let again = &seen["parts"].as_array().unwrap()[0];
     assert_eq!(again["index"], json!(0));

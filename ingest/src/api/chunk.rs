@@ -49,7 +49,7 @@ pub(super) async fn put(
     if let Err(problem) = &outcome {
         app.metrics.refused(problem.kind());
         // A client that is still sending would not see the answer, were the connection closed.
-        drain(&mut body, app.limits.chunk_size_bytes.saturating_mul(2)).await;
+        drain(&app, &mut body).await;
     }
     outcome.map(Json)
 }
@@ -197,8 +197,9 @@ pub(super) async fn next(body: &mut BodyDataStream) -> Result<Option<Bytes>, Pro
     }
 }
 
-/// Reads and drops what is left of a body, up to a bound.
-pub(crate) async fn drain(body: &mut BodyDataStream, mut left: u64) {
+/// Reads and drops what is left of a body that is refused, up to a bound.
+pub(crate) async fn drain(app: &App, body: &mut BodyDataStream) {
+    let mut left = app.limits.chunk_size_bytes.saturating_mul(2).max(DRAINED);
     while left > 0 {
         let Ok(Some(frame)) = next(body).await else {
             return;
@@ -243,6 +244,9 @@ fn structured(value: &str) -> Option<Digest> {
 }
 
 const STALL: Duration = Duration::from_secs(60);
+/// As much of what is refused is read at least: a part that should have gone straight to the store may be longer than
+/// chunks are here.
+const DRAINED: u64 = 64 << 20;
 
 #[cfg(test)]
 mod tests {

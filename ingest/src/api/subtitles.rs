@@ -49,7 +49,7 @@ pub(super) async fn put(
     let outcome = take(&app, (&caller, &id, &tag), label, &headers, &mut body).await;
     if outcome.is_err() {
         // A client that is still sending would not see the answer, were the connection closed.
-        drain(&mut body, MAX_BYTES * 2).await;
+        drain(&app, &mut body).await;
     }
     counted(&app, outcome)
 }

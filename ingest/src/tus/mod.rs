@@ -453,7 +453,7 @@ async fn drained(
     body: &mut BodyDataStream,
 ) -> Result<Response, Problem> {
     if outcome.is_err() {
-        drain(body, app.limits.chunk_size_bytes.saturating_mul(2)).await;
+        drain(app, body).await;
     }
     outcome
 }
