@@ -38,7 +38,7 @@ impl Eraser {
         let unfit = self.videos.unfit(resting.and(AT_ONCE)).await?;
         for film in resting.up(AT_ONCE, now, unfit, |film| film.id.as_str()) {
             let outcome = self.take_back(&film, now).await;
-            resting.note(film.id.as_str(), &outcome, now);
+            self.note(&film, &outcome, now).await?;
             if let Err(error) = outcome {
                 tracing::warn!(video.id = %film.id, %error, "cannot take {} back, which failed; trying again", film.id);
             }
@@ -46,11 +46,26 @@ impl Eraser {
         let deleted = self.videos.deleted(resting.and(AT_ONCE)).await?;
         for film in resting.up(AT_ONCE, now, deleted, |film| film.id.as_str()) {
             let outcome = self.erase(&film, now).await;
-            resting.note(film.id.as_str(), &outcome, now);
+            self.note(&film, &outcome, now).await?;
             if let Err(error) = outcome {
                 tracing::warn!(video.id = %film.id, %error, "cannot remove the media of {}; trying again", film.id);
             }
         }
+        Ok(())
+    }
+
+    /// Has a film rest that cannot be removed; but none, and no other has its turn, while the store is away: all go on
+    /// once it is back.
+    async fn note(
+        &self,
+        film: &Video,
+        outcome: &Result<(), Error>,
+        now: UnixSeconds,
+    ) -> Result<(), Error> {
+        if outcome.is_err() {
+            store::look(&*self.publishing.store).await?;
+        }
+        self.resting.note(film.id.as_str(), outcome, now);
         Ok(())
     }
 
@@ -249,6 +264,24 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn what_could_not_be_removed_while_the_store_was_away_is_when_it_is_back() {
+        let house = House::new().await;
+        let film = VideoId::parse("film").unwrap();
+        make(&house.catalog, &house.store, &film).await;
+        let videos = &house.catalog.videos;
+        videos.advance(&film, Event::Deleted).await.unwrap();
+        let [there, away] = ["store", "away"].map(|name| house.folder.path().join(name));
+        std::fs::rename(&there, &away).unwrap();
+        for _ in 0..9 {
+            assert!(house.eraser.run(house.clock.now()).await.is_err());
+        }
+        std::fs::rename(&away, &there).unwrap();
+        house.eraser.run(house.clock.now()).await.unwrap();
+        let left = house.store.size(&layout::asset(&film)).await.unwrap();
+        assert_eq!(left, None);
+    }
+
     /// A catalogue whose feed is followed, a store, and who erases there.
     struct House {
         clock: Arc<Fixed>,
@@ -257,7 +290,7 @@ mod tests {
         catalog: Catalog,
         store: Arc<dyn Store>,
         eraser: Eraser,
-        _folder: tempfile::TempDir,
+        folder: tempfile::TempDir,
     }
 
     impl House {
@@ -282,7 +315,7 @@ mod tests {
                 hand,
                 catalog,
                 store,
-                _folder: folder,
+                folder,
             }
         }
 
@@ -307,7 +340,6 @@ mod tests {
                     catalog.clone(),
                     Arc::clone(clock) as _,
                 )),
-                keys: Arc::clone(&catalog.keys),
                 replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
             },
             feed: Arc::clone(&catalog.feed),

@@ -193,7 +193,6 @@ impl Parts {
         let publishing = Publishing {
             store: Arc::clone(&store),
             texts: Arc::new(texts::sql::Sql::new(catalog.clone(), Arc::clone(&clock))),
-            keys: Arc::clone(&catalog.keys),
             replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
         };
         Self {

@@ -6,8 +6,8 @@ use contracts::time::UnixSeconds;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ColumnTrait as _, Condition, DatabaseConnection, EntityTrait, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, Select,
+    ColumnTrait as _, Condition, ConnectionTrait, DatabaseConnection, EntityTrait,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
 };
 
 use super::{Keys, Sealed};
@@ -125,9 +125,17 @@ impl Keys for Sql {
     }
 
     async fn forget(&self, video: &VideoId) -> Result<(), Error> {
-        let gone = Entity::delete_by_id(video.as_str()).exec(&self.db).await;
-        gone.map(drop).map_err(engine)
+        forget(&self.db, video).await
     }
+}
+
+/// [`Keys::forget`] on a connection or within the caller's transaction.
+///
+/// # Errors
+/// As [`Keys::forget`].
+pub async fn forget(db: &impl ConnectionTrait, video: &VideoId) -> Result<(), Error> {
+    let gone = Entity::delete_by_id(video.as_str()).exec(db).await;
+    gone.map(drop).map_err(engine)
 }
 
 impl Sql {

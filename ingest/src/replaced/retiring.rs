@@ -212,7 +212,6 @@ mod tests {
                         self.catalog.clone(),
                         Arc::clone(&self.clock) as _,
                     )),
-                    keys: Arc::clone(&self.catalog.keys),
                     replacements: Arc::clone(&replacements),
                 },
                 replacements,

@@ -135,6 +135,12 @@ pub trait Change: Send {
     /// [`Error::Catalog`].
     async fn publish(&mut self, asset: &Asset) -> Result<(), Error>;
 
+    /// Forgets the keys that were drawn for the film; having none is no error.
+    ///
+    /// # Errors
+    /// [`Error::Catalog`].
+    async fn forget_keys(&mut self) -> Result<(), Error>;
+
     /// Makes the change lasting.
     ///
     /// # Errors

@@ -12,10 +12,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use catalog::{
-    keys::Keys,
-    videos::{Event, State},
-};
+use catalog::videos::{Event, State};
 use contracts::{
     asset::{Asset, Kind, Rendition},
     id::{Generation, VideoId},
@@ -30,7 +27,6 @@ use crate::{Error, replaced::Replacements};
 pub(crate) struct Publishing {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) texts: Arc<dyn Texts>,
-    pub(crate) keys: Arc<dyn Keys>,
     pub(crate) replacements: Arc<dyn Replacements>,
 }
 
@@ -237,29 +233,15 @@ impl Publishing {
     /// Removes what was made of a film that will not be. Its texts and keys stay, for it may be tried
     /// once more. Nothing, of a film that may be.
     pub(crate) async fn unmake(&self, video: &VideoId) -> Result<(), Error> {
-        let hidden = self.soon(async {
-            let mut change = self.texts.change(video).await?;
-            let over = is_over(&mut *change).await?;
-            if over {
-                self.store.delete(&layout::asset(video)).await?;
-            }
-            Ok(over)
-        });
-        if hidden.await? {
-            self.remove_made(video).await?;
-        }
-        Ok(())
-    }
-
-    /// Removes something from the store with the right to change its film, and so soon that nobody who waits for
-    /// theirs gives up; otherwise it is tried again. What a store does late then takes nothing that it should not:
-    /// the film is over.
-    async fn soon<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         // Whether it answers at all is learnt while nobody waits.
         store::look(&*self.store).await?;
-        let late = || Error::Lacks("the store is too slow to remove a film now".to_owned());
-        let done = tokio::time::timeout(HELD, work).await;
-        done.unwrap_or_else(|_| Err(late()))
+        let mut change = self.texts.change(video).await?;
+        if !is_over(&mut *change).await? {
+            return Ok(());
+        }
+        soon(self.store.delete(&layout::asset(video))).await?;
+        drop(change);
+        self.remove_made(video).await
     }
 
     async fn remove_made(&self, video: &VideoId) -> Result<(), Error> {
@@ -276,25 +258,24 @@ impl Publishing {
     /// Removes all that was made of a film that will not be, every text of it, and the keys that were drawn
     /// for it. Its original stays. Nothing, of a film that may be.
     pub(crate) async fn forget(&self, video: &VideoId) -> Result<(), Error> {
-        let hidden = self.soon(async {
-            let mut change = self.texts.change(video).await?;
-            if !is_over(&mut *change).await? {
-                return Ok(false);
-            }
-            self.store.delete(&layout::asset(video)).await?;
-            for text in change.list().await? {
-                change.remove(&text.language).await?;
-            }
-            let texts = layout::all_subtitles(video);
-            self.store.delete_prefix(&texts).await?;
-            change.commit().await?;
-            Ok(true)
-        });
-        if hidden.await? {
-            self.remove_made(video).await?;
-            self.keys.forget(video).await?;
+        store::look(&*self.store).await?;
+        let mut change = self.texts.change(video).await?;
+        if !is_over(&mut *change).await? {
+            return Ok(());
         }
-        Ok(())
+        for text in change.list().await? {
+            change.remove(&text.language).await?;
+        }
+        // Not later: those of a film that is tried once more are others.
+        change.forget_keys().await?;
+        soon(async {
+            self.store.delete(&layout::asset(video)).await?;
+            let texts = layout::all_subtitles(video);
+            self.store.delete_prefix(&texts).await
+        })
+        .await?;
+        change.commit().await?;
+        self.remove_made(video).await
     }
 
     /// Removes all that is kept of a film that was deleted, first the file that makes it exist.
@@ -393,6 +374,15 @@ impl Publishing {
         let key = layout::asset(&asset.video);
         Ok(self.store.put(&key, json.into()).await?)
     }
+}
+
+/// Removes something from the store with the right to change its film, and so soon that nobody who waits for
+/// theirs gives up; otherwise it is tried again. What a store does late then takes nothing that it should not:
+/// the film is over.
+async fn soon(work: impl Future<Output = Result<(), store::Error>>) -> Result<(), Error> {
+    let late = || Error::Lacks("the store is too slow to remove a film now".to_owned());
+    let done = tokio::time::timeout(HELD, work).await;
+    Ok(done.map_err(|_| late())??)
 }
 
 /// Whether a film is in this state.

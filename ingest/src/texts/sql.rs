@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use catalog::{
-    Catalog, encodings,
+    Catalog, encodings, keys,
     videos::{self, Event, Video},
     words,
 };
@@ -102,6 +102,10 @@ impl Change for Held {
 
     async fn publish(&mut self, asset: &Asset) -> Result<(), Error> {
         Ok(encodings::sql::put(&self.within, asset).await?)
+    }
+
+    async fn forget_keys(&mut self) -> Result<(), Error> {
+        Ok(keys::sql::forget(&self.within, &self.video).await?)
     }
 
     async fn commit(self: Box<Self>) -> Result<(), Error> {

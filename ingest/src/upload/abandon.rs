@@ -162,7 +162,6 @@ mod tests {
             publishing: Publishing {
                 store: store::open(&address("file", "store")).unwrap(),
                 texts: Arc::new(texts::sql::Sql::new(catalog.clone(), Arc::new(System))),
-                keys: Arc::clone(&catalog.keys),
                 replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
             },
             turns: Arc::default(),

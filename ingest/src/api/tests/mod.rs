@@ -8,7 +8,7 @@ use axum::{
     http::HeaderMap,
 };
 use bytes::Bytes;
-use catalog::{Catalog, keys::Keys, videos::NewVideo};
+use catalog::{Catalog, videos::NewVideo};
 use contracts::{
     asset::Privacy,
     id::{UploadId, VideoId},
@@ -47,7 +47,6 @@ struct House {
     quotas: quota::sql::Sql,
     videos: Arc<dyn Videos>,
     texts: Arc<dyn Texts>,
-    keys: Arc<dyn Keys>,
     replacements: Arc<dyn Replacements>,
     channels: Arc<dyn Channels>,
     queue: Arc<dyn Queue>,
@@ -103,7 +102,6 @@ impl House {
         Self {
             inner: store::open(&address("file", "store")).unwrap(),
             videos: Arc::clone(&catalog.videos),
-            keys: Arc::clone(&catalog.keys),
             replacements: Arc::new(replaced::sql::Sql::new(catalog.connection().clone())),
             channels: Arc::clone(&catalog.channels),
             catalog: catalog.clone(),
@@ -137,7 +135,6 @@ impl House {
             publishing: Publishing {
                 store: Arc::clone(&store),
                 texts: Arc::clone(&self.texts),
-                keys: Arc::clone(&self.keys),
                 replacements: Arc::clone(&self.replacements),
             },
             store,
