@@ -29,6 +29,7 @@ impl MigratorTrait for Migrations {
             Box::new(Step::new("wholes", &WHOLES)),
             Box::new(Step::new("done", &DONE)),
             Box::new(Step::new("leftovers", &LEFTOVERS)),
+            Box::new(Step::new("watched", &WATCHED)),
         ]
     }
 
@@ -204,6 +205,10 @@ const DONE: [&str; 1] = ["DELETE FROM ingest_jobs WHERE stage > 0 AND video NOT 
 
 /// Complete uploads whose parts are still to be removed.
 const LEFTOVERS: [&str; 1] = ["CREATE TABLE ingest_leftovers (upload TEXT PRIMARY KEY)"];
+
+/// Films that could be watched already when the work on them began anew.
+const WATCHED: [&str; 1] =
+    ["ALTER TABLE ingest_jobs ADD COLUMN watched BOOLEAN NOT NULL DEFAULT FALSE"];
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -28,6 +28,7 @@ use house::{
     write_program,
 };
 use ingest::Config;
+use reqwest::Response;
 use runtime::clock::System;
 use sea_orm::ConnectionTrait as _;
 use store::{Digest, layout};
@@ -203,10 +204,19 @@ async fn a_film_that_turns_out_to_be_damaged_is_taken_back() {
         looks.tick().await;
     }
     assert_eq!(ordered().await, 1);
+    // Until nobody can have it any more.
+    let answer = retry(&house, &id).await;
+    assert_eq!(answer.headers()["retry-after"], "15");
+    problem(answer, 409, "still-shown").await;
+}
+
+async fn retry(house: &House, id: &VideoId) -> Response {
+    let url = house.url(&format!("/v1/videos/{id}/retry"));
+    house.client.post(url).send().await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_film_whose_ladder_this_machine_never_manages_stays_as_it_was_sent_until_it_is_retried() {
+async fn a_film_whose_ladder_is_not_made_stays_as_it_was_sent_until_a_retry_makes_it() {
     let (house, folder) = house("kill -9 $$", |_| ()).await;
     let id = house.upload(&source(40, "")).await;
     let video = house.settled(&id).await;
@@ -218,18 +228,27 @@ async fn a_film_whose_ladder_this_machine_never_manages_stays_as_it_was_sent_unt
     house.counted("jobs{state=\"dead\"} 1").await;
     let began = seen(&house, &asset).await;
 
+    // The next attempt refuses it: who watches it goes on.
+    let refuses = "#!/bin/sh\ncase \"$*\" in *libx264*) echo 'Invalid data found' >&2; exit 1;; esac\nexec ffmpeg \"$@\"\n";
+    write_program(&folder.join("ffmpeg"), refuses);
+    assert_eq!(retry(&house, &id).await.status(), 202);
+    let video = house.settled(&id).await;
+    assert_eq!((video.state, video.progress), (State::Ready, 100));
+    assert!(video.failure.unwrap().contains("damaged"));
+    house.counted("{reason=\"damaged\"} 1").await;
+    house.counted("jobs{state=\"running\"} 0").await;
+    assert_eq!(house.asset(&id).await.unwrap(), asset);
+    bytes(&house, &asset, "source").await;
+
     // The operator mends it.
     write_program(&folder.join("ffmpeg"), "#!/bin/sh\nexec ffmpeg \"$@\"\n");
-    let url = house.url(&format!("/v1/videos/{id}/retry"));
-    let answer = house.client.post(&url).send().await.unwrap();
-    assert_eq!(answer.status(), 202);
+    assert_eq!(retry(&house, &id).await.status(), 202);
     let video = house.settled(&id).await;
     assert_eq!((video.state, video.failure), (State::Ready, None));
     let whole = house.asset(&id).await.unwrap();
     assert_eq!(names(&whole), "144p source audio-und");
     is_undisturbed(&house, &asset, &began, &whole).await;
-    let answer = house.client.post(&url).send().await.unwrap();
-    problem(answer, 409, "not-failed").await;
+    problem(retry(&house, &id).await, 409, "not-failed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ use catalog::{
 use config::Span;
 use contracts::{
     asset::Asset,
-    id::{FeedId, VideoId},
+    id::{FeedId, Generation, RenditionId, VideoId},
     time::UnixSeconds,
 };
 use house::{
@@ -157,7 +157,12 @@ async fn a_film_that_comes_later_is_ready_before_the_next_stretch_of_further_cod
 async fn a_film_whose_further_codecs_this_machine_never_manages_stays_ready_until_they_are_tried_again()
  {
     let (house, folder) = house("kill -9 $$", |_| ()).await;
-    let id = house.upload(&source(3)).await;
+    let (upload, id) = house.begin(&source(3)).await;
+    // As if whoever joined the further codecs had been killed.
+    let rung = RenditionId::parse("144p-hevc").unwrap();
+    let left = layout::mezzanine(&id, Generation(2), &rung);
+    house.store.put(&left, "bytes".into()).await.unwrap();
+    house.send(&upload, &source(3)).await;
     let ladder = ready(&house, &id).await;
     let began = seen(&house, &ladder).await;
     let find = async || house.catalog.videos.find(&id).await.unwrap().unwrap();
@@ -168,6 +173,7 @@ async fn a_film_whose_further_codecs_this_machine_never_manages_stays_ready_unti
     assert!(why.contains("in H.264 only"), "{why}");
     assert_eq!(house.asset(&id).await.unwrap(), ladder);
     gone(&house, &format!("store/pieces/{id}")).await;
+    gone(&house, &format!("store/encoded/{id}/2")).await;
 
     // The operator mends it.
     write_program(&folder.join("ffmpeg"), "#!/bin/sh\nexec ffmpeg \"$@\"\n");

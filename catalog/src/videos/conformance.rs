@@ -258,9 +258,13 @@ async fn a_film_that_failed_after_it_was_shown_is_unfit_until_it_is_taken_back(
         let unfit = videos.unfit(9).await.expect("unfit");
         let unfit: Vec<_> = unfit.into_iter().map(|film| film.id).collect();
         assert_eq!(unfit, [id(failed)]);
+        let again = videos.advance(&id(failed), Event::Retried).await;
+        assert!(matches!(again, Err(Error::Refused { .. })), "not yet");
         videos.taken_back(&id(name)).await.expect("taken back");
     }
     assert!(videos.unfit(9).await.expect("unfit").is_empty());
+    let again = videos.advance(&id(failed), Event::Retried).await;
+    assert_eq!(again.expect("by now").state, State::Processing);
     let stays = videos.find(&id(shown)).await.expect("find");
     assert!(stays.is_some_and(|film| film.is_playable()));
 }

@@ -50,6 +50,12 @@ impl Video {
         }
     }
 
+    /// Whether it failed after it could be watched, and that is still being taken back.
+    #[must_use]
+    pub const fn is_unfit(&self) -> bool {
+        matches!(self.state, State::Failed) && self.duration_ms.is_some()
+    }
+
     /// Whether it may be tried once more: it failed, or was left with fewer renditions than it was to have.
     #[must_use]
     pub const fn is_unmade(&self) -> bool {
@@ -90,7 +96,7 @@ pub trait Videos: Send + Sync {
     /// Repeating the event that led to the present state changes nothing and succeeds; but of a film that is
     /// ready, [`Event::Left`] tells why it lacks renditions, and [`Event::Published`] that it lacks none any
     /// more. [`Event::Left`] is refused for a film that cannot be watched, [`Event::Retried`] for one that has
-    /// all renditions.
+    /// all renditions, or that is [unfit](Video::is_unfit).
     async fn advance(&self, id: &VideoId, event: Event) -> Result<Video, Error>;
 
     /// Notes progress of a film that is being processed. It only rises; a smaller one, or one of a

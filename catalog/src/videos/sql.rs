@@ -290,7 +290,7 @@ pub async fn advance(
         }
         let fits = match event {
             Event::Left { .. } => before.is_playable(),
-            Event::Retried => before.is_unmade(),
+            Event::Retried => before.is_unmade() && !before.is_unfit(),
             _ => true,
         };
         if !fits {

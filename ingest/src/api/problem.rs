@@ -92,6 +92,13 @@ pub(crate) fn not_failed() -> Problem {
     Problem::new("not-failed", StatusCode::CONFLICT, "Not failed", detail)
 }
 
+/// A video that failed after it was shown, and that caches are still made to forget.
+pub(crate) fn still_shown() -> Problem {
+    let detail = "What could be watched of this video is being taken back; it can be tried once more when that is done, in a minute or two.";
+    let status = StatusCode::CONFLICT;
+    Problem::new("still-shown", status, "Still shown", detail).retry_after(LATER)
+}
+
 pub(crate) fn no_original() -> Problem {
     let detail = "The video's file is not here, or never came whole; upload it again.";
     Problem::new("original-gone", StatusCode::CONFLICT, "File gone", detail)
@@ -297,6 +304,8 @@ impl From<Error> for Problem {
 const SOON: Duration = Duration::from_secs(1);
 /// What is away is not back at once, and clients come together.
 const AWAY: Duration = Duration::from_secs(5);
+/// What was watched is taken back within a minute or two.
+const LATER: Duration = Duration::from_secs(15);
 /// How long credentials are counted.
 const MINUTE: Duration = Duration::from_secs(60);
 /// A list of missing chunks longer than this is cut; `missing_count` tells them all.

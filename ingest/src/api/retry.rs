@@ -16,7 +16,7 @@ use crate::Error;
 /// Tries a film once more that failed, or was left as it was sent or without some codecs, from the file that was uploaded.
 #[utoipa::path(post, path = "/videos/{id}/retry", params(("id" = String, Path)),
     responses((status = 202, body = Completed), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "it is being made or has all renditions, or its file is not here")))]
+        (status = 409, body = Problem, description = "`not-failed`: it is being made or has all renditions; `original-gone`: its file is not here; `still-shown`: it failed after it could be watched, and that is being taken back (`Retry-After`)")))]
 pub(super) async fn retry(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -29,6 +29,9 @@ async fn again(app: &App, caller: &Caller, id: &str) -> Result<Response, Problem
     let video = find(app, caller, id).await?;
     if !video.is_unmade() {
         return Err(problem::not_failed());
+    }
+    if video.is_unfit() {
+        return Err(problem::still_shown());
     }
     let original = app.queue.original(&video.id).await?;
     let original = original.ok_or_else(problem::no_original)?;

@@ -205,7 +205,8 @@ pub trait Queue: Send + Sync {
     /// [`Error::Database`].
     async fn split(&self, job: &Job, into: &[NewJob]) -> Result<bool, Error>;
 
-    /// Takes a job that is due and whose earlier steps are done. No two callers get the same.
+    /// Takes a job that is due, whose earlier steps are done, and whose own is one of [`Step`]: what later versions
+    /// know besides is left to them. No two callers get the same.
     ///
     /// The highest priority comes first; then the owner of whom least is being worked on, and of those
     /// the one who has waited longest for a turn; then the film that was begun first.
@@ -271,11 +272,17 @@ pub trait Queue: Send + Sync {
     /// Begins the work on a film anew that has failed or was left: its first job is queued as if it had never been
     /// tried, under numbers that none of its jobs had, and the film is processed, all or none. Where only what it was
     /// to have besides was given up, that is begun anew, and the film stays ready. `false` when it is neither, never
-    /// had a job, or is at it.
+    /// had a job, or is at it: of two who begin it anew at once, one does.
     ///
     /// # Errors
     /// [`Error::Database`], [`Error::Catalog`].
     async fn retry(&self, video: &VideoId) -> Result<bool, Error>;
+
+    /// Whether a film could be watched already when the work on it last began anew.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    async fn was_watched(&self, video: &VideoId) -> Result<bool, Error>;
 
     /// The original that a film's first job has; `None` when it never had one.
     ///

@@ -168,12 +168,14 @@ impl Queue for Sql {
         // One statement, hence atomic; `due` is when the job may be taken: after a pause, or when
         // the present holder's lease is over.
         let (now, alone) = (self.now, on_server(&self.db, " FOR UPDATE SKIP LOCKED"));
+        let known = Step::ALL.map(|step| format!("'{}'", step.as_str()));
+        let known = known.join(", ");
         let sql = format!(
             "UPDATE ingest_jobs SET state = 'running', attempt = attempt + 1, \
              cuts = cuts + CASE state WHEN 'running' THEN 1 ELSE 0 END, \
              progress = 0, due_unix_s = {now} + $1 WHERE (video, step, part) = ( \
              SELECT video, step, part FROM ingest_jobs AS job \
-             WHERE state IN ('queued', 'running') AND due_unix_s <= {now} \
+             WHERE state IN ('queued', 'running') AND due_unix_s <= {now} AND step IN ({known}) \
              AND NOT EXISTS (SELECT 1 FROM ingest_jobs AS before WHERE before.video = job.video \
              AND before.stage < job.stage AND before.state <> 'done') \
              ORDER BY priority DESC, \
@@ -288,36 +290,53 @@ impl Queue for Sql {
 
     async fn retry(&self, video: &VideoId) -> Result<bool, Error> {
         let transaction = self.db.begin().await?;
+        // A change comes first: `SQLite` has whoever reads first wait for nobody, and fail.
+        let sql = "UPDATE ingest_jobs SET reason = reason WHERE video = $1 AND state = 'dead'";
+        let given_up = statement(sql, vec![video.as_str().into()]);
+        if transaction.execute_raw(given_up).await?.rows_affected() == 0 {
+            return Ok(false);
+        }
         let Some(first) = first_given_up(&transaction, video).await? else {
+            return Ok(false);
+        };
+        let film = if first.is_further() {
+            let film = videos::sql::find(&transaction, video).await?;
+            film.filter(|film| film.state == State::Ready)
+        } else {
+            let now = self.now(&transaction).await?;
+            match videos::sql::advance(&transaction, video, Event::Retried, now).await {
+                Ok(film) => Some(film),
+                Err(catalog::Error::NoVideo(_) | catalog::Error::Refused { .. }) => None,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let Some(film) = film else {
             return Ok(false);
         };
         let of = || vec![video.as_str().into(), first.stage().into()];
         // Who still works at one of its jobs has a number that is not given again.
         let sql = format!(
             "UPDATE ingest_jobs SET state = 'queued', progress = 0, failures = 0, outages = 0, \
-             cuts = 0, queued_unix_s = {now}, due_unix_s = {now}, \
+             cuts = 0, queued_unix_s = {now}, due_unix_s = {now}, watched = $3, \
              attempt = (SELECT MAX(attempt) FROM ingest_jobs WHERE video = $1) \
              WHERE video = $1 AND stage = $2",
             now = self.now
         );
-        transaction.execute_raw(statement(sql, of())).await?;
+        let mut values = of();
+        values.push(film.is_playable().into());
+        transaction.execute_raw(statement(sql, values)).await?;
         let sql = "DELETE FROM ingest_jobs WHERE video = $1 AND stage > $2";
         transaction.execute_raw(statement(sql, of())).await?;
-        let is_retried = if first.is_further() {
-            let film = videos::sql::find(&transaction, video).await?;
-            film.is_some_and(|film| film.state == State::Ready)
-        } else {
-            let now = self.now(&transaction).await?;
-            match videos::sql::advance(&transaction, video, Event::Retried, now).await {
-                Ok(_) => true,
-                Err(catalog::Error::NoVideo(_) | catalog::Error::Refused { .. }) => false,
-                Err(error) => return Err(error.into()),
-            }
-        };
-        if is_retried {
-            transaction.commit().await?;
-        }
-        Ok(is_retried)
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    async fn was_watched(&self, video: &VideoId) -> Result<bool, Error> {
+        let sql = "SELECT watched FROM ingest_jobs WHERE video = $1 AND stage = 0";
+        let row = statement(sql, vec![video.as_str().into()]);
+        let row = self.db.query_one_raw(row).await?;
+        let watched = row.map(|row| row.try_get("", "watched")).transpose()?;
+        Ok(watched.unwrap_or(false))
     }
 
     async fn original(&self, video: &VideoId) -> Result<Option<Key>, Error> {
@@ -499,6 +518,8 @@ fn job(row: &QueryResult) -> Result<Job, Error> {
 
 #[cfg(test)]
 mod tests {
+    use catalog::videos::NewVideo;
+    use contracts::asset::Privacy;
     use sea_orm::ConnectionTrait as _;
 
     use super::*;
@@ -537,11 +558,72 @@ mod tests {
                     BEGIN SELECT RAISE(ABORT, 'no room'); END";
         db.execute_unprepared(full).await.unwrap();
         let queue = Sql::new(db);
-        let video = VideoId::parse("v").unwrap();
-        let input = Key::parse("originals/v/original.mp4").unwrap();
-        let job = NewJob::first(video, input, "ann".to_owned());
-        queue.add(&job).await.unwrap();
+        queue.add(&first("v")).await.unwrap();
         let taken = queue.take(Duration::from_secs(60)).await.unwrap();
         assert_eq!(taken.map(|job| job.attempt), Some(1));
+    }
+
+    #[tokio::test]
+    async fn what_only_later_versions_know_is_left_to_them() {
+        on_both(async |address| {
+            let db = open(address).await.connection().clone();
+            let queue = Sql::new(db.clone());
+            queue.add(&first("v")).await.unwrap();
+            let later = "UPDATE ingest_jobs SET step = 'later'";
+            db.execute_unprepared(later).await.unwrap();
+            let lease = Duration::from_secs(60);
+            assert_eq!(queue.take(lease).await.unwrap(), None);
+            assert_eq!(queue.counts().await.unwrap().queued, 1, "as it was");
+            let back = "UPDATE ingest_jobs SET step = 'publish'";
+            db.execute_unprepared(back).await.unwrap();
+            let job = queue.take(lease).await.unwrap().unwrap();
+            assert_eq!((job.attempt, job.cuts), (1, 0));
+        })
+        .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_two_who_begin_a_film_anew_at_once_one_does() {
+        on_both(async |address| {
+            let catalog = open(address).await;
+            let queue = Sql::new(catalog.connection().clone());
+            let videos = &catalog.videos;
+            let lease = Duration::from_secs(60);
+            for (name, step) in [("whole", Step::Publish), ("more", Step::Further)] {
+                let video = VideoId::parse(name).unwrap();
+                let new = NewVideo {
+                    id: video.clone(),
+                    title: "x".to_owned(),
+                    privacy: Privacy::Public,
+                    protected: false,
+                };
+                videos.create(new).await.unwrap();
+                let duration_ms = 5000;
+                for event in [Event::Uploaded, Event::Playable { duration_ms }] {
+                    videos.advance(&video, event).await.unwrap();
+                }
+                let job = NewJob {
+                    step,
+                    ..first(name)
+                };
+                queue.add(&job).await.unwrap();
+                let job = queue.take(lease).await.unwrap().unwrap();
+                assert!(queue.leave(&job, "no room").await.unwrap());
+                assert!(!queue.was_watched(&video).await.unwrap());
+                let (one, other) = tokio::join!(queue.retry(&video), queue.retry(&video));
+                assert_ne!(one.unwrap(), other.unwrap(), "{name}");
+                let again = queue.take(lease).await.unwrap().unwrap();
+                assert_eq!((&again.video, again.attempt), (&video, 2));
+                let is_whole = step == Step::Publish;
+                assert_eq!(queue.was_watched(&video).await.unwrap(), is_whole);
+                assert!(queue.finish(&again).await.unwrap());
+            }
+        })
+        .await;
+    }
+
+    fn first(video: &str) -> NewJob {
+        let input = Key::parse(&format!("originals/{video}/original.mp4")).unwrap();
+        NewJob::first(VideoId::parse(video).unwrap(), input, String::new())
     }
 }

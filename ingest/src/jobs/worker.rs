@@ -17,6 +17,7 @@ use tokio::{
 use super::{Job, Queue, Setback};
 use crate::{
     Error, erasing,
+    media::Refusal,
     metrics::Metrics,
     pipeline::{Failure, Outcome, Pipeline},
 };
@@ -208,13 +209,7 @@ impl Worker {
             Err(Failure::Refused(refusal)) if job.step.is_further() => {
                 self.retry(job, &Error::Tool(refusal.to_string())).await?;
             }
-            Err(Failure::Refused(refusal)) => {
-                if self.bury(job, &refusal.to_string()).await? {
-                    self.metrics.failed(refusal.code());
-                    self.pipeline.publishing.forget(&job.video).await?;
-                    self.purge_shown(&job.video).await?;
-                }
-            }
+            Err(Failure::Refused(refusal)) => self.refuse(job, &refusal).await?,
             Err(Failure::Ours(error)) => self.retry(job, &error).await?,
             Err(Failure::Cut) => {
                 tracing::error!(video.id = %job.video, "giving {} up: every worker that took it was cut off", job.video);
@@ -270,10 +265,27 @@ impl Worker {
         Ok(())
     }
 
+    /// Gives a film up that cannot be made. What could be watched of it before it was tried once more stays so.
+    async fn refuse(&self, job: &Job, refusal: &Refusal) -> Result<(), Error> {
+        let reason = refusal.to_string();
+        if self.queue.was_watched(&job.video).await? && self.leave(job, &reason).await? {
+            self.metrics.failed(refusal.code());
+        } else if self.bury(job, &reason).await? {
+            self.metrics.failed(refusal.code());
+            self.pipeline.publishing.forget(&job.video).await?;
+            self.purge_shown(&job.video).await?;
+        }
+        Ok(())
+    }
+
     /// Gives a film up for no fault of its publisher's: what they put stays, for when it is tried once more,
     /// and so does what can be watched.
     async fn fail(&self, job: &Job, reason: &str) -> Result<(), Error> {
-        if self.leave(job).await? {
+        let left = match job.step.is_further() {
+            true => LEFT_FURTHER,
+            false => LEFT,
+        };
+        if self.leave(job, left).await? {
             self.metrics.failed("internal");
         } else if self.bury(job, reason).await? {
             self.metrics.failed("internal");
@@ -295,16 +307,13 @@ impl Worker {
 
     /// Gives up what is not done of a film that can be watched, which stays as it is; `false` for a film
     /// that cannot, or when the job is held no more.
-    async fn leave(&self, job: &Job) -> Result<bool, Error> {
-        let reason = match job.step.is_further() {
-            true => LEFT_FURTHER,
-            false => LEFT,
-        };
-        if !self.queue.leave(job, reason).await? {
-            return Ok(false);
+    async fn leave(&self, job: &Job, reason: &str) -> Result<bool, Error> {
+        let left = self.queue.leave(job, reason).await?;
+        if left {
+            tracing::info!(video.id = %job.video, reason, "{} stays as it is: {reason}", job.video);
+            self.pipeline.clear(job).await?;
         }
-        self.pipeline.publishing.sweep(&job.video).await?;
-        Ok(true)
+        Ok(left)
     }
 
     /// Has caches forget a film that failed after it was shown.

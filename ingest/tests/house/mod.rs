@@ -160,14 +160,19 @@ impl House {
     /// Uploads a whole film and returns its video.
     pub async fn upload(&self, film: &[u8]) -> VideoId {
         let (upload, video) = self.begin(film).await;
+        self.send(&upload, film).await;
+        video
+    }
+
+    /// Sends all of a film whose upload has begun.
+    pub async fn send(&self, upload: &str, film: &[u8]) {
         for (index, bytes) in (0..).zip(film.chunks(CHUNK)) {
             assert_eq!(
-                self.put(&upload, index, bytes).await.status(),
+                self.put(upload, index, bytes).await.status(),
                 StatusCode::OK
             );
         }
-        assert_eq!(self.complete(&upload).await.status(), StatusCode::ACCEPTED);
-        video
+        assert_eq!(self.complete(upload).await.status(), StatusCode::ACCEPTED);
     }
 
     /// Waits until the video is ready or failed; the time limit is the test runner's.
