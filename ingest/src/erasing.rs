@@ -379,6 +379,7 @@ mod tests {
             sha256: None,
             state: State::Receiving,
             expires: UnixSeconds(2000),
+            token: None,
         };
         uploads.create(&upload).await.unwrap().unwrap();
         let job = NewJob::first(id.clone(), upload.original, String::new());

@@ -30,6 +30,7 @@ impl MigratorTrait for Migrations {
             Box::new(Step::new("done", &DONE)),
             Box::new(Step::new("leftovers", &LEFTOVERS)),
             Box::new(Step::new("watched", &WATCHED)),
+            Box::new(Step::new("tokens", &TOKENS)),
         ]
     }
 
@@ -209,6 +210,9 @@ const LEFTOVERS: [&str; 1] = ["CREATE TABLE ingest_leftovers (upload TEXT PRIMAR
 /// Films that could be watched already when the work on them began anew.
 const WATCHED: [&str; 1] =
     ["ALTER TABLE ingest_jobs ADD COLUMN watched BOOLEAN NOT NULL DEFAULT FALSE"];
+
+/// What opens an upload; uploads that were there are opened by nothing.
+const TOKENS: [&str; 1] = ["ALTER TABLE ingest_uploads ADD COLUMN token_sha256 TEXT"];
 
 #[cfg(test)]
 pub(crate) mod tests {

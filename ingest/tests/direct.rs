@@ -349,7 +349,10 @@ async fn an_address_at_which_anybody_may_put_a_part_is_in_no_log() {
     for (part, bytes) in [(0, &film[..PART]), (1, &film[PART..])] {
         assert_eq!(put(&house, &upload["parts"][part], bytes).await, 200);
     }
-    let seen = status(&house, &upload).await;
+    let token = upload["upload_token"].as_str().unwrap();
+    let url = upload["status_url"].as_str().unwrap();
+    let handed = house.client.get(url).bearer_auth(token).send().await;
+    let seen: Value = handed.unwrap().json().await.unwrap();
     let (taken, answer) = complete(&house, &upload, &film).await;
     assert_eq!(taken, StatusCode::ACCEPTED, "{answer}");
     let log = paper.read();
@@ -361,7 +364,7 @@ async fn an_address_at_which_anybody_may_put_a_part_is_in_no_log() {
         let url = part["url"].as_str().unwrap();
         url.split_once("X-Amz-Signature=").unwrap().1
     });
-    for secret in signatures.chain(["X-Amz-Signature=", test_s3::SECRET]) {
+    for secret in signatures.chain(["X-Amz-Signature=", test_s3::SECRET, &token[4..]]) {
         assert!(!log.contains(secret), "{secret} is in {log}");
     }
 }

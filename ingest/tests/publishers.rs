@@ -20,6 +20,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use runtime::clock::Fixed;
 use serde_json::{Value, json};
 
+mod held;
 mod house;
 
 use house::House;
@@ -65,9 +66,15 @@ async fn house() -> (House, Arc<AtomicU32>) {
 }
 
 async fn house_with(change: impl FnOnce(&mut ingest::Config)) -> (House, Arc<AtomicU32>) {
-    let (base, asked) = control().await;
     // In which what is believed does not end.
-    let clock = Arc::new(Fixed::at(UnixSeconds(1000)));
+    house_at(Arc::new(Fixed::at(UnixSeconds(1000))), change).await
+}
+
+async fn house_at(
+    clock: Arc<Fixed>,
+    change: impl FnOnce(&mut ingest::Config),
+) -> (House, Arc<AtomicU32>) {
+    let (base, asked) = control().await;
     let configure = |config: &mut ingest::Config| {
         config.control = base;
         config.workers = 0;

@@ -535,6 +535,11 @@ async fn where_a_key_is_wanted_nothing_goes_without_it() {
         .await
         .unwrap();
     let upload = told["upload_id"].as_str().unwrap();
+    let token = told["upload_token"].as_str().unwrap();
+    let handed = house.client.get(house.upload_url(upload, ""));
+    let handed = handed.bearer_auth(token).send().await.unwrap();
+    assert_eq!(handed.status(), StatusCode::OK);
+    problem(with(token).await.unwrap(), 403, "forbidden").await;
     problem(house.put(upload, 0, b"12345").await, 401, "unauthorized").await;
     problem(house.complete(upload).await, 401, "unauthorized").await;
     let bare = house.upload_url(upload, "");

@@ -60,7 +60,7 @@ fn with(mut api: OpenApi, name: &str, scheme: SecurityScheme) -> OpenApi {
 }
 
 /// What `Authorization: Bearer` may hold.
-const BEARER: &str = "An access token of a login, a token of an outside issuer, an API key, or the operator key; for licences the token of `drm`.";
+const BEARER: &str = "An access token of a login, a token of an outside issuer, an API key, or the operator key; at the addresses of one upload its `upload_token`; for licences the token of `drm`.";
 const CERTIFICATE: &str = "The certificate that enrolment gave.";
 /// What any route may answer, and what any that names something in its path.
 const ANY: [(&str, &str); 2] = [

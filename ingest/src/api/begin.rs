@@ -11,7 +11,7 @@ use store::{Digest, layout};
 use super::{App, caller::Caller};
 use crate::{
     Error,
-    upload::{self, NewFilm, Plan, Refused, Request, State, Upload, Way, abandon::abandon},
+    upload::{self, NewFilm, Plan, Refused, Request, State, Token, Upload, Way, abandon::abandon},
 };
 
 /// What a publisher says of a film.
@@ -31,6 +31,8 @@ pub(crate) struct Begun {
     /// To be remembered before the film is announced.
     pub(crate) upload: Upload,
     pub(crate) film: NewFilm,
+    /// What opens the upload, to be told once.
+    pub(crate) token: Token,
 }
 
 impl Begun {
@@ -46,6 +48,7 @@ impl Begun {
         let plan = Plan::of(&film.request, app.limits)?;
         let video = VideoId::from_random(app.draw()?);
         let original = layout::original(&video, &plan.extension);
+        let token = Token::from_random(app.draw()?);
         let upload = Upload {
             id: UploadId::from_random(app.draw()?),
             way,
@@ -57,6 +60,7 @@ impl Begun {
             sha256: film.sha256,
             state: State::Receiving,
             expires: app.clock.now().plus(app.upload_ttl.as_secs()),
+            token: Some(token.digest()),
         };
         let video = NewVideo {
             id: video,
@@ -66,7 +70,11 @@ impl Begun {
         };
         let channel = channel.map(|channel| channel.id);
         let film = NewFilm { video, channel };
-        Ok(Self { upload, film })
+        Ok(Self {
+            upload,
+            film,
+            token,
+        })
     }
 
     /// Enters the film of an upload that is remembered into the catalogue; where that fails, the upload is given up.

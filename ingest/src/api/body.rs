@@ -43,6 +43,9 @@ pub(crate) struct Initiated {
     pub(crate) chunk_count: u32,
     /// Until when chunks are taken, in seconds since 1970.
     pub(crate) expires_unix_s: u64,
+    /// A secret for whoever sends the bytes, as `Authorization: Bearer` at the addresses below: it opens this upload
+    /// and nothing else, as long as that lasts, and is shown this once.
+    pub(crate) upload_token: String,
     /// Where to PUT chunks, with `?index=N`.
     pub(crate) chunk_url: String,
     /// Where to GET what has arrived.

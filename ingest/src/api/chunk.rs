@@ -18,9 +18,9 @@ use store::{Digest, Writer, Written, layout};
 use super::{
     App, CHUNK_SHA256, CONTENT_DIGEST,
     body::{Stored, Which},
-    caller::Caller,
     life::own,
     problem,
+    sender::Sender,
 };
 use crate::{
     Error,
@@ -38,14 +38,14 @@ use crate::{
         (status = 422, body = Problem), (status = 503, body = Problem), (status = 507, body = Problem)))]
 pub(super) async fn put(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    sender: Sender,
     Named(id): Named<String>,
     which: Result<Query<Which>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Stored>, Problem> {
     let mut body = body.into_data_stream();
-    let outcome = take(&app, (&caller, &id), which, &headers, &mut body).await;
+    let outcome = take(&app, (&sender, &id), which, &headers, &mut body).await;
     if let Err(problem) = &outcome {
         app.metrics.refused(problem.kind());
         // A client that is still sending would not see the answer, were the connection closed.
@@ -56,12 +56,12 @@ pub(super) async fn put(
 
 async fn take(
     app: &App,
-    (caller, id): (&Caller, &str),
+    (sender, id): (&Sender, &str),
     which: Result<Query<Which>, QueryRejection>,
     headers: &HeaderMap,
     body: &mut BodyDataStream,
 ) -> Result<Stored, Problem> {
-    let (upload, index) = find(app, caller, id, which).await?;
+    let (upload, index) = find(app, sender, id, which).await?;
     if app.uploads.direct(&upload.id).await?.is_some() {
         return Err(Refused::Direct.into());
     }
@@ -91,11 +91,11 @@ async fn take(
 
 async fn find(
     app: &App,
-    caller: &Caller,
+    sender: &Sender,
     id: &str,
     which: Result<Query<Which>, QueryRejection>,
 ) -> Result<(Upload, u32), Problem> {
-    let upload = own(app, caller, id).await?;
+    let upload = own(app, sender, id).await?;
     let Query(Which { index }) = which.map_err(|_| problem::bad_index(""))?;
     let shown: String = index.chars().take(20).collect();
     let index = index.parse().map_err(|_| problem::bad_index(&shown))?;

@@ -23,12 +23,14 @@ use super::{
     caller::Caller,
     direct::{self, Going},
     problem,
+    sender::Sender,
     whole::{self, Joined},
 };
 use crate::{
     Error,
     upload::{
-        self, Chunk, Completion, Refused, Request, Upload, Way, abandon::abandon, streams::Running,
+        self, Chunk, Completion, Refused, Request, Token, Upload, Way, abandon::abandon,
+        streams::Running,
     },
 };
 
@@ -73,8 +75,11 @@ async fn begin(
     let upload = begun.upload.clone();
     match enter(app, begun, going.as_deref()).await {
         Ok(answer) => {
-            let location = [(header::LOCATION, answer.status_url.clone())];
-            Ok((StatusCode::CREATED, location, Json(answer)).into_response())
+            let told = [
+                (header::LOCATION, answer.status_url.clone()),
+                (header::CACHE_CONTROL, "no-store".to_owned()),
+            ];
+            Ok((StatusCode::CREATED, told, Json(answer)).into_response())
         }
         Err(refused) => {
             begin::take_back(app, &upload).await;
@@ -92,15 +97,16 @@ async fn enter(app: &App, begun: Begun, going: Option<&str>) -> Result<Initiated
     if let Some(name) = going {
         app.uploads.go_direct(&begun.upload.id, name).await?;
     }
+    let token = begun.token.clone();
     let upload = begun.announce(app).await?;
-    let mut answer = initiated(app, &upload);
+    let mut answer = initiated(app, &upload, &token);
     if let Some(going) = Going::find(app, &upload).await? {
         answer.parts = going.urls(&[]).await?;
     }
     Ok(answer)
 }
 
-fn initiated(app: &App, upload: &Upload) -> Initiated {
+fn initiated(app: &App, upload: &Upload, token: &Token) -> Initiated {
     let base = format!("{}/v1/videos/upload/{}", app.public_base, upload.id);
     Initiated {
         upload_id: upload.id.to_string(),
@@ -108,6 +114,7 @@ fn initiated(app: &App, upload: &Upload) -> Initiated {
         chunk_size_bytes: upload.chunk_size_bytes,
         chunk_count: upload.chunk_count(),
         expires_unix_s: upload.expires.0,
+        upload_token: token.as_str().to_owned(),
         chunk_url: format!("{base}/chunk"),
         complete_url: format!("{base}/complete"),
         status_url: base,
@@ -120,14 +127,14 @@ fn initiated(app: &App, upload: &Upload) -> Initiated {
     responses((status = 200, body = Progress), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    sender: Sender,
     Named(id): Named<String>,
 ) -> Result<Response, Problem> {
-    counted(&app, progress(&app, &caller, &id).await)
+    counted(&app, progress(&app, &sender, &id).await)
 }
 
-async fn progress(app: &App, caller: &Caller, id: &str) -> Result<Response, Problem> {
-    let upload = own(app, caller, id).await?;
+async fn progress(app: &App, sender: &Sender, id: &str) -> Result<Response, Problem> {
+    let upload = own(app, sender, id).await?;
     let (received, parts) = received(app, &upload).await?;
     let bytes = received
         .iter()
@@ -166,23 +173,23 @@ async fn received(app: &App, upload: &Upload) -> Result<(Vec<u32>, Vec<PartUrl>)
 #[utoipa::path(post, path = "/videos/upload/{id}/complete", params(("id" = String, Path)), request_body(content = Option<Complete>),
     responses((status = 202, body = Completed), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 409, body = Problem), (status = 410, body = Problem), (status = 413, body = Problem),
-        (status = 422, body = Problem), (status = 507, body = Problem)))]
+        (status = 422, body = Problem), (status = 503, body = Problem, description = "the catalogue or the store does not answer, or gives other bytes each time that they are read; Retry-After tells when to complete again"), (status = 507, body = Problem)))]
 pub(super) async fn complete(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    sender: Sender,
     Named(id): Named<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    counted(&app, in_turn(&app, &caller, &id, body).await)
+    counted(&app, in_turn(&app, &sender, &id, body).await)
 }
 
 async fn in_turn(
     app: &Arc<App>,
-    caller: &Caller,
+    sender: &Sender,
     id: &str,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let upload = own(app, caller, id).await?;
+    let upload = own(app, sender, id).await?;
     // Who gives up waiting for a turn has none: what nobody waits for would else pile up.
     let turn = app.turns.wait(&upload.id).await;
     let (app, id) = (Arc::clone(app), upload.id.to_string());
@@ -318,17 +325,17 @@ async fn is_sound(
     responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn cancel(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    sender: Sender,
     Named(id): Named<String>,
 ) -> Result<Response, Problem> {
     let worker = Arc::clone(&app);
     // A client that gives up waiting must not leave it half cancelled.
-    let removed = tokio::spawn(async move { remove(&worker, &caller, &id).await }).await;
+    let removed = tokio::spawn(async move { remove(&worker, &sender, &id).await }).await;
     counted(&app, removed.unwrap_or_else(|_| Err(Problem::internal())))
 }
 
-async fn remove(app: &App, caller: &Caller, id: &str) -> Result<Response, Problem> {
-    let upload = own(app, caller, id).await?;
+async fn remove(app: &App, sender: &Sender, id: &str) -> Result<Response, Problem> {
+    let upload = own(app, sender, id).await?;
     let _turn = app.turns.wait(&upload.id).await;
     let upload = find(app, id).await?;
     if upload.state == upload::State::Complete {
@@ -343,13 +350,11 @@ async fn remove(app: &App, caller: &Caller, id: &str) -> Result<Response, Proble
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// An upload that this caller may see and change; of others' one does not learn.
-pub(super) async fn own(app: &App, caller: &Caller, id: &str) -> Result<Upload, Problem> {
+/// An upload that is there, for whoever may see and change it.
+pub(super) async fn own(app: &App, sender: &Sender, id: &str) -> Result<Upload, Problem> {
     let upload = find(app, id).await?;
-    match app.may(caller, &upload.video).await? {
-        true => Ok(upload),
-        false => Err(problem::no_upload()),
-    }
+    app.admit(sender, &upload).await?;
+    Ok(upload)
 }
 
 async fn find(app: &App, id: &str) -> Result<Upload, Problem> {

@@ -46,6 +46,7 @@ pub(crate) mod life;
 pub(crate) mod problem;
 mod quota;
 mod retry;
+pub(crate) mod sender;
 mod subtitles;
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ pub(crate) fn no_upload() -> Problem {
 pub(crate) fn credentials(were_shown: bool) -> Problem {
     let detail = match were_shown {
         true => {
-            "The access token, API key or operator key that was sent does not count, or no longer."
+            "The access token, API key, operator key or upload token that was sent does not count here, or no longer."
         }
         false => {
             "Send an access token, an API key or the operator key as Authorization: Bearer; clients that follow a redirect may leave it out."

@@ -11,9 +11,9 @@ use super::{
     film_of, finish::finish, location, new, open, own, problem, told, words, words::Metadata,
 };
 use crate::{
-    api::{App, begin::Begun, caller::Caller, problem::no_upload},
+    api::{App, begin::Begun, caller::Caller, problem::no_upload, sender::Sender},
     upload::{
-        Way,
+        Upload, Way,
         streams::{Concatenated, Kind, Stream},
     },
 };
@@ -31,18 +31,24 @@ pub(super) async fn put_together(
         return Err(Problem::bad_request(detail));
     }
     let mut size_bytes = 0_u64;
+    let sender = Sender::Caller(caller.clone());
     for part in &parts {
-        let part = own(app, caller, part.as_str()).await?;
+        let part = own(app, &sender, part.as_str()).await?;
         open(app, &part)?;
         size_bytes = size_bytes.saturating_add(part.upload.size_bytes);
     }
     let film = film_of(&metadata, size_bytes)?;
     let begun = Begun::of(app, caller, film, Way::Stream).await?;
+    // Whoever puts parts together has credentials: there is nothing left to be sent.
+    let upload = Upload {
+        token: None,
+        ..begun.upload.clone()
+    };
     let whole = Stream {
         arrived_bytes: size_bytes,
         running: None,
         parts,
-        ..new(begun.upload.clone(), Kind::Final, metadata)
+        ..new(upload, Kind::Final, metadata)
     };
     let now = app.clock.now();
     let stream = match app.streams.concatenate(&whole, &begun.film, now).await? {

@@ -38,9 +38,10 @@ use crate::{
         chunk::{content_length, drain},
         life::{CANCELLED, counted, digest},
         problem::no_upload,
+        sender::Sender,
     },
     upload::{
-        Refused, Request, State, Upload, Way,
+        Refused, Request, State, Token, Upload, Way,
         abandon::abandon,
         streams::{Kind, Running, Stream},
     },
@@ -78,7 +79,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         ("upload-metadata" = Option<String>, Header, description = "filename, filetype, title, channel_id, privacy, protected, sha256, each with its value in base64"),
         ("upload-concat" = Option<String>, Header, description = "partial, or final; and the addresses of the parts"),
         ("upload-checksum" = Option<String>, Header, description = "sha1 or sha256 and the digest of the body in base64")),
-    responses((status = 201, description = "Location says where it goes on, X-Video-Id what it becomes"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+    responses((status = 201, description = "Location says where it goes on, X-Video-Id what it becomes, Upload-Token what opens it, but for what is put together of parts"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem), (status = 410, body = Problem), (status = 412, body = Problem),
         (status = 413, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem), (status = 460, body = Problem), (status = 503, body = Problem), (status = 507, body = Problem)))]
 async fn create(
@@ -123,14 +124,18 @@ async fn begin(
     if with_bytes && length.is_some_and(|length| length > size_bytes) {
         return Err(problem::too_long(size_bytes));
     }
-    let stream = match concat {
+    let (stream, token) = match concat {
         Some(_) => part(app, caller, metadata, size_bytes).await?,
         None => film(app, caller, metadata, size_bytes).await?,
     };
     let id = stream.upload.id.clone();
-    let address = [(header::LOCATION, location(app, &id))];
+    let begun = [
+        (header::LOCATION.as_str(), location(app, &id)),
+        (words::TOKEN, token.as_str().to_owned()),
+        (header::CACHE_CONTROL.as_str(), "no-store".to_owned()),
+    ];
     if !with_bytes {
-        return Ok((StatusCode::CREATED, told(&stream), address).into_response());
+        return Ok((StatusCode::CREATED, told(&stream), begun).into_response());
     }
     let place = app.places.take(&id).await;
     let stream = match take(app, stream, place, (claimed, length), body).await {
@@ -146,31 +151,33 @@ async fn begin(
             None => return Err(refused),
         },
     };
-    Ok((StatusCode::CREATED, told(&stream), address).into_response())
+    Ok((StatusCode::CREATED, told(&stream), begun).into_response())
 }
 
-/// Begins an upload of a film, admitted as any is.
+/// Begins an upload of a film, admitted as any is, and tells what opens it.
 async fn film(
     app: &App,
     caller: &Caller,
     metadata: Metadata,
     size_bytes: u64,
-) -> Result<Stream, Problem> {
+) -> Result<(Stream, Token), Problem> {
     let film = film_of(&metadata, size_bytes)?;
     let begun = Begun::of(app, caller, film, Way::Stream).await?;
     let stream = new(begun.upload.clone(), Kind::Whole, metadata);
+    let token = begun.token.clone();
     app.streams.create(&stream, app.clock.now()).await??;
     begun.announce(app).await?;
-    Ok(stream)
+    Ok((stream, token))
 }
 
-/// Begins an upload of a part of a film, of which nothing is known yet but whose it is.
+/// Begins an upload of a part of a film, of which nothing is known yet but whose it is, and tells what
+/// opens it.
 async fn part(
     app: &App,
     caller: &Caller,
     metadata: Metadata,
     size_bytes: u64,
-) -> Result<Stream, Problem> {
+) -> Result<(Stream, Token), Problem> {
     if size_bytes == 0 {
         return Err(Refused::EmptyFile.into());
     }
@@ -180,6 +187,7 @@ async fn part(
     }
     // The name of a film that never comes to be.
     let video = VideoId::from_random(app.draw()?);
+    let token = Token::from_random(app.draw()?);
     let upload = Upload {
         id: UploadId::from_random(app.draw()?),
         way: Way::Stream,
@@ -194,10 +202,11 @@ async fn part(
         sha256: None,
         state: State::Receiving,
         expires: app.clock.now().plus(app.upload_ttl.as_secs()),
+        token: Some(token.digest()),
     };
     let stream = new(upload, Kind::Partial, metadata);
     app.streams.create(&stream, app.clock.now()).await??;
-    Ok(stream)
+    Ok((stream, token))
 }
 
 fn new(upload: Upload, kind: Kind, metadata: Metadata) -> Stream {
@@ -233,17 +242,17 @@ fn film_of(metadata: &Metadata, size_bytes: u64) -> Result<Film, Problem> {
 async fn head(
     With(app): With<Arc<App>>,
     _: Spoken,
-    caller: Caller,
+    sender: Sender,
     Named(id): Named<String>,
 ) -> Result<Response, Problem> {
-    counted(&app, look(&app, &caller, &id).await)
+    counted(&app, look(&app, &sender, &id).await)
 }
 
-async fn look(app: &App, caller: &Caller, id: &str) -> Result<Response, Problem> {
-    let stream = own(app, caller, id).await?;
+async fn look(app: &App, sender: &Sender, id: &str) -> Result<Response, Problem> {
+    let stream = own(app, sender, id).await?;
     // What has come over a connection that its client has given up counts first.
     let place = app.places.take(&stream.upload.id).await;
-    let stream = own(app, caller, id).await?;
+    let stream = own(app, sender, id).await?;
     drop(place);
     let mut answer = (open(app, &stream).map(|()| StatusCode::OK)?, told(&stream)).into_response();
     let headers = answer.headers_mut();
@@ -282,7 +291,7 @@ async fn look(app: &App, caller: &Caller, id: &str) -> Result<Response, Problem>
 async fn patch(
     With(app): With<Arc<App>>,
     _: Spoken,
-    caller: Caller,
+    sender: Sender,
     Named(id): Named<String>,
     headers: HeaderMap,
     body: Body,
@@ -291,7 +300,7 @@ async fn patch(
     // What has arrived is set down also when the client has gone, and joining goes on.
     let added = tokio::spawn(async move {
         let mut body = body.into_data_stream();
-        let added = add(&worker, (&caller, &id), &headers, &mut body).await;
+        let added = add(&worker, (&sender, &id), &headers, &mut body).await;
         drained(&worker, added, &mut body).await
     });
     let added = added.await;
@@ -300,7 +309,7 @@ async fn patch(
 
 async fn add(
     app: &App,
-    (caller, id): (&Caller, &str),
+    (sender, id): (&Sender, &str),
     headers: &HeaderMap,
     body: &mut BodyDataStream,
 ) -> Result<Response, Problem> {
@@ -311,7 +320,7 @@ async fn add(
     let from = from.ok_or_else(|| Problem::bad_request("Send Upload-Offset."))?;
     let claimed = Checksum::of(headers)?;
     let length = content_length(headers);
-    let stream = own(app, caller, id).await?;
+    let stream = own(app, sender, id).await?;
     open(app, &stream)?;
     if stream.kind == Kind::Final {
         return Err(problem::no_more());
@@ -321,7 +330,7 @@ async fn add(
         return Err(problem::wrong_offset(stream.arrived_bytes));
     }
     let place = app.places.take(&stream.upload.id).await;
-    let stream = own(app, caller, id).await?;
+    let stream = own(app, sender, id).await?;
     if stream.arrived_bytes != from {
         return Err(problem::wrong_offset(stream.arrived_bytes));
     }
@@ -365,13 +374,13 @@ async fn take(
 async fn remove(
     With(app): With<Arc<App>>,
     _: Spoken,
-    caller: Caller,
+    sender: Sender,
     Named(id): Named<String>,
 ) -> Result<Response, Problem> {
     let worker = Arc::clone(&app);
     // A client that gives up waiting must not leave it half given up.
     let removed = tokio::spawn(async move {
-        let stream = own(&worker, &caller, &id).await?;
+        let stream = own(&worker, &sender, &id).await?;
         cancel(&worker, &stream.upload.id).await?;
         Ok(StatusCode::NO_CONTENT.into_response())
     });
@@ -396,13 +405,14 @@ async fn cancel(app: &App, id: &UploadId) -> Result<(), Problem> {
     Ok(())
 }
 
-/// An upload that this caller may see and change; of others' one does not learn.
-async fn own(app: &App, caller: &Caller, id: &str) -> Result<Stream, Problem> {
+/// An upload that this one may see and change; of others' one does not learn.
+async fn own(app: &App, sender: &Sender, id: &str) -> Result<Stream, Problem> {
     let id = UploadId::parse(id).map_err(|_| no_upload())?;
     let found = app.streams.find(&id).await?;
-    let own = |stream: &Stream| match caller {
-        Caller::Operator | Caller::Any => true,
-        Caller::Publisher(user) => stream.upload.owner.as_ref() == Some(user),
+    let own = |stream: &Stream| match sender {
+        Sender::Caller(Caller::Operator | Caller::Any) => true,
+        Sender::Caller(Caller::Publisher(user)) => stream.upload.owner.as_ref() == Some(user),
+        Sender::Holder(held) => *held == stream.upload.id,
     };
     found.filter(own).ok_or_else(no_upload)
 }

@@ -29,6 +29,8 @@ pub(crate) const EXPIRES: &str = "upload-expires";
 pub(crate) const OVERRIDE: &str = "x-http-method-override";
 /// Not of tus: the film that an upload becomes.
 pub(crate) const VIDEO: &str = "x-video-id";
+/// Nor this: the secret that opens an upload.
+pub(crate) const TOKEN: &str = "upload-token";
 
 /// What pages elsewhere may send.
 pub(crate) const SENT: [&str; 8] = [
@@ -42,7 +44,7 @@ pub(crate) const SENT: [&str; 8] = [
     "x-requested-with",
 ];
 /// What pages elsewhere may read.
-pub(crate) const SHOWN: [&str; 11] = [
+pub(crate) const SHOWN: [&str; 12] = [
     RESUMABLE,
     "tus-version",
     "tus-extension",
@@ -54,6 +56,7 @@ pub(crate) const SHOWN: [&str; 11] = [
     CONCAT,
     EXPIRES,
     VIDEO,
+    TOKEN,
 ];
 
 /// What a header field says that cannot be read.

@@ -181,6 +181,7 @@ mod tests {
                 sha256: None,
                 state: State::Receiving,
                 expires: UnixSeconds(1000 + u64::from(at)),
+                token: None,
             };
             sweep.uploads.create(&upload).await.unwrap().unwrap();
         }

@@ -38,6 +38,7 @@ async fn an_upload_is_found_as_it_was_made(port: &dyn Uploads) {
             way: Way::Stream,
             owner: Some(UserId::parse("ann").unwrap()),
             sha256: Some(Digest::of(b"")),
+            token: Some(Digest::of(b"token")),
             ..upload("promised")
         },
     );
@@ -259,5 +260,6 @@ fn upload(name: &str) -> Upload {
         sha256: None,
         state: State::Receiving,
         expires: UnixSeconds(1000),
+        token: None,
     }
 }

@@ -19,6 +19,7 @@ mod refused;
 mod session;
 pub(crate) mod sql;
 pub mod streams;
+mod token;
 pub(crate) mod turn;
 
 pub(crate) use plan::MAX_TITLE;
@@ -27,6 +28,7 @@ pub use refused::Refused;
 pub use session::{
     Chunk, Completion, Decision, State, Upload, Way, complete, decide, promised, received,
 };
+pub(crate) use token::Token;
 
 /// The film that an upload becomes, which is entered into the catalogue with it.
 #[derive(Debug, Clone, PartialEq, Eq)]

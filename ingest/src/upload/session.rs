@@ -74,6 +74,8 @@ pub struct Upload {
     pub state: State,
     /// Until when chunks are taken.
     pub expires: UnixSeconds,
+    /// The SHA-256 of the secret that opens it; none: nothing does.
+    pub token: Option<Digest>,
 }
 
 impl Upload {
@@ -93,6 +95,14 @@ impl Upload {
             (Some(first), Some(second)) if first != second => Err(Refused::TwoDigests),
             (first, second) => Ok(first.or(second)),
         }
+    }
+
+    /// Whether it is opened by the secret of this digest: as long as it receives, if only to be told that its time is
+    /// over, and when it is complete until then.
+    #[must_use]
+    pub fn is_opened_by(&self, shown: &Digest, now: UnixSeconds) -> bool {
+        let lasts = self.state == State::Receiving || now < self.expires;
+        lasts && self.token.as_ref() == Some(shown)
     }
 
     /// How long the chunk of that index is; `None` when there is no such.
@@ -278,6 +288,7 @@ pub(super) mod tests {
             sha256: None,
             state: State::Receiving,
             expires: UnixSeconds(200),
+            token: None,
         }
     }
 

@@ -328,8 +328,8 @@ const LACKING: &str = " AND NOT EXISTS (SELECT 1 FROM ingest_streams AS own \
 /// Writes a new upload down.
 pub(crate) async fn insert(db: &impl ConnectionTrait, upload: &Upload) -> Result<(), Error> {
     let sql = "INSERT INTO ingest_uploads (id, video, original, size_bytes, chunk_size_bytes, \
-               sha256, state, expires_unix_s, way, owner) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+               sha256, state, expires_unix_s, way, owner, token_sha256) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     let values = vec![
         upload.id.as_str().into(),
         upload.video.as_str().into(),
@@ -341,6 +341,7 @@ pub(crate) async fn insert(db: &impl ConnectionTrait, upload: &Upload) -> Result
         integer(upload.expires.0).into(),
         upload.way.as_str().into(),
         upload.owner.as_ref().map_or("", UserId::as_str).into(),
+        upload.token.map(|digest| digest.to_string()).into(),
     ];
     db.execute_raw(statement(sql, values)).await?;
     Ok(())
@@ -376,6 +377,7 @@ pub(crate) fn upload(row: &QueryResult) -> Result<Upload, Error> {
             _ => return Err(corrupt("state")),
         },
         expires: UnixSeconds(number("expires_unix_s")?),
+        token: digest(row, "token_sha256")?,
     })
 }
 

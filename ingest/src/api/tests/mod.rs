@@ -87,6 +87,7 @@ impl House {
             sha256,
             state: State::Receiving,
             expires: UnixSeconds(1000),
+            token: None,
         };
         let new = NewVideo {
             id: video,
@@ -202,7 +203,15 @@ async fn sent(app: &Arc<App>) -> Response {
     let which = Query::try_from_uri(&"/?index=0".parse().unwrap());
     let body = Body::from(FILM);
     let id = Named("u".to_owned());
-    let answer = chunk::put(With(Arc::clone(app)), Caller::Any, id, which, headers, body).await;
+    let answer = chunk::put(
+        With(Arc::clone(app)),
+        Caller::Any.into(),
+        id,
+        which,
+        headers,
+        body,
+    )
+    .await;
     answer.into_response()
 }
 
@@ -211,7 +220,7 @@ async fn complete(app: &Arc<App>) -> u16 {
 }
 
 async fn complete_as(app: &Arc<App>, told: Bytes) -> u16 {
-    let (id, any) = (Named("u".to_owned()), Caller::Any);
+    let (id, any) = (Named("u".to_owned()), Caller::Any.into());
     let answer = life::complete(With(Arc::clone(app)), any, id, Ok(told)).await;
     answer.into_response().status().as_u16()
 }
@@ -232,7 +241,7 @@ fn whole(film: &[u8]) -> Bytes {
 }
 
 async fn cancel(app: Arc<App>) -> u16 {
-    let (id, any) = (Named("u".to_owned()), Caller::Any);
+    let (id, any) = (Named("u".to_owned()), Caller::Any.into());
     let answer = life::cancel(With(app), any, id).await;
     answer.into_response().status().as_u16()
 }

@@ -18,7 +18,7 @@ async fn while_the_catalogue_is_away_everything_is_wanted_once_more() {
     let app = house.app(house.store());
     house.catalog.connection().close_by_ref().await.unwrap();
     wants_it_again(&sent(&app).await);
-    let (id, any) = (Named("u".to_owned()), Caller::Any);
+    let (id, any) = (Named("u".to_owned()), Caller::Any.into());
     let shown = life::show(With(Arc::clone(&app)), any, id).await;
     wants_it_again(&shown.into_response());
 }

@@ -221,6 +221,7 @@ fn upload(name: &str, owner: Option<&str>, size_bytes: u64) -> Upload {
         sha256: None,
         state: State::Receiving,
         expires: UnixSeconds(1000),
+        token: None,
     }
 }
 

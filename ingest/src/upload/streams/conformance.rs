@@ -408,6 +408,7 @@ fn stream(name: &str, kind: Kind) -> Stream {
             sha256: None,
             state: State::Receiving,
             expires: UnixSeconds(1000),
+            token: None,
         },
         kind,
         arrived_bytes: 0,
