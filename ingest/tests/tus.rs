@@ -301,7 +301,7 @@ async fn what_is_no_tus_is_refused() {
         (new(), 400, "bad-request"),
         (long().header("upload-length", 9), 400, "bad-request"),
         (long().header("upload-defer-length", 1), 400, "bad-request"),
-        (metadata("filename"), 400, "unknown-format"),
+        (metadata("filename"), 400, "unknown-format"), // and no name
         (metadata("filename a"), 400, "bad-request"),
         (concat("some"), 400, "bad-request"),
         (concat("final;/x"), 400, "bad-request"),
@@ -680,6 +680,9 @@ async fn put_together(house: &House) {
         let half = range.len() / 2;
         send(house, url, 0, &range[..half]).await;
         send(house, url, half, &range[half..]).await;
+        // Until it is put together with others, its time may be over.
+        let told = head(house, url).await;
+        assert!(field(&told, "upload-expires").is_some(), "{told:?}");
     }))
     .await;
     for (request, status, kind) in [
@@ -735,7 +738,8 @@ async fn what_is_put_together_must_be_what_was_promised() {
     let promised = Digest::of(b"another").to_string();
     let pairs = [("filename", "film.mp4"), ("sha256", promised.as_str())];
     let answer = join(&house, &[&url], &pairs).send().await.unwrap();
-    problem(answer, 422, "wrong-whole-digest").await;
+    let told = problem(answer, 422, "wrong-whole-digest").await;
+    assert!(told["detail"].as_str().unwrap().contains("once more"));
     let counts = house.catalog.videos.count().await.unwrap();
     assert_eq!(counts, [(State::Failed, 1)]);
     // Its publisher has lost nothing by a slip of the pen.

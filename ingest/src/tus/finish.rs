@@ -18,7 +18,7 @@ use crate::{
     upload::{
         State,
         abandon::abandon,
-        streams::{Piece, Running, Stream},
+        streams::{Kind, Piece, Running, Stream},
     },
 };
 
@@ -79,15 +79,23 @@ async fn join(app: &App, stream: &Stream) -> Result<(), Problem> {
     let mut found = put_together(app, stream, &parts).await?;
     if found.is_doubtful(stream) {
         // What was read once may have been read wrongly, and nobody sends it again.
-        found = put_together(app, stream, &parts).await?;
+        let again = put_together(app, stream, &parts).await?;
+        let differs = again.is_doubtful(stream) && again != found;
+        if differs && !is_late(app, stream) {
+            return Err(problem::misread(&stream.upload.id));
+        }
+        found = again;
     }
     match found {
         Found::Joined(Joined::Queued) => {}
         Found::Joined(Joined::Missing) => return missing(app, stream, &parts).await,
         Found::Joined(Joined::Damaged(_)) => return damaged(app, stream).await,
-        Found::Another => {
+        Found::Another(_) => {
             give_up(app, stream, WRONG_WHOLE).await?;
-            return Err(problem::wrong_whole());
+            return Err(match stream.kind {
+                Kind::Final => problem::wrong_parts(),
+                Kind::Whole | Kind::Partial => problem::wrong_whole(),
+            });
         }
     }
     for part in &stream.parts {
@@ -105,7 +113,7 @@ enum Found {
     /// What joining them came to, or would have.
     Joined(Joined),
     /// Another whole than was promised.
-    Another,
+    Another(Digest),
 }
 
 impl Found {
@@ -114,7 +122,7 @@ impl Found {
         match self {
             Self::Joined(joined) => matches!(joined, Joined::Damaged(_)),
             // What came was hashed on its way here, but for what was put together.
-            Self::Another => stream.running.is_none(),
+            Self::Another(_) => stream.running.is_none(),
         }
     }
 }
@@ -126,7 +134,7 @@ async fn put_together(app: &App, stream: &Stream, parts: &[Part]) -> Result<Foun
         None => digest(app, parts).await?,
     };
     Ok(match digest {
-        Ok(digest) if upload.whole(Some(digest)).is_err() => Found::Another,
+        Ok(digest) if upload.whole(Some(digest)).is_err() => Found::Another(digest),
         Ok(digest) => Found::Joined(whole::join(app, upload, parts, &digest).await?),
         Err(joined) => Found::Joined(joined),
     })
@@ -146,11 +154,15 @@ async fn digest(app: &App, parts: &[Part]) -> Result<Result<Digest, Joined>, Err
     Ok(Ok(running.digest()))
 }
 
+/// Whether an upload has waited for a better store until long after its time.
+fn is_late(app: &App, stream: &Stream) -> bool {
+    app.clock.now() >= stream.upload.expires.plus(WAITED_S)
+}
+
 /// A store that is not mounted is empty, and has lost nothing: an upload of which it has no piece at all waits for it
 /// until long after its time.
 async fn missing(app: &App, stream: &Stream, parts: &[Part]) -> Result<(), Problem> {
-    let until = stream.upload.expires.plus(WAITED_S);
-    if app.clock.now() >= until || has_some(app, parts).await? {
+    if is_late(app, stream) || has_some(app, parts).await? {
         return damaged(app, stream).await;
     }
     let id = &stream.upload.id;
@@ -198,7 +210,8 @@ async fn give_up(app: &App, stream: &Stream, reason: &str) -> Result<(), Error> 
 /// How long nobody says so before another one takes it up.
 const LEFT_S: u64 = 60;
 const LOOK: Duration = Duration::from_secs(2);
-/// How long after its time an upload is kept whose pieces are all away: as long as films wait for what is.
+/// How long after its time an upload is kept whose pieces are all away, or other ones each time that they are read: as
+/// long as films wait for what is away.
 const WAITED_S: u64 = 2 * 24 * 3600;
 const LOOKED_AT: usize = 64;
 const WRONG_WHOLE: &str = "what was uploaded does not have the SHA-256 that was promised";

@@ -222,9 +222,11 @@ fn new(upload: Upload, kind: Kind, metadata: Metadata) -> Stream {
 }
 
 fn film_of(metadata: &Metadata, size_bytes: u64) -> Result<Film, Problem> {
+    let file_name = metadata.value(&["filename", "name"])?;
+    let file_name = file_name.ok_or_else(problem::no_name)?;
     Ok(Film {
         request: Request {
-            file_name: metadata.value(&["filename", "name"])?.unwrap_or_default(),
+            file_name,
             size_bytes,
             content_type: metadata.value(&["filetype", "type"])?,
         },
@@ -431,7 +433,8 @@ fn open(app: &App, stream: &Stream) -> Result<(), Problem> {
 fn told(stream: &Stream) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(words::OFFSET, stream.arrived_bytes.into());
-    if !stream.is_whole() {
+    // A part that has arrived whole still waits for somebody to put it together with others.
+    if !stream.is_whole() || stream.kind == Kind::Partial {
         let expires = Duration::from_secs(stream.upload.expires.0);
         let expires = UNIX_EPOCH.checked_add(expires).map(httpdate::fmt_http_date);
         if let Some(Ok(expires)) = expires.map(HeaderValue::try_from) {

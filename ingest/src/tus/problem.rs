@@ -74,10 +74,32 @@ pub(super) fn damaged() -> Problem {
 }
 
 pub(super) fn wrong_whole() -> Problem {
-    let detail = "All bytes arrived, but together they do not have the SHA-256 that was promised: the file changed while it was sent, or the digest is of another. Start another upload.";
+    let detail = "All bytes arrived, but together they do not have the SHA-256 that was promised: the file changed while it was sent, or the digest is of another. Begin another upload.";
     let status = StatusCode::UNPROCESSABLE_ENTITY;
     let title = "Wrong whole digest";
     Problem::new("wrong-whole-digest", status, title, detail)
+}
+
+/// The same of what was put together.
+pub(super) fn wrong_parts() -> Problem {
+    let detail = "The parts do not have the SHA-256 that was promised: they stand in another order, one is of another file, or the digest is. They are parts again, and may be put together once more.";
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    let title = "Wrong whole digest";
+    Problem::new("wrong-whole-digest", status, title, detail)
+}
+
+pub(super) fn no_name() -> Problem {
+    let detail = "Send the file's name in Upload-Metadata, as filename and its base64; its ending tells what it is.";
+    let status = StatusCode::BAD_REQUEST;
+    Problem::new("unknown-format", status, "Not a video format", detail)
+}
+
+/// 503: read twice, the store gave other bytes.
+pub(super) fn misread(id: &UploadId) -> Problem {
+    tracing::error!(upload.id = %id, "the store does not give the same bytes of {id} twice; it is kept");
+    let detail = "The store does not give the same bytes each time. The upload is kept, and becomes a film once they are read as they came; there is nothing more to do.";
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Problem::new("unavailable", status, "Unavailable", detail).retry_after(A_WHILE)
 }
 
 pub(super) fn away() -> Problem {
@@ -100,5 +122,5 @@ impl From<Fault> for Problem {
     }
 }
 
-/// How soon whoever is told that the store is away may ask again.
+/// How soon whoever is told that the store is away, or wrong, may ask again.
 const A_WHILE: Duration = Duration::from_secs(60);

@@ -170,6 +170,32 @@ async fn an_upload_that_was_read_wrongly_once_becomes_a_film() {
 }
 
 #[tokio::test]
+async fn an_upload_that_is_read_otherwise_each_time_is_kept_until_it_is_read_alike() {
+    let house = House::new().await;
+    let upload = left(&house).await;
+    let (reads, key) = (AtomicU32::new(0), upload.original.clone());
+    let mut store = house.store();
+    store.join = hook(move || {
+        let read = reads.fetch_add(1, Ordering::Relaxed);
+        let misread = store::Error::DigestMismatch {
+            key: key.clone(),
+            promised: Digest::of(FILM),
+            // Another one each time, and then twice the same.
+            found: Digest::of(&[read.min(2).to_le_bytes()[0]]),
+        };
+        async move { Err(misread) }
+    });
+    let app = house.app(store);
+    tus::take_up(&app).await;
+    assert_eq!(state(&house).await, Some(State::Receiving));
+    let piece = layout::piece_from(&upload.id, 0, [0; 8]);
+    assert!(house.inner.size(&piece).await.unwrap().is_some());
+    house.streams.touch(&upload.id, LONG_AGO).await.unwrap();
+    tus::take_up(&app).await;
+    assert_eq!(state(&house).await, None);
+}
+
+#[tokio::test]
 async fn an_upload_is_not_given_up_because_the_store_is_away() {
     let house = House::new().await;
     let upload = left_in(&house, &[4, 2]).await;
