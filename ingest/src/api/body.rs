@@ -135,7 +135,7 @@ pub(crate) struct Put {
     pub(crate) subtitles: Subtitles,
     /// How many cues were found.
     pub(crate) cues: usize,
-    /// How the bytes were read: `utf-8`, or as a guess `windows-1252`.
+    /// How the bytes were read: `utf-8`, `utf-16` where a byte order mark says so, or as a guess `windows-1252`.
     pub(crate) encoding: &'static str,
     /// The SHA-256 of what is kept: the same cues as WebVTT.
     pub(crate) sha256: String,

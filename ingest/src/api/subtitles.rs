@@ -129,6 +129,7 @@ fn canonical(file: &[u8]) -> Result<(Put, Digest, Bytes), Problem> {
         cues: document.cues().len(),
         encoding: match document.encoding() {
             Encoding::Utf8 => "utf-8",
+            Encoding::Utf16 => "utf-16",
             Encoding::Windows1252 => "windows-1252",
         },
         sha256: sha256.to_string(),

@@ -46,6 +46,8 @@ pub enum Encoding {
     /// UTF-8, which proves itself.
     #[default]
     Utf8,
+    /// UTF-16, as the file's byte order mark says.
+    Utf16,
     /// Windows-1252, a guess: the bytes are not UTF-8, and files without a word about it are mostly this.
     Windows1252,
 }
@@ -67,6 +69,11 @@ impl Document {
     #[must_use]
     pub fn encoding(&self) -> Encoding {
         self.encoding
+    }
+
+    /// The same, which was in this encoding before it was parsed.
+    pub(super) fn read_from(self, encoding: Encoding) -> Self {
+        Self { encoding, ..self }
     }
 
     /// The cues that are on screen at some time from `start` until just before `end`.

@@ -19,6 +19,7 @@ mod segment;
 pub mod srt;
 pub(crate) mod time;
 mod track;
+mod utf16;
 pub mod webvtt;
 
 pub use document::{Block, Cue, Document, Encoding};
@@ -26,11 +27,22 @@ pub use error::Error;
 pub use segment::segment;
 pub use track::Track;
 
-/// Parses a file of subtitles: WebVTT when it begins with its signature, else SubRip.
+/// Parses a file of subtitles: WebVTT when it begins with its signature, else SubRip. Either may be in UTF-16, where a
+/// byte order mark says so.
 ///
 /// # Errors
 /// As [`webvtt::parse`] and [`srt::parse`]; a file that is neither is [`Error::NotSubtitles`].
 pub fn parse(file: &[u8]) -> Result<Document, Error> {
+    if file.len() > MAX_FILE_BYTES {
+        return Err(Error::TooLarge);
+    }
+    match utf16::decode(file) {
+        Some(text) => Ok(in_utf_8(text.as_bytes())?.read_from(Encoding::Utf16)),
+        None => in_utf_8(file),
+    }
+}
+
+fn in_utf_8(file: &[u8]) -> Result<Document, Error> {
     if webvtt::is_webvtt(file) {
         webvtt::parse(file)
     } else {

@@ -226,6 +226,29 @@ fn bytes_that_are_not_utf_8_are_read_as_windows_1252_and_it_is_told() {
 }
 
 #[test]
+fn a_file_in_utf_16_is_read_by_its_byte_order_mark_and_never_panics() {
+    let srt = "\u{feff}1\r\n00:00:01,000 --> 00:00:02,000\r\nCafé 🎬\r\n";
+    let units = srt.encode_utf16();
+    let little: Vec<u8> = units.clone().flat_map(u16::to_le_bytes).collect();
+    let big: Vec<u8> = units.flat_map(u16::to_be_bytes).collect();
+    for file in [&little, &big] {
+        let document = text::parse(file).unwrap();
+        assert_eq!(told(&document), ["1000-2000 -||Café 🎬"]);
+        assert_eq!(document.encoding(), Encoding::Utf16);
+        // Cut within a character, or within a half of one.
+        for end in 0..file.len() {
+            let _ = text::parse(&file[..end]);
+        }
+    }
+    let vtt = "\u{feff}WEBVTT\n\n00:01.000 --> 00:02.000\nA word\n";
+    let vtt: Vec<u8> = vtt.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert_eq!(told(&text::parse(&vtt).unwrap()), ["1000-2000 -||A word"]);
+    assert_eq!(text::parse(b"\xff\xfe"), Err(Error::NotSubtitles));
+    let large = [b"\xff\xfe".as_slice(), &vec![b' '; text::MAX_FILE_BYTES]].concat();
+    assert_eq!(text::parse(&large), Err(Error::TooLarge));
+}
+
+#[test]
 fn a_segment_repeats_cues_that_span_it_and_the_head() {
     let film = vtt(
         "WEBVTT\n\nSTYLE\n::cue { color: white }\n\n00:01.000 --> 00:05.000\nspans\n\n\
