@@ -53,7 +53,7 @@ impl Metrics {
         )?;
         let ended = counters(
             "millrace_ingest_jobs_ended_total",
-            "Jobs that a worker of this process let go of: done, failed, retried, lost.",
+            "Jobs that a worker of this process let go of: done, cut, failed, retried, lost.",
             "how",
         )?;
         let failures = counters(

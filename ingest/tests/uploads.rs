@@ -412,6 +412,11 @@ async fn what_completes_an_upload_and_is_too_long_for_that_is_a_problem_of_its_o
     let long = format!(r#"{{"sha256": "{}"}}"#, "a".repeat(70_000));
     let told = house.client.post(house.upload_url(&upload, "/complete"));
     problem(told.body(long).send().await.unwrap(), 413, "too-large").await;
+    let told = house.client.post(house.upload_url(&upload, "/complete"));
+    let odd = told.body(r#"{"sha256": 1.5}"#).send().await.unwrap();
+    let told = problem(odd, 400, "bad-request").await;
+    let detail = told["detail"].as_str().unwrap();
+    assert!(detail.contains("sha256: "), "{detail}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -196,7 +196,7 @@ impl From<Refused> for Problem {
             Refused::FileTooLarge { .. } => {
                 ("file-too-large", StatusCode::BAD_REQUEST, "File too large")
             }
-            Refused::Format => (
+            Refused::Format | Refused::ContentType => (
                 "unknown-format",
                 StatusCode::BAD_REQUEST,
                 "Not a video format",

@@ -67,7 +67,7 @@ impl Plan {
             .filter(|extension| formats::endings().any(|ending| ending == extension))
             .ok_or(Refused::Format)?;
         if !request.content_type.as_deref().is_none_or(is_film) {
-            return Err(Refused::Format);
+            return Err(Refused::ContentType);
         }
         Ok(Self {
             size_bytes,

@@ -15,8 +15,10 @@ pub enum Refused {
         /// What is allowed.
         limit_bytes: u64,
     },
-    /// The file's name or type is none of a film.
+    /// The file's name ends as none of a film.
     Format,
+    /// The file's type is none of a film.
+    ContentType,
     /// There is no chunk of that index.
     WrongIndex {
         /// How many there are.
@@ -61,8 +63,11 @@ impl fmt::Display for Refused {
             }
             Self::Format => write!(
                 f,
-                "The file's name must end in one of {}, and its content_type, if given, be a video's or a sound's.",
+                "The file's name must end in one of {}.",
                 formats::endings().collect::<Vec<_>>().join(", ")
+            ),
+            Self::ContentType => f.write_str(
+                "The file's type is told as that of something else than a video or a sound (video/…, audio/…); if it is one, leave the type out.",
             ),
             Self::WrongIndex { chunk_count } => {
                 write!(f, "The upload has the chunks 0 to {}.", chunk_count.saturating_sub(1))
