@@ -90,7 +90,11 @@ pub(crate) async fn upload(api: &Api, path: &Path, wish: &Wish) -> anyhow::Resul
     let mut file = File::open(path)
         .await
         .with_context(|| format!("cannot open {}", path.display()))?;
-    let size = file.metadata().await?.len();
+    let facts = file.metadata().await?;
+    if facts.is_dir() {
+        bail!("{} is a folder; name the film in it", path.display());
+    }
+    let size = facts.len();
     let subtitles = read_subtitles(&wish.subtitles).await?;
     let upload = begin(api, path, &mut file, size, wish).await?;
     let id = text(&upload, "upload_id")?.to_owned();
@@ -171,6 +175,12 @@ async fn read_subtitles(
         if bytes.len() as u64 > MAX_SUBTITLES {
             bail!("{file} is larger than the 2 MiB that subtitles may have");
         }
+        // An upload that has begun counts until it ends.
+        let parsed = packager::text::parse(&bytes);
+        let parsed = parsed.with_context(|| format!("{file} cannot be taken"))?;
+        if parsed.cues().is_empty() {
+            bail!("{file} has no cue that can be shown");
+        }
         read.push((one.clone(), bytes.into()));
     }
     Ok(read)
@@ -186,7 +196,7 @@ async fn send_subtitles(
     let request = || api.request(Method::PUT, &place).body(bytes.clone());
     let stored = insist(api, request).await?;
     let guessed = stored.get("encoding").and_then(Value::as_str);
-    if let Some(guessed) = guessed.filter(|encoding| *encoding != "utf-8") {
+    if let Some(guessed) = guessed.filter(|encoding| !encoding.starts_with("utf-")) {
         let file = subtitles.file.display();
         eprintln!("{file} is not UTF-8 and was read as {guessed}; see that its letters are right");
     }
@@ -399,7 +409,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (film, wrong) = (folder.path().join("film.mp4"), folder.path().join("a.srt"));
         std::fs::write(&film, "film").unwrap();
-        std::fs::write(&wrong, "nothing").unwrap();
+        let text = "1\n00:00:01,000 --> 00:00:02,000\nA word\n";
+        std::fs::write(&wrong, text).unwrap();
         let begin = async |axum::Json(wish): axum::Json<Value>| {
             assert_eq!(wish["channel_id"], "of-ann");
             let chunk_size_bytes = 4;
@@ -408,7 +419,7 @@ mod tests {
             )
         };
         let refuse = async |Place(language): Place<String>, body: String| {
-            let detail = format!("no cue in {body:?} for {language}");
+            let detail = format!("no {language} of {} bytes", body.len());
             let problem = json!({"detail": detail});
             (StatusCode::BAD_REQUEST, axum::Json(problem))
         };
@@ -432,7 +443,15 @@ mod tests {
         let told = format!("{error:#}");
         assert!(told.contains(&format!("en={}", wrong.display())), "{told}");
         assert!(told.contains("go on with --resume u"), "{told}");
-        assert!(told.contains("no cue in \"nothing\" for en"), "{told}");
+        assert!(told.contains(&format!("no en of {} bytes", text.len())));
+        // What cannot be taken anywhere is told before the upload begins.
+        std::fs::write(&wrong, "nothing").unwrap();
+        let error = upload(&api, &film, &wish).await.unwrap_err();
+        let told = format!("{error:#}");
+        assert!(told.contains("a.srt cannot be taken"), "{told}");
+        assert!(!told.contains("--resume"), "{told}");
+        let error = upload(&api, folder.path(), &wish).await.unwrap_err();
+        assert!(error.to_string().contains("is a folder"), "{error}");
     }
 
     #[tokio::test]

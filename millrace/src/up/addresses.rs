@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::state::State;
 use crate::api::{Api, HOUSE_FILE};
+use crate::cli;
 
 /// Where the roles listen.
 #[derive(Clone, Debug, Serialize)]
@@ -115,14 +116,16 @@ impl Stage {
         &self.facts
     }
 
-    /// Prints the addresses.
-    pub(crate) fn print(&self, as_json: bool) {
-        if as_json {
+    /// Prints the addresses; those of pages where they are built.
+    pub(crate) fn print(&self, options: &cli::Up) {
+        if options.json {
             say!("{}", self.facts);
             return;
         }
         say!();
-        say!("  Watch   {}", self.fact("/watch"));
+        if options.web.is_some() {
+            say!("  Watch   {}", self.fact("/watch"));
+        }
         say!("  HLS     {}", self.fact("/hls"));
         say!("  HLS-TS  {}", self.fact("/hls_ts"));
         say!("  DASH    {}", self.fact("/dash"));
@@ -132,8 +135,12 @@ impl Stage {
             self.fact("/certificate")
         );
         say!("a player that does not trust it plays over plain HTTP from the same edges.");
+        let studio = match &options.web {
+            Some(_) => format!("at {}/studio, or ", self.fact("/api")),
+            None => String::new(),
+        };
         say!(
-            "Add a film at {0}/studio, or with `millrace add FILE --api {0}`. Ctrl-C stops the house.",
+            "Add a film {studio}with `millrace add FILE --api {}`. Ctrl-C stops the house.",
             self.fact("/api")
         );
     }

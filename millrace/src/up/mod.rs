@@ -24,6 +24,11 @@ pub(crate) async fn run(options: cli::Up) -> anyhow::Result<ExitCode> {
     if let Some(media) = &options.media {
         film::look(media)?;
     }
+    if options.web.is_none() {
+        eprintln!(
+            "the watch page and the studio are not built here: build them with `npm ci && npm run build` in web/, and name them with --web web/dist; `cargo xtask up` does both"
+        );
+    }
     let state = state::State::open(&options.dir)?;
     state.is_store(options.store.as_deref())?;
     let mut house = house::start(&state, &options).await?;
@@ -60,6 +65,6 @@ async fn live(
             ExitCode::FAILURE
         });
     }
-    stage.print(options.json);
+    stage.print(options);
     std::future::pending().await
 }
