@@ -4,7 +4,7 @@ import { passes, Problem } from '../api/problem'
 import { anotherFile, refusal, UNREADABLE, waiting } from '../text/uploads'
 import { follow } from './following'
 import { isOf, type Records, type Upload } from './records'
-import { arrived, cancel, type End, type Publisher, printOf, send } from './tus'
+import { arrived, cancel, type End, type Publisher, printOf, retry, send } from './tus'
 import type { Wire } from './wire'
 
 /** Where a film is on its way. */
@@ -128,6 +128,23 @@ export class Publishing {
     }
     this.forget()
     return true
+  }
+
+  /** Has the film made once more, from the file that was uploaded. */
+  async retry(): Promise<void> {
+    const { signal } = this.anew()
+    try {
+      await retry(this.ports.wire, this.upload, this.ports.publisher)
+    } catch (error) {
+      if (signal.aborted) return
+      const problem = error instanceof Problem ? error : new Problem(0)
+      if (problem.status === 401) this.phase = 'signed-out'
+      else this.note = refusal(problem)
+      return
+    }
+    if (signal.aborted) return
+    this.progress = 0
+    await this.follow()
   }
 
   /** This browser remembers it no more. */

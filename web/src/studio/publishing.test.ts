@@ -20,7 +20,7 @@ function memory() {
 async function stage(statuses: Partial<Status>[] = [{ state: 'ready', progress: 100, playable: true }]) {
   const house = new House(film.length)
   const records = new Records(memory())
-  const upload: Upload = { url: 'http://ingest/tus/u1', video: 'v1', title: 'Film', name: 'film.mp4', size: film.length, modified_ms: 5, print: await printOf(file()), sent: false }
+  const upload: Upload = { url: 'http://ingest/v1/videos/upload/tus/u1', video: 'v1', title: 'Film', name: 'film.mp4', size: film.length, modified_ms: 5, print: await printOf(file()), sent: false }
   records.put(upload)
   const status = async (): Promise<Status> => {
     const next = statuses.length > 1 ? statuses.shift() : statuses[0]
@@ -96,6 +96,24 @@ test('while it is made its progress is told, and that it can be watched early', 
   }
   await done
   expect(told).toEqual([[40, true], [100, true]])
+})
+
+test('a film that could not be made is made once more where its file is still there', async () => {
+  const { house, loaded } = await stage([{ state: 'failed', reason: 'We failed.' }, { state: 'ready', progress: 100, playable: true }])
+  house.stored = film
+  const publishing = loaded()
+  await publishing.open()
+  house.mishaps.push(() => ({ status: 409, text: '{"detail": "Its file is gone."}' }))
+  await publishing.retry()
+  expect(publishing).toMatchObject({ phase: 'failed', note: 'Its file is gone.' })
+  const asked: string[] = []
+  house.mishaps.push(({ method, url, headers }) => {
+    asked.push(`${method} ${url} ${headers.authorization}`)
+    return { status: 202 }
+  })
+  await publishing.retry()
+  expect(asked).toEqual(['POST http://ingest/v1/videos/v1/retry Bearer a'])
+  expect(publishing).toMatchObject({ phase: 'ready', note: null })
 })
 
 test('a cancelled upload is forgotten, and one that was complete already is not', async () => {

@@ -79,6 +79,13 @@ export async function cancel(wire: Wire, url: string, publisher: Publisher): Pro
   if (![204, 404, 410].includes(reply.status)) throw problemOf(reply)
 }
 
+/** Has a film made once more, from what came by this upload. */
+export async function retry(wire: Wire, { url, video }: Begun, publisher: Publisher): Promise<void> {
+  const again = url.replace(/\/upload\/tus\/[^/]+$/, `/${encodeURIComponent(video)}/retry`)
+  const reply = await answered(wire, publisher, { method: 'POST', url: again, headers: {}, signal: AbortSignal.timeout(PATIENCE_MS) })
+  if (reply.status !== 202) throw problemOf(reply)
+}
+
 /** Sends a file from wherever the server is until all of it has arrived, it is told to stop, or it cannot go on. */
 export async function send(wire: Wire, url: string, file: Blob, publisher: Publisher, watcher: Watcher, signal: AbortSignal): Promise<End> {
   let at: number | null = null
