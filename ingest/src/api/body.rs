@@ -71,7 +71,7 @@ pub(crate) struct PartUrl {
 pub(crate) struct Progress {
     pub(crate) upload_id: String,
     pub(crate) video_id: String,
-    /// `receiving` or `complete`.
+    /// `receiving`, `complete`, or `expired`: nothing more is taken, and what has arrived is about to be removed.
     pub(crate) state: &'static str,
     pub(crate) size_bytes: u64,
     pub(crate) received_bytes: u64,

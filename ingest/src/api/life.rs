@@ -142,7 +142,10 @@ async fn progress(app: &App, sender: &Sender, id: &str) -> Result<Response, Prob
     let answer = Progress {
         upload_id: upload.id.to_string(),
         video_id: upload.video.to_string(),
-        state: upload.state.as_str(),
+        state: match upload.is_over(app.clock.now()) {
+            true => "expired",
+            false => upload.state.as_str(),
+        },
         size_bytes: upload.size_bytes,
         received_bytes: bytes.sum(),
         chunk_size_bytes: upload.chunk_size_bytes,

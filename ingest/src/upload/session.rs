@@ -97,6 +97,12 @@ impl Upload {
         }
     }
 
+    /// Whether its time was over before it was complete.
+    #[must_use]
+    pub fn is_over(&self, now: UnixSeconds) -> bool {
+        self.state == State::Receiving && now >= self.expires
+    }
+
     /// Whether it is opened by the secret of this digest: as long as it receives, if only to be told that its time is
     /// over, and when it is complete until then.
     #[must_use]

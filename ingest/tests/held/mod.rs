@@ -153,6 +153,7 @@ async fn a_token_ends_with_its_upload() {
     let expired = refused(410, "upload-expired");
     assert_eq!(kind(holder.put(&late).await).await, expired);
     assert_eq!(kind(holder.complete(&late).await).await, expired);
+    assert_eq!(holder.status(&late).await.1["state"], "expired");
     assert_eq!(of_done.status(&done).await.0, 401);
 }
 
