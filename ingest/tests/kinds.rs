@@ -270,6 +270,100 @@ async fn a_subtitle_that_stays_after_the_last_picture_is_no_sign_that_something_
     }
 }
 
+/// The brightness of a corner, and of the middle, one and a half seconds into a film of this width.
+fn corner_and_middle(file: &Path, width: usize) -> [u8; 2] {
+    let picture = decoded(file, "-ss 1.5 -frames:v 1 -f rawvideo -pix_fmt gray");
+    let middle = (picture.len() / width / 2) * width + width / 2;
+    [picture[width + 1], picture[middle]]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_that_changes_its_size_or_shape_on_the_way_is_fitted_into_the_first() {
+    let house = House::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let part = |size: &str, more: &str, name: &str| {
+        let into = folder.path().join(name);
+        let white = format!("-f lavfi -i color=white:s={size}:r=25:d=1 {more}");
+        ffmpeg(&white, &into);
+        std::fs::read(into).unwrap()
+    };
+    let mut films = Vec::new();
+    // Larger, and of another shape: by its sides, and by those of its pixels, as television does it.
+    let mpeg = "-c:v mpeg2video -q:v 2 -output_ts_offset";
+    for (size, aspect, corner) in [
+        ("128x96", "4:3", 255),
+        ("48x96", "1:2", 0),
+        ("64x48", "16:9", 0),
+    ] {
+        let second = part(size, &format!("-aspect {aspect} {mpeg} 1"), "2.ts");
+        let joined = [part("64x48", &format!("{mpeg} 0"), "1.ts"), second].concat();
+        films.push((size, joined, corner));
+    }
+    // What browsers record of a window.
+    let vp8 = "-c:v libvpx -deadline realtime -cpu-used 8";
+    part("64x48", vp8, "1.webm");
+    part("128x96", vp8, "2.webm");
+    let list = folder.path().join("list");
+    std::fs::write(&list, "file 1.webm\nfile 2.webm\n").unwrap();
+    let joined = film(
+        &format!("-f concat -i {} -c copy", list.display()),
+        "a.webm",
+    );
+    films.push(("webm", joined, 255));
+    for (what, source, corner) in films {
+        let asset = house.publish(&source).await;
+        let file = house.mezzanine(&asset, 0);
+        let told = ffprobe(&file, "stream=width,height");
+        assert_eq!(told, ["64,48"], "{what}");
+        // Where parts are joined, one picture may take another's place.
+        let lasts = asset.duration_ms;
+        assert!((1_960..=2_040).contains(&lasts), "{what}: {lasts} ms");
+        let seen = corner_and_middle(&file, 64);
+        let near = [corner, 255]
+            .iter()
+            .zip(seen)
+            .all(|(wanted, seen)| seen.abs_diff(*wanted) < 5);
+        assert!(near, "{what}: {seen:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sound_that_changes_its_form_on_the_way_is_heard_from_its_begin_to_its_end() {
+    let house = House::new().await;
+    // The sound begins half a second after the picture.
+    let first = "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -itsoffset 0.5 -f lavfi -i sine=440:d=0.5:r=48000 \
+                 -preset ultrafast -c:a ac3 -ac 2";
+    for form in ["-ac 6 -ar 48000", "-ac 2 -ar 44100"] {
+        let second = format!(
+            "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=440:d=1:r=48000 -preset ultrafast -c:a ac3 {form} \
+             -output_ts_offset 1"
+        );
+        let source = [film(first, "a.ts"), film(&second, "a.ts")].concat();
+        let asset = house.publish(&source).await;
+        assert_eq!(names(&asset), "144p audio-und", "{form}");
+        let lasts = asset.duration_ms;
+        assert!((1_960..=2_100).contains(&lasts), "{form}: {lasts} ms");
+        let file = house.mezzanine(&asset, 1);
+        let heard = ["-t 0.4", "-ss 0.6 -t 0.3", "-ss 1.1 -t 0.8"].map(|part| {
+            let samples = decoded(&file, &format!("{part} -f s16le -ac 1 -ar 8000"));
+            samples
+                .chunks_exact(2)
+                .any(|two| i16::from_le_bytes([two[0], two[1]]).unsigned_abs() > 500)
+        });
+        assert_eq!(heard, [false, true, true], "{form}");
+        let lasting: Vec<u32> = ffprobe(&file, "packet=duration")
+            .iter()
+            .filter_map(|line| line.parse().ok())
+            .collect();
+        let (_, but_last) = lasting.split_last().unwrap();
+        let right = but_last.iter().all(|&ticks| ticks == 1024);
+        assert!(
+            right && (93..=97).contains(&lasting.len()),
+            "{form}: {lasting:?}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_film_may_be_one_picture_long_or_hours() {
     let house = House::new().await;

@@ -5,7 +5,7 @@ use std::{
     ffi::OsString,
     io,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use contracts::{
@@ -17,9 +17,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     Refusal,
     blame::settle,
-    child::{self, Limits, Task},
+    child::{self, End, Limits, Task},
     ladder::{Ladder, Rung},
     length::Bound,
+    level::{self, Level},
     probe::{self, Facts},
     progress::Progress,
     sound::Sound,
@@ -123,26 +124,45 @@ impl Order<'_> {
         limits: Limits,
         mut on_progress: impl FnMut(u16) + Send,
     ) -> Result<(), Fault> {
-        let mut progress = Progress::new(self.expected());
-        let arguments = self.arguments();
         let peak_bits = self.ladder.rungs.iter().map(|rung| rung.peak_bits).max();
+        let (begun, time) = (Instant::now(), self.bound.time(limits.time));
         let limits = Limits {
-            time: self.bound.time(limits.time),
+            time,
             file_bytes: self.bound.file_bytes(peak_bits.unwrap_or(0).into()),
             ..limits
         };
-        let task = Task {
-            program: ffmpeg,
-            arguments: &arguments,
-            folder: self.folder,
-            reads: &[self.source],
-        };
-        let end = child::run(task, limits, |bytes| {
+        let mut progress = Progress::new(self.expected());
+        let mut read = |bytes: &[u8]| {
             if let Some(thousandths) = progress.read(bytes) {
                 on_progress(thousandths);
             }
-        });
-        settle(end.await?, limits)
+        };
+        let mut end = self.encode(None, ffmpeg, limits, &mut read).await?;
+        if level::is_wanted(&end) {
+            let level = Level::of(self.folder);
+            let (of, left) = ((self.source, self.facts), limits.left(begun));
+            level.write(of, self.bound, ffmpeg, left).await?;
+            let left = limits.left(begun);
+            end = self.encode(Some(&level), ffmpeg, left, &mut read).await?;
+            tokio::fs::remove_file(level.file()).await?;
+        }
+        settle(end, limits)
+    }
+
+    async fn encode(
+        &self,
+        level: Option<&Level>,
+        ffmpeg: &Path,
+        limits: Limits,
+        read: impl FnMut(&[u8]) + Send,
+    ) -> io::Result<End> {
+        let task = Task {
+            program: ffmpeg,
+            arguments: &self.arguments(level),
+            folder: self.folder,
+            reads: &[self.source],
+        };
+        child::run(task, limits, read).await
     }
 
     fn rungs(&self) -> &[Rung] {
@@ -172,14 +192,24 @@ impl Order<'_> {
         }
     }
 
-    fn arguments(&self) -> Vec<OsString> {
+    fn arguments(&self, level: Option<&Level>) -> Vec<OsString> {
         let mut list: Vec<OsString> = words(
             "-hide_banner -nostdin -y -v error -nostats -progress pipe:1 -max_error_rate 0.02",
         );
         list.extend(probe::input_limits());
         list.extend(self.seek());
+        // A change on the way does not begin the filters anew: of pictures they stand it, of sounds they say so.
+        if self.facts.picture.frame.is_some() {
+            list.extend(words("-reinit_filter:v 0"));
+        }
+        list.extend(words("-reinit_filter:a 0"));
         list.extend(["-i".into(), self.source.into()]);
-        list.extend(["-filter_complex".into(), self.graph().into()]);
+        if let Some(level) = level {
+            list.extend(["-i".into(), level.file().into()]);
+        }
+        for graph in self.graphs(level) {
+            list.extend(["-filter_complex".into(), graph.into()]);
+        }
         let files = self.mezzanines();
         let mut files = files.iter().map(|mezzanine| mezzanine.file.clone());
         for (at, rung) in self.rungs().iter().enumerate() {
@@ -219,35 +249,37 @@ impl Order<'_> {
     /// first picture or with silence, and gaps likewise. What ends before the other is filled up with silence, or with
     /// its last picture: players stand still where one of them is missing. Sound beyond the end is dropped before:
     /// the silence that leads to it is kept in memory.
-    fn graph(&self) -> String {
+    fn graphs(&self, level: Option<&Level>) -> Vec<String> {
         let rungs = self.rungs();
-        let mut graph = String::new();
+        let mut graphs = Vec::new();
         if !rungs.is_empty() {
-            graph = format!("{}split={}", self.picture(), rungs.len());
-        }
-        for at in 0..rungs.len() {
-            graph += &format!("[s{at}]");
-        }
-        for (at, Rung { width, height, .. }) in rungs.iter().enumerate() {
-            graph += &format!(
-                ";[s{at}]scale={width}:{height}:flags=bicubic,setsar=1,format=yuv420p[v{at}]"
-            );
+            let mut graph = format!("{}split={}", self.picture(), rungs.len());
+            for at in 0..rungs.len() {
+                graph += &format!("[s{at}]");
+            }
+            for (at, Rung { width, height, .. }) in rungs.iter().enumerate() {
+                graph += &format!(
+                    ";[s{at}]scale={width}:{height}:flags=bicubic,setsar=1,format=yuv420p[v{at}]"
+                );
+            }
+            graphs.push(graph);
         }
         let end = self.bound.output().as_secs_f64();
         let seen = self.facts.heard.and(self.facts.picture.announced);
         let seen = seen.unwrap_or_default();
         let seen = seen.min(self.bound.output()).as_secs_f64();
-        for (at, sound) in self.sounds().iter().enumerate() {
-            if !graph.is_empty() {
-                graph += ";";
-            }
-            graph += &format!(
-                "[0:{}]atrim=end={end:.3},aresample=48000:async=1:first_pts=0,{},apad=whole_dur={seen:.3}[a{at}]",
-                sound.stream,
+        let sounds = self.sounds().iter().enumerate();
+        graphs.extend(sounds.map(|(at, sound)| {
+            let from = match level {
+                Some(_) => format!("1:{}", Level::stream(at)),
+                None => format!("0:{}", sound.stream),
+            };
+            format!(
+                "[{from}]atrim=end={end:.3},aresample=48000:async=1:first_pts=0,{},apad=whole_dur={seen:.3}[a{at}]",
                 sound.filters()
-            );
-        }
-        graph
+            )
+        }));
+        graphs
     }
 
     /// The picture's way to the rungs: its own rate, whole frames, common colours.
@@ -255,6 +287,9 @@ impl Order<'_> {
         let picture = &self.facts.picture;
         let (stream, rate) = (picture.stream, self.ladder.rate);
         let mut graph = format!("[0:{stream}]");
+        if let Some(frame) = picture.frame {
+            graph += &frame.filters();
+        }
         if picture.cover {
             let end = picture.announced.unwrap_or_default().as_secs_f64();
             graph += &format!("loop=loop=-1:size=1,setpts=N/({rate})/TB,trim=end={end:.3},");
@@ -379,7 +414,7 @@ mod tests {
             part: Part::Whole,
             folder: Path::new("folder"),
         };
-        let arguments = order.arguments();
+        let arguments = order.arguments(None);
         let ends: Vec<_> = arguments
             .windows(3)
             .filter(|three| three[2].to_string_lossy().ends_with(".mp4"))
@@ -387,6 +422,6 @@ mod tests {
         assert_eq!(ends.len(), 3);
         let all = ends.iter().all(|end| end[..2] == ["-t", "75.000"]);
         assert!(all, "{ends:?}");
-        assert!(order.graph().contains("[0:1]atrim=end=75.000,"));
+        assert!(order.graphs(None)[1].starts_with("[0:1]atrim=end=75.000,"));
     }
 }

@@ -9,6 +9,7 @@ use super::{
     blame::{TOO_HEAVY, TOO_LONG},
     child::{self, End, Limits, Task},
     colour::Colour,
+    frame::Frame,
     rate::Rate,
     sound::{self, Sound},
     subtitles::{self, Inside},
@@ -52,6 +53,9 @@ pub struct Picture {
     pub colour: Colour,
     /// Whether it is one picture for the whole film: the cover of a sound.
     pub cover: bool,
+    /// What its pictures are brought to; `None` where ffmpeg turns them first, and for a cover.
+    #[serde(default)]
+    pub frame: Option<Frame>,
     /// Whether its coded form is one that every player takes: H.264 of 8 bits and 4:2:0, of whole frames,
     /// upright, in common colours, with square pixels.
     #[serde(default)]
@@ -217,6 +221,7 @@ fn facts(json: &[u8]) -> Result<Facts, Refusal> {
             rate: Rate::STILL,
             announced,
             cover: true,
+            frame: None,
             ..picture(cover)?
         },
         _ => return Err(Refusal::SoundOnly),
@@ -242,7 +247,7 @@ fn picture(stream: &Stream) -> Result<Picture, Refusal> {
     if width > MAX_SIDE || height > MAX_SIDE || pixels > MAX_PIXELS {
         return Err(Refusal::Dimensions { width, height });
     }
-    let (width, height) = square(width, height, stream.sample_aspect_ratio.as_deref());
+    let (width, height) = square(width, height, stream.pixel());
     if stream
         .side_data_list
         .iter()
@@ -274,27 +279,34 @@ fn picture(stream: &Stream) -> Result<Picture, Refusal> {
         ),
         colour,
         cover: false,
+        frame: stream.frame(),
         as_is: as_coded && colour == Colour::Plain && stream.is_plain_picture(),
     })
 }
 
 /// The size with square pixels: the side that is too short is stretched.
-fn square(width: u32, height: u32, aspect: Option<&str>) -> (u32, u32) {
-    let ratio = aspect.and_then(|text| {
-        let (num, den) = text.split_once(':')?;
-        let (num, den): (u64, u64) = (num.parse().ok()?, den.parse().ok()?);
-        // A pixel ten times as wide as high is a mistake, not a format.
-        (num > 0 && den > 0 && num <= den * 10 && den <= num * 10).then_some((num, den))
-    });
-    let stretch = |side: u32, by: u64, of: u64| {
+fn square(width: u32, height: u32, pixel: Pixel) -> (u32, u32) {
+    let stretch = |side: u32, by: u32, of: u32| {
+        let (by, of) = (u64::from(by), u64::from(of));
         let stretched = (u64::from(side) * by + of / 2) / of;
         u32::try_from(stretched).map_or(MAX_SIDE, |side| side.min(MAX_SIDE))
     };
-    match ratio {
-        Some((num, den)) if num > den => (stretch(width, num, den), height),
-        Some((num, den)) if den > num => (width, stretch(height, den, num)),
-        _ => (width, height),
+    match pixel {
+        Pixel::Shaped(num, den) if num > den => (stretch(width, num, den), height),
+        Pixel::Shaped(num, den) => (width, stretch(height, den, num)),
+        Pixel::Square | Pixel::Absurd => (width, height),
     }
+}
+
+/// How a pixel is shown.
+#[derive(Clone, Copy)]
+enum Pixel {
+    /// As wide as high, or nothing is told.
+    Square,
+    /// So wide, and so high.
+    Shaped(u32, u32),
+    /// As no format has it, which is a mistake.
+    Absurd,
 }
 
 fn seconds(text: Option<&str>) -> Option<Duration> {
@@ -422,6 +434,7 @@ impl Facts {
                 interlaced: false,
                 colour: Colour::Plain,
                 cover: false,
+                frame: None,
                 as_is: false,
             },
             sounds: Vec::new(),
@@ -448,6 +461,29 @@ impl Stream {
             .map(|(told, guessed)| told.min(guessed))
             .or(told)
             .or(guessed)
+    }
+
+    fn pixel(&self) -> Pixel {
+        let told = self.sample_aspect_ratio.as_deref();
+        let told = told.and_then(|told| told.split_once(':'));
+        let parsed = told.and_then(|(num, den)| Some((num.parse().ok()?, den.parse().ok()?)));
+        let is_absurd = |side: u32, other: u32| u64::from(side) > u64::from(other) * 10;
+        match parsed {
+            None | Some((0, _) | (_, 0)) => Pixel::Square,
+            Some((num, den)) if num == den => Pixel::Square,
+            Some((num, den)) if is_absurd(num, den) || is_absurd(den, num) => Pixel::Absurd,
+            Some((num, den)) => Pixel::Shaped(num, den),
+        }
+    }
+
+    fn frame(&self) -> Option<Frame> {
+        let pixel = match self.pixel() {
+            _ if self.rotation() != 0 => return None,
+            Pixel::Absurd => return None,
+            Pixel::Square => 1.0,
+            Pixel::Shaped(num, den) => f64::from(num) / f64::from(den),
+        };
+        Frame::of(self.width, self.height, pixel, self.pix_fmt.as_deref())
     }
 
     fn rotation(&self) -> i64 {
