@@ -222,13 +222,10 @@ async fn sound_that_begins_later_or_earlier_than_the_picture_stays_in_step() {
                 .parse::<f64>()
                 .unwrap()
         };
-        let (picture, sound) = if offsets.is_empty() {
-            (2.0, 2.4)
-        } else {
-            (2.4, 2.0)
-        };
-        assert!((long(0) - picture).abs() < 0.09, "{} {picture}", long(0));
-        assert!((long(1) - sound).abs() < 0.09, "{} {sound}", long(1));
+        // What began earlier is filled up until the other ends.
+        for at in 0..2 {
+            assert!((long(at) - 2.4).abs() < 0.09, "{at}: {}", long(at));
+        }
     }
 }
 

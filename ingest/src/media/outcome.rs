@@ -65,15 +65,18 @@ pub fn check(made: &[Made<'_>], ladder: &Ladder, facts: &Facts) -> Result<Durati
     let sounds = made
         .iter()
         .filter(|made| made.rendition.kind == Kind::Audio);
-    let sound = sounds.map(|made| length(made.index)).max();
-    let sound = sound.unwrap_or_default();
-    let longest = picture.max(sound);
-    let held = facts.heard_after();
-    // What a picture or a sound was filled up with was not read.
+    let sounds: Vec<Duration> = sounds.map(|made| length(made.index)).collect();
+    let longest = sounds.iter().copied().fold(picture, Duration::max);
+    // What a picture or a sound was filled up with was not read: what ends the film must itself be as long.
+    let last = facts.sounds.iter().zip(&sounds);
+    let last = last.filter(|(sound, _)| facts.is_last(sound));
+    let last = last.map(|(_, length)| *length).min();
     let readable = [
-        (facts.picture.announced, picture.saturating_sub(held)),
-        (facts.heard.filter(|_| !held.is_zero()), sound),
-        (facts.expected(), longest),
+        (
+            facts.picture.announced,
+            picture.saturating_sub(facts.heard_after()),
+        ),
+        (facts.expected(), last.unwrap_or(longest)),
     ];
     for (announced, readable) in readable {
         let announced = announced.unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Which tracks of sound a film keeps, and in which language they are. Pure.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,9 @@ pub struct Sound {
     pub turn: u32,
     /// Its name in the file, where there are several of its language.
     pub label: Option<String>,
+    /// Where it announces that it ends, from the film's start.
+    #[serde(default)]
+    pub ends: Option<Duration>,
     /// Whether its coded form is one that every player takes: AAC-LC of one channel or two.
     #[serde(default)]
     pub as_is: bool,
@@ -71,6 +74,7 @@ pub(super) fn choose(streams: &[&Stream]) -> Vec<Sound> {
             language,
             turn: turn.saturating_add(1),
             label,
+            ends: None,
             as_is: stream.is_plain_sound(),
         });
     }

@@ -265,19 +265,18 @@ impl Order<'_> {
             graphs.push(graph);
         }
         let end = self.bound.output().as_secs_f64();
-        let seen = self.facts.heard.and(self.facts.picture.announced);
-        let seen = seen.unwrap_or_default();
-        let seen = seen.min(self.bound.output()).as_secs_f64();
         let sounds = self.sounds().iter().enumerate();
         graphs.extend(sounds.map(|(at, sound)| {
             let from = match level {
                 Some(_) => format!("1:{}", Level::stream(at)),
                 None => format!("0:{}", sound.stream),
             };
-            format!(
-                "[{from}]atrim=end={end:.3},aresample=48000:async=1:first_pts=0,{},apad=whole_dur={seen:.3}[a{at}]",
-                sound.filters()
-            )
+            let fill = self.facts.filled(sound).map_or_else(String::new, |until| {
+                let until = until.min(self.bound.output()).as_secs_f64();
+                format!(",apad=whole_dur={until:.3}")
+            });
+            let filters = sound.filters();
+            format!("[{from}]atrim=end={end:.3},aresample=48000:async=1:first_pts=0,{filters}{fill}[a{at}]")
         }));
         graphs
     }
@@ -404,6 +403,7 @@ mod tests {
             language: None,
             turn: 1,
             label: None,
+            ends: None,
             as_is: false,
         });
         let order = Order {

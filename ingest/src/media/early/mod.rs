@@ -42,9 +42,9 @@ pub fn is_worth_a_look(facts: &Facts, ladder: &Ladder) -> Result<(), Unfit> {
         picture.as_is,
         "its picture is not one that every player takes",
     )?;
-    let heard = facts.heard.unwrap_or(announced);
+    let ends = facts.sounds.iter().filter_map(|sound| sound.ends);
     so(
-        heard.abs_diff(announced) <= APART,
+        ends.map(|ends| ends.abs_diff(announced)).max() <= Some(APART),
         "its picture and its sound end apart",
     )?;
     let sounds = facts.sounds.iter().all(|sound| sound.as_is);

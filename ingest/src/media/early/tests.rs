@@ -29,6 +29,7 @@ fn facts() -> Facts {
         language: None,
         turn: 1,
         label: None,
+        ends: Some(Duration::from_secs(60)),
         as_is: true,
     });
     facts
@@ -82,11 +83,12 @@ fn only_what_every_player_takes_and_what_takes_long_to_make_is_looked_at() {
     let ladder = Ladder::of(1280, 720, rate());
     assert_eq!(is_worth_a_look(&facts(), &ladder), Ok(()));
     let silent = |facts: &mut Facts| facts.sounds.clear();
-    let spoilt: [&dyn Fn(&mut Facts); 4] = [
+    let spoilt: [&dyn Fn(&mut Facts); 5] = [
         &|facts| facts.picture.as_is = false,
         &|facts| facts.sounds[0].as_is = false,
         &|facts| facts.indexed = false,
         &|facts| facts.announced = Some(Duration::from_secs(9)),
+        &|facts| facts.sounds[0].ends = Some(Duration::from_secs(59)),
     ];
     for spoil in spoilt {
         let mut facts = facts();

@@ -27,7 +27,8 @@ pub struct Facts {
     pub texts: Vec<Inside>,
     /// The length that the file as a whole announces.
     pub announced: Option<Duration>,
-    /// The length that its longest sound announces, where all of them do and begin with the picture.
+    /// Where the last of its sounds announces that it ends, where all of them do; from the film's start, as with the
+    /// picture.
     #[serde(default)]
     pub heard: Option<Duration>,
     /// Whether its container tells where each key picture lies.
@@ -45,7 +46,7 @@ pub struct Picture {
     pub height: u32,
     /// The rate at which to serve it.
     pub rate: Rate,
-    /// The length that the stream announces.
+    /// Where the stream announces that it ends, from the film's start: it may begin after the sound.
     pub announced: Option<Duration>,
     /// Whether frames hold two fields of different moments.
     pub interlaced: bool,
@@ -203,26 +204,30 @@ fn facts(json: &[u8]) -> Result<Facts, Refusal> {
         streams.sort_by_key(|stream| stream.disposition.default == 0);
         streams
     };
-    let sounds = sound::choose(&of("audio", 0));
-    let heard = of("audio", 0).into_iter();
-    let heard = heard.filter(|stream| sounds.iter().any(|sound| sound.stream == stream.index));
-    let begun = of("video", 0).first().map_or(0.0, |stream| stream.start());
-    let heard: Option<Vec<Duration>> = heard
-        .map(|stream| {
-            let together = (stream.start() - begun).abs() <= TOGETHER_S;
-            stream.announced().filter(|_| together)
-        })
-        .collect();
+    let (pictures, heard) = (of("video", 0), of("audio", 0));
+    let mut sounds = sound::choose(&heard);
+    let stream_of = |sound: &Sound| heard.iter().find(|stream| stream.index == sound.stream);
+    let kept = sounds.iter().filter_map(stream_of);
+    let begins = pictures
+        .iter()
+        .take(1)
+        .chain(kept)
+        .filter_map(|stream| stream.begins_s());
+    let film_s = begins.reduce(f64::min).unwrap_or_default();
+    for sound in &mut sounds {
+        sound.ends = stream_of(sound).and_then(|stream| stream.ends(film_s));
+    }
+    let heard: Option<Vec<Duration>> = sounds.iter().map(|sound| sound.ends).collect();
     let announced = seconds(report.format.duration.as_deref());
-    let picture = match (of("video", 0).first(), of("video", 1).first(), announced) {
-        (Some(stream), _, _) => picture(stream)?,
+    let picture = match (pictures.first(), of("video", 1).first(), announced) {
+        (Some(stream), _, _) => picture(stream, film_s)?,
         _ if sounds.is_empty() => return Err(Refusal::NoPicture),
         (None, Some(cover), Some(_)) => Picture {
             rate: Rate::STILL,
             announced,
             cover: true,
             frame: None,
-            ..picture(cover)?
+            ..picture(cover, film_s)?
         },
         _ => return Err(Refusal::SoundOnly),
     };
@@ -231,14 +236,14 @@ fn facts(json: &[u8]) -> Result<Facts, Refusal> {
         sounds,
         texts: subtitles::choose(&of("subtitle", 0)),
         announced,
-        heard: heard.and_then(|lengths| lengths.into_iter().max()),
+        heard: heard.and_then(|ends| ends.into_iter().max()),
         indexed: INDEXED
             .iter()
             .any(|name| report.format.format_name.split(',').any(|of| of == *name)),
     })
 }
 
-fn picture(stream: &Stream) -> Result<Picture, Refusal> {
+fn picture(stream: &Stream, film_s: f64) -> Result<Picture, Refusal> {
     let (width, height) = (stream.width, stream.height);
     if width == 0 || height == 0 {
         return Err(Refusal::Damaged);
@@ -272,7 +277,7 @@ fn picture(stream: &Stream) -> Result<Picture, Refusal> {
         width,
         height,
         rate: Rate::served(rate(&stream.r_frame_rate), rate(&stream.avg_frame_rate)),
-        announced: stream.announced(),
+        announced: stream.ends(film_s),
         interlaced: matches!(
             stream.field_order.as_deref(),
             Some("tt" | "bb" | "tb" | "bt")
@@ -418,6 +423,24 @@ impl Facts {
         }
         after
     }
+
+    /// Whether what ends the film is a sound, and that one, as far as the file tells.
+    #[must_use]
+    pub fn is_last(&self, sound: &Sound) -> bool {
+        !self.heard_after().is_zero() && sound.ends == self.heard
+    }
+
+    /// Up to where a sound is filled up with silence: to the film's end; but not what is to make that itself, so that it
+    /// is seen where some of it is missing.
+    #[must_use]
+    pub fn filled(&self, sound: &Sound) -> Option<Duration> {
+        let (heard, seen) = self.heard.zip(self.picture.announced)?;
+        Some(if self.is_last(sound) {
+            seen
+        } else {
+            seen.max(heard)
+        })
+    }
 }
 
 #[cfg(test)]
@@ -447,16 +470,23 @@ impl Facts {
 }
 
 impl Stream {
-    /// When it begins, in seconds.
-    fn start(&self) -> f64 {
-        let told = self.start_time.as_deref();
-        told.and_then(|told| told.parse().ok()).unwrap_or_default()
+    /// When it begins by the file's clock, in seconds.
+    fn begins_s(&self) -> Option<f64> {
+        self.start_time.as_deref()?.parse().ok()
     }
 
-    /// How long it is. Of a stream of Matroska that does not tell itself, the length is guessed from that of the file.
-    fn announced(&self) -> Option<Duration> {
-        let told = clock(self.tags.duration.as_deref());
-        let guessed = seconds(self.duration.as_deref());
+    /// When it ends, if it tells, for a film that begins then. Most files tell lengths. Matroska has a tag, which says
+    /// when a stream ends by the file's clock; but that of mkvmerge, which comes with its name, says how long it is.
+    fn ends(&self, film_s: f64) -> Option<Duration> {
+        let late = self.begins_s().map_or(0.0, |begins| begins - film_s);
+        let at = |seconds: f64| Duration::try_from_secs_f64(seconds).ok();
+        let after = |length: Duration| at(late.max(0.0) + length.as_secs_f64());
+        let told =
+            clock(self.tags.duration.as_deref()).and_then(|told| match self.tags.statistics {
+                Some(_) => after(told),
+                None => at(told.as_secs_f64() - film_s),
+            });
+        let guessed = seconds(self.duration.as_deref()).and_then(after);
         told.zip(guessed)
             .map(|(told, guessed)| told.min(guessed))
             .or(told)
@@ -538,6 +568,8 @@ pub(super) struct Tags {
     pub(super) handler_name: Option<String>,
     #[serde(rename = "DURATION")]
     duration: Option<String>,
+    #[serde(rename = "_STATISTICS_WRITING_APP")]
+    statistics: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -552,8 +584,6 @@ const INDEXED: [&str; 2] = ["mp4", "matroska"];
 const MAX_ANSWER: usize = 4 << 20;
 /// H.264's level 5.2: 2160p at 60.
 const MAX_LEVEL: i64 = 52;
-/// By how much streams that begin together may differ.
-const TOGETHER_S: f64 = 0.1;
 const MAX_SIDE: u32 = 16_384;
 /// Twice as many as the largest pictures of televisions: each takes 4 bytes and more, several times over,
 /// whatever the few bytes are of which it is made.

@@ -136,6 +136,45 @@ fn lengths_are_read_in_both_spellings() {
     assert_eq!(seconds(Some("N/A")), None);
 }
 
+#[test]
+fn ends_count_from_the_films_start_however_a_file_tells_them() {
+    let film = |picture: &str, sound: &str| {
+        let video = r#""codec_type":"video","width":16,"height":16"#;
+        let audio = r#""codec_type":"audio","channels":2"#;
+        of(&format!(
+            r#"{{"index":0,{video},{picture}}},{{"index":1,{audio},{sound}}}"#
+        ))
+        .unwrap()
+    };
+    let told = |facts: &Facts| {
+        let ends = [facts.picture.announced, facts.sounds[0].ends];
+        ends.map(|ends| ends.unwrap_or_default().as_millis())
+    };
+    let begins = |at: &str| format!(r#""start_time":"{at}""#);
+    let lasts = |length: &str| format!(r#","duration":"{length}""#);
+    let (early, late) = (begins("1.4"), begins("3.4"));
+    let facts = film(
+        &(late.clone() + &lasts("4")),
+        &(early.clone() + &lasts("5.5")),
+    );
+    assert_eq!(
+        (told(&facts), facts.heard_after()),
+        ([6000, 5500], Duration::ZERO)
+    );
+    assert_eq!(facts.filled(&facts.sounds[0]), Some(Duration::from_secs(6)));
+    // Matroska's own tags tell ends, those of mkvmerge lengths.
+    let tag = r#","tags":{"DURATION":"00:00:07.4"}"#;
+    let merged = r#","tags":{"DURATION":"00:00:07.4","_STATISTICS_WRITING_APP":"mkvmerge"}"#;
+    let facts = film(&(early.clone() + tag), &(late.clone() + merged));
+    assert_eq!(told(&facts), [6000, 9400]);
+    // What ends the film is not filled up to where it should end.
+    assert!(facts.is_last(&facts.sounds[0]));
+    assert_eq!(facts.filled(&facts.sounds[0]), Some(Duration::from_secs(6)));
+    assert_eq!(facts.heard_after(), Duration::from_millis(3400));
+    let facts = film(&(early + tag), &late);
+    assert_eq!((facts.heard, facts.filled(&facts.sounds[0])), (None, None));
+}
+
 #[tokio::test]
 async fn who_takes_too_long_to_look_is_asked_again_whatever_the_question() {
     let folder = tempfile::tempdir().unwrap();
