@@ -243,6 +243,23 @@ async fn what_is_no_film_fails_with_a_reason_of_its_own_and_the_worker_goes_on()
     for byte in &mut spoilt[media..] {
         *byte = byte.wrapping_mul(31).wrapping_add(7);
     }
+    let key = "00112233445566778899aabbccddeeff";
+    let locked =
+        format!("-encryption_scheme cenc-aes-ctr -encryption_key {key} -encryption_kid {key}");
+    let locked = film(&format!("{} {locked}", picture("256x144", "25")), "a.mp4");
+    // Each JPEG says how large it is, and so does the index.
+    let mut huge = film("-f lavfi -i testsrc2=s=640x360:r=5:d=1 -c:v mjpeg", "a.mov");
+    let size = |height: u16, width: u16| [height.to_be_bytes(), width.to_be_bytes()].concat();
+    for (was, is) in [
+        (size(360, 640), size(30_000, 30_000)),
+        (size(640, 360), size(30_000, 30_000)),
+    ] {
+        for at in 0..huge.len() - 4 {
+            if huge[at..at + 4] == was {
+                huge[at..at + 4].copy_from_slice(&is);
+            }
+        }
+    }
     let playlist =
         b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n";
     for (source, reason) in [
@@ -256,7 +273,11 @@ async fn what_is_no_film_fails_with_a_reason_of_its_own_and_the_worker_goes_on()
             whole[..whole.len() / 2].to_vec(),
             "truncated: it announces 2.6 s",
         ),
+        // Of too few pictures one too many is broken.
+        (whole[..whole.len() / 10].to_vec(), "truncated: its end is"),
         (spoilt, "damaged"),
+        (locked, "is encrypted"),
+        (huge, "the picture is 30000x30000"),
         (sound, "sound but no picture"),
     ] {
         let told = house.fail(&source).await;
@@ -266,7 +287,9 @@ async fn what_is_no_film_fails_with_a_reason_of_its_own_and_the_worker_goes_on()
     for reason in [
         "not_video\"} 2",
         "headless\"} 1",
-        "truncated\"} 1",
+        "truncated\"} 2",
+        "encrypted\"} 1",
+        "dimensions\"} 1",
         "damaged\"} 1",
         "sound_only\"} 1",
     ] {

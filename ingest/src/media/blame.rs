@@ -17,7 +17,13 @@ pub(super) fn settle(end: End, limits: Limits) -> Result<(), Fault> {
         End::Failed(why) if says(&why, &OURS) => Err(Fault::Tool(shown(&why))),
         End::Failed(why) => {
             tracing::info!(ffmpeg = shown(&why), "a film cannot be decoded");
-            Err(Refusal::Damaged.into())
+            let short = why.contains(SHORT);
+            Err(if short {
+                Refusal::Short
+            } else {
+                Refusal::Damaged
+            }
+            .into())
         }
         End::Killed(child::TOO_LARGE) => Err(Refusal::TooLarge {
             limit_bytes: limits.file_bytes,
@@ -77,6 +83,8 @@ const LACKS: [&str; 5] = [
     "Read-only file system",
     "Stale file handle",
 ];
+/// What it says of a picture or a sound that lies behind the file's end.
+const SHORT: &str = ": partial file";
 /// What it and its encoders say when they get no more memory; what else they then say sounds as if the
 /// film were at fault ("maybe incorrect parameters").
 const MEMORY: [&str; 5] = [
@@ -167,6 +175,12 @@ mod tests {
             let refused = matches!(settled(films), Err(Fault::Refused(Refusal::Damaged)));
             assert!(refused, "{films}");
         }
+        let short =
+            settled("[mov,mp4 @ 0x1] stream 0, offset 0xd4de: partial file\nConversion failed!");
+        assert!(
+            matches!(short, Err(Fault::Refused(Refusal::Short))),
+            "{short:?}"
+        );
         let refused = Refusal::TooLarge { limit_bytes: 7 };
         assert!(matches!(settled(""), Err(Fault::Refused(told)) if told == refused));
     }

@@ -51,6 +51,12 @@ pub enum Refusal {
         /// The length that could be decoded.
         readable: Duration,
     },
+    /// It ends where nothing ends.
+    #[error("the file is truncated: its end is missing; copy it again")]
+    Short,
+    /// Only who has its key can read it.
+    #[error("the film is encrypted; export it without encryption")]
+    Encrypted,
     /// Too much of it cannot be decoded.
     #[error("the file is damaged: too much of it cannot be decoded; export or copy it again")]
     Damaged,
@@ -103,7 +109,8 @@ impl Refusal {
             Self::SoundOnly => "sound_only",
             Self::Dimensions { .. } => "dimensions",
             Self::DolbyVision => "dolby_vision",
-            Self::Cut { .. } => "truncated",
+            Self::Cut { .. } | Self::Short => "truncated",
+            Self::Encrypted => "encrypted",
             Self::Damaged => "damaged",
             Self::Unplayable { .. } => "unplayable",
             Self::TooLong { .. } => "too_long",

@@ -96,7 +96,10 @@ pub async fn probe(
     }
     let question = ["-show_format", "-show_streams", "-of", "json"].map(Into::into);
     match ask(ffprobe, file, folder, &question, limits).await? {
-        Some(json) => Ok(facts(&json)?),
+        Some(_) if locked::is_locked(&mut File::open(file)?).unwrap_or(false) => {
+            Err(Refusal::Encrypted.into())
+        }
+        Some(told) => facts(&told.answer).map_err(|refusal| told.instead_of(refusal).into()),
         None if looks_like_film(&head) => Err(Refusal::Headless.into()),
         None => Err(Refusal::NotVideo.into()),
     }
@@ -125,8 +128,30 @@ pub async fn key_pictures(
     ];
     let lines = ask(ffprobe, file, folder, &question, limits).await?;
     lines
-        .map(|lines| keys(&lines))
+        .map(|lines| keys(&lines.answer))
         .ok_or_else(|| Refusal::Damaged.into())
+}
+
+/// What ffprobe says of a file.
+struct Told {
+    answer: Vec<u8>,
+    complaints: String,
+}
+
+impl Told {
+    /// A better reason than that one, where there is any in what it complains of: it gives no size of a picture that is
+    /// too large for it.
+    fn instead_of(&self, refusal: Refusal) -> Refusal {
+        let size = self.complaints.lines().rev().find_map(|line| {
+            let (_, rest) = line.split_once("Picture size ")?;
+            let (width, height) = rest.strip_suffix(" is invalid")?.split_once('x')?;
+            Some((width.parse().ok()?, height.parse().ok()?))
+        });
+        match (refusal, size) {
+            (Refusal::Damaged, Some((width, height))) => Refusal::Dimensions { width, height },
+            (refusal, _) => refusal,
+        }
+    }
 }
 
 /// What ffprobe says of a file when it is asked so; `None` when it cannot read it.
@@ -136,7 +161,7 @@ async fn ask(
     folder: &Path,
     question: &[OsString],
     limits: Limits,
-) -> Result<Option<Vec<u8>>, Fault> {
+) -> Result<Option<Told>, Fault> {
     let mut arguments: Vec<OsString> = vec!["-v".into(), "error".into()];
     arguments.extend_from_slice(question);
     arguments.extend(input_limits());
@@ -154,7 +179,7 @@ async fn ask(
         }
     });
     match end.await? {
-        End::Done(_) => Ok(Some(answer)),
+        End::Done(complaints) => Ok(Some(Told { answer, complaints })),
         End::Failed(why) if why.contains("Cannot allocate memory") => Err(Fault::Strained(
             "had too little memory".to_owned(),
             TOO_HEAVY,
@@ -590,5 +615,7 @@ const MAX_SIDE: u32 = 16_384;
 const MAX_PIXELS: u64 = 1 << 26;
 /// ffmpeg's names of the containers that are taken; none of them refers to other files.
 const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,flv,asf,ogg,mxf,h264,hevc,ivf,dv,nut,mp3,flac";
+
+mod locked;
 #[cfg(test)]
 mod tests;
