@@ -21,7 +21,8 @@ pub(crate) fn check(promised: &[Segment], fetched: &[Fetched]) -> Vec<(usize, St
             continue;
         };
         let mut found = Vec::new();
-        check_times(segment, facts, &mut found);
+        let following = promised.get(index + 1);
+        check_times(segment, facts, following, &mut found);
         if let Some(before) = before.filter(|_| !segment.discontinuity) {
             check_border(before, facts, &mut found);
         }
@@ -31,16 +32,27 @@ pub(crate) fn check(promised: &[Segment], fetched: &[Fetched]) -> Vec<(usize, St
     faults
 }
 
-fn check_times(segment: &Segment, facts: &Facts, faults: &mut Vec<String>) {
+fn check_times(
+    segment: &Segment,
+    facts: &Facts,
+    following: Option<&Segment>,
+    faults: &mut Vec<String>,
+) {
     let Some(stream) = facts.leading() else {
         return;
     };
-    let tolerance = tolerance(segment, stream);
+    let tolerance = tolerance(segment, stream, following);
+    // What nothing follows lasts until the last of its streams ends.
+    let latest = match following {
+        Some(_) => stream.end,
+        None => latest(facts, stream),
+    };
     // A manifest's times may be the media's own, or what an edit list makes of them.
     let edited = (stream.start - stream.skipped).max(0);
     let readings = [
         (stream.start, stream.end),
         (edited, stream.end - stream.skipped),
+        (stream.start, latest),
     ];
     let mut wrongs = readings.map(|(start, end)| {
         let length = stream.seconds(end - start);
@@ -65,10 +77,20 @@ fn check_times(segment: &Segment, facts: &Facts, faults: &mut Vec<String>) {
     }
 }
 
-/// A transport stream does not say how long its last picture is shown.
-fn tolerance(segment: &Segment, stream: &Stream) -> f64 {
+/// When the last of the streams that share this one's clock ends.
+fn latest(facts: &Facts, stream: &Stream) -> i64 {
+    let others = facts.streams.iter().filter(|one| one.scale == stream.scale);
+    let after = others.map(|one| stream.between(stream.end, one.end)).max();
+    stream.end + after.unwrap_or(0).max(0)
+}
+
+/// A transport stream does not say how long its last picture is shown; of a single one at the film's end, only the
+/// manifest does.
+fn tolerance(segment: &Segment, stream: &Stream, following: Option<&Segment>) -> f64 {
+    let single = stream.wraps && stream.frame <= 1 && following.is_none();
     let own = if stream.wraps { stream.frame } else { 1 };
-    segment.tolerance + stream.seconds(own)
+    let shown = if single { segment.seconds } else { 0.0 };
+    segment.tolerance + stream.seconds(own).max(shown)
 }
 
 fn check_border(before: &Facts, facts: &Facts, faults: &mut Vec<String>) {
@@ -243,3 +265,63 @@ pub(crate) fn as_f64(whole: u64) -> f64 {
 
 /// How far a measured rate may be above the promised one.
 pub(crate) const MARGIN: f64 = 1.1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A segment of a transport stream that is promised to last so long, with a picture and a sound that end then.
+    fn told(seconds: f64, picture: (i64, i64), sound: i64) -> (Segment, Fetched) {
+        let stream = |id, frame, end| Stream {
+            id,
+            picture: id == 256,
+            scale: 90_000,
+            start: 0,
+            end,
+            shown: 0,
+            skipped: 0,
+            frame,
+            slack: 90,
+            wraps: true,
+        };
+        let (frame, end) = picture;
+        let facts = Facts {
+            streams: vec![stream(256, frame, end), stream(257, 1920, sound)],
+            ..Facts::default()
+        };
+        let segment = Segment {
+            url: "http://localhost/1.ts".parse().unwrap(),
+            seconds,
+            tolerance: 0.001,
+            start: None,
+            discontinuity: true,
+            seal: None,
+        };
+        let fetched = Fetched {
+            bytes: 188,
+            facts: Some(facts),
+        };
+        (segment, fetched)
+    }
+
+    fn faults(segments: Vec<(Segment, Fetched)>) -> usize {
+        let (promised, fetched): (Vec<_>, Vec<_>) = segments.into_iter().unzip();
+        check(&promised, &fetched).len()
+    }
+
+    #[test]
+    fn the_last_segment_lasts_until_its_sound_ends_and_no_other_does() {
+        let longer = || told(2.07, (3600, 180_000), 186_300);
+        let whole = || told(2.0, (3600, 180_000), 180_000);
+        assert_eq!(faults(vec![whole(), longer()]), 0);
+        assert_eq!(faults(vec![longer(), whole()]), 1);
+        assert_eq!(faults(vec![told(2.5, (3600, 180_000), 186_300)]), 1);
+    }
+
+    #[test]
+    fn how_long_a_single_picture_is_shown_only_the_manifest_says() {
+        assert_eq!(faults(vec![told(0.04, (1, 0), 0)]), 0);
+        let next = told(2.0, (3600, 180_000), 180_000);
+        assert_eq!(faults(vec![told(0.04, (1, 0), 0), next]), 1);
+    }
+}
