@@ -22,6 +22,12 @@ pub(crate) async fn change(
     Ok(changed.map_err(engine)?.rows_affected())
 }
 
+/// Whether what is said now counts beside what `table` has of before, in SQL: it is no older, or that came from a clock
+/// that is ahead, for it is from after `limit`.
+pub(crate) fn is_news(table: &str, limit: &str) -> String {
+    format!("(excluded.last_unix_s >= {table}.last_unix_s OR {table}.last_unix_s > {limit})")
+}
+
 /// An instant as databases hold it.
 pub(crate) fn seconds(instant: UnixSeconds) -> Value {
     number(instant.0)

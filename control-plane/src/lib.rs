@@ -34,6 +34,7 @@ mod page_of;
 mod people;
 mod playback;
 mod problem;
+mod random;
 mod reading;
 pub mod routing;
 mod signer;

@@ -12,7 +12,7 @@ use super::{AHEAD_S, Beat, Change, Join, Member, Members, Newcomer, Pulse};
 use crate::digest::SecretDigest;
 use crate::error::Error;
 use crate::open::{begin, engine};
-use crate::sql::{Row, change, number, seconds, statement};
+use crate::sql::{Row, change, is_news, number, seconds, statement};
 
 /// The adapter for `SQLite` and PostgreSQL.
 pub(crate) struct Sql {
@@ -183,17 +183,17 @@ impl Members for Sql {
             // The first of them would have had to come by then, and the last not much later than this one.
             let silent_since = beat.first.0.saturating_sub(silence_s);
             let wrong_after = beat.last.plus(AHEAD_S);
-            let sql = "INSERT INTO pulses (name, last_unix_s, beats, said) \
+            let is_news = is_news("pulses", "$6");
+            let sql = format!(
+                "INSERT INTO pulses (name, last_unix_s, beats, said) \
                        SELECT $1, $2, $3, $4 FROM members WHERE name = $1 AND public_key = $7 \
                        ON CONFLICT (name) DO UPDATE SET \
-                       last_unix_s = CASE WHEN excluded.last_unix_s >= pulses.last_unix_s \
-                                     OR pulses.last_unix_s > $6 \
+                       last_unix_s = CASE WHEN {is_news} \
                                      THEN excluded.last_unix_s ELSE pulses.last_unix_s END, \
-                       said = CASE WHEN excluded.last_unix_s >= pulses.last_unix_s \
-                              OR pulses.last_unix_s > $6 \
-                              THEN excluded.said ELSE pulses.said END, \
+                       said = CASE WHEN {is_news} THEN excluded.said ELSE pulses.said END, \
                        beats = CASE WHEN $5 > pulses.last_unix_s OR pulses.last_unix_s > $6 \
-                               THEN excluded.beats ELSE pulses.beats + excluded.beats END";
+                               THEN excluded.beats ELSE pulses.beats + excluded.beats END"
+            );
             let values = vec![
                 beat.name.as_str().into(),
                 seconds(beat.last),

@@ -10,7 +10,7 @@ use super::{Node, Nodes, Sighting};
 use crate::error::Error;
 use crate::members::AHEAD_S;
 use crate::open::{begin, engine};
-use crate::sql::{Row, change, number, seconds, statement};
+use crate::sql::{Row, change, is_news, number, seconds, statement};
 
 /// The adapter for `SQLite` and PostgreSQL.
 pub(crate) struct Sql {
@@ -31,12 +31,15 @@ impl Nodes for Sql {
         seen.sort_by(|one, other| one.name.cmp(&other.name));
         let within = begin(&self.db).await?;
         for one in seen {
-            let sql = "INSERT INTO nodes \
+            let is_news = is_news("nodes", "$7");
+            let sql = format!(
+                "INSERT INTO nodes \
                        (name, kind, first_unix_s, last_unix_s, feed, applied, stops_s) \
                        VALUES ($1, $2, $3, $3, $4, $5, $6) ON CONFLICT (name) DO UPDATE SET \
                        kind = excluded.kind, last_unix_s = excluded.last_unix_s, \
                        feed = excluded.feed, applied = excluded.applied, stops_s = excluded.stops_s \
-                       WHERE excluded.last_unix_s >= nodes.last_unix_s OR nodes.last_unix_s > $7";
+                       WHERE {is_news}"
+            );
             let stops = one
                 .stops_s
                 .map(|span| i64::try_from(span).unwrap_or(i64::MAX));

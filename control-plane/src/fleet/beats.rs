@@ -1,7 +1,6 @@
-//! Heartbeats: kept here for a moment, and written down for many nodes at a time.
+//! Heartbeats: written down for many nodes at a time.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::members::{Beat, Member, Members};
@@ -9,108 +8,76 @@ use contracts::fleet::Heartbeat;
 use contracts::id::NodeId;
 use contracts::time::UnixSeconds;
 
+use super::pile::{Book, Pile};
+
 /// The heartbeats that came and are not written down.
-pub(crate) struct Beats {
+pub(crate) type Beats = Pile<Pulses>;
+
+/// Where heartbeats are written down.
+pub(crate) struct Pulses {
     members: Arc<dyn Members>,
     silence_s: u64,
-    said: Mutex<HashMap<NodeId, Beat>>,
-    /// Held while they are written, so that whoever reads finds what was taken out to be written.
-    writing: tokio::sync::Mutex<()>,
 }
 
 impl Beats {
-    pub(crate) fn new(members: Arc<dyn Members>, quarantine: Duration) -> Self {
-        Self {
+    pub(crate) fn by(members: Arc<dyn Members>, quarantine: Duration) -> Self {
+        Self::new(Pulses {
             members,
             silence_s: quarantine.as_secs(),
-            said: Mutex::default(),
-            writing: tokio::sync::Mutex::default(),
-        }
+        })
     }
 
     /// Takes note of a heartbeat of a node, as it is now: one that is set up anew begins anew.
     pub(crate) fn hear(&self, member: &Member, heard: Heartbeat, now: UnixSeconds) {
-        let name = &member.name;
         let said = Heartbeat {
             announce: None,
             ..heard
         };
-        let beat = Beat {
-            name: name.clone(),
+        self.add(Beat {
+            name: member.name.clone(),
             key: member.key.clone(),
             first: now,
             last: now,
             count: 1,
             said,
-        };
-        let mut said = self.said();
-        if said.len() < MOST || said.contains_key(name) {
-            let before = said.remove(name);
-            said.insert(name.clone(), joined(before, beat, self.silence_s));
-        }
-    }
-
-    /// Writes down what was said. What was not written is written by the next who comes.
-    pub(crate) async fn write(&self) -> Result<(), catalog::Error> {
-        let _writing = self.writing.lock().await;
-        let mut taken = Taken {
-            of: self,
-            beats: self.said().drain().map(|(_, beat)| beat).collect(),
-        };
-        if taken.beats.is_empty() {
-            return Ok(());
-        }
-        self.members.note(&taken.beats, self.silence_s).await?;
-        taken.beats.clear();
-        Ok(())
-    }
-
-    fn said(&self) -> MutexGuard<'_, HashMap<NodeId, Beat>> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+        });
     }
 }
 
-/// What is being written, and goes back where that fails or is given up.
-struct Taken<'a> {
-    of: &'a Beats,
-    beats: Vec<Beat>,
-}
+impl Book for Pulses {
+    type Word = Beat;
 
-impl Drop for Taken<'_> {
-    fn drop(&mut self) {
-        let mut said = self.of.said();
-        for beat in self.beats.drain(..) {
-            let name = beat.name.clone();
-            let whole = match said.remove(&name) {
-                Some(later) => joined(Some(beat), later, self.of.silence_s),
-                None => beat,
-            };
-            said.insert(name, whole);
-        }
+    fn name(beat: &Beat) -> &NodeId {
+        &beat.name
     }
-}
 
-/// One after the other, unless there was a silence between, or they are of two nodes.
-fn joined(before: Option<Beat>, after: Beat, silence_s: u64) -> Beat {
-    let goes_on = |before: &Beat| {
-        let in_time = after.first.0 <= before.last.0.saturating_add(silence_s);
-        in_time && before.key == after.key
-    };
-    match before.filter(goes_on) {
-        Some(before) => Beat {
+    /// One after the other, unless there was a silence between, or they are of two nodes.
+    fn joined(&self, before: Beat, after: Beat) -> Beat {
+        let in_time = after.first.0 <= before.last.0.saturating_add(self.silence_s);
+        if !in_time || before.key != after.key {
+            return after;
+        }
+        Beat {
             first: before.first,
             count: before.count.saturating_add(after.count),
             ..after
-        },
-        None => after,
+        }
+    }
+
+    /// It does not count twice: who was heard twice is not taken for one who was heard three times.
+    fn perhaps_written(beat: Beat) -> Beat {
+        Beat { count: 0, ..beat }
+    }
+
+    async fn write(&self, beats: &[Beat]) -> Result<(), catalog::Error> {
+        self.members.note(beats, self.silence_s).await
     }
 }
 
-/// Nodes whose heartbeats are kept here at a time.
-const MOST: usize = 10_000;
-
 #[cfg(test)]
 mod tests {
+    use runtime::clock::System;
+
     use super::*;
 
     fn beat(at: u64) -> Beat {
@@ -124,17 +91,25 @@ mod tests {
         }
     }
 
-    #[test]
-    fn heartbeats_that_wait_to_be_written_count_from_the_last_silence() {
-        let two = joined(Some(beat(100)), beat(120), 20);
+    #[tokio::test]
+    async fn heartbeats_that_wait_to_be_written_count_from_the_last_silence() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = format!("sqlite://{}", folder.path().join("catalog.db").display());
+        let catalog = catalog::open(&file, Arc::new(System)).await.unwrap();
+        let book = Pulses {
+            members: catalog.members,
+            silence_s: 20,
+        };
+        let two = book.joined(beat(100), beat(120));
         assert_eq!((two.first.0, two.last.0, two.count), (100, 120, 2));
-        let one = joined(Some(two), beat(141), 20);
+        let one = book.joined(two, beat(141));
         assert_eq!((one.first.0, one.last.0, one.count), (141, 141, 1));
         let other = Beat {
             key: "another".to_owned(),
             ..beat(142)
         };
-        let other = joined(Some(one), other, 20);
+        let other = book.joined(one, other);
         assert_eq!((other.first.0, other.count), (142, 1));
+        assert_eq!(Pulses::perhaps_written(other).count, 0);
     }
 }

@@ -64,7 +64,7 @@ impl Door {
         let members = || Arc::clone(&catalog.members);
         Ok(Self {
             parents_trust: trust(settings)?,
-            beats: Beats::new(members(), settings.quarantine),
+            beats: Beats::by(members(), settings.quarantine),
             roster: Roster::new(members(), settings.quarantine),
             shown: Arc::new(Shown(ArcSwap::from_pointee(shown))),
             settings: settings.clone(),

@@ -130,7 +130,7 @@ pub(crate) async fn renew(
 
 fn hear(app: &App, question: &Question) {
     if let Some(name) = &question.node {
-        app.fleet.heard.hear(Sighting {
+        app.fleet.heard.add(Sighting {
             name: name.clone(),
             kind: question.kind.unwrap_or(Kind::Edge),
             at: app.clock.now(),

@@ -18,6 +18,7 @@ use super::door::Door;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::{self, catalogue};
+use crate::random;
 use crate::routing::prefixes::is_name;
 
 /// How long a join counts where nothing else is said, and at most, in seconds.
@@ -123,7 +124,7 @@ pub(crate) async fn create(
     let door = app.door()?;
     let now = app.clock.now();
     let join = Join {
-        id: JoinId::from_random(random()?),
+        id: JoinId::from_random(random::bits()?),
         node: wish.node()?,
         created: now,
         expires: now.plus(wish.expires_s()?),
@@ -131,7 +132,7 @@ pub(crate) async fn create(
         terms: wish.terms()?,
     };
     let replaces = app.is_node(&join.node).await?;
-    let secret = JoinSecret::from_random(random()?);
+    let secret = JoinSecret::from_random(random::bits()?);
     let digest = SecretDigest::of(&secret.text());
     match app.catalog.members.invite(&join, &digest).await {
         Err(catalog::Error::Exists { .. }) => {
@@ -190,7 +191,7 @@ impl Wish {
         let name = match &self.name {
             Some(name) => name.clone(),
             None => {
-                let mark: [u8; 3] = random()?;
+                let mark: [u8; 3] = random::bits()?;
                 format!("{}-{}", named(&self.site), hex::encode(mark))
             }
         };
@@ -320,12 +321,6 @@ fn named(site: &str) -> String {
     } else {
         format!("n{name}")
     }
-}
-
-fn random<const BYTES: usize>() -> Result<[u8; BYTES], Problem> {
-    let mut bytes = [0; BYTES];
-    getrandom::fill(&mut bytes).map_err(|_| Problem::internal())?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

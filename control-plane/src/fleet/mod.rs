@@ -2,7 +2,7 @@
 //!
 //! 1. [`orders`] gives orders, which the catalogue numbers;
 //! 2. [`feed`] tells them to nodes, and wakes those that wait;
-//! 3. [`heard`] keeps what nodes say of themselves;
+//! 3. [`heard`] keeps what nodes say of themselves, in a [`pile`] until it is written down;
 //! 4. [`standing`](catalog::nodes::standing) judges from that how far an order has come; [`purges`] is that over HTTP;
 //! 5. [`removal`] takes a film away.
 //!
@@ -23,6 +23,7 @@ pub(crate) mod heard;
 pub(crate) mod joins;
 pub(crate) mod nodes;
 pub(crate) mod orders;
+mod pile;
 pub(crate) mod probing;
 pub(crate) mod purges;
 pub(crate) mod removal;
@@ -84,7 +85,7 @@ impl Fleet {
         let door = door.map(|settings| Door::open(settings, catalog, now));
         Ok(Self {
             hops: hops(settings)?,
-            heard: Heard::new(Arc::clone(&catalog.nodes)),
+            heard: Heard::by(Arc::clone(&catalog.nodes)),
             waiting: Waiting::new(settings.waiting),
             said: AtomicU64::new(0),
             door: door.transpose()?,

@@ -18,13 +18,14 @@ use utoipa::ToSchema;
 use super::config::SignUp;
 use super::guesses::Who;
 use super::limits::Limit;
-use super::{network, random, secret, words};
+use super::{network, secret, words};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::client::Client;
 use crate::page_of::{Page, page};
 use crate::playback::viewer::is_elsewhere;
 use crate::problem::{self, catalogue};
+use crate::random;
 
 /// What invitations begin with.
 pub(super) const INVITATION: &str = "minv_";
@@ -136,7 +137,7 @@ pub(crate) async fn sign_up(
         return Err(problem::not_invited());
     }
     let new = NewUser {
-        id: UserId::from_random(random()?),
+        id: UserId::from_random(random::bits()?),
         email,
         name,
         role: Role::Viewer,

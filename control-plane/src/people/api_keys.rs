@@ -15,11 +15,12 @@ use runtime::problem::{Named, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{random, secret, words};
+use super::{secret, words};
 use crate::app::App;
 use crate::caller::{Caller, Scope};
 use crate::page_of::{Page, page};
 use crate::problem::{self, catalogue};
+use crate::random;
 
 /// What the secrets of API keys begin with.
 pub(crate) const API_KEY: &str = "mk_";
@@ -82,7 +83,7 @@ pub(crate) async fn create(
         return Err(Problem::bad_request("expires_at must be in the future"));
     }
     let key = ApiKey {
-        id: ApiKeyId::from_random(random()?),
+        id: ApiKeyId::from_random(random::bits()?),
         name: words::name(&wish.name)?,
         scopes: scopes(&wish.scopes)?,
         created: now,

@@ -13,11 +13,12 @@ use runtime::problem::{Named, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{random, words};
+use super::words;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::page_of::{Page, page};
 use crate::problem::{self, catalogue};
+use crate::random;
 
 /// A channel that is wished.
 #[derive(Deserialize, ToSchema)]
@@ -74,7 +75,7 @@ pub(crate) async fn create(
     }
     let Json(wish) = wish?;
     let channel = Channel {
-        id: ChannelId::from_random(random()?),
+        id: ChannelId::from_random(random::bits()?),
         owner: person.id.clone(),
         name: words::name(&wish.name)?,
         created: app.clock.now(),
@@ -108,7 +109,7 @@ pub(crate) async fn list(
 
 /// A channel.
 #[utoipa::path(get, path = "/channels/{id}", params(("id" = String, Path)),
-    responses((status = 200, body = Shown), (status = 404, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = Shown), (status = 404, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,

@@ -16,10 +16,11 @@ use utoipa::ToSchema;
 
 use super::guesses::Who;
 use super::limits::Limit;
-use super::{network, random, secret, words};
+use super::{network, secret, words};
 use crate::app::App;
 use crate::client::Client;
 use crate::problem::{self, catalogue};
+use crate::random;
 
 /// What refresh tokens begin with.
 const REFRESH: &str = "mrt_";
@@ -80,7 +81,7 @@ pub(crate) async fn login(
         guess.was_wrong(&app, now).await?;
         return Err(problem::login_failed());
     };
-    let login = LoginId::from_random(random()?);
+    let login = LoginId::from_random(random::bits()?);
     let refresh = secret(REFRESH)?;
     let new = NewLogin {
         id: login.clone(),

@@ -44,6 +44,7 @@ use crate::caller::Caller;
 use crate::client::Client;
 use crate::error::Error;
 use crate::problem;
+use crate::random;
 
 /// What the routes of accounts and the finding of callers share.
 pub(crate) struct People {
@@ -138,20 +139,6 @@ impl People {
 
 /// A secret to be shown again: a mark of what it is, and 256 random bits.
 fn secret(mark: &str) -> Result<String, Problem> {
-    let mut bits = [0; 32];
-    getrandom::fill(&mut bits).map_err(|error| {
-        tracing::error!("the system gives no randomness: {error}");
-        Problem::internal()
-    })?;
+    let bits: [u8; 32] = random::bits()?;
     Ok(format!("{mark}{}", hex::encode(bits)))
-}
-
-/// 128 random bits, for an id.
-pub(crate) fn random() -> Result<[u8; 16], Problem> {
-    let mut bits = [0; 16];
-    getrandom::fill(&mut bits).map_err(|error| {
-        tracing::error!("the system gives no randomness: {error}");
-        Problem::internal()
-    })?;
-    Ok(bits)
 }

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::error::Error;
 use crate::problem;
+use crate::random;
 
 /// Memory of one hash, in KiB: the first of the equal choices of OWASP's cheat sheet for Argon2id.
 const MEMORY_KIB: u32 = 19 * 1024;
@@ -55,7 +56,7 @@ impl Passwords {
 
     /// The hash of a password, in PHC string format.
     pub(crate) async fn hash(&self, password: String) -> Result<String, Problem> {
-        let salt = super::random()?;
+        let salt: [u8; 16] = random::bits()?;
         let hashed = self.run(move || hash(password.as_bytes(), &salt)).await?;
         hashed.ok_or_else(|| {
             tracing::error!("a password could not be hashed");

@@ -19,8 +19,8 @@ use super::viewer;
 use crate::app::App;
 use crate::caller::{Caller, Scope};
 use crate::page_of::Page;
-use crate::people::random;
 use crate::problem::{self, catalogue};
+use crate::random;
 
 /// A grant that is wished: one of `user_id` and `viewer`, and one of `video_id`, `channel_id` and `site`.
 #[derive(Deserialize, ToSchema)]
@@ -127,7 +127,7 @@ pub(crate) async fn create(
     let id = match &wish.grant_id {
         Some(id) => GrantId::parse(id)
             .map_err(|error| Problem::bad_request(format!("grant_id: {error}")))?,
-        None => GrantId::from_random(random()?),
+        None => GrantId::from_random(random::bits()?),
     };
     // A named grant that is sent again must be the same, whenever it comes.
     let at_once = if wish.grant_id.is_some() { 0 } else { now.0 };
