@@ -16,7 +16,9 @@ const MEDIA_TYPE: &str = "application/problem+json";
 pub fn completed(api: OpenApi) -> OpenApi {
     let mut bearer = Http::new(HttpAuthScheme::Bearer);
     bearer.description = Some(BEARER.to_owned());
-    with(api, "bearer", SecurityScheme::Http(bearer))
+    // Many of them answer who shows nothing, too.
+    let nothing = SecurityRequirement::default();
+    with(api, ("bearer", SecurityScheme::Http(bearer)), &[nothing])
 }
 
 /// The same for routes that want a client's certificate.
@@ -27,10 +29,15 @@ pub fn completed_for_certificates(api: OpenApi) -> OpenApi {
         deprecated: None,
         extensions: None,
     };
-    with(api, "certificate", scheme)
+    with(api, ("certificate", scheme), &[])
 }
 
-fn with(mut api: OpenApi, name: &str, scheme: SecurityScheme) -> OpenApi {
+/// Routes that answer 401 want what this scheme says, or one of the `others`.
+fn with(
+    mut api: OpenApi,
+    (name, scheme): (&str, SecurityScheme),
+    others: &[SecurityRequirement],
+) -> OpenApi {
     let components = api.components.get_or_insert_default();
     components.add_security_scheme(name, scheme);
     for operation in api.paths.paths.values_mut().flat_map(operations) {
@@ -39,10 +46,9 @@ fn with(mut api: OpenApi, name: &str, scheme: SecurityScheme) -> OpenApi {
         });
         let any: &[(&str, &str)] = if named { &ANY_NAMED } else { &ANY };
         let responses = &mut operation.responses.responses;
-        // Many of them answer who shows nothing, too.
         if responses.contains_key("401") {
             let shown = SecurityRequirement::new(name, [""; 0]);
-            operation.security = Some(vec![shown, SecurityRequirement::default()]);
+            operation.security = Some([&[shown], others].concat());
         }
         for (status, description) in any {
             let missing = || RefOr::T(refusal(description));
@@ -152,5 +158,7 @@ mod tests {
         let told = serde_json::to_value(completed_for_certificates(api)).unwrap();
         let scheme = &told["components"]["securitySchemes"]["certificate"];
         assert_eq!(scheme["type"], "mutualTLS");
+        let shown = &told["paths"]["/films/{id}"]["delete"]["security"];
+        assert_eq!(*shown, json!([{"certificate": []}]));
     }
 }

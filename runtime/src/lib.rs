@@ -2,6 +2,7 @@
 //! client, when certificates end, secrets in files, folders to write in, files that are read again, a word with its supervisor, a way to be replaced by a new process;
 //! and what its API refuses, and to whom, and how that is described.
 
+pub mod body;
 pub mod clock;
 pub mod description;
 pub mod folder;

@@ -15,6 +15,12 @@ pub(crate) fn body(rejection: &JsonRejection) -> String {
     }
 }
 
+/// What is wrong with JSON that was read already.
+pub(crate) fn data(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    format!("the body is not as it should be: {}", plain(&text))
+}
+
 /// What is wrong with a query.
 pub(crate) fn query(rejection: &QueryRejection) -> String {
     let text = rejection.body_text();

@@ -208,16 +208,14 @@ impl Door {
 
 /// Reads a body that is an object, and so are its parts: what is derived takes a list for either.
 fn object<T: DeserializeOwned>(body: Result<Json<Value>, JsonRejection>) -> Result<T, Problem> {
-    let Json(body) = body?;
-    let is_list = |part: &&&str| body.get(**part).is_some_and(Value::is_array);
-    let part = PARTS.iter().find(is_list);
-    if let Some(part) = part {
-        return Err(Problem::bad_request(format!("{part} must be an object")));
+    let is_list = |part: &&&str| match &body {
+        Ok(Json(body)) => body.get(**part).is_some_and(Value::is_array),
+        Err(_) => false,
+    };
+    match PARTS.iter().find(is_list) {
+        Some(part) => Err(Problem::bad_request(format!("{part} must be an object"))),
+        None => runtime::body::object(body),
     }
-    if !body.is_object() {
-        return Err(Problem::bad_request("the body must be an object"));
-    }
-    serde_json::from_value(body).map_err(|error| Problem::bad_request(error.to_string()))
 }
 
 fn read(csr: &str) -> Result<Request, Problem> {

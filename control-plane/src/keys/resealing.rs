@@ -7,8 +7,10 @@ use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use catalog::keys::Sealed;
 use contracts::id::VideoId;
+use runtime::body;
 use runtime::problem::Problem;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{Keys, internal};
@@ -46,10 +48,10 @@ pub(crate) struct Resealed {
 pub(crate) async fn reseal(
     State(app): State<Arc<App>>,
     caller: Caller,
-    wish: Result<Option<Json<Option<Wish>>>, JsonRejection>,
+    wish: Result<Option<Json<Value>>, JsonRejection>,
 ) -> Result<Json<Resealed>, Problem> {
     caller.operator()?;
-    let wish = wish?.and_then(|Json(wish)| wish).unwrap_or_default();
+    let wish: Wish = body::object_if_any(wish)?;
     let keys = app.keys.as_ref().ok_or_else(Problem::no_route)?;
     let after = wish.after.as_deref().map(VideoId::parse).transpose();
     let after = after.map_err(|error| Problem::bad_request(format!("after: {error}")))?;

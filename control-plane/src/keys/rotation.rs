@@ -14,8 +14,10 @@ use contracts::feed::{Folder, Mode, Purge, Scope};
 use contracts::id::VideoId;
 use contracts::keys::KeySet;
 use contracts::time::UnixSeconds;
+use runtime::body;
 use runtime::problem::{Named, Problem};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::sets::Sets;
@@ -74,10 +76,10 @@ pub(crate) async fn rotate(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
     caller: Caller,
-    wish: Result<Option<Json<Option<Wish>>>, JsonRejection>,
+    wish: Result<Option<Json<Value>>, JsonRejection>,
 ) -> Result<Json<Rotated>, Problem> {
     caller.operator()?;
-    let wish = wish?.and_then(|Json(wish)| wish).unwrap_or_default();
+    let wish: Wish = body::object_if_any(wish)?;
     if wish.grace_s.is_some_and(|grace| grace > LONGEST_S) {
         return Err(Problem::bad_request("grace_s is at most 2592000, 30 days"));
     }
@@ -118,11 +120,16 @@ pub(crate) async fn tend(app: &App) -> Result<(), Problem> {
         let Some(kept) = kept else {
             continue;
         };
-        // Others are not kept waiting by one that does not open.
         let sets = match keys.vault.open(&video, &kept) {
             Ok(sets) => sets,
             Err(error) => {
                 tracing::error!(video.id = %video, "old keys of {video} cannot be ended: {error}");
+                // However many do not open, they keep no others waiting.
+                let later = Sealed {
+                    due: Some(app.clock.now().plus(SHUT_S)),
+                    ..kept.clone()
+                };
+                exchange(app, &video, &kept, &later).await?;
                 continue;
             }
         };
@@ -221,5 +228,7 @@ async fn last_token(app: &App, video: &VideoId) -> Result<UnixSeconds, Problem> 
 const LONGEST_S: u64 = 30 * 86_400;
 /// How often a change that somebody else's comes before is tried again.
 const TRIES: u32 = 8;
+/// When keys are looked at again that do not open, in seconds: which key-encryption key it lacks an operator may mend.
+const SHUT_S: u64 = 600;
 /// How many films are looked at at once.
 const AT_ONCE: u32 = 100;

@@ -9,6 +9,7 @@ use reqwest::{Method, Response};
 use runtime::clock::Fixed;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tempfile::TempDir;
 
 use crate::drm::{HOP, keys, write};
 use crate::house::{House, NOW, OPERATOR, json, problem};
@@ -115,7 +116,7 @@ async fn what_was_encrypted_with_old_keys_is_purged_when_they_end_whoever_is_the
     let due = async || house.catalog.keys.find(&film).await.unwrap().unwrap().due;
     assert_eq!(due().await, Some(UnixSeconds(NOW + 600)));
     // Looking is the first thing that a control plane does.
-    let second = another(&house, &["kek"]).await;
+    let second = another((&house.dir, &house.clock), &["kek"]).await;
     while due().await.is_some() {
         tokio::task::yield_now().await;
     }
@@ -157,15 +158,14 @@ async fn only_operators_rotate_and_only_what_is_protected() {
         json!({"grace_s": 2_592_001}),
         json!({"grace": 1}),
         json!({"grace_s": -1}),
+        json!([]),
+        json!([60]),
     ] {
         problem(ask(ROTATE, wish).await, 400, "bad-request").await;
     }
-    problem(
-        ask("/v1/vault/reseal", json!({"after": "a b"})).await,
-        400,
-        "bad-request",
-    )
-    .await;
+    for after in [json!({"after": "a b"}), json!([])] {
+        problem(ask("/v1/vault/reseal", after).await, 400, "bad-request").await;
+    }
 }
 
 #[tokio::test]
@@ -201,9 +201,32 @@ async fn the_document_for_packagers_has_the_new_keys() {
     assert!(!old.iter().any(|key| named(key.kid.to_string())));
 }
 
+#[tokio::test]
+async fn keys_that_do_not_open_keep_no_others_from_ending() {
+    let house = house().await;
+    json(rotate(&house, &json!({"grace_s": 600})).await, 200).await;
+    house.running.stop().await;
+    house.clock.advance(600);
+    write(house.dir.path(), "new", &"a5".repeat(32));
+    let film = VideoId::parse("film").unwrap();
+    let due = async || house.catalog.keys.find(&film).await.unwrap().unwrap().due;
+    // One that cannot open them looks at them later.
+    let shut = another((&house.dir, &house.clock), &["new"]).await;
+    while due().await != Some(UnixSeconds(NOW + 1200)) {
+        tokio::task::yield_now().await;
+    }
+    shut.stop().await;
+    house.clock.advance(600);
+    let opens = another((&house.dir, &house.clock), &["new", "kek"]).await;
+    while due().await.is_some() {
+        tokio::task::yield_now().await;
+    }
+    opens.stop().await;
+}
+
 /// Another control plane over the same catalogue, with these key-encryption keys.
-async fn another(house: &House, keks: &[&str]) -> control_plane::Running {
-    let path = |name: &&str| house.dir.path().join(name).display().to_string();
+async fn another((dir, clock): (&TempDir, &Arc<Fixed>), keks: &[&str]) -> control_plane::Running {
+    let path = |name: &&str| dir.path().join(name).display().to_string();
     let mut config = Config {
         listen: "127.0.0.1:0".into(),
         internal: "127.0.0.1:0".into(),
@@ -214,7 +237,7 @@ async fn another(house: &House, keks: &[&str]) -> control_plane::Running {
     config.drm.key_encryption_key = keks.iter().map(path).collect();
     config.drm.systems = vec![System::Identity, System::ClearKey];
     config.drm.keys_secret = path(&"hop");
-    let clock = Arc::<Fixed>::clone(&house.clock);
+    let clock = Arc::<Fixed>::clone(clock);
     control_plane::start(config.check().unwrap(), clock)
         .await
         .unwrap()
@@ -236,7 +259,7 @@ async fn a_key_encryption_key_is_replaced_while_films_play() {
     let at =
         |running: &control_plane::Running, path: &str| format!("http://{}{path}", running.listen);
     // First it opens, then it seals.
-    let both = another(&house, &["new", "kek"]).await;
+    let both = another((&house.dir, &house.clock), &["new", "kek"]).await;
     let wanted = json!({"kids": kids});
     let asked = house.post(&at(&both, "/v1/drm/clearkey/license"), &wanted);
     json(asked.bearer_auth(&licence).send().await.unwrap(), 200).await;
@@ -252,7 +275,7 @@ async fn a_key_encryption_key_is_replaced_while_films_play() {
         json!({"resealed": 0, "shut": []})
     );
     both.stop().await;
-    let after = another(&house, &["new"]).await;
+    let after = another((&house.dir, &house.clock), &["new"]).await;
     for film in films {
         let asked = house.request(
             Method::GET,
