@@ -2,10 +2,11 @@
 
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use catalog::sessions::Session;
 use contracts::id::{SessionId, VideoId};
 use contracts::keys::{KeyId, System};
+use runtime::operator::bearer;
 use runtime::problem::Problem;
 use serde::Deserialize;
 
@@ -50,7 +51,7 @@ pub(crate) async fn admit(
     Ok((licence, sets))
 }
 
-/// Counts a licence for these keys, all of which must be the token's. Where the keys cannot be read, none are told.
+/// Counts a use of the token for these keys, all of which must be its own. Where the keys cannot be read, none are told.
 pub(crate) fn take(
     app: &App,
     keys: &Keys,
@@ -65,11 +66,15 @@ pub(crate) fn take(
     if !uses.take(licence, kids, app.clock.now()) {
         return Err(problem::license_refused("used-up"));
     }
+    Ok(())
+}
+
+/// Counts a licence that is given, and tells of it.
+pub(crate) fn given(app: &App, licence: &Licence) {
     let system = licence.system.as_str();
     app.metrics.licences.with_label_values(&[system]).inc();
     let session = &licence.sid;
     tracing::info!(session.mark = %session, video.id = %licence.asset, system, "a {system} licence for session {session}");
-    Ok(())
 }
 
 /// A session of this film that is neither stopped nor over.
@@ -83,13 +88,4 @@ pub(crate) async fn live(
     let lives = |session: &Session| session.lives(app.clock.now()) && session.video == *video;
     let session = session.filter(lives);
     session.ok_or_else(|| problem::license_refused("session-over"))
-}
-
-/// What stands behind `Authorization: Bearer` (RFC 6750 §2.1).
-pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let shown = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = shown.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then_some(token.trim())
 }

@@ -82,6 +82,7 @@ pub(crate) async fn license(
     let given = allowed(&sets, &licence, &wanted)?;
     let kids: Vec<KeyId> = given.iter().map(|key| key.kid).collect();
     admission::take(&app, keys, &licence, Some(&kids))?;
+    admission::given(&app, &licence);
     let answer = Answer {
         keys: given.into_iter().map(Jwk::of).collect(),
         r#type: kind,

@@ -10,17 +10,19 @@ use axum::response::{IntoResponse as _, Response};
 use catalog::sessions::Session;
 use catalog::videos::Video;
 use contracts::keys::System;
+use runtime::operator::bearer;
 use runtime::problem::Problem;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Licensing;
-use super::admission::{bearer, live};
+use super::admission::live;
 use super::policy::{self, Device};
 use super::token::{Grant, Renewal};
 use crate::app::App;
 use crate::keys::{self, Keys};
 use crate::problem;
+use crate::random;
 
 /// Where and with what licences are asked for.
 #[derive(Serialize, ToSchema)]
@@ -153,10 +155,8 @@ async fn make(
     let now = app.clock.now();
     let sets = keys::of(app, keys, &grant.video).await?;
     let kids = policy::kids(sets.each(), &grant.tracks, position_ms);
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| keys::internal(&error))?;
     let life = drm.license_ttl.as_secs();
-    let licence = grant.licence(kids, random, now, life);
+    let licence = grant.licence(kids, random::bits()?, now, life);
     let expires = licence.exp;
     let keyring = keyring.current();
     let sealed = keys.licensing.seal.seal(licence, &grant.session);

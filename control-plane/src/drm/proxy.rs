@@ -74,27 +74,28 @@ async fn pass(
     let (licence, _) = admission::admit(app, keys, system, headers, query).await?;
     let body = body.map_err(problem::too_large)?;
     let asks = read(system, &body).map_err(|what| Problem::bad_request(what.to_string()))?;
-    let asked = match &asks {
-        Some(Challenge::Certificate) => None,
-        Some(Challenge::Keys(kids)) => Some(Some(kids.as_slice())),
-        None => Some(None),
+    let vendor = async {
+        let dressed = service.dress(&licence, app.clock.now()).ok_or_else(|| {
+            tracing::error!("the message to the licence service cannot be made");
+            Problem::internal()
+        })?;
+        let request = forward(client.post(&dressed.url), dressed.header, headers, body)?;
+        let answered = tokio::time::timeout(PATIENCE, answer(request)).await;
+        answered.unwrap_or_else(|_| Err(problem::slow_vendor()))
     };
-    if let Some(kids) = asked {
-        admission::take(app, keys, &licence, kids)?;
-    }
-    let dressed = service.dress(&licence, app.clock.now()).ok_or_else(|| {
-        tracing::error!("the message to the licence service cannot be made");
-        Problem::internal()
-    })?;
-    let request = forward(client.post(&dressed.url), dressed.header, headers, body)?;
-    let answered = tokio::time::timeout(PATIENCE, answer(request)).await;
-    let answered = answered.unwrap_or_else(|_| Err(problem::slow_vendor()));
-    let fell_short = |response: &Response| response.status().is_server_error();
-    if let Some(kids) = asked
-        && answered.as_ref().map_or(true, fell_short)
-    {
+    let kids = match &asks {
+        // Whoever has a token has it.
+        Some(Challenge::Certificate) => return vendor.await,
+        Some(Challenge::Keys(kids)) => Some(kids.as_slice()),
+        None => None,
+    };
+    admission::take(app, keys, &licence, kids)?;
+    let answered = vendor.await;
+    match answered.as_ref().map(Response::status) {
+        Ok(status) if status.is_success() => admission::given(app, &licence),
+        Ok(status) if !status.is_server_error() => {}
         // The player may repeat what was not its fault.
-        keys.licensing.uses.give_back(&licence, kids);
+        _ => keys.licensing.uses.give_back(&licence, kids),
     }
     answered
 }

@@ -30,6 +30,8 @@ struct Count {
     keys: HashMap<KeyId, u8>,
     /// Licences whose keys could not be read.
     opaque: usize,
+    /// How often none came of a use.
+    vain: u8,
 }
 
 impl Uses {
@@ -61,12 +63,17 @@ impl Uses {
         }
     }
 
-    /// Takes back what [`take`](Self::take) counted: no licence came of it.
+    /// Takes back what [`take`](Self::take) counted: no licence came of it. Of a token for which that happens again and
+    /// again it counts all the same, so that nobody asks for ever.
     pub(crate) fn give_back(&self, token: &Licence, kids: Option<&[KeyId]>) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(count) = table.counts.get_mut(&token.jti) else {
             return;
         };
+        if count.vain >= MOST_VAIN {
+            return;
+        }
+        count.vain += 1;
         let Some(kids) = kids else {
             count.opaque = count.opaque.saturating_sub(1);
             return;
@@ -114,6 +121,8 @@ impl Count {
 
 /// How often a token gives one key.
 const MOST: u8 = 3;
+/// How many uses of a token count for nothing when no licence came of them.
+const MOST_VAIN: u8 = 10;
 
 #[cfg(test)]
 mod tests {
@@ -160,13 +169,17 @@ mod tests {
         let uses = Uses::new(10);
         let token = token(1, NOW);
         for kids in [None, Some(&[kid(1)][..])] {
-            for _ in 0..20 {
+            for _ in 0..5 {
                 assert!(uses.take(&token, kids, NOW));
                 uses.give_back(&token, kids);
             }
         }
-        assert!((0..3).all(|_| uses.take(&token, Some(&[kid(1)]), NOW)));
-        assert!(!uses.take(&token, Some(&[kid(1)]), NOW));
+        for _ in 0..3 {
+            assert!(uses.take(&token, Some(&[kid(1)]), NOW));
+            uses.give_back(&token, Some(&[kid(1)]));
+        }
+        let used = uses.take(&token, Some(&[kid(1)]), NOW);
+        assert!(!used, "ten in vain are enough");
         uses.give_back(&self::token(2, NOW), None);
     }
 

@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 use crate::drm::{HOP, keys, write};
 use crate::house::{House, json, problem};
 
+const GIVEN: &str = r#"millrace_control_licenses_total{system="widevine"}"#;
+
 /// What a vendor was asked.
 #[derive(Clone, Default)]
 struct Asked(Arc<Mutex<Vec<(Uri, HeaderMap, Bytes)>>>);
@@ -227,8 +229,7 @@ async fn the_service_certificate_is_fetched_with_a_token_and_consumes_nothing() 
     }
     let used = ask(&house, &drm, widevine(&kids)).await;
     problem(used, 403, "license-refused").await;
-    let given = r#"millrace_control_licenses_total{system="widevine"}"#;
-    assert_eq!(house.counter(given).await, 3);
+    assert_eq!(house.counter(GIVEN).await, 3);
 }
 
 #[tokio::test]
@@ -334,6 +335,7 @@ async fn what_a_vendor_says_is_passed_on_and_what_it_does_wrong_is_told() {
         let kids = film_kids(&house).await;
         let drm = start(&house, "widevine").await;
         problem(ask(&house, &drm, widevine(&kids)).await, status, kind).await;
+        assert_eq!(house.counter(GIVEN).await, 0);
     }
     let house = house(vec![(System::Widevine, at(format!("{url}/refuses")))]).await;
     let kids = film_kids(&house).await;
@@ -341,6 +343,7 @@ async fn what_a_vendor_says_is_passed_on_and_what_it_does_wrong_is_told() {
     let answer = ask(&house, &drm, widevine(&kids)).await;
     assert_eq!(answer.status(), 403);
     assert_eq!(answer.text().await.unwrap(), "device revoked");
+    assert_eq!(house.counter(GIVEN).await, 0);
     let other = house.request(Method::POST, "/v1/drm/playready/license");
     let other = problem(other.send().await.unwrap(), 403, "drm-not-offered").await;
     assert_eq!(other["systems"], json!(["widevine"]));
