@@ -1,7 +1,8 @@
-//! How often one address may ask for what is given without credentials: films, their addresses, steering, licences.
+//! How often one address may ask for what is given without credentials: films, their addresses, channels, steering,
+//! licences, and what is said of sessions, which may be made up.
 //!
-//! Each such answer costs reads of the catalogue and signatures, and nothing else bounds them: who starts sessions, tells
-//! events or shows credentials is counted where that is done.
+//! Each such answer costs reads of the catalogue, writes or signatures, and nothing else bounds them: who starts
+//! sessions, tells events or shows credentials is counted where that is done.
 
 use std::sync::Arc;
 
@@ -26,17 +27,26 @@ pub(crate) async fn counted(State(app): State<Arc<App>>, request: Request, next:
     }
 }
 
-/// Whether a request is such a question. What is shown for a licence is no credential of who asks for a film, and at
-/// the list of films nobody looks at any.
+/// Whether a request is such a question. What is shown for a licence is no credential of who asks for a film; at the
+/// list of films and at channels nobody looks at any, and for a session its name is enough.
 fn is_counted(method: &Method, path: &str, headers: &HeaderMap) -> bool {
     let below = |rooms: &[&str]| rooms.iter().any(|room| path.starts_with(room));
     let is_read = matches!(*method, Method::GET | Method::HEAD);
     let is_shown = headers.contains_key(header::AUTHORIZATION);
     let is_of_a_film = below(&["/v/"]) || (is_read && below(&["/v1/videos/"]));
+    let is_of_a_session = below(&["/v1/playback/"]) && !COUNTED_THERE.contains(&path);
     below(&["/v1/steering/", "/v1/drm/"])
-        || (is_read && path == "/v1/videos")
+        || is_of_a_session
+        || (is_read && (path == "/v1/videos" || below(&["/v1/channels/"])))
         || (!is_shown && is_of_a_film)
 }
+
+/// What is counted by who starts, and by the session of which is told.
+const COUNTED_THERE: [&str; 3] = [
+    "/v1/playback/start",
+    "/v1/playback/events",
+    "/v1/playback/cmcd",
+];
 
 #[cfg(test)]
 mod tests {
@@ -56,7 +66,13 @@ mod tests {
             (Method::HEAD, "/v1/videos/film/status", &bare, true),
             (Method::GET, "/v1/videos/film", &shown, false),
             (Method::PUT, "/v1/videos/film/rules", &bare, false),
+            (Method::GET, "/v1/channels/mine", &shown, true),
+            (Method::GET, "/v1/channels", &shown, false),
+            (Method::POST, "/v1/playback/session/heartbeat", &bare, true),
+            (Method::DELETE, "/v1/playback/session", &shown, true),
+            (Method::POST, "/v1/playback/session/stop", &bare, true),
             (Method::POST, "/v1/playback/start", &bare, false),
+            (Method::POST, "/v1/playback/events", &bare, false),
             (Method::GET, "/v1/fleet/feed", &bare, false),
         ] {
             assert_eq!(

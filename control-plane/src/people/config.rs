@@ -29,8 +29,8 @@ pub struct AccountsConfig {
     /// Requests with one API key a second, 1 to 100000. Default 100.
     pub key_rate: u32,
     /// Requests a second from one address (of an IPv6 address its /64) that shows no credentials, for films, their
-    /// logical addresses, steering and licences, 1 to 100000; ten seconds' worth may come at once. More lets more
-    /// viewers be behind one address, and one that floods cost more. Default 500.
+    /// logical addresses, channels, sessions (heartbeats), steering and licences, 1 to 100000; ten seconds' worth may
+    /// come at once. More lets more viewers be behind one address, and one that floods cost more. Default 500.
     pub address_rate: u32,
     /// Outside issuers whose tokens count; of two entries with one `issuer` the `audience` tells them apart. Default
     /// none.
@@ -209,6 +209,9 @@ impl IssuerConfig {
         if self.role_claim.is_empty() != self.publishers.is_empty() {
             let half = "role_claim and publishers are given together, or neither";
             problems.add("accounts.issuers.role_claim", half);
+        }
+        if self.publishers.iter().any(|word| word.trim().is_empty()) {
+            problems.add("accounts.issuers.publishers", "must be words, none empty");
         }
         let publishers = (!self.role_claim.is_empty()).then(|| Publishers {
             claim: pointer(&self.role_claim),

@@ -146,8 +146,16 @@ impl Issuers {
     /// What all users of an issuer may do, by what it is called in [`Vouched::issuer`]; none where its tokens do not
     /// count.
     pub(crate) fn role(&self, issuer: &str) -> Option<Role> {
-        let issuer = self.0.iter().find(|one| one.settings.name() == issuer)?;
-        Some(issuer.settings.role)
+        let all = self.0.iter().map(|one| &one.settings);
+        if let Some(named) = all.clone().find(|one| one.name() == issuer) {
+            return Some(named.role);
+        }
+        // Before there were entries by audience, it was the `iss` alone.
+        let mut alike = all.filter(|one| one.issuer == issuer);
+        alike
+            .next()
+            .filter(|_| alike.next().is_none())
+            .map(|one| one.role)
     }
 }
 
@@ -170,9 +178,12 @@ impl Issuer {
         if !good || claims.sub.is_empty() || claims.sub.len() > LONGEST_SUBJECT {
             return None;
         }
+        let id = outside(&self.settings.issuer, &claims.sub)?;
+        let mut said = claims.more;
+        said.insert("sub".to_owned(), claims.sub.into());
         Some(Vouched {
-            id: outside(&self.settings.issuer, &claims.sub)?,
-            role: self.role(&Value::Object(claims.more)),
+            id,
+            role: self.role(&Value::Object(said)),
             issuer: self.settings.name(),
         })
     }

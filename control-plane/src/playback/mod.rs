@@ -53,6 +53,7 @@ use crate::client::Client;
 use crate::drm::offer;
 use crate::drm::policy::Device;
 use crate::problem::{self, catalogue};
+use crate::random;
 use crate::routing::{Place, Watcher};
 use crate::videos::no_edge;
 
@@ -91,7 +92,7 @@ pub(crate) async fn start(
     let terms = app.terms(&admitted, &viewer, device, system).await?;
     let now = app.clock.now();
     let new = NewSession {
-        id: fresh_id()?,
+        id: SessionId::from_random(random::bits()?),
         video: video.id.clone(),
         seat: viewer.seat(&app),
         device: player.name,
@@ -206,7 +207,7 @@ fn told_to_stop(session: &Session, why: Ending) -> Answer {
 /// tokens. Of a session that nobody in particular began they are told when an operator or a backend (`playback`)
 /// ends it; credentials that are not good change nothing.
 #[utoipa::path(delete, path = "/playback/{session}", params(("session" = String, Path)),
-    responses((status = 204, description = "it is over"), (status = 404, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 204, description = "it is over"), (status = 404, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn stop(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
@@ -218,7 +219,7 @@ pub(crate) async fn stop(
 
 /// The same, for pages that are being closed: `navigator.sendBeacon` posts.
 #[utoipa::path(post, path = "/playback/{session}/stop", params(("session" = String, Path)),
-    responses((status = 204, description = "it is over"), (status = 404, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 204, description = "it is over"), (status = 404, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn stop_by_post(
     State(app): State<Arc<App>>,
     Named(id): Named<String>,
@@ -345,14 +346,4 @@ pub(crate) fn milliseconds(seconds: Option<f64>) -> Result<Option<u64>, Problem>
             "position_s must be seconds from the start, 0 or more",
         )),
     }
-}
-
-/// 128 random bits.
-fn fresh_id() -> Result<SessionId, Problem> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        tracing::error!("no randomness: {error}");
-        Problem::internal()
-    })?;
-    Ok(SessionId::from_random(bytes))
 }

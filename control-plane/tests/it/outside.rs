@@ -90,6 +90,8 @@ async fn an_outside_issuer_s_tokens_tell_who_publishes_where_they_are_asked() {
             "publisher",
         ),
         ("/realm/roles", json!({"realm": ["editor"]}), "viewer"),
+        ("sub", json!({"sub": "author"}), "publisher"),
+        ("sub", json!({"sub": "reader"}), "viewer"),
     ] {
         let house = issuer
             .trusted(vec![IssuerConfig {
@@ -185,4 +187,10 @@ fn an_issuer_that_could_not_be_told_from_another_is_refused() {
         ..entry("a")
     }]);
     assert_eq!(half[0].key, "accounts.issuers.role_claim");
+    let nobody = faults(vec![IssuerConfig {
+        role_claim: "role".into(),
+        publishers: vec!["editor".into(), " ".into()],
+        ..entry("a")
+    }]);
+    assert_eq!(nobody[0].key, "accounts.issuers.publishers");
 }

@@ -29,6 +29,10 @@ async fn an_address_that_shows_nothing_asks_so_often_and_others_are_not_concerne
         (Method::GET, "/v/film/master.m3u8", 302),
         (Method::GET, "/v1/steering/nothing", 404),
         (Method::POST, "/v1/drm/token", 404),
+        (Method::GET, "/v1/channels/nothing", 404),
+        (Method::POST, "/v1/playback/nothing/heartbeat", 404),
+        (Method::DELETE, "/v1/playback/nothing", 404),
+        (Method::POST, "/v1/playback/nothing/stop", 404),
     ];
     let one = "192.0.2.1";
     for (method, path, status) in rooms.iter().cycle().take(10) {

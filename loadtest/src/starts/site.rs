@@ -179,6 +179,7 @@ fn configured(folder: &Path, catalog: &str) -> Result<std::path::PathBuf> {
         token_keys = ["{dir}/token.key"]
         sign_up = "anybody"
         access_ttl = "1h"
+        address_rate = 100000
         [playback]
         streams = {STREAMS}
         lease = "1h"
