@@ -23,6 +23,7 @@ pub async fn all(events: Arc<dyn Events>, videos: Arc<dyn Videos>, channels: &dy
     an_owner_sees_its_own(events.as_ref(), videos.as_ref(), channels).await;
     numbers_rise_whoever_looks(&events, &videos).await;
     one_tells_at_a_time(events.as_ref()).await;
+    what_is_too_old_is_passed_over_at_once(events.as_ref()).await;
 }
 
 async fn each_change_is_told_once(events: &dyn Events, videos: &dyn Videos, before: u64) {
@@ -150,6 +151,23 @@ async fn one_tells_at_a_time(events: &dyn Events) {
     assert_eq!(take("other", until(59), until(90)).await, None);
     assert_eq!(take("other", until(60), until(90)).await, Some(7));
     assert!(!events.told("one", 8).await.expect("told"));
+}
+
+async fn what_is_too_old_is_passed_over_at_once(events: &dyn Events) {
+    let all = after(events, 0).await;
+    let (first, last) = (all.first().expect("some"), all.last().expect("some"));
+    assert!(first.at <= last.at);
+    let until = |after_s: u64| UnixSeconds(NOW.0 + after_s);
+    let told = events.take("late", until(200), until(300)).await;
+    assert_eq!(told.expect("take"), Some(7));
+    let pass = async |holder, limit| events.pass_over(holder, limit).await.expect("pass");
+    assert_eq!(pass("other", until(200)).await, 0, "another has the right");
+    assert_eq!(pass("late", first.at).await, 0, "none is older");
+    let many = u64::try_from(all.len()).expect("few");
+    assert_eq!(pass("late", UnixSeconds(last.at.0 + 1)).await, many);
+    assert_eq!(pass("late", UnixSeconds(last.at.0 + 1)).await, 0);
+    let told = events.take("late", until(200), until(300)).await;
+    assert_eq!(told.expect("take"), Some(last.id));
 }
 
 async fn film(videos: &dyn Videos, name: &str) -> VideoId {

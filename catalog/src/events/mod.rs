@@ -102,6 +102,10 @@ pub trait Events: Send + Sync {
         until: UnixSeconds,
     ) -> Result<Option<u64>, Error>;
 
+    /// Notes as told those events before all others that were not told which are from before `limit`; tells how many.
+    /// None when the right went to another meanwhile.
+    async fn pass_over(&self, holder: &str, limit: UnixSeconds) -> Result<u64, Error>;
+
     /// Notes that all events up to a number were told. `false` when the right went to another meanwhile; then nothing
     /// is noted.
     async fn told(&self, holder: &str, id: u64) -> Result<bool, Error>;

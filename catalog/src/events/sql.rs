@@ -83,6 +83,29 @@ impl Events for Sql {
         row.map(|row| of(&row).number("id")).transpose()
     }
 
+    async fn pass_over(&self, holder: &str, limit: UnixSeconds) -> Result<u64, Error> {
+        let within = begin_alone(&self.db, "events").await?;
+        let sql = "SELECT told AS id FROM event_hook WHERE holder = $1";
+        let told = within.query_one_raw(statement(sql, vec![holder.into()]));
+        let told = told.await.map_err(engine)?;
+        let Some(told) = told.map(|row| of(&row).number("id")).transpose()? else {
+            return Ok(0);
+        };
+        let sql = "SELECT COUNT(*) AS many, COALESCE(MAX(id), $1) AS last FROM video_events \
+                   WHERE id > $1 AND id < COALESCE((SELECT MIN(id) FROM video_events \
+                   WHERE id > $1 AND at_unix_s >= $2), $3)";
+        let values = vec![number(told), seconds(limit), number(u64::MAX)];
+        let row = within.query_one_raw(statement(sql, values)).await;
+        let Some(row) = row.map_err(engine)? else {
+            return Ok(0);
+        };
+        let (many, last) = (of(&row).number("many")?, of(&row).number("last")?);
+        let sql = "UPDATE event_hook SET told = $2 WHERE holder = $1";
+        change(&within, sql, vec![holder.into(), number(last)]).await?;
+        within.commit().await.map_err(engine)?;
+        Ok(many)
+    }
+
     async fn told(&self, holder: &str, id: u64) -> Result<bool, Error> {
         let sql = "UPDATE event_hook SET told = $2 WHERE holder = $1 AND told <= $2";
         let changed = change(&self.db, sql, vec![holder.into(), number(id)]).await?;

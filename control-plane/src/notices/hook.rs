@@ -101,26 +101,28 @@ impl Hook {
             return Ok(Outcome::Idle);
         };
         let id = event.id;
-        let outcome = if event.at.plus(KEPT_S) < now {
+        if event.at.plus(KEPT_S) < now {
+            let limit = UnixSeconds(now.0.saturating_sub(KEPT_S));
+            let passed = events.pass_over(&self.holder, limit).await?;
+            tracing::warn!(
+                passed,
+                "{passed} events are too old to be told to the webhook; GET /v1/events has them"
+            );
+            app.metrics
+                .told
+                .with_label_values(&["passed"])
+                .inc_by(passed);
+            return Ok(Outcome::Done);
+        }
+        if let Err(fault) = self.post(event, now).await {
+            app.metrics.told.with_label_values(&["refused"]).inc();
             tracing::warn!(
                 event.id = id,
-                "event {id} is too old to be told to the webhook; GET /v1/events has it"
+                "the webhook did not take event {id}, which is tried again: {fault}"
             );
-            "passed"
-        } else {
-            match self.post(event, now).await {
-                Ok(()) => "taken",
-                Err(fault) => {
-                    app.metrics.told.with_label_values(&["refused"]).inc();
-                    tracing::warn!(
-                        event.id = id,
-                        "the webhook did not take event {id}, which is tried again: {fault}"
-                    );
-                    return Ok(Outcome::Refused);
-                }
-            }
-        };
-        app.metrics.told.with_label_values(&[outcome]).inc();
+            return Ok(Outcome::Refused);
+        }
+        app.metrics.told.with_label_values(&["taken"]).inc();
         events.told(&self.holder, id).await?;
         Ok(Outcome::Done)
     }

@@ -14,8 +14,10 @@ use contracts::asset::Privacy;
 use contracts::id::VideoId;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::Method;
+use runtime::clock::Fixed;
 use serde_json::{Value, json};
 use sha2::Sha256;
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use crate::drm::write;
@@ -57,6 +59,24 @@ async fn fail(house: &House, id: &str) {
     let failed = Event::Failed { reason };
     let id = VideoId::parse(id).unwrap();
     house.catalog.videos.advance(&id, failed).await.unwrap();
+}
+
+/// Another control plane over the same catalogue, with this webhook.
+async fn another(dir: &TempDir, clock: &Arc<Fixed>, url: String) -> control_plane::Running {
+    let config = control_plane::config::Config {
+        listen: "127.0.0.1:0".into(),
+        internal: "127.0.0.1:0".into(),
+        catalog: format!("sqlite://{}", dir.path().join("catalog.db").display()).into(),
+        events: control_plane::config::EventsConfig {
+            webhook: url,
+            webhook_secret: write(dir.path(), "webhook.secret", SECRET),
+        },
+        ..control_plane::config::Config::default()
+    };
+    let settings = config.check().unwrap();
+    control_plane::start(settings, Arc::<Fixed>::clone(clock))
+        .await
+        .unwrap()
 }
 
 /// What an event says, once its signature was found to be right.
@@ -133,6 +153,24 @@ async fn the_webhook_is_told_each_event_signed_and_in_order_until_it_takes_it() 
 }
 
 #[tokio::test]
+async fn a_webhook_that_is_named_late_is_told_what_is_new() {
+    let (url, mut told) = webhook(&[]).await;
+    let house = House::start().await;
+    for film in ["film1", "film2", "film3"] {
+        house.film(film, Privacy::Public).await;
+    }
+    house.clock.advance(3 * 86_400 + 1);
+    fail(&house, "film4").await;
+    let next = another(&house.dir, &house.clock, url).await;
+    let event: Value = serde_json::from_slice(&told.recv().await.unwrap().1).unwrap();
+    assert_eq!(event["video_id"], "film4");
+    let metrics = format!("http://{}/metrics", next.internal);
+    let metrics = reqwest::get(metrics).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("{outcome=\"passed\"} 3"), "{metrics}");
+    next.stop().await;
+}
+
+#[tokio::test]
 async fn who_comes_after_goes_on_where_the_webhook_was_left() {
     let (url, mut told) = webhook(&[204, 500]).await;
     let house = house(&url).await;
@@ -142,25 +180,7 @@ async fn who_comes_after_goes_on_where_the_webhook_was_left() {
     let refused = read(&told.recv().await.unwrap());
     house.running.stop().await;
 
-    let config = control_plane::config::Config {
-        listen: "127.0.0.1:0".into(),
-        internal: "127.0.0.1:0".into(),
-        catalog: format!("sqlite://{}", house.dir.path().join("catalog.db").display()).into(),
-        events: control_plane::config::EventsConfig {
-            webhook: url,
-            webhook_secret: house
-                .dir
-                .path()
-                .join("webhook.secret")
-                .display()
-                .to_string(),
-        },
-        ..control_plane::config::Config::default()
-    };
-    let settings = config.check().unwrap();
-    let next = control_plane::start(settings, Arc::clone(&house.clock) as _)
-        .await
-        .unwrap();
+    let next = another(&house.dir, &house.clock, url).await;
     let again = read(&told.recv().await.unwrap());
     assert_eq!(
         again, refused,
