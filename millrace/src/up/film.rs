@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::state::State;
+use super::state::{FILMS, State};
 use crate::add;
 use crate::api::Api;
 
@@ -47,11 +47,8 @@ pub(crate) async fn published(
     };
     let video = add::upload(api, &path, &wish).await?;
     known.insert(digest, video.clone());
-    std::fs::write(
-        state.path("films.json"),
-        serde_json::to_string_pretty(&known)?,
-    )
-    .context("cannot note the film")?;
+    std::fs::write(state.path(FILMS), serde_json::to_string_pretty(&known)?)
+        .context("cannot note the film")?;
     let status = add::wait_until_ready(api, &video).await?;
     if !is(&status, "ready") {
         let reason = status.get("reason").and_then(Value::as_str);
@@ -76,7 +73,7 @@ fn is(status: &Value, state: &str) -> bool {
 }
 
 fn known(state: &State) -> BTreeMap<String, String> {
-    let text = std::fs::read_to_string(state.path("films.json")).unwrap_or_default();
+    let text = std::fs::read_to_string(state.path(FILMS)).unwrap_or_default();
     // A damaged note only costs publishing the film again.
     serde_json::from_str(&text).unwrap_or_default()
 }

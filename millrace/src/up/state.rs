@@ -20,6 +20,8 @@ const EARLIER_SCOPE: [&str; 2] = ["/v/", "/t/"];
 
 /// Where the address of the house's store is noted.
 const STORE: &str = "store.address";
+/// Which films the house has published.
+pub(super) const FILMS: &str = "films.json";
 /// What is noted where that is in the folder itself.
 const HERE: &str = "its own folder";
 
@@ -142,9 +144,14 @@ impl State {
         )
     }
 
-    /// Notes where the house's films lie, for the next run.
+    /// Notes where the house's films lie, for the next run. Where there are some, and nobody noted it, another place than
+    /// its own folder may be a slip of the pen.
     pub(crate) fn keep_store(&self, wished: Option<&str>) -> anyhow::Result<()> {
-        fs::write(self.path(STORE), place(wished)).context("cannot note the store")
+        let note = self.path(STORE);
+        if wished.is_some() && self.path(FILMS).exists() && !note.exists() {
+            return Ok(());
+        }
+        fs::write(note, place(wished)).context("cannot note the store")
     }
 
     /// The ports of the last run, by listener name.
@@ -314,7 +321,12 @@ mod tests {
             assert!(refused.contains("store.address first"), "{refused}");
             assert!(!refused.contains("/etc/s3"), "{refused}");
         }
-        fs::remove_file(folder.path().join("store.address")).unwrap();
+        let note = folder.path().join("store.address");
+        fs::remove_file(&note).unwrap();
+        // A house from before places were noted, and an address that may be mistyped.
+        fs::write(folder.path().join("films.json"), "{}").unwrap();
+        state.keep_store(Some("s3://typo/h")).unwrap();
+        assert!(!note.exists());
         state.is_store(None).unwrap();
         state.keep_store(None).unwrap();
         let refused = state.is_store(Some(bucket)).unwrap_err().to_string();
