@@ -189,12 +189,7 @@ async fn a_film_that_turns_out_to_be_damaged_is_taken_back() {
     assert_eq!(video.state, State::Failed);
     assert!(video.failure.unwrap().contains("damaged"));
     house.counted("{reason=\"damaged\"} 1").await;
-    house.counted("jobs{state=\"running\"} 0").await;
-    assert!(house.asset(&id).await.is_none());
-    let encoded = layout::encoded(&id);
-    let encoded = house.folder.path().join("store").join(encoded.as_str());
-    assert!(!encoded.exists() || std::fs::read_dir(encoded).unwrap().count() == 0);
-    // Caches forget it, once it is removed.
+    // Caches forget it, once it is removed: that they are told to is the last thing that is done.
     let ordered = async || {
         let page = house.catalog.feed.after(0, UnixSeconds(2)).await.unwrap();
         page.entries.len()
@@ -204,6 +199,10 @@ async fn a_film_that_turns_out_to_be_damaged_is_taken_back() {
         looks.tick().await;
     }
     assert_eq!(ordered().await, 1);
+    assert!(house.asset(&id).await.is_none());
+    let encoded = layout::encoded(&id);
+    let encoded = house.folder.path().join("store").join(encoded.as_str());
+    assert!(!encoded.exists() || std::fs::read_dir(encoded).unwrap().count() == 0);
     // Until nobody can have it any more.
     let answer = retry(&house, &id).await;
     assert_eq!(answer.headers()["retry-after"], "15");

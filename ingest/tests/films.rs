@@ -122,13 +122,13 @@ async fn indexes_and_poster_stand_beside_the_mezzanines() {
         ffprobe(&poster, "stream=codec_name,width,height"),
         ["mjpeg,426,240"]
     );
-    let left = std::fs::read_dir(house.folder.path().join("work"))
-        .unwrap()
-        .count();
-    assert_eq!(left, 0, "the work folder is empty");
     house
         .counted("millrace_ingest_jobs_ended_total{how=\"done\"} 1")
         .await;
+    let work = house.folder.path().join("work");
+    while std::fs::read_dir(&work).unwrap().count() > 0 {
+        tokio::task::yield_now().await;
+    }
 }
 
 const SHORT: &str = "-preset ultrafast -t 1";
@@ -283,7 +283,6 @@ async fn what_is_no_film_fails_with_a_reason_of_its_own_and_the_worker_goes_on()
         let told = house.fail(&source).await;
         assert!(told.contains(reason), "{told:?} should say {reason:?}");
     }
-    let metrics = house.metrics().await;
     for reason in [
         "not_video\"} 2",
         "headless\"} 1",
@@ -293,7 +292,7 @@ async fn what_is_no_film_fails_with_a_reason_of_its_own_and_the_worker_goes_on()
         "damaged\"} 1",
         "sound_only\"} 1",
     ] {
-        assert!(metrics.contains(reason), "{reason} in {metrics}");
+        house.counted(reason).await;
     }
     house.publish(&whole).await;
 }
@@ -401,8 +400,7 @@ async fn a_film_whose_times_lead_far_away_does_not_keep_the_encoder() {
         told.contains("announces 1.0 s, but goes on long after"),
         "{told}"
     );
-    let metrics = house.metrics().await;
-    assert!(metrics.contains("reason=\"overrun\"} 1"), "{metrics}");
+    house.counted("reason=\"overrun\"} 1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

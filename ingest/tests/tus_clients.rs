@@ -59,6 +59,8 @@ async fn killed(client: Client) {
         site.wire.cut_after(after);
         let mut child = client.command(&site, &[]).spawn().unwrap();
         tokio::select! {
+            // Who is cut off soon ends by itself.
+            biased;
             () = site.wire.cut.notified() => child.kill().await.unwrap(),
             ended = child.wait() => panic!("it ended by itself: {ended:?}"),
         }

@@ -256,7 +256,6 @@ async fn what_is_not_announced_as_a_film_is_refused_at_once() {
         (json!({"privacy": "secret"}), 400, "bad-request"),
         (json!({"title": "x".repeat(201)}), 400, "bad-request"),
         (json!({"title": "x\u{7}"}), 400, "bad-request"),
-        (json!({"title": "x".repeat(100_000)}), 413, "too-large"),
     ] {
         let mut body = fine.clone();
         body.as_object_mut()
@@ -290,6 +289,9 @@ async fn what_is_not_announced_as_a_film_is_refused_at_once() {
         "not-found",
     )
     .await;
+    // Last, since the connection may end with it.
+    let long = json!({"file_name": "a.mp4", "size_bytes": 1, "title": "x".repeat(100_000)});
+    problem(house.initiate(long).await, 413, "too-large").await;
     let counts = house.catalog.videos.count().await.unwrap();
     assert!(counts.is_empty(), "no video was made: {counts:?}");
 }

@@ -111,6 +111,12 @@ impl Server {
         format!("s3://{bucket}/house?endpoint={server}&credentials={key}")
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Where the server is.
     #[must_use]
     pub fn url(&self) -> String {

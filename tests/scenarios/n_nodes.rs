@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
+use runtime::clock::{Clock as _, System};
 use serde_json::{Value, json};
 
 use crate::house::{House, Stage, millrace};
@@ -140,8 +141,12 @@ async fn dismissed_it_is_refused(site: &Site, house: &House, node: &Role, url: &
 
 /// Outside of its hours it gives what it has, and sends viewers to an edge of the house for the rest.
 async fn closed_it_sends_viewers_elsewhere(site: &Site, house: &House, node: &Role, url: &str) {
-    site.write("hours = [\"00:00-00:01\"]\nzone = \"Pacific/Kiritimati\"");
-    // One minute of the day is not worth waiting for.
+    // Open half a day from now; there it is 14 hours later than in UTC.
+    let hour = System.now().0 / 3600 + 14 + 12;
+    let (from, to) = (hour % 24, (hour + 1) % 24);
+    site.write(&format!(
+        "hours = [\"{from:02}:00-{to:02}:00\"]\nzone = \"Pacific/Kiritimati\""
+    ));
     node.signal("-HUP");
     let asked = AtomicUsize::new(1000);
     until("it takes its hours", async || {

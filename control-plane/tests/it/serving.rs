@@ -7,6 +7,7 @@ use contracts::asset::Privacy;
 use contracts::fleet::JoinToken;
 use reqwest::Method;
 use serde_json::json;
+use tokio::net::TcpSocket;
 
 use crate::house::{House, NOW, at_the_edge, json, problem, split};
 use crate::joining::{Somebody, invite, state, until, wish, with};
@@ -82,6 +83,13 @@ async fn viewers_are_sent_to_a_node_while_it_is_heard_and_not_drained() {
     assert_eq!(state(&house, "isp-1").await, "draining");
 }
 
+/// A port at which nobody listens, and that nobody else gets.
+fn held() -> TcpSocket {
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    held
+}
+
 #[tokio::test]
 async fn a_node_that_can_be_asked_serves_nobody_before_it_answers() {
     let house = with(|config| config.probe_every = ::config::Span::seconds(1)).await;
@@ -89,9 +97,8 @@ async fn a_node_that_can_be_asked_serves_nobody_before_it_answers() {
     wish["probe"] = true.into();
     let mut node = Somebody::with(&house, &invite(&house, wish).await);
     // Nobody listens there yet.
-    let held = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let held = held();
     let address = held.local_addr().unwrap();
-    drop(held);
     let announce = json!({"base": format!("http://{address}")});
     let body = json!({"secret": node.token.secret, "csr": node.csr(), "announce": announce});
     node.takes(&json(node.post("/v1/fleet/enroll", body).await, 201).await);
@@ -116,7 +123,7 @@ async fn a_node_that_can_be_asked_serves_nobody_before_it_answers() {
     assert!(seen.contains("refused"), "{seen}");
     assert!(said.contains(&address.to_string()), "{said}");
     assert!(!said.contains("refused"), "{said}");
-    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let listener = held.listen(16).unwrap();
     // Somebody is there, and then it is the node.
     let (asked, name) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new("isp-2")));
     let seen_by = (Arc::clone(&asked), Arc::clone(&name));
@@ -141,9 +148,8 @@ async fn a_node_that_can_be_asked_serves_nobody_before_it_answers() {
     .await;
     assert_eq!((fault().await, told().await), Default::default());
     // It says that it is elsewhere, where nobody is.
-    let held = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let held = self::held();
     let nobody = format!("http://{}", held.local_addr().unwrap());
-    drop(held);
     for announce in [
         json!({"base": nobody}),
         json!({"base": format!("http://{address}"), "plain": nobody}),

@@ -1,6 +1,7 @@
 //! What players tell, and what is told of it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use contracts::asset::Privacy;
 use contracts::id::{ChannelId, VideoId};
@@ -59,7 +60,9 @@ async fn report(house: &House, lines: String) -> Response {
 /// What an answer says once all that was told is folded.
 async fn once_folded(house: &House, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     let mut answer = Value::Null;
-    for _ in 0..2000 {
+    let mut looks = tokio::time::interval(Duration::from_millis(5));
+    for _ in 0..4000 {
+        looks.tick().await;
         let request = house.request(Method::GET, path);
         let request = match house.dir.path().join("operator.key").exists() {
             true => request.bearer_auth(OPERATOR),
@@ -69,7 +72,6 @@ async fn once_folded(house: &House, path: &str, is_so: impl Fn(&Value) -> bool) 
         if is_so(&answer) {
             return answer;
         }
-        tokio::task::yield_now().await;
     }
     unreachable!("{answer}")
 }

@@ -23,7 +23,7 @@ https = "127.0.0.1:0"
 plain = "127.0.0.1:0"
 internal = "127.0.0.1:0"
 [clients]
-drain = "12s"
+drain = "50s"
 [cache]
 memory = "64MiB"
 max_object = "2MiB"

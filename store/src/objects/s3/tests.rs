@@ -1,6 +1,7 @@
 //! What a bucket does beyond what all stores promise: parts, digests, credentials.
 
 use std::fs;
+use std::net::TcpStream;
 
 use test_s3::{KEY_ID, SECRET, Server};
 
@@ -63,7 +64,10 @@ async fn a_bucket_that_is_not_there_is_told_apart_from_a_server_that_is_not() {
     let refused = crate::open(&wrong).unwrap().ping().await.unwrap_err();
     assert!(matches!(refused, Error::Io { .. }), "{refused:?}");
     let silent = crate::open(&server.store()).unwrap();
+    let address = server.address();
     drop(server);
+    // It ends behind our back.
+    while TcpStream::connect(address).is_ok() {}
     let silent = silent.ping().await.unwrap_err();
     assert!(matches!(silent, Error::Io { .. }), "{silent:?}");
     let told = chain(&silent);
