@@ -252,7 +252,7 @@ async fn a_film_with_many_tiles_has_several_sheets_and_a_longer_one_wider_steps(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_further_sound_of_a_language_is_kept_under_its_name() {
+async fn further_sounds_of_a_language_are_kept_under_their_names_or_numbers() {
     let house = House::new().await;
     let asset = house
         .publish(&film(
@@ -273,7 +273,8 @@ async fn a_further_sound_of_a_language_is_kept_under_its_name() {
         told,
         [
             ("audio-en", Some("en"), None),
-            ("audio-en-2", Some("en"), Some("Commentary"))
+            ("audio-en-2", Some("en"), Some("Commentary")),
+            ("audio-en-3", Some("en"), Some("en (3)")),
         ]
     );
 }

@@ -51,28 +51,36 @@ impl Sound {
     }
 }
 
-/// The first track of each language, and those further ones that have a name of their own: else
-/// viewers could not tell them apart.
+/// The first track of each language, and those further ones that viewers can tell from it: by a name of their own, by
+/// what the file says that they are for, or by a number. What has no name and another number of channels than all before
+/// it is the same sound in another form.
 pub(super) fn choose(streams: &[&Stream]) -> Vec<Sound> {
     let mut sounds: Vec<Sound> = Vec::new();
+    let mut seen = HashSet::new();
     for stream in streams.iter().filter(|stream| stream.channels > 0) {
         if sounds.len() == MAX_SOUNDS {
             break;
         }
         let language = stream.tags.language.as_deref().and_then(language);
-        let label = name(&stream.tags);
         let earlier = sounds.iter().filter(|sound| sound.language == language);
         let alike: Vec<&Sound> = earlier.collect();
+        let turn = u32::try_from(alike.len()).unwrap_or(u32::MAX);
+        let turn = turn.saturating_add(1);
+        let in_this_form = !seen.insert((language.clone(), stream.channels));
+        let mut label = name(&stream.tags).or_else(|| stream.disposition.purpose());
+        if label.is_none() && !alike.is_empty() && in_this_form {
+            let language = language.as_deref().unwrap_or("und");
+            label = Some(format!("{language} ({turn})"));
+        }
         let known = label.is_none() || alike.iter().any(|sound| sound.label == label);
         if !alike.is_empty() && known {
             continue;
         }
-        let turn = u32::try_from(alike.len()).unwrap_or(u32::MAX);
         sounds.push(Sound {
             stream: stream.index,
             channels: stream.channels,
             language,
-            turn: turn.saturating_add(1),
+            turn,
             label,
             ends: None,
             as_is: stream.is_plain_sound(),

@@ -582,6 +582,31 @@ pub(super) struct Disposition {
     default: u8,
     attached_pic: u8,
     pub(super) forced: u8,
+    comment: u8,
+    visual_impaired: u8,
+    descriptions: u8,
+    hearing_impaired: u8,
+}
+
+impl Disposition {
+    /// What a sound is for, where it is not for everybody.
+    pub(super) fn purpose(&self) -> Option<String> {
+        let told = match self {
+            Self { comment: 1, .. } => "Commentary",
+            Self {
+                visual_impaired: 1, ..
+            }
+            | Self {
+                descriptions: 1, ..
+            } => "Audio description",
+            Self {
+                hearing_impaired: 1,
+                ..
+            } => "For the hard of hearing",
+            _ => return None,
+        };
+        Some(told.to_owned())
+    }
 }
 
 #[derive(Deserialize, Default)]

@@ -90,7 +90,7 @@ fn of_the_subtitles_inside_the_first_text_of_each_language_is_kept() {
 }
 
 #[test]
-fn sound_is_kept_once_a_language_or_name_the_preferred_first() {
+fn sounds_are_kept_that_can_be_told_apart_the_preferred_first() {
     let video = r#"{"index":0,"codec_type":"video","width":16,"height":16}"#;
     let others = r#"{"index":2,"codec_type":"audio","channels":1,"tags":{"language":"eng"},"disposition":{"default":1}},
         {"index":3,"codec_type":"audio","channels":2,"tags":{"language":"en"}},
@@ -98,7 +98,9 @@ fn sound_is_kept_once_a_language_or_name_the_preferred_first() {
         {"index":5,"codec_type":"audio","channels":2,"tags":{"language":"en","title":" The \"director\"\u0007 "}},
         {"index":6,"codec_type":"audio","channels":2,"tags":{"language":"eng","title":"The 'director'"}},
         {"index":7,"codec_type":"audio","channels":2,"tags":{"handler_name":"SoundHandler"}},
-        {"index":8,"codec_type":"audio","channels":2,"tags":{"language":"ger","handler_name":"Hörfilm"}}"#;
+        {"index":8,"codec_type":"audio","channels":2,"tags":{"language":"ger","handler_name":"Hörfilm"}},
+        {"index":9,"codec_type":"audio","channels":6,"tags":{"language":"en"},"disposition":{"comment":1}},
+        {"index":10,"codec_type":"audio","channels":1,"tags":{"language":"en"}}"#;
     let sounds = of(&format!("{video},{SOUND},{others}")).unwrap().sounds;
     let told: Vec<_> = sounds
         .iter()
@@ -119,7 +121,10 @@ fn sound_is_kept_once_a_language_or_name_the_preferred_first() {
             (1, 6, Some("de"), 1, None),
             (4, 2, None, 1, None),
             (5, 2, Some("en"), 2, Some("The 'director'")),
+            (7, 2, None, 2, Some("und (2)")),
             (8, 2, Some("de"), 2, Some("Hörfilm")),
+            (9, 6, Some("en"), 3, Some("Commentary")),
+            (10, 1, Some("en"), 4, Some("en (4)")),
         ]
     );
 }
