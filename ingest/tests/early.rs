@@ -316,7 +316,7 @@ async fn what_players_could_not_go_on_with_is_not_shown_before_it_is_made() {
             "a changing rate",
             format!("{inputs} {rest} -vf select='not(eq(mod(n\\,7)\\,3))' -vsync vfr"),
         ),
-        ("oblong pixels", format!("{inputs} {rest} -vf setsar=4/3")),
+        ("oblong pixels", format!("{inputs} {rest} -vf setsar=9/8")),
         ("other sound", format!("{inputs} {rest} -c:a ac3")),
         (
             "too many bits",

@@ -156,11 +156,11 @@ async fn pictures_of_every_shape_become_films() {
     ffmpeg(&format!("{} {SHORT}", picture("320x180", "25")), &flat);
     let turn = format!("-i {} -c copy -metadata:s:v rotate=90", flat.display());
     expect(vec![
-        (shape("180x320", "", "a.mp4"), "144p", "144,256"),
-        (film(&turn, "a.mp4"), "144p", "144,256"),
+        (shape("180x320", "", "a.mp4"), "144p 180p", "144,256"),
+        (film(&turn, "a.mp4"), "144p 180p", "144,256"),
         (
             shape("333x187", "-pix_fmt yuv444p", "a.mkv"),
-            "144p",
+            "144p 187p",
             "256,144",
         ),
         (

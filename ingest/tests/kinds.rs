@@ -186,7 +186,7 @@ async fn a_sound_with_a_cover_becomes_a_film_that_shows_it_to_its_end() {
             name,
         );
         let asset = house.publish(&source).await;
-        assert_eq!(names(&asset), "144p 240p audio-und", "{name}");
+        assert_eq!(names(&asset), "144p 240p 300p audio-und", "{name}");
         let file = house.mezzanine(&asset, 1);
         let told = ffprobe(&file, "stream=width,height,r_frame_rate");
         assert_eq!(told, ["240,240,5/1"], "{name}");

@@ -40,7 +40,8 @@ impl Ladder {
     ///
     /// A rung is a box of 16:9, upright for a picture that is higher than wide. It is taken when
     /// the picture fills it in one dimension, save for a twentieth. The picture keeps its shape
-    /// inside the box and is never enlarged. One that fills not even the smallest keeps its size.
+    /// inside the box and is never enlarged. One that fills not even the smallest keeps its size; so does, in one rung
+    /// more, one of whose lines the largest would lose a fifth or more.
     #[must_use]
     pub fn of(width: u32, height: u32, rate: Rate) -> Self {
         let mut rungs: Vec<Rung> = BOXES
@@ -57,8 +58,16 @@ impl Ladder {
             })
             .flatten()
             .collect();
+        let own = (even(width), even(height));
         if rungs.is_empty() {
-            rungs.extend(rung(SMALLEST, (even(width), even(height)), rate));
+            rungs.extend(rung(SMALLEST, own, rate));
+        } else if let Some((_, _, largest)) = BOXES.get(rungs.len().saturating_sub(1)) {
+            // The lines of the smallest box that holds the whole picture.
+            let (long, short) = (width.max(height), width.min(height));
+            let lines = short.max((long * 9 + 8) / 16);
+            if rungs.len() < BOXES.len() && largest * 5 <= lines * 4 {
+                rungs.extend(rung(&format!("{lines}p"), own, rate));
+            }
         }
         Self { rate, rungs }
     }
@@ -149,6 +158,8 @@ const BOXES: [(&str, u32, u32); 8] = [
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -220,7 +231,21 @@ mod tests {
             ladder(1216, 600).pop().unwrap(),
             ("720p".to_owned(), 1216, 600)
         );
-        assert_eq!(names(1215, 600), "144p 240p 360p 480p");
+        assert_eq!(names(1215, 600), "144p 240p 360p 480p 683p");
+    }
+
+    #[test]
+    fn a_picture_between_two_rungs_that_would_lose_much_keeps_its_size_as_well() {
+        assert_eq!(
+            ladder(320, 180),
+            [("144p".to_owned(), 256, 144), ("180p".to_owned(), 320, 180),]
+        );
+        assert_eq!(
+            ladder(901, 1601).pop().unwrap(),
+            ("901p".to_owned(), 900, 1600)
+        );
+        assert_eq!(names(1024, 576), "144p 240p 360p 480p");
+        assert_eq!(names(1366, 768), "144p 240p 360p 480p 720p");
     }
 
     #[test]
@@ -253,7 +278,8 @@ mod tests {
             for rung in &ladder.rungs {
                 let (long, short) = (rung.width.max(rung.height), rung.width.min(rung.height));
                 let name = rung.id.as_str();
-                let (_, box_long, box_short) = BOXES.into_iter().find(|(box_name, ..)| *box_name == name).unwrap();
+                let own = ("", width.max(height).max(2), width.min(height).max(2));
+                let (_, box_long, box_short) = BOXES.into_iter().find(|(box_name, ..)| *box_name == name).unwrap_or(own);
                 prop_assert!(long <= box_long && short <= box_short, "{rung:?}");
                 prop_assert!(rung.width <= width.max(2) && rung.height <= height.max(2), "{rung:?}");
                 prop_assert!(rung.width % 2 == 0 && rung.height % 2 == 0 && short >= 2);
@@ -262,6 +288,11 @@ mod tests {
                 let slack = 2.0 + 2.0 * f64::from(height) / f64::from(width);
                 prop_assert!((exact - f64::from(rung.height)).abs() <= slack, "{rung:?} of {width}x{height}");
             }
+            let names: HashSet<_> = ladder.rungs.iter().map(|rung| &rung.id).collect();
+            prop_assert_eq!(names.len(), ladder.rungs.len());
+            let largest = ladder.largest().unwrap();
+            let lost = (width > largest.width * 13 / 10 + 4) && (height > largest.height * 13 / 10 + 4);
+            prop_assert!(!lost || ladder.rungs.len() == BOXES.len(), "{largest:?} of {width}x{height}");
             for pair in ladder.rungs.windows(2) {
                 prop_assert!(pair[0].width < pair[1].width || pair[0].height < pair[1].height);
                 prop_assert!(pair[0].peak_bits <= pair[1].peak_bits);
