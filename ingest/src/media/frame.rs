@@ -27,8 +27,8 @@ impl Frame {
     }
 
     /// The filters that bring every picture to it. The first kind is left as it is; any other is scaled, keeps its
-    /// shape, and stands in the middle of black. They must be the first of their graph: `scale` looks at each picture
-    /// anew, while others take what comes for what came first.
+    /// shape save for a hair, and stands in the middle of black. They must be the first of their graph: `scale` looks
+    /// at each picture anew, while others take what comes for what came first.
     #[must_use]
     pub(super) fn filters(self) -> String {
         let Self {
@@ -38,7 +38,7 @@ impl Frame {
         } = self;
         let side = |size: u32, by: &str| {
             let half = size / 2;
-            format!("2*max(1\\,round({half}*min(1\\,{by})))")
+            format!("2*max(1\\,round({half}*if(gt({by}\\,{ALIKE})\\,1\\,{by})))")
         };
         let across = side(width, &format!("dar/{shape:.6}"));
         let down = side(height, &format!("{shape:.6}/dar"));
@@ -47,6 +47,9 @@ impl Frame {
         )
     }
 }
+
+/// What is so nearly of the frame's shape fills it: there shall be no thin edges of black.
+const ALIKE: f64 = 0.97;
 
 #[cfg(test)]
 mod tests {
@@ -57,5 +60,12 @@ mod tests {
         assert!(Frame::of(321, 241, 1.0, Some("yuv420p")).is_some());
         assert!(Frame::of(720, 480, 1.0, Some("yuv411p")).is_none());
         assert!(Frame::of(1, 241, 1.0, None).is_none());
+    }
+
+    #[test]
+    fn odd_sides_lose_a_pixel_and_a_hair_of_shape_counts_for_nothing() {
+        let filters = Frame::of(321, 181, 1.0, None).unwrap().filters();
+        assert!(filters.contains("pad=320:180:"), "{filters}");
+        assert!(filters.contains("gt(dar/1.773481\\,0.97)"), "{filters}");
     }
 }
