@@ -28,6 +28,8 @@ pub(crate) enum Limit {
     StartsFrom,
     /// Questions without credentials from a network, for films and what plays them.
     ReadsFrom,
+    /// Heartbeats and ends of sessions from a network, whether there are such sessions or not.
+    SessionsFrom,
     /// Heartbeats of a session.
     BeatsOf,
     /// Requests with events from a network.
@@ -145,7 +147,7 @@ impl Limits {
             Limit::ApiKey => (f64::from(self.rates.key) * 2.0, 2.0),
             Limit::StartsOf => (120.0, 60.0),
             Limit::StartsFrom => (6000.0, 60.0),
-            Limit::ReadsFrom => (f64::from(self.rates.address) * 10.0, 10.0),
+            Limit::ReadsFrom | Limit::SessionsFrom => (f64::from(self.rates.address) * 10.0, 10.0),
             Limit::BeatsOf => (60.0, 60.0),
             Limit::EventsFrom => (6000.0, 60.0),
             Limit::EventsOf => (60.0, 60.0),

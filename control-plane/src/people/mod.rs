@@ -123,10 +123,14 @@ impl People {
         taken.map_err(problem::too_many)
     }
 
-    /// Counts a question that shows no credentials, and refuses it when there were too many.
-    pub(crate) fn count_read(&self, client: Client, now: UnixSeconds) -> Result<(), Problem> {
-        let from = network(client.address);
-        let taken = self.viewers.take(Limit::ReadsFrom, from, now);
+    /// Counts what comes from a network, and refuses it when there was too much.
+    pub(crate) fn count_from(
+        &self,
+        limit: Limit,
+        client: Client,
+        now: UnixSeconds,
+    ) -> Result<(), Problem> {
+        let taken = self.viewers.take(limit, network(client.address), now);
         taken.map_err(problem::too_many)
     }
 

@@ -104,10 +104,10 @@ impl Upload {
     }
 
     /// Whether it is opened by the secret of this digest: as long as it receives, if only to be told that its time is
-    /// over, and when it is complete until then.
+    /// over, and for an hour more when it is complete: an answer that was lost can be asked for again.
     #[must_use]
     pub fn is_opened_by(&self, shown: &Digest, now: UnixSeconds) -> bool {
-        let lasts = self.state == State::Receiving || now < self.expires;
+        let lasts = self.state == State::Receiving || now < self.expires.plus(ASKED_AGAIN_S);
         lasts && self.token.as_ref() == Some(shown)
     }
 
@@ -274,6 +274,9 @@ fn open(upload: &Upload, now: UnixSeconds) -> Result<(), Refused> {
         State::Receiving | State::Abandoned => Err(Refused::Expired),
     }
 }
+
+/// How long after its time the token of an upload counts that is complete.
+const ASKED_AGAIN_S: u64 = 3600;
 
 #[cfg(test)]
 pub(super) mod tests {

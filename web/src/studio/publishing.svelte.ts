@@ -133,18 +133,23 @@ export class Publishing {
   /** Has the film made once more, from the file that was uploaded. */
   async retry(): Promise<void> {
     const { signal } = this.anew()
+    this.phase = 'making'
+    this.note = null
+    let refused: Problem | null = null
     try {
       await retry(this.ports.wire, this.upload, this.ports.publisher)
+      this.progress = 0
     } catch (error) {
-      if (signal.aborted) return
-      const problem = error instanceof Problem ? error : new Problem(0)
-      if (problem.status === 401) this.phase = 'signed-out'
-      else this.note = refusal(problem)
-      return
+      refused = error instanceof Problem ? error : new Problem(0)
     }
     if (signal.aborted) return
-    this.progress = 0
+    if (refused?.status === 401) {
+      this.phase = 'signed-out'
+      return
+    }
+    // Refused or not: it may be that somebody else has it made once more, or that this one's answer was lost.
     await this.follow()
+    if (refused !== null && this.phase === 'failed') this.note = refusal(refused)
   }
 
   /** This browser remembers it no more. */

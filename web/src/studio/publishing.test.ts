@@ -99,7 +99,11 @@ test('while it is made its progress is told, and that it can be watched early', 
 })
 
 test('a film that could not be made is made once more where its file is still there', async () => {
-  const { house, loaded } = await stage([{ state: 'failed', reason: 'We failed.' }, { state: 'ready', progress: 100, playable: true }])
+  const { house, loaded } = await stage([
+    { state: 'failed', reason: 'We failed.' },
+    { state: 'failed', reason: 'We failed.' },
+    { state: 'ready', progress: 100, playable: true },
+  ])
   house.stored = film
   const publishing = loaded()
   await publishing.open()
@@ -113,6 +117,18 @@ test('a film that could not be made is made once more where its file is still th
   })
   await publishing.retry()
   expect(asked).toEqual(['POST http://ingest/v1/videos/v1/retry Bearer a'])
+  expect(publishing).toMatchObject({ phase: 'ready', note: null })
+})
+
+test('a film that somebody else has made once more is followed', async () => {
+  const { house, loaded } = await stage([{ state: 'failed', reason: 'We failed.' }, { state: 'ready', progress: 100, playable: true }])
+  house.stored = film
+  const publishing = loaded()
+  await publishing.open()
+  house.mishaps.push(() => ({ status: 409, text: '{"detail": "It has not failed."}' }))
+  const retrying = publishing.retry()
+  expect(publishing).toMatchObject({ phase: 'making', note: null })
+  await retrying
   expect(publishing).toMatchObject({ phase: 'ready', note: null })
 })
 
