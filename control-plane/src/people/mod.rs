@@ -37,7 +37,8 @@ use runtime::problem::Problem;
 
 use self::config::{Accounts, SignUp};
 use self::issuers::Issuers;
-use self::limits::{Limit, Limits, Rates};
+pub(crate) use self::limits::Limit;
+use self::limits::{Limits, Rates};
 use self::passwords::Passwords;
 use self::tokens::Tokens;
 use crate::caller::Caller;

@@ -68,13 +68,13 @@ pub(super) fn choose(streams: &[&Stream]) -> Vec<Sound> {
         let turn = turn.saturating_add(1);
         let in_this_form = !seen.insert((language.clone(), stream.channels));
         let mut label = name(&stream.tags).or_else(|| stream.disposition.purpose());
-        if label.is_none() && !alike.is_empty() && in_this_form {
-            let language = language.as_deref().unwrap_or("und");
-            label = Some(format!("{language} ({turn})"));
-        }
-        let known = label.is_none() || alike.iter().any(|sound| sound.label == label);
-        if !alike.is_empty() && known {
-            continue;
+        let is_known = label.is_none() || alike.iter().any(|sound| sound.label == label);
+        if !alike.is_empty() && is_known {
+            if !in_this_form {
+                continue;
+            }
+            let known = label.as_deref().or(language.as_deref());
+            label = Some(format!("{} ({turn})", known.unwrap_or("und")));
         }
         sounds.push(Sound {
             stream: stream.index,

@@ -5,7 +5,7 @@ use std::{
     ffi::OsString,
     io,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use contracts::{
@@ -125,7 +125,7 @@ impl Order<'_> {
         mut on_progress: impl FnMut(u16) + Send,
     ) -> Result<(), Fault> {
         let peak_bits = self.ladder.rungs.iter().map(|rung| rung.peak_bits).max();
-        let (begun, time) = (Instant::now(), self.bound.time(limits.time));
+        let time = self.bound.time(limits.time);
         let limits = Limits {
             time,
             file_bytes: self.bound.file_bytes(peak_bits.unwrap_or(0).into()),
@@ -140,10 +140,10 @@ impl Order<'_> {
         let mut end = self.encode(None, ffmpeg, limits, &mut read).await?;
         if level::is_wanted(&end) {
             let level = Level::of(self.folder);
-            let (of, left) = ((self.source, self.facts), limits.left(begun));
-            level.write(of, self.bound, ffmpeg, left).await?;
-            let left = limits.left(begun);
-            end = self.encode(Some(&level), ffmpeg, left, &mut read).await?;
+            let of = (self.source, self.facts);
+            level.write(of, self.bound, ffmpeg, limits).await?;
+            // Its time begins anew: that a sound changes near the end takes nothing from it.
+            end = self.encode(Some(&level), ffmpeg, limits, &mut read).await?;
             tokio::fs::remove_file(level.file()).await?;
         }
         settle(end, limits)

@@ -100,7 +100,8 @@ fn sounds_are_kept_that_can_be_told_apart_the_preferred_first() {
         {"index":7,"codec_type":"audio","channels":2,"tags":{"handler_name":"SoundHandler"}},
         {"index":8,"codec_type":"audio","channels":2,"tags":{"language":"ger","handler_name":"Hörfilm"}},
         {"index":9,"codec_type":"audio","channels":6,"tags":{"language":"en"},"disposition":{"comment":1}},
-        {"index":10,"codec_type":"audio","channels":1,"tags":{"language":"en"}}"#;
+        {"index":10,"codec_type":"audio","channels":1,"tags":{"language":"en"}},
+        {"index":11,"codec_type":"audio","channels":6,"tags":{"language":"en"},"disposition":{"comment":1}}"#;
     let sounds = of(&format!("{video},{SOUND},{others}")).unwrap().sounds;
     let told: Vec<_> = sounds
         .iter()
@@ -121,10 +122,12 @@ fn sounds_are_kept_that_can_be_told_apart_the_preferred_first() {
             (1, 6, Some("de"), 1, None),
             (4, 2, None, 1, None),
             (5, 2, Some("en"), 2, Some("The 'director'")),
+            (6, 2, Some("en"), 3, Some("The 'director' (3)")),
             (7, 2, None, 2, Some("und (2)")),
             (8, 2, Some("de"), 2, Some("Hörfilm")),
-            (9, 6, Some("en"), 3, Some("Commentary")),
-            (10, 1, Some("en"), 4, Some("en (4)")),
+            (9, 6, Some("en"), 4, Some("Commentary")),
+            (10, 1, Some("en"), 5, Some("en (5)")),
+            (11, 6, Some("en"), 6, Some("Commentary (6)")),
         ]
     );
 }
