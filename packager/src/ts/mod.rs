@@ -439,9 +439,22 @@ fn one_pes<'a>(index: &Index, frames: &'a [Sample]) -> &'a [Sample] {
             bytes <= MAX_PES_BYTES
         })
         .take_while(|frame| Some(frame.duration) == usual)
-        .count();
-    frames.get(..count.max(1)).unwrap_or_default()
+        .count()
+        .max(1);
+    // Silence is so short that its packet, spread over sixteen, would be cut within its header: the last frame of a
+    // segment does not stand alone then.
+    let ends_short = matches!(frames.get(count..), Some([last]) if last.size < SHORTEST_ALONE);
+    let runs_on = usual == index.samples().first().map(|frame| frame.duration);
+    let count = match count {
+        2.. if ends_short => count - 1,
+        1 if ends_short && runs_on && frames_a_pes(index) > 1 => 2,
+        _ => count,
+    };
+    frames.get(..count).unwrap_or(frames)
 }
+
+/// The shortest frame that fills, with its ADTS header, the fifteen packets behind the one with the PES header.
+const SHORTEST_ALONE: u32 = 15 - 7;
 
 /// How many frames last less than the 100 ms that may pass between two program clocks (§2.7.2).
 fn frames_a_pes(index: &Index) -> usize {

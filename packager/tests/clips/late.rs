@@ -125,6 +125,44 @@ fn a_sound_with_a_hole_longer_than_segments_plays_at_every_length() {
     }
 }
 
+/// The last packet of a segment's sound is spread over as many transport packets as bring their counter to its end.
+#[test]
+fn silence_that_ends_a_segment_has_its_header_in_one_piece() {
+    let (picture, mezzanine) = picture();
+    for frames in 870..890 {
+        let (silence, recording) = audio(f64::from(frames) * 1024.0 / 48_000.0, 48_000, &[5]);
+        let film = Film {
+            presentation: present_by(vec![("pic", picture.clone()), ("audio-en", silence)], 4),
+            mezzanines: vec![mezzanine.clone(), recording],
+        };
+        for segment in film.ts("pic") {
+            let sounds = demux(&segment).audio;
+            let begun = heads(&segment, 257);
+            assert_eq!(begun.len(), sounds.len());
+            assert!(
+                begun.iter().all(|bytes| *bytes >= 14),
+                "{frames}: {begun:?}"
+            );
+        }
+    }
+}
+
+/// How many bytes of each PES packet are in the transport packet with which it begins.
+fn heads(segment: &[u8], wanted: u16) -> Vec<usize> {
+    let of_a_packet = |packet: &[u8]| {
+        let pid = u16::from(packet[1] & 0x1f) << 8 | u16::from(packet[2]);
+        let has_adaptation = packet[3] & 0x20 != 0;
+        let adaptation = usize::from(packet[4]) + 1;
+        let payload = if has_adaptation {
+            184 - adaptation
+        } else {
+            184
+        };
+        (pid == wanted && packet[1] & 0x40 != 0).then_some(payload)
+    };
+    segment.chunks(188).filter_map(of_a_packet).collect()
+}
+
 #[test]
 fn a_picture_that_goes_on_long_behind_the_first_one_plays_at_every_length() {
     let short = video(AVC, &[25; 5], 12_800, 512, 0, &[20]).0;

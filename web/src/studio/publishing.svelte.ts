@@ -149,7 +149,7 @@ export class Publishing {
     }
     // Refused or not: it may be that somebody else has it made once more, or that this one's answer was lost.
     await this.follow()
-    if (refused !== null && this.phase === 'failed') this.note = refusal(refused)
+    if (refused !== null && (this.phase as Phase) === 'failed') this.note = refusal(refused)
   }
 
   /** This browser remembers it no more. */
