@@ -39,6 +39,7 @@ async fn each_change_is_told_once(events: &dyn Events, videos: &dyn Videos, befo
     }
     let reason = "no picture".to_owned();
     advance(videos::Event::Failed { reason }).await;
+    videos.taken_back(&id).await.expect("taken back");
     advance(videos::Event::Retried).await;
     for _ in 0..2 {
         advance(videos::Event::Published { duration_ms: 1000 }).await;
