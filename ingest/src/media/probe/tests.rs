@@ -1,6 +1,11 @@
 //! Facts from what ffprobe says.
 
-use super::*;
+use std::time::Duration;
+
+use super::{
+    stream::{clock, seconds},
+    *,
+};
 
 fn of(streams: &str) -> Result<Facts, Refusal> {
     facts(format!(r#"{{"streams":[{streams}],"format":{{"duration":"2.5"}}}}"#).as_bytes())
