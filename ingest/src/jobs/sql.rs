@@ -8,7 +8,9 @@ use catalog::{
     words,
 };
 use contracts::{id::VideoId, time::UnixSeconds};
-use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, TransactionTrait, Value};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, QueryResult, TransactionTrait, Value,
+};
 use store::Key;
 
 use super::{Counts, HeldUp, Job, NewJob, Queue, Setback, Step};
@@ -294,10 +296,10 @@ impl Queue for Sql {
         let sql = "UPDATE ingest_jobs SET reason = reason WHERE video = $1 AND state = 'dead'";
         let given_up = statement(sql, vec![video.as_str().into()]);
         if transaction.execute_raw(given_up).await?.rows_affected() == 0 {
-            return Ok(false);
+            return untouched(transaction).await;
         }
         let Some(first) = first_given_up(&transaction, video).await? else {
-            return Ok(false);
+            return untouched(transaction).await;
         };
         let film = if first.is_further() {
             let film = videos::sql::find(&transaction, video).await?;
@@ -311,7 +313,7 @@ impl Queue for Sql {
             }
         };
         let Some(film) = film else {
-            return Ok(false);
+            return untouched(transaction).await;
         };
         let of = || vec![video.as_str().into(), first.stage().into()];
         // Who still works at one of its jobs has a number that is not given again.
@@ -514,6 +516,13 @@ fn job(row: &QueryResult) -> Result<Job, Error> {
         outages: count("outages")?,
         cuts: count("cuts")?,
     })
+}
+
+/// Ends a transaction that is not to change anything. Dropped, it would hold what it has locked for a while longer, and
+/// `PostgreSQL` locks also what it only looked at: whoever passes over what is locked would find no job.
+async fn untouched(transaction: DatabaseTransaction) -> Result<bool, Error> {
+    transaction.rollback().await?;
+    Ok(false)
 }
 
 #[cfg(test)]

@@ -154,6 +154,10 @@ async fn a_token_ends_with_its_upload() {
     assert_eq!(kind(holder.put(&late).await).await, expired);
     assert_eq!(kind(holder.complete(&late).await).await, expired);
     assert_eq!(holder.status(&late).await.1["state"], "expired");
+    // Of what is complete one may still ask, for a while.
+    assert_eq!(of_done.status(&done).await.0, 200);
+    assert_eq!(of_done.complete(&done).await.status(), 202);
+    clock.advance(3600);
     assert_eq!(of_done.status(&done).await.0, 401);
 }
 
