@@ -51,9 +51,9 @@ impl Sound {
     }
 }
 
-/// The first track of each language, and those further ones that viewers can tell from it: by a name of their own, by
-/// what the file says that they are for, or by a number. What has no name and another number of channels than all before
-/// it is the same sound in another form.
+/// The first track of each language, and the further ones: told from it by a name of their own, by what the file says
+/// that they are for, or by a number. What has no name of its own and another number of channels than all before it is
+/// the same sound in another form, and left out.
 pub(super) fn choose(streams: &[&Stream]) -> Vec<Sound> {
     let mut sounds: Vec<Sound> = Vec::new();
     let mut seen = HashSet::new();

@@ -421,9 +421,8 @@ async fn own(app: &App, sender: &Sender, id: &str) -> Result<Stream, Problem> {
 
 /// Whether an upload has not expired; what is a film by now, or waits to be joined to one, does not.
 fn open(app: &App, stream: &Stream) -> Result<(), Problem> {
-    let over = app.clock.now() >= stream.upload.expires;
     let waits = stream.is_whole() && stream.kind != Kind::Partial;
-    match over && stream.upload.state == State::Receiving && !waits {
+    match stream.upload.is_over(app.clock.now()) && !waits {
         true => Err(Refused::Expired.into()),
         false => Ok(()),
     }

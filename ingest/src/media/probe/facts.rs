@@ -19,8 +19,7 @@ use crate::media::{
 pub struct Facts {
     /// The picture.
     pub picture: Picture,
-    /// The sound, the preferred first; empty for a silent film. Further tracks of one language are
-    /// here where the file tells them apart by name.
+    /// The sound, the preferred first; empty for a silent film. Of one language there may be several.
     pub sounds: Vec<Sound>,
     /// The subtitles inside it that can be taken out.
     pub texts: Vec<Inside>,
